@@ -1,7 +1,8 @@
-# make demo       set up and show the main job on the embedded default
-# make test       the tests that take seconds
-# make test-slow  the tests that take minutes
-# make check      lint, format, types and the layering contract
+# make demo       install, and run the main workflow on the embedded sample and models
+# make test       the fast tests
+# make test-slow  the slow tests
+# make check      lint, formatting, types and import layers
+# make docs       write the reference pages and configs/default.yaml again
 # make sample     write the files of the embedded sample again
 # make tiny       train medground-tiny again, into build/tiny
 
@@ -9,8 +10,8 @@ PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sy
 	&& command -v python3; } || echo python3.11)
 BIN := .venv/bin
 READY := .venv/.ready
-# A process for each of two cores, a thread for each process; the commands under test are compiled once.
-TWO := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+# Two test processes with one thread each; the commands under test may write bytecode, to start faster.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo test test-slow check docs sample tiny clean
 
@@ -18,7 +19,7 @@ demo: $(READY)
 	$(BIN)/medground demo
 
 test: $(READY)
-	$(TWO) $(BIN)/pytest -q -n 2 --dist worksteal
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -q -n 2 --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/pytest -q -m "slow and not gpu and not network"
@@ -41,7 +42,7 @@ tiny: $(READY)
 clean:
 	rm -rf .venv build dist *.egg-info results .medground
 
-# In this mode a folder of the user's that is called like a package (corpus, eval) does not hide it.
+# In compat mode, a user's folder with the name of a package (corpus, eval) does not shadow the package.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]" --config-settings editable_mode=compat

@@ -1,12 +1,12 @@
-"""How often the agent abstains without evidence, and its accuracy against the plain chain.
+"""How often the agent abstains without evidence, and its accuracy compared with the chain's.
 
     python benchmarks/agent.py --adapter ADAPTER
 
 The abstracts of 50 of 200 test questions of the sample are left out of the corpus. The agent (``agent.kind: graph``)
-answers all 200 questions and verifies with the adapter; the plain chain answers the other 150 from the best passage.
-The difference between the accuracy of the agent's answers to those 150 and that of the plain chain has a paired
-bootstrap interval. ``agent.relevance`` and ``agent.confidence`` were chosen on the training split. ``--split newnames``
-and ``newphrases`` ask the sample's further test questions, whose abstracts are added to the corpus.
+answers all 200 questions and verifies its answers with the adapter; the chain answers the other 150 questions from the
+best passage, without verification. The difference in accuracy on those 150 has a paired bootstrap interval.
+``agent.relevance`` and ``agent.confidence`` were chosen on the training split. ``--split newnames`` and ``newphrases``
+ask the sample's further test questions, whose abstracts are added to the corpus.
 """
 
 import random
@@ -34,7 +34,7 @@ def main() -> None:
     parser = bench.parser(__doc__)
     parser.add_argument("--adapter", help="adapter of medground train qlora; without one nothing is verified")
     parser.add_argument("--questions", type=int, default=200)
-    parser.add_argument("--absent", type=int, default=50)
+    parser.add_argument("--absent", type=int, default=50, help="number of questions whose abstract is left out")
     parser.add_argument("--split", default="test", choices=("train", "dev", "test", *VARIANTS))
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--store", default=".medground/store", help="folder of the embedded abstracts")
@@ -45,56 +45,60 @@ def main() -> None:
         settings = load_settings(
             None, settings.model_dump(), {"chain.verify": "report", "nli.adapter": options.adapter}
         )
-    unseen = read_records(sample_path(options.split)) if options.split in VARIANTS else []
-    asking = unseen or list(load_records(settings.data, split=options.split))
-    records = random.Random(options.seed).sample(asking, options.questions)
+    variant = read_records(sample_path(options.split)) if options.split in VARIANTS else []
+    split = variant or list(load_records(settings.data, split=options.split))
+    records = random.Random(options.seed).sample(split, options.questions)
     absent, present = records[: options.absent], records[options.absent :]
     absent_ids = {record.id for record in absent}
     corpus = data_corpus(settings)
-    abstracts = [*corpus.passages, *documents(unseen)]
-    corpus = Corpus(f"{corpus.name}-lacking", [one for one in abstracts if one.id not in absent_ids])
+    abstracts = [*corpus.passages, *documents(variant)]
+    corpus = Corpus(f"{corpus.name}-lacking", [each for each in abstracts if each.id not in absent_ids])
     pipeline = Pipeline.from_settings(settings, corpus, quiet=True)
     agent = pipeline.agent()
     started = time.perf_counter()
     answers = agent.batch([record.question for record in records])
     seconds = time.perf_counter() - started
-    plain = pipeline.chain(verify="off").batch([one.question for one in present])
+    chain_answers = pipeline.chain(verify="off").batch([record.question for record in present])
     abstained = [answer.label is None for answer in answers[: len(absent)]]
-    given = answers[len(absent) :]
-    answered = [answer.label is not None for answer in given]
-    right, plain_right = _right(given, present), _right(plain, present)
-    _print("abstained, abstract not in the corpus", sum(abstained), len(absent))
-    _print("answered, abstract in the corpus", sum(answered), len(present))
-    _print("accuracy of these answers", sum(right), sum(answered))
-    _print("accuracy of the plain chain, abstract in the corpus", sum(plain_right), len(present))
-    gain = _gain(answered, right, plain_right)
+    agent_answers = answers[len(absent) :]
+    answered = [answer.label is not None for answer in agent_answers]
+    agent_correct, chain_correct = _correct(agent_answers, present), _correct(chain_answers, present)
+    _print_share("abstained, abstract not in the corpus", sum(abstained), len(absent))
+    _print_share("answered, abstract in the corpus", sum(answered), len(present))
+    _print_share("accuracy of these answers", sum(agent_correct), sum(answered))
+    _print_share("accuracy of the plain chain, abstract in the corpus", sum(chain_correct), len(present))
+    gain = _gain(answered, agent_correct, chain_correct)
     print(f"difference {with_interval(gain, signed=True)}")
     print(f"{seconds / len(records):.2f} s a question")
-    figures = {"abstained": sum(abstained), "answered": sum(answered), "right": sum(right)}
-    figures |= {"plain_right": sum(plain_right), "absent": len(absent), "present": len(present)}
+    figures = {"abstained": sum(abstained), "answered": sum(answered), "right": sum(agent_correct)}
+    figures |= {"plain_right": sum(chain_correct), "absent": len(absent), "present": len(present)}
     bench.write_report(options.output, {**figures, "gain": gain.value})
 
 
-def _right(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[bool]:
+def _correct(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[bool]:
     return [answer.label == record.label for answer, record in zip(answers, records, strict=True)]
 
 
-def _gain(answered: Sequence[bool], right: Sequence[bool], plain_right: Sequence[bool]) -> Estimate:
-    """Accuracy of the agent's answers minus that of all plain answers, bootstrapped over the questions."""
-    cells = np.zeros((2, 2, 2), dtype=np.int64)
-    np.add.at(cells, tuple(np.array([answered, right, plain_right], dtype=np.int64)), 1)
+def _gain(answered: Sequence[bool], agent_correct: Sequence[bool], chain_correct: Sequence[bool]) -> Estimate:
+    """Accuracy of the agent's answers minus that of the chain's, with a bootstrap interval over the questions.
+
+    The agent's accuracy is over the questions that it answered, the chain's over all.
+    """
+    # Numbers of questions by (answered, agent_correct, chain_correct).
+    observed = np.zeros((2, 2, 2), dtype=np.int64)
+    np.add.at(observed, tuple(np.array([answered, agent_correct, chain_correct], dtype=np.int64)), 1)
 
     def gains(counts: np.ndarray) -> np.ndarray:
-        drawn = counts.reshape(-1, 2, 2, 2)
-        of_agent = drawn[:, 1, 1].sum(axis=1) / drawn[:, 1].sum(axis=(1, 2))
-        gain: np.ndarray = of_agent - drawn[..., 1].sum(axis=(1, 2)) / drawn.sum(axis=(1, 2, 3))
+        tables = counts.reshape(-1, 2, 2, 2)
+        agent_accuracy = tables[:, 1, 1].sum(axis=1) / tables[:, 1].sum(axis=(1, 2))
+        gain: np.ndarray = agent_accuracy - tables[..., 1].sum(axis=(1, 2)) / tables.sum(axis=(1, 2, 3))
         return gain
 
-    return from_resamples(float(gains(cells)[0]), resampled(cells.ravel(), gains))
+    return from_resamples(float(gains(observed)[0]), resampled(observed.ravel(), gains))
 
 
-def _print(what: str, count: int, of: int) -> None:
-    print(f"{what}: {count} of {of}, {with_interval(proportion(count, of))}")
+def _print_share(title: str, count: int, total: int) -> None:
+    print(f"{title}: {count} of {total}, {with_interval(proportion(count, total))}")
 
 
 if __name__ == "__main__":

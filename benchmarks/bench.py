@@ -1,4 +1,4 @@
-"""Shared parts of the benchmarks. Import it before the model libraries: it turns their telemetry off."""
+"""Shared functions of the benchmarks. Import it before the model libraries: it turns off their telemetry."""
 
 import argparse
 import json
@@ -18,14 +18,14 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with the option ``--output``."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--output", type=Path, help="JSON file for the figures")
-    return made
+    """A parser with the description ``doc`` and the option ``--output``."""
+    new = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    new.add_argument("--output", type=Path, help="JSON file for the figures")
+    return new
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a benchmark; a mistake of the user or an unreadable file ends it with a message."""
+    """Run a benchmark; a ``UserError`` or ``OSError`` ends it with a message instead of a traceback."""
     try:
         main()
     except (UserError, OSError) as error:
@@ -33,7 +33,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def write_report(path: Path | None, report: dict[str, Any]) -> None:
-    """Write the figures with processor, threads and versions, if ``path`` is set."""
+    """Write the figures, with processor, number of threads and versions of packages, unless ``path`` is None."""
     if path is None:
         return
     from eval.results import versions, write_json
@@ -45,22 +45,22 @@ def write_report(path: Path | None, report: dict[str, Any]) -> None:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Median, minimum and maximum of values."""
     return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
 
 
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """The spread of the rounds' ratios."""
-    return spread([a / b for a, b in zip(ours, theirs, strict=True)])
+def ratio_spread(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+    """The ``spread`` of the quotients, of which there is one for each round."""
+    return spread([a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
-def shown(of: dict[str, float]) -> str:
-    """A spread as text."""
-    return f"{of['median']:.2f} ({of['least']:.2f} to {of['greatest']:.2f})"
+def format_spread(values: dict[str, float]) -> str:
+    """A ``spread`` as text."""
+    return f"{values['median']:.2f} ({values['least']:.2f} to {values['greatest']:.2f})"
 
 
-def child(*arguments: str) -> dict[str, Any]:
-    """Run this script in a process of its own; the result is the JSON in its last line of stdout.
+def run_in_child(*arguments: str) -> dict[str, Any]:
+    """Run this script with ``arguments`` in a new process; returns the JSON object in its last line of output.
 
     Raises:
         UserError: the process failed.
@@ -69,8 +69,8 @@ def child(*arguments: str) -> dict[str, Any]:
     outcome = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if outcome.returncode:
         raise UserError(f"{' '.join(arguments)} ended with status {outcome.returncode}; its message is above.")
-    found: dict[str, Any] = json.loads(outcome.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(outcome.stdout.splitlines()[-1])
+    return result
 
 
 def peak_mb() -> float:

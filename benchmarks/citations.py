@@ -3,41 +3,41 @@
     python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit] [--embedder DIR]
         [--cross-encoder DIR]
 
-PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
-five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
-results section? The abstracts lack their conclusions; the last row is the share of the conclusion's words in the first
-quote. Two more lines are the shares of answers marked as weak evidence, with and without the question's own abstract
-among the passages.
+PubMedQA (``--data``, with test_ground_truth.json beside it): the chain answers each question of the official test split
+with quotes from the five abstracts that BM25 ranks first among all 1,000. Measured are whether the first quote is from
+the question's abstract, whether it is from a results section, and the share of the conclusion's words in the first
+quote (the abstracts lack their conclusions). Two more lines are the shares of answers whose evidence is marked as weak,
+with and without the question's abstract among the five.
 
 Citation Integrity (``--claims``, a folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl in SciFact's
-layout): each claim is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a
-labelled sentence? The file has the labelled sentence first, so the candidates are shuffled, with a fixed seed. Then
-each claim is attributed to one of five papers, as a sentence of an answer without marks is: the cited one and the four
-nearest others by BM25, and then the five nearest others. Constants are chosen on ``--part train``.
+layout): the chain quotes sentences for each claim from its candidate sentences, each of which is a paragraph. Measured
+is whether the first quote, or one of three, is a labelled sentence. The file has the labelled sentence first, so the
+candidates are shuffled, with a fixed seed. Then each claim is attributed to one of five papers, as the chain attributes
+sentences of a written answer without citation marks: first the cited paper and the four nearest others by BM25, then
+the five nearest others. Constants are chosen on ``--part train``.
 
 ``--embedder`` names a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``;
-``--cross-encoder`` one of ``medground train encoder``, as for ``chain.quote_cross_encoder``. Measure them on claims
-that they were not trained on.
+``--cross-encoder`` one that ``medground train encoder`` wrote, as for ``chain.quote_cross_encoder``. Measure them on
+claims that they were not trained on.
 
-Each table compares shared words, the chain, and the chain without an embedder, without the corpus's word frequencies,
-and without the weights for findings. ``--fit`` first fits those weights (``chains/embedded/findings.json``) to
-PubMedQA's other half.
+Each table compares ranking by shared words, the chain, and the chain without an embedder, without the corpus's word
+frequencies, and without the weights for findings. ``--fit`` first fits these weights
+(``chains/embedded/findings.json``) to the other half of PubMedQA.
 """
 
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import bench
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-import chains.citations
 from chains.answer import Citation, Passage
 from chains.citations import FrequencyLookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
@@ -56,15 +56,15 @@ from retrievers.kinds.bm25 import BM25Retriever
 from retrievers.kinds.rerank import load_reranker
 from tools.fit_findings import fit_findings, reports_findings, save_findings
 
-QUOTES = 3
-PASSAGES = 5
-MARKS = re.compile(r"[\[(]?(?:<\|[^|]*\|>[,;\s]*)+[\])]?")  # in place of a claim's citations
+QUOTES = 3  # maximum number of quotes in an answer
+PASSAGES = 5  # number of passages to quote from
+CITATION_MARKS = re.compile(r"[\[(]?(?:<\|[^|]*\|>[,;\s]*)+[\])]?")  # such as [<|cit|>, <|cit|>]
 Quotes = Sequence[Citation]
-Choice = Callable[[str, Sequence[Passage]], Quotes]
+Ranking = Callable[[str, Sequence[Passage]], Quotes]
 
 
-def by_shared_words(question: str, passages: Sequence[Passage]) -> list[Citation]:
-    """The sentences with the greatest shares of the question's words."""
+def rank_by_shared_words(question: str, passages: Sequence[Passage]) -> list[Citation]:
+    """The sentences that share words with the question, sorted by their share of its words."""
     spans = [(passage, *span) for passage in passages for span in sentence_spans(passage.text)]
     shares = coverage(question, [passage.text[start:end] for passage, start, end in spans])
     ranked = [
@@ -93,46 +93,36 @@ class CachedEmbedder(Embeddings):
         return self._embedder.embed_query(text)
 
 
-def choices(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Choice]:
-    """The ways to choose quotes, by name; the second is the chain's."""
+def rankings(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Ranking]:
+    """The rankings of quotes to compare, by name; "the chain" is the default."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
-        with _least(1.0):
+        with patch("chains.citations.MIN_FINDING_FACTOR", 1.0):  # the factor of a sentence without a finding
             return cite(question, passages, embedder, frequencies, relevance)
 
-    ways: dict[str, Choice] = {
-        "shared words": by_shared_words,
+    by_name: dict[str, Ranking] = {
+        "shared words": rank_by_shared_words,
         "the chain": lambda question, passages: cite(question, passages, embedder, frequencies, relevance),
         "no embedder": lambda question, passages: cite(question, passages, None, frequencies, relevance),
         "no corpus": lambda question, passages: cite(question, passages, embedder, None, relevance),
         "no findings": without_findings,
     }
     if relevance is not None:
-        ways["no cross-encoder"] = lambda question, passages: cite(question, passages, embedder, frequencies)
-    return ways
+        by_name["no cross-encoder"] = lambda question, passages: cite(question, passages, embedder, frequencies)
+    return by_name
 
 
-@contextmanager
-def _least(value: float) -> Iterator[None]:
-    """Change ``chains.citations.MIN_FINDING_FACTOR``, the factor of a sentence without a finding."""
-    before, chains.citations.MIN_FINDING_FACTOR = chains.citations.MIN_FINDING_FACTOR, value
-    try:
-        yield
-    finally:
-        chains.citations.MIN_FINDING_FACTOR = before
-
-
-def shown(quotes: Quotes) -> Quotes:
-    """The quotes that the chain would show."""
-    return [one for one in quotes if one.score >= MIN_RELATIVE_SCORE * quotes[0].score][:QUOTES]
+def displayed(quotes: Quotes) -> Quotes:
+    """The first of the ranked quotes, as many as the chain displays."""
+    return [quote for quote in quotes if quote.score >= MIN_RELATIVE_SCORE * quotes[0].score][:QUOTES]
 
 
 def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
-    """Whether a quote begins in a section of results."""
-    record, begin = records[citation.passage_id], 0
-    for heading, context in zip(record.sections, record.contexts, strict=True):
-        begin += len(context) + 1  # one section per line
-        if citation.start < begin:
+    """Whether a quote starts in a section of results."""
+    record, end = records[citation.passage_id], 0
+    for heading, section in zip(record.sections, record.contexts, strict=True):
+        end += len(section) + 1  # sections are joined by newlines
+        if citation.start < end:
             return reports_findings(heading)
     raise ValueError(f"a quote beyond its abstract: {citation}")
 
@@ -149,51 +139,52 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, relevance: Rele
         )
     records = {record.id: record for record in (*train, *test)}
     retriever = BM25Retriever(documents(list(records.values())))
-    asked = [record for record in test if len(record.sections) == len(record.contexts)][:limit]
-    found = retriever.search([record.question for record in asked], PASSAGES + 1)
-    more = [[as_passage(document) for document in passages] for passages in found]
-    read = [passages[:PASSAGES] for passages in more]
+    test = [record for record in test if len(record.sections) == len(record.contexts)][:limit]
+    results = retriever.search([record.question for record in test], PASSAGES + 1)
+    six_passages = [[as_passage(document) for document in found] for found in results]
+    passages = [six[:PASSAGES] for six in six_passages]
 
-    def own(one: Citation, record: QARecord) -> bool:
-        return one.passage_id == record.id
+    def is_own(quote: Citation, record: QARecord) -> bool:
+        return quote.passage_id == record.id
 
-    def concluded(quotes: Quotes, record: QARecord) -> float:
-        return coverage(record.conclusion, [quotes[0].quote, *(text for text in record.contexts)])[0]
+    def conclusion_coverage(quotes: Quotes, record: QARecord) -> float:
+        return coverage(record.conclusion, [quotes[0].quote, *record.contexts])[0]
 
     measures: dict[str, Callable[[Quotes, QARecord], float]] = {
-        "first quote of the question's own abstract": lambda quotes, record: own(quotes[0], record),
+        "first quote of the question's own abstract": lambda quotes, record: is_own(quotes[0], record),
         "first quote of a section of results": lambda quotes, _: is_finding(quotes[0], records),
         f"one of {QUOTES} quotes of its own results": lambda quotes, record: any(
-            own(one, record) and is_finding(one, records) for one in quotes
+            is_own(quote, record) and is_finding(quote, records) for quote in quotes
         ),
-        "the conclusion's words in the first quote": concluded,
+        "the conclusion's words in the first quote": conclusion_coverage,
     }
-    quotes = {
-        name: [shown(choose(record.question, passages)) for record, passages in zip(asked, read, strict=True)]
-        for name, choose in choices(embedder, retriever.frequencies, relevance).items()
+    quotes_by_ranking = {
+        name: [displayed(rank(record.question, read)) for record, read in zip(test, passages, strict=True)]
+        for name, rank in rankings(embedder, retriever.frequencies, relevance).items()
     }
     values = {
-        measure: {
-            name: [float(bool(one) and value(one, record)) for one, record in zip(ones, asked, strict=True)]
-            for name, ones in quotes.items()
+        title: {
+            name: [float(bool(each) and measure(each, record)) for each, record in zip(quotes, test, strict=True)]
+            for name, quotes in quotes_by_ranking.items()
         }
-        for measure, value in measures.items()
+        for title, measure in measures.items()
     }
-    table(f"PubMedQA, {len(asked)} questions of the official test split", values)
-    weak = {"evidence marked weak": read}
-    weak["marked weak, the question's own abstract left out"] = [
-        [one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)
+    table(f"PubMedQA, {len(test)} questions of the official test split", values)
+    without_own = [
+        [passage for passage in six if passage.id != record.id][:PASSAGES]
+        for record, six in zip(test, six_passages, strict=True)
     ]
-    for name, given in weak.items():
-        marked = [
-            select(record.question, passages, embedder, retriever.frequencies).is_weak
-            for record, passages in zip(asked, given, strict=True)
+    titles = ("evidence marked weak", "marked weak, the question's own abstract left out")
+    for title, passages_read in zip(titles, (passages, without_own), strict=True):
+        is_weak = [
+            select(record.question, read, embedder, retriever.frequencies).is_weak
+            for record, read in zip(test, passages_read, strict=True)
         ]
-        print(f"  {name:50} {with_interval(proportion(sum(marked), len(marked)))}")
+        print(f"  {title:50} {with_interval(proportion(sum(is_weak), len(is_weak)))}")
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
+class LabelledCitation:
     """A claim, the document that it cites, and the numbers of this document's labelled sentences."""
 
     claim: str
@@ -201,101 +192,114 @@ class Cited:
     labelled: frozenset[int]
 
 
-def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[Cited], dict[str, list[str]]]:
+def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[LabelledCitation], dict[str, list[str]]]:
     """The labelled citations of a part, and the candidate sentences of the documents that its claims cite."""
 
-    def lines(path: Path) -> list[dict[str, Any]]:
+    def rows(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
 
-    listed = lines(folder / f"claims_{part}.jsonl")
-    cited = [
-        Cited(MARKS.sub("", one["claim"]), id, frozenset(number for label in labels for number in label["sentences"]))
-        for one in listed
-        for id, labels in one["evidence"].items()
+    claim_rows = rows(folder / f"claims_{part}.jsonl")
+    citations = [
+        LabelledCitation(
+            CITATION_MARKS.sub("", row["claim"]),
+            id,
+            frozenset(number for label in labels for number in label["sentences"]),
+        )
+        for row in claim_rows
+        for id, labels in row["evidence"].items()
     ]
-    own = folder / f"corpus_{part}.jsonl"
-    corpus = lines(own if own.is_file() else folder / "corpus.jsonl")
-    named = {one.document for one in cited} | {str(id) for one in listed for id in one.get("cited_doc_ids", ())}
-    return cited[:limit], {str(one["doc_id"]): one["abstract"] for one in corpus if str(one["doc_id"]) in named}
+    part_corpus = folder / f"corpus_{part}.jsonl"
+    corpus = rows(part_corpus if part_corpus.is_file() else folder / "corpus.jsonl")
+    cited_ids = {each.document for each in citations}
+    cited_ids |= {str(id) for row in claim_rows for id in row.get("cited_doc_ids", ())}
+    return citations[:limit], {str(row["doc_id"]): row["abstract"] for row in corpus if str(row["doc_id"]) in cited_ids}
 
 
 def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None) -> None:
     """Print the table of the labelled citations."""
-    cited, candidates = read_claims(folder, part, limit)
-    order = random.Random(0)
-    values: dict[str, dict[str, list[float]]] = {"labelled sentence first": {}, f"among {QUOTES}": {}}
-    texts_of = [Document(page_content=" ".join(texts)) for texts in candidates.values()]
-    ways = choices(embedder, BM25Retriever(texts_of).frequencies, relevance)
-    for one in cited:
-        texts = list(enumerate(candidates[one.document]))
-        order.shuffle(texts)
-        passage = Passage(id=one.document, text="\n\n".join(text for _, text in texts))
-        for name, choose in ways.items():
-            begins = [_place(quote, texts) in one.labelled for quote in choose(one.claim, [passage])]
-            values["labelled sentence first"].setdefault(name, []).append(any(begins[:1]))
-            values[f"among {QUOTES}"].setdefault(name, []).append(any(begins[:QUOTES]))
-    table(f"Citation Integrity, {part}: {len(cited)} claims over shuffled candidates", values)
+    citations, candidates = read_claims(folder, part, limit)
+    rng = random.Random(0)
+    first, among = "labelled sentence first", f"among {QUOTES}"
+    values: dict[str, dict[str, list[float]]] = {first: {}, among: {}}
+    corpus = [Document(page_content=" ".join(sentences)) for sentences in candidates.values()]
+    by_name = rankings(embedder, BM25Retriever(corpus).frequencies, relevance)
+    for citation in citations:
+        sentences = list(enumerate(candidates[citation.document]))
+        rng.shuffle(sentences)
+        passage = Passage(id=citation.document, text="\n\n".join(text for _, text in sentences))
+        for name, rank in by_name.items():
+            is_labelled = [
+                _sentence_number(quote, sentences) in citation.labelled for quote in rank(citation.claim, [passage])
+            ]
+            values[first].setdefault(name, []).append(any(is_labelled[:1]))
+            values[among].setdefault(name, []).append(any(is_labelled[:QUOTES]))
+    table(f"Citation Integrity, {part}: {len(citations)} claims over shuffled candidates", values)
 
 
 def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
-    """Print, by cut-off, how many claims are attributed to a passage, and how many of these to the cited paper."""
-    cited, candidates = read_claims(folder, part, limit)
-    passages = {id: Passage(id=id, text="\n\n".join(texts)) for id, texts in candidates.items()}
-    retriever = BM25Retriever([Document(id=one.id, page_content=one.text) for one in passages.values()])
-    found = retriever.search([one.claim for one in cited], 400)
-    for name, by in (("cosine", embedder), ("words", None)):
-        near: list[tuple[float, bool]] = []  # with the cited paper: nearness, and whether it is this paper's
-        far: list[float] = []  # without it
-        for one, ranked in zip(cited, found, strict=True):
+    """Print by threshold how many claims are attributed to a paper, and how many of these to the cited paper."""
+    citations, candidates = read_claims(folder, part, limit)
+    passages = {id: Passage(id=id, text="\n\n".join(sentences)) for id, sentences in candidates.items()}
+    retriever = BM25Retriever([Document(id=each.id, page_content=each.text) for each in passages.values()])
+    results = retriever.search([citation.claim for citation in citations], 400)
+    for name, similarity in (("cosine", embedder), ("words", None)):
+        with_cited: list[tuple[float, bool]] = []  # similarity to the attributed paper, and whether it is the cited one
+        without_cited: list[float] = []  # similarity to the attributed paper
+        for citation, ranked in zip(citations, results, strict=True):
             nearest: dict[int, Passage] = {}
             for document in ranked:
                 nearest.setdefault(_paper(document.id), passages[str(document.id)])
-            nearest.pop(_paper(one.document), None)
+            nearest.pop(_paper(citation.document), None)
             others = list(nearest.values())[:PASSAGES]
-            number, nearness = nearest_passage(one.claim, [passages[one.document], *others[: PASSAGES - 1]], by)
-            near.append((nearness, number == 1))
-            far.append(nearest_passage(one.claim, others, by)[1])
+            papers = [passages[citation.document], *others[: PASSAGES - 1]]
+            number, score = nearest_passage(citation.claim, papers, similarity)
+            with_cited.append((score, number == 1))
+            without_cited.append(nearest_passage(citation.claim, others, similarity)[1])
         print(
-            f"Attribution by {name}, {part}: {len(cited)} claims over {PASSAGES} papers, with the cited one and without"
+            f"Attribution by {name}, {part}: {len(citations)} claims over {PASSAGES} papers, with the cited one and "
+            "without"
         )
-        for cut in (hundredths / 100 for hundredths in range(30, 95, 5)):
-            kept = [is_cited for nearness, is_cited in near if nearness >= cut]
-            if kept:
+        for threshold in (hundredths / 100 for hundredths in range(30, 95, 5)):
+            attributed = [is_cited for score, is_cited in with_cited if score >= threshold]
+            if attributed:
                 print(
-                    f"  {cut:.2f}  with: attributed {len(kept) / len(near):.3f}, of these rightly "
-                    f"{with_interval(proportion(sum(kept), len(kept)))}; without: attributed "
-                    f"{sum(nearness >= cut for nearness in far) / len(far):.3f}"
+                    f"  {threshold:.2f}  with: attributed {len(attributed) / len(with_cited):.3f}, of these rightly "
+                    f"{with_interval(proportion(sum(attributed), len(attributed)))}; without: attributed "
+                    f"{sum(score >= threshold for score in without_cited) / len(without_cited):.3f}"
                 )
 
 
 def _paper(id: str | None) -> int:
-    """The cited paper of a document, which holds candidates for one claim: the thousands of its id."""
+    """The number of a document's paper: its thousands, since a paper has several documents, one for each claim."""
     return int(id or 0) // 1000
 
 
-def _place(quote: Citation, texts: Sequence[tuple[int, str]]) -> int:
+def _sentence_number(quote: Citation, sentences: Sequence[tuple[int, str]]) -> int:
     """The number of the candidate sentence in which a quote starts."""
-    begin = 0
-    for number, text in texts:
-        begin += len(text) + 2
-        if quote.start < begin:
+    end = 0
+    for number, text in sentences:
+        end += len(text) + 2  # sentences are joined by two newlines
+        if quote.start < end:
             return number
     raise ValueError(f"a quote beyond its text: {quote}")
 
 
 def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Print the shares with 95% intervals, and the chain's paired differences from the others."""
+    """Print the means with 95% intervals, and the chain's paired differences from the other rankings.
+
+    ``values`` are those of each question or claim, by measure and ranking.
+    """
     print(title)
-    for measure, ways in values.items():
+    for measure, by_ranking in values.items():
         print(f"  {measure}")
-        for name, hits in ways.items():
+        for name, hits in by_ranking.items():
             share = proportion(int(sum(hits)), len(hits)) if set(hits) <= {0.0, 1.0} else mean(list(hits))
-            gain = with_interval(mean_difference(hits, ways["the chain"]), signed=True)
+            gain = with_interval(mean_difference(hits, by_ranking["the chain"]), signed=True)
             print(f"    {name:16} {with_interval(share):24} {f'the chain minus this: {gain}' * (name != 'the chain')}")
 
 
 def main() -> None:
-    """Print the tables of the data that the options name."""
+    """Print the tables for the data given by the options."""
     parser = bench.parser(__doc__)
     parser.add_argument("--data", help="PubMedQA's ori_pqal.json")
     parser.add_argument("--claims", type=Path, help="folder of Citation Integrity")

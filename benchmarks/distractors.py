@@ -1,8 +1,8 @@
-"""Distractor abstracts: recombined parts of real ones, with their topics and wording.
+"""Distractor abstracts, composed of parts of real abstracts.
 
-A distractor is the beginning of one abstract, the middle of a second and the end of a third, with new numbers. With
-1,000 abstracts and 20,000 distractors, the beginning of each abstract (its subject and aim) occurs in about 20: these
-are the nearest neighbours of a question's own abstract.
+A distractor is the beginning of one abstract, the middle of a second and the end of a third, with other numbers. With
+1,000 abstracts and 20,000 distractors, the beginning of each abstract (its subject and aim) also occurs in about 20
+distractors, which are the nearest neighbours of the abstract.
 """
 
 import random
@@ -24,29 +24,29 @@ def distractors(records: Sequence[QARecord], count: int, *, seed: int = 1) -> It
     """``count`` distractors with the ids ``distractor-0``, ...; equal records and seed give equal distractors.
 
     Args:
-        records: three or more, each with an abstract.
-        count: their number; a larger count extends a smaller one.
+        records: at least three records with abstracts.
+        count: number of distractors; those of a smaller count are the first of a larger count.
         seed: random seed.
     """
-    parts = [_thirds(record.context) for record in records]
+    abstracts = [_thirds(record.context) for record in records]
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
-        sources = rng.sample(range(len(parts)), _PARTS)
-        text = "\n".join(part for place, source in enumerate(sources) if (part := parts[source][place]))
+        sources = rng.sample(abstracts, _PARTS)
+        text = "\n".join(part for index, source in enumerate(sources) if (part := source[index]))
         id = f"{PREFIX}{number}"
         yield Document(id=id, page_content=_renumbered(text, rng), metadata={"id": id})
 
 
 def _thirds(text: str) -> tuple[str, ...]:
-    """The sentences of a text in three parts of about equal size; the first has at least one sentence."""
+    """Three parts of a text with about as many sentences; the first has at least one."""
     spans = sentence_spans(text)
-    bounds = [round(len(spans) * part / _PARTS) for part in range(_PARTS + 1)]
+    bounds = [round(len(spans) * number / _PARTS) for number in range(_PARTS + 1)]
     bounds[1] = max(bounds[1], 1)
     return tuple(" ".join(text[start:end] for start, end in spans[first:last]) for first, last in pairwise(bounds))
 
 
 def _renumbered(text: str, rng: random.Random) -> str:
-    """Each number replaced by a random one with as many digits; the first is never 0."""
+    """The text with each number replaced by a random one with as many digits, the first of them not 0."""
     return _NUMBER.sub(
         lambda match: str(rng.randint(1, 9)) + "".join(str(rng.randint(0, 9)) for _ in match[0][1:]), text
     )

@@ -2,9 +2,9 @@
 
     python benchmarks/encoder.py --data PATH/ori_pqal.json --seeds 3 --output encoder.json
 
-Each seed is one training run by the settings file (``configs/encoder.yaml``) on the records outside the official test
-split, and one evaluation on that split. The table has mean, standard deviation, least and greatest over the seeds, and
-the figures of the majority baseline: always the most frequent label of the training records.
+For each seed, an encoder is trained by the settings file (``configs/encoder.yaml``) on the records outside the official
+test split and evaluated on that split. The table has mean, standard deviation, minimum and maximum over the seeds, and
+the figures of the majority baseline, which always answers with the most frequent label of the training records.
 """
 
 import json
@@ -29,7 +29,7 @@ METRICS = ("accuracy", "macro_f1", *(f"f1_{label}" for label in LABELS))
 
 
 def main() -> None:
-    """Run the seeds, print one table and write the JSON file."""
+    """Train and evaluate with each seed; print and write the figures."""
     parser = bench.parser(__doc__)
     parser.add_argument("--data", required=True, help="PubMedQA's ori_pqal.json, its test_ground_truth.json beside it")
     parser.add_argument("--config", type=Path, default=bench.CONFIGS / "encoder.yaml", help="a settings file")
@@ -41,9 +41,9 @@ def main() -> None:
         raise UserError(f"{options.config}: train.encoder.task is {config.task}; this benchmark needs qa.")
     data = DataConfig(path=options.data)
     test = load_records(data, "test")
-    most_frequent = majority([one.label or "" for split in ("train", "dev") for one in load_records(data, split)])
-    always = label_metrics([one.label or "" for one in test], [most_frequent] * len(test), LABELS)
-    baseline = {name: always[name].value for name in METRICS}
+    most_frequent = majority([each.label or "" for split in ("train", "dev") for each in load_records(data, split)])
+    estimates = label_metrics([record.label or "" for record in test], [most_frequent] * len(test), LABELS)
+    baseline = {name: estimates[name].value for name in METRICS}
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(1, options.seeds + 1):
@@ -56,7 +56,7 @@ def main() -> None:
     print(f"{len(test)} test questions, {len(runs)} seeds; in brackets the standard deviation between seeds")
     figures = {}
     for name in METRICS:
-        values = [one[name] for one in runs]
+        values = [metrics[name] for metrics in runs]
         mean, deviation = statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
         figures[name] = {"mean": mean, "sd": deviation, "least": min(values), "greatest": max(values)}
         print(

@@ -1,11 +1,11 @@
-"""Accuracy@1 of follow-up questions, as written and completed by rules.
+"""Accuracy@1 of retrieval for follow-up questions, as written and as completed by rules.
 
     python benchmarks/followups.py
 
-Generated conversations on the sample (``tools/sample/conversations.py``); the embedded default's dense retriever
+The conversations about the sample's abstracts are generated (``tools/sample/conversations.py``). The dense retriever
 searches all 600 abstracts for each message, as written and as completed by ``chains.rewriting.followup_rules`` from the
-questions before it. A turn is right if its abstract comes first. The rules were written without the
-generator's wording, drugs and outcomes.
+questions before it. A result is correct if the message's abstract ranks first. The rules were written without knowledge
+of the generator's wording, drugs and outcomes.
 """
 
 from collections.abc import Sequence
@@ -27,27 +27,30 @@ from tools.sample.conversations import SEED, Message, draw_conversations
 
 @dataclass(frozen=True)
 class Turn:
-    """A message, the completed question, and whether each finds its abstract first."""
+    """A message and its completed question, and whether a search for either ranks its abstract first."""
 
     message: Message
     question: str
-    raw: bool = False
-    completed: bool = False
+    message_is_correct: bool
+    question_is_correct: bool
 
 
 def measure(retriever: Retriever, conversations: Sequence[Sequence[Message]]) -> list[Turn]:
     """All turns of the conversations."""
-    turns: list[Turn] = []
+    messages = [message for conversation in conversations for message in conversation]
+    questions: list[str] = []
     for conversation in conversations:
         earlier: list[str] = []
         for message in conversation:
             earlier.append(complete(earlier, message.text).question)
-            turns.append(Turn(message, earlier[-1]))
-    raw = retriever.search([turn.message.text for turn in turns], 1)
-    completed = retriever.search([turn.question for turn in turns], 1)
+        questions += earlier
+    for_messages = retriever.search([message.text for message in messages], 1)
+    for_questions = retriever.search(questions, 1)
     return [
-        Turn(turn.message, turn.question, said[0].id == turn.message.abstract, put[0].id == turn.message.abstract)
-        for turn, said, put in zip(turns, raw, completed, strict=True)
+        Turn(message, question, by_message.id == message.abstract, by_question.id == message.abstract)
+        for message, question, (by_message,), (by_question,) in zip(
+            messages, questions, for_messages, for_questions, strict=True
+        )
     ]
 
 
@@ -65,17 +68,18 @@ def main() -> None:
     turns = measure(retriever, draw_conversations(options.conversations, options.turns, options.seed))
     report: dict[str, Any] = {}
     for kind in ("all turns", "follow-ups", *dict.fromkeys(turn.message.kind for turn in turns)):
-        chosen = [turn for turn in turns if kind in ("all turns", turn.message.kind)]
+        selected = [turn for turn in turns if kind in ("all turns", turn.message.kind)]
         if kind == "follow-ups":
-            chosen = [turn for turn in turns if turn.message.kind != "question"]
-        raw, completed = [turn.raw for turn in chosen], [turn.completed for turn in chosen]
+            selected = [turn for turn in turns if turn.message.kind != "question"]
+        raw = [turn.message_is_correct for turn in selected]
+        completed = [turn.question_is_correct for turn in selected]
         difference = with_interval(mean_difference(raw, completed), signed=True)
-        report[kind] = {"turns": len(chosen), "raw": sum(raw), "completed": sum(completed)}
-        shares = [with_interval(proportion(sum(right), len(right))) for right in (raw, completed)]
-        print(f"{kind:24} {len(chosen):4}  as written {shares[0]}  completed {shares[1]}  difference {difference}")
+        report[kind] = {"turns": len(selected), "raw": sum(raw), "completed": sum(completed)}
+        shares = [with_interval(proportion(sum(correct), len(correct))) for correct in (raw, completed)]
+        print(f"{kind:24} {len(selected):4}  as written {shares[0]}  completed {shares[1]}  difference {difference}")
     bench.write_report(options.output, report)
     for turn in turns if options.missed else ():
-        if not turn.completed:
+        if not turn.question_is_correct:
             print(f"missed {turn.message.abstract} ({turn.message.kind}): {turn.message.text} -> {turn.question}")
 
 

@@ -1,15 +1,14 @@
-"""Cost of indexing: time against bare encoding, and memory by the number of documents.
+"""Time of indexing compared with encoding alone, and memory by the number of documents.
 
     python benchmarks/indexing.py --data PATH/ori_pqal.json --output indexing.json
 
-The abstracts are written in PubMed's format (.xml.gz, 1,000 citations each).
+The abstracts are written in PubMed's format (.xml.gz files with 1,000 citations each).
 
-- Time, in turns, for several rounds: ``medground index`` (reading, chunking, embedding and storing, into a fresh store)
-  and one bare ``SentenceTransformer.encode`` of the same passages in the same data type. A ratio is one round's rate of
-  indexing over that of encoding; loading the model is not timed. ``processor`` is processor time, which is more stable
-  on a busy machine.
-- Memory: the peak of a process that indexes ``--documents`` abstracts, made by numbering the data's abstracts and
-  cutting them to 250 words.
+- Time: ``medground index`` (reading, splitting, embedding and storing in a new store) alternates for several rounds
+  with ``SentenceTransformer.encode`` of the same passages with the same dtype. A ratio is a round's rate of indexing
+  over its rate of encoding; loading the model is not timed. Processor time is more stable on a busy machine.
+- Memory: the peak of a process that indexes ``--documents`` abstracts, which are the data's abstracts, repeated with
+  numbers and cut to 250 words.
 """
 
 import gzip
@@ -25,17 +24,17 @@ from xml.sax.saxutils import escape
 
 import bench
 
-PER_FILE = 1000  # citations
-WORDS = 250  # of an abstract in the memory runs
+CITATIONS = 1000  # in a file
+WORDS = 250  # of an abstract in the measurement of memory
 
 
 def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
-    """The texts as citations in files of 1,000."""
+    """Write the texts as the abstracts of citations."""
     folder.mkdir()
     pmids = count(1)
     for number in count(1):
-        some = list(islice(texts, PER_FILE))
-        if not some:
+        abstracts = list(islice(texts, CITATIONS))
+        if not abstracts:
             return
         citations = "".join(
             f"<PubmedArticle><MedlineCitation><PMID>{next(pmids)}</PMID><Article><Journal><JournalIssue><PubDate>"
@@ -43,20 +42,23 @@ def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
             f"</ArticleTitle><Abstract><AbstractText>{escape(text)}</AbstractText></Abstract></Article>"
             "<MeshHeadingList><MeshHeading><DescriptorName>Adult</DescriptorName></MeshHeading></MeshHeadingList>"
             "</MedlineCitation></PubmedArticle>"
-            for text in some
+            for text in abstracts
         )
-        whole = f"<?xml version='1.0'?><PubmedArticleSet>{citations}</PubmedArticleSet>"
-        (folder / f"pubmed25n{number:04}.xml.gz").write_bytes(gzip.compress(whole.encode()))
+        xml = f"<?xml version='1.0'?><PubmedArticleSet>{citations}</PubmedArticleSet>"
+        (folder / f"pubmed25n{number:04}.xml.gz").write_bytes(gzip.compress(xml.encode()))
 
 
-def numbered(texts: Sequence[str], total: int) -> Iterator[str]:
+def repeated(texts: Sequence[str], total: int) -> Iterator[str]:
     """``total`` different texts of about ``WORDS`` words."""
     for n in range(total):
         yield f"Trial {n} of {total}. " + " ".join(texts[n % len(texts)].split()[:WORDS])
 
 
 def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
-    """Run ``medground index`` in this process: seconds, processor seconds, and the passages."""
+    """Index as ``medground index`` does; returns seconds, processor seconds, and the number and texts of the passages.
+
+    The texts are left out if there are 5,000 or more.
+    """
     from medground.ingest import add_documents, embed, embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
@@ -65,12 +67,12 @@ def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
     embedder: Any = make_embedder(settings.embedders["minilm"])
     embedder_windows(settings)["minilm"].count(["warm up"])
     embedder.embed_documents(["warm up"])
-    started, worked = time.perf_counter(), time.process_time()
+    started, processor_started = time.perf_counter(), time.process_time()
     corpus, _ = add_documents(settings, [folder], quiet=True)
     embedded = embed(settings, corpus, quiet=True)
     return {
         "seconds": time.perf_counter() - started,
-        "processor": time.process_time() - worked,
+        "processor": time.process_time() - processor_started,
         "passages": embedded,
         "texts": [passage.page_content for passage in corpus.passages] if len(corpus.passages) < 5000 else [],
     }
@@ -87,26 +89,26 @@ def encode_all(texts: list[str], dtype: str) -> dict[str, float]:
         str(packaged_minilm()), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}
     ).eval()
     model.encode(["warm up"])
-    started, worked = time.perf_counter(), time.process_time()
+    started, processor_started = time.perf_counter(), time.process_time()
     model.encode(texts, show_progress_bar=False)
-    return {"encode": time.perf_counter() - started, "encode_processor": time.process_time() - worked}
+    return {"encode": time.perf_counter() - started, "encode_processor": time.process_time() - processor_started}
 
 
 def measure_time(texts: Sequence[str], dtype: str, rounds: int) -> dict[str, Any]:
-    """Indexing and encoding in turns."""
+    """Time of indexing and of encoding, alternately."""
     rows = []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place, "pubmed")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "pubmed")
         write_pubmed(folder, iter(texts))
-        passages: list[str] = index_all(folder, Path(place, "first"), dtype)["texts"]
+        passages: list[str] = index_all(folder, Path(temporary, "first"), dtype)["texts"]
         for number in range(rounds):
-            sides: dict[str, Any] = {}
-            for side in ("index", "encode") if number % 2 == 0 else ("encode", "index"):
-                store = Path(place, f"store{number}")
-                sides |= encode_all(passages, dtype) if side == "encode" else index_all(folder, store, dtype)
-            sides.pop("texts")
-            row = {**sides, "ratio": sides["encode"] / sides["seconds"]}
-            row["processor_ratio"] = sides["encode_processor"] / sides["processor"]
+            row: dict[str, Any] = {}
+            for job in ("index", "encode") if number % 2 == 0 else ("encode", "index"):
+                store = Path(temporary, f"store{number}")
+                row |= encode_all(passages, dtype) if job == "encode" else index_all(folder, store, dtype)
+            row.pop("texts")
+            row["ratio"] = row["encode"] / row["seconds"]
+            row["processor_ratio"] = row["encode_processor"] / row["processor"]
             rows.append(row)
             print(f"round {number + 1}: {json.dumps(row)}", file=sys.stderr)
     names = ("ratio", "processor_ratio", "seconds", "encode")
@@ -115,30 +117,32 @@ def measure_time(texts: Sequence[str], dtype: str, rounds: int) -> dict[str, Any
 
 
 def measure_memory(texts: Sequence[str], sizes: Sequence[int], dtype: str) -> dict[str, Any]:
-    """Time and peak memory in MB of processes that index, by the number of documents."""
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as place:
+    """Time and peak memory in MiB of processes that index, by the number of documents."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
         for size in sizes:
-            folder, store = Path(place, f"pubmed{size}"), Path(place, f"store{size}")
-            write_pubmed(folder, numbered(texts, size))
-            found[str(size)] = bench.child("--child", str(folder), str(store), dtype)
-            print(f"{size} documents: {json.dumps(found[str(size)])}", file=sys.stderr)
-    return found
+            folder, store = Path(temporary, f"pubmed{size}"), Path(temporary, f"store{size}")
+            write_pubmed(folder, repeated(texts, size))
+            figures[str(size)] = bench.run_in_child("--child", str(folder), str(store), dtype)
+            print(f"{size} documents: {json.dumps(figures[str(size)])}", file=sys.stderr)
+    return figures
 
 
 def main() -> None:
-    """Measure, print the figures and write them."""
+    """Measure, print and write the figures."""
     if sys.argv[1:2] == ["--child"]:  # the process whose memory is measured
         folder, store, dtype = sys.argv[2:5]
-        report = index_all(Path(folder), Path(store), dtype)
-        print(json.dumps({**report, "texts": [], "peak_mb": bench.peak_mb()}))
+        indexed = index_all(Path(folder), Path(store), dtype)
+        print(json.dumps({**indexed, "texts": [], "peak_mb": bench.peak_mb()}))
         return
     parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, help="a PubMedQA json file; else the sample")
     parser.add_argument("--limit", type=int, default=500, help="number of abstracts of the timed runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--documents", type=int, nargs="*", default=[2000, 20_000], help="sizes; none: no memory")
+    parser.add_argument(
+        "--documents", type=int, nargs="*", default=[2000, 20_000], help="numbers of documents; none: no memory figures"
+    )
     options = parser.parse_args()
     from corpus.pubmedqa import read_records
     from corpus.sample import sample_path
@@ -146,12 +150,12 @@ def main() -> None:
     texts = [record.context for record in read_records(options.data or sample_path("ori_pqal"))]
     report: dict[str, Any] = {}
     if options.rounds:
-        report["time"] = found = measure_time(texts[: options.limit], options.dtype, options.rounds)
-        print(f"rate of indexing over bare encode's: {bench.shown(found['ratio'])}")
-        print(f"by processor time {bench.shown(found['processor_ratio'])}")
+        report["time"] = figures = measure_time(texts[: options.limit], options.dtype, options.rounds)
+        print(f"rate of indexing over rate of encoding: {bench.format_spread(figures['ratio'])}")
+        print(f"by processor time {bench.format_spread(figures['processor_ratio'])}")
     if options.documents:
         report["memory"] = measure_memory(texts, options.documents, options.dtype)
-        print(", ".join(f"{size} documents {one['peak_mb']:.0f} MB" for size, one in report["memory"].items()))
+        print(", ".join(f"{size} documents {each['peak_mb']:.0f} MB" for size, each in report["memory"].items()))
     bench.write_report(options.output, report)
 
 

@@ -1,17 +1,18 @@
-"""Speed-up by computing the shared beginning of all prompts once.
+"""Speed-up from computing the common prefix of all prompts once.
 
     python benchmarks/prefix.py --output prefix.json
 
-medground-tiny classifies the sample's test pairs in float32 after few-shot examples of about ``--shared`` tokens: with
-the examples computed once, and with every prompt computed whole, in turns, for several rounds. The paths:
+medground-tiny classifies the sample's test pairs in float32, with few-shot examples of about ``--shared`` tokens as
+common prefix: with the prefix computed once ("shared"), and with every prompt computed from its beginning ("whole"),
+alternately for several rounds. There are four ways to classify, the paths:
 
-- packed: labels of one token, by the packed model (``chains/models/cpu_llama.py``);
-- one_token: the same by transformers' forward pass, as for any other model;
-- labels: the sample's labels, of several tokens each, which continue from transformers' key-value cache;
+- packed: labels of one token, scored by the packed model (``chains/models/cpu_llama.py``);
+- one_token: labels of one token, scored by transformers' forward pass, as for other models;
+- labels: the sample's labels, of several tokens each, scored from transformers' key-value cache;
 - generate: labels parsed from generated text.
 
-A ratio is the median over rounds of one round's ratio, with its least and greatest. On a busy machine, the ratio of
-processor time on one thread (OMP_NUM_THREADS=1) is more stable.
+A ratio is the median of the rounds' ratios, with their minimum and maximum. On a busy machine, the ratio of processor
+times on one thread (OMP_NUM_THREADS=1) is more stable.
 """
 
 import math
@@ -24,13 +25,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import bench
 
-import chains.models.local
-import chains.models.local_chat
 from chains.config import Decide, LLMConfig
-from chains.models.generation import written_batches
+from chains.models.generation import continuation_batches
 from chains.models.local import LocalLLM, load_llm
 from chains.models.prefix import shared_prefix_length
 from chains.models.scoring import encode, scored_batches
@@ -39,72 +39,75 @@ from corpus.config import PairsConfig
 from corpus.inference.pairs import load_pairs
 
 PATHS = ("packed", "one_token", "labels", "generate")
-NEAR_TIE = 1e-4  # difference of the two best log-likelihoods below which a prediction may differ
-WORDS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}  # one token each
+NEAR_TIE = 1e-4  # difference of the two best log-likelihoods below which rounding may change a prediction
+ONE_TOKEN_LABELS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}
 
 
 @contextmanager
 def whole_prompts() -> Iterator[None]:
-    """Compute every prompt whole within the context."""
-    chains.models.local.scored_batches = partial(scored_batches, share=False)
-    chains.models.local_chat.written_batches = partial(written_batches, share=False)
-    try:
+    """Compute every prompt from its beginning within this context."""
+    with (
+        patch("chains.models.local.scored_batches", partial(scored_batches, share=False)),
+        patch("chains.models.local_chat.continuation_batches", partial(continuation_batches, share=False)),
+    ):
         yield
-    finally:
-        chains.models.local.scored_batches = scored_batches
-        chains.models.local_chat.written_batches = written_batches
 
 
 def make_chain(path: str, llm: LocalLLM, tokens: int) -> NLIChain:
     """A chain whose few-shot examples have about ``tokens`` tokens."""
     train = load_pairs(PairsConfig(), "train")
-    words = {label: label if path == "labels" else WORDS[label] for label in train.labels}
-    shots = [replace(shot, label=words[shot.label]) for shot in draw_shots(train.pairs, train.labels, tokens // 150)]
-    used = replace(llm)
-    vars(used)["packed"] = llm.packed if path == "packed" else None
+    labels = {label: label if path == "labels" else ONE_TOKEN_LABELS[label] for label in train.labels}
+    # A shot has about 150 tokens; fewer shots are used if that comes nearer to ``tokens``.
+    shots = [replace(shot, label=labels[shot.label]) for shot in draw_shots(train.pairs, train.labels, tokens // 150)]
+    path_llm = replace(llm)
+    vars(path_llm)["packed"] = llm.packed if path == "packed" else None
 
-    def chain(count: int) -> NLIChain:
+    def chain_with_shots(count: int) -> NLIChain:
         decide: Decide = "generate" if path == "generate" else "score"
-        return nli_chain(used, tuple(words.values()), shots=shots[:count], decide=decide)
+        return nli_chain(path_llm, tuple(labels.values()), shots=shots[:count], decide=decide)
 
-    def length(count: int) -> int:
-        return len(encode(llm.tokenizer, [chain(count).invoke({"premise": "-", "hypothesis": "-"}).prompt or ""])[0])
+    def prompt_tokens(count: int) -> int:
+        prompt = chain_with_shots(count).invoke({"premise": "-", "hypothesis": "-"}).prompt
+        return len(encode(llm.tokenizer, [prompt or ""])[0])
 
-    return chain(min(range(len(shots) + 1), key=lambda count: abs(length(count) - tokens)))
+    return chain_with_shots(min(range(len(shots) + 1), key=lambda count: abs(prompt_tokens(count) - tokens)))
 
 
 def measure(path: str, llm: LocalLLM, pairs: Sequence[Pair], tokens: int, rounds: int) -> dict[str, Any]:
-    """Rates, ratios and differences of one path."""
+    """Rates of both modes on one path, their ratios, and differences of their predictions."""
     chain = make_chain(path, llm, tokens)
     rates: dict[str, list[float]] = {"shared": [], "whole": []}
     processor: dict[str, list[float]] = {"shared": [], "whole": []}
-    found: dict[str, list[Judgement]] = {}
-    for number in range(rounds + 1):  # the first warms up
-        for name in rates if number % 2 == 0 else reversed(rates):
-            with nullcontext() if name == "shared" else whole_prompts():
-                start, work = time.perf_counter(), time.process_time()
-                judged = chain.batch([{"premise": premise, "hypothesis": hypothesis} for premise, hypothesis in pairs])
-                seconds, work = time.perf_counter() - start, time.process_time() - work
-            found[name] = judged
+    judgements: dict[str, list[Judgement]] = {}
+    for number in range(rounds + 1):  # the first round is a warm-up
+        for mode in rates if number % 2 == 0 else reversed(rates):
+            with nullcontext() if mode == "shared" else whole_prompts():
+                started, processor_started = time.perf_counter(), time.process_time()
+                judgements[mode] = chain.batch([{"premise": pair[0], "hypothesis": pair[1]} for pair in pairs])
+                seconds, processor_seconds = time.perf_counter() - started, time.process_time() - processor_started
             if number:
-                rates[name].append(len(pairs) / seconds)
-                processor[name].append(work)
-                print(f"{path} round {number} {name}: {rates[name][-1]:.1f} pairs/s", file=sys.stderr)
-    ids = encode(llm.tokenizer, [judgement.prompt or "" for judgement in found["whole"]])
-    both = list(zip(found["shared"], found["whole"], strict=True))
-    differing = [(a, b) for a, b in both if (a.label, a.output) != (b.label, b.output)]
+                rates[mode].append(len(pairs) / seconds)
+                processor[mode].append(processor_seconds)
+                print(f"{path} round {number} {mode}: {rates[mode][-1]:.1f} pairs/s", file=sys.stderr)
+    ids = encode(llm.tokenizer, [judgement.prompt or "" for judgement in judgements["whole"]])
+    by_mode = list(zip(judgements["shared"], judgements["whole"], strict=True))
+    differing = [whole for shared, whole in by_mode if (shared.label, shared.output) != (whole.label, whole.output)]
     return {
         "path": path,
         "shared_tokens": shared_prefix_length(llm.model, ids, 0),
         "mean_tokens": statistics.mean(map(len, ids)),
         "rates": rates,
-        "times": bench.ratios(rates["shared"], rates["whole"]),
-        "times_by_processor": bench.ratios(processor["whole"], processor["shared"]),
-        "labels": Counter(str(judgement.label) for judgement in found["whole"]),
-        "predictions_unlike": sum(margin(b) >= NEAR_TIE for _, b in differing),
-        "near_ties_unlike": sum(margin(b) < NEAR_TIE for _, b in differing),
+        "times": bench.ratio_spread(rates["shared"], rates["whole"]),
+        "times_by_processor": bench.ratio_spread(processor["whole"], processor["shared"]),
+        "labels": Counter(str(judgement.label) for judgement in judgements["whole"]),
+        "predictions_unlike": sum(margin(whole) >= NEAR_TIE for whole in differing),
+        "near_ties_unlike": sum(margin(whole) < NEAR_TIE for whole in differing),
         "greatest_difference": max(
-            (abs(a.label_scores[label] - b.label_scores[label]) for a, b in both for label in b.label_scores),
+            (
+                abs(shared.label_scores[label] - whole.label_scores[label])
+                for shared, whole in by_mode
+                for label in whole.label_scores
+            ),
             default=None,
         ),
     }
@@ -112,7 +115,7 @@ def measure(path: str, llm: LocalLLM, pairs: Sequence[Pair], tokens: int, rounds
 
 def margin(judgement: Judgement) -> float:
     """The difference of the two best labels' log-likelihoods; infinite for generated text."""
-    second, best = sorted(judgement.label_scores.values())[-2:] or (0.0, 1.0)
+    second, best = sorted(judgement.label_scores.values())[-2:] or (0.0, 1.0)  # no scores of generated text
     return math.inf if second == 0 else math.log(best) - math.log(second)
 
 
@@ -130,16 +133,16 @@ def main() -> None:
     paths = [path for path in options.paths if path != "packed" or llm.packed is not None]
     results = [measure(path, llm, pairs, options.shared, options.rounds) for path in paths]
     print(f"{'path':<10} {'shared':>6} {'tokens':>6} {'pairs/s':>9} {'without':>9}  times")
-    for one in results:
-        rates = {name: statistics.median(values) for name, values in one["rates"].items()}
+    for row in results:
+        rates = {name: statistics.median(values) for name, values in row["rates"].items()}
         print(
-            f"{one['path']:<10} {one['shared_tokens']:>6} {one['mean_tokens']:>6.0f} {rates['shared']:>9.1f} "
-            f"{rates['whole']:>9.1f}  {bench.shown(one['times'])}, by processor time "
-            f"{bench.shown(one['times_by_processor'])}"
+            f"{row['path']:<10} {row['shared_tokens']:>6} {row['mean_tokens']:>6.0f} {rates['shared']:>9.1f} "
+            f"{rates['whole']:>9.1f}  {bench.format_spread(row['times'])}, by processor time "
+            f"{bench.format_spread(row['times_by_processor'])}"
         )
         print(
-            f"{'':<10} {one['predictions_unlike']} predictions differ, besides {one['near_ties_unlike']} near ties; "
-            f"labels: {', '.join(f'{label} {count}' for label, count in one['labels'].items())}"
+            f"{'':<10} {row['predictions_unlike']} predictions differ, besides {row['near_ties_unlike']} near ties; "
+            f"labels: {', '.join(f'{label} {count}' for label, count in row['labels'].items())}"
         )
     bench.write_report(options.output, {"n": len(pairs), "results": results})
 

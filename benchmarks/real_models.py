@@ -1,21 +1,23 @@
-"""A pretrained 135M language model and a small encoder on real data, through medground's own commands.
+"""A pretrained 135M language model and a small encoder on real data, run by medground's commands.
 
     python benchmarks/real_models.py --part a --data DIR --work DIR
 
 ``--data`` has the folders ``sick``, ``healthver`` and ``pubmedqa`` with the files as their authors publish them
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
-a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
-b   HealthVer's dev file, divided by question: the same, and an encoder trained on SICK first. If the folder
-    ``healthver_test`` has the published test file, too: SmolLM2 trained on SICK and then on the training part and the
-    test file's pairs about other questions; claims of the held-out questions checked with it. If ``healthver_claims``
-    has its training claims and documents in SciFact's layout, too: an encoder trained on these, and checks with it
-c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
+a   NLI on SICK, official split: zero-shot, 3-shot, QLoRA, LoRA, merged adapter, MiniLM encoder
+b   NLI on HealthVer's dev file, split by question: as part a, and an encoder trained on SICK first. If the folder
+    ``healthver_test`` has the published test file: SmolLM2 trained on SICK, then on the training part and on pairs of
+    the test file about other questions; claims of the held-out questions are checked with it. If the folder
+    ``healthver_claims`` has HealthVer's training claims and documents in SciFact's layout: an encoder trained on these,
+    and checks with it
+c   PubMedQA, official 500 test questions: no context, retrieved, gold; then QLoRA on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapters of part b; citations of written answers
-e   speed: the tutorial's recipe and ours, the same number of steps
+e   speed of QLoRA with the tutorial's recipe and with medground's, for the same number of steps
 
-Each step is one command whose figures are stored in WORK/STEP.json. Stored steps are not run again, so the same call
-resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the end.
+Each step is one command whose figures are stored in WORK/STEP.json. Stored steps are not run again, so running the
+benchmark again resumes it. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the
+end.
 """
 
 import csv
@@ -26,6 +28,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -39,12 +42,13 @@ from chains.citations import cite
 from chains.config import LLMConfig
 from chains.models.local import load_llm
 from chains.prompts import answer_statement
+from common.atomic_write import write_whole
 from corpus.config import DataConfig, PairsConfig, PairSplit
 from corpus.inference.pairs import NLIPair, load_pairs
 from corpus.load import load_records
 from corpus.rows import json_lines
 from eval.stats.calibration import best_threshold, fit_temperature
-from eval.stats.estimate import proportion
+from eval.stats.estimate import Estimate, proportion
 from eval.stats.significance import mean_difference
 from retrievers.embedders.minilm import MiniLMEmbedder
 
@@ -53,10 +57,11 @@ FOUR_BITS = {"llm.quantization": "4bit", "llm.dtype": "bfloat16"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
 ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
 HEALTHVER_LABELS = {"Supports": "entailment", "Neutral": "neutral", "Refutes": "contradiction"}
-OF_SICK = {"batch_size": 16, "every": 141, "dev_limit": 250}
-OF_HEALTHVER = {"batch_size": 8, "every": 84, "epochs": 3}
+# Settings of train.qlora for each data set; ``every`` is the number of steps between evaluations.
+SICK_RECIPE = {"batch_size": 16, "every": 141, "dev_limit": 250}
+HEALTHVER_RECIPE = {"batch_size": 8, "every": 84, "epochs": 3}
 PAIR_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
-SHORT = 40  # characters of a sentence that may stand in two documents by chance
+SHORT_SENTENCE = 40  # maximum number of characters of a sentence that two documents may contain by chance
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -68,6 +73,9 @@ class Steps:
     Args:
         work: the folder of figures, models and results.
         only: run only the steps whose name contains this text.
+
+    Attributes:
+        done: the figures of each step, by name.
     """
 
     def __init__(self, work: Path, only: str = "") -> None:
@@ -77,16 +85,17 @@ class Steps:
         work.mkdir(parents=True, exist_ok=True)
 
     def run(self, name: str, command: Sequence[str], settings: Settings, read: Callable[[], Figures]) -> Figures:
-        """Run a command unless its figures are stored, and return them.
+        """Run a command of medground unless its figures are stored, and return the figures.
 
-        They are the command, its time, processor time and peak memory, and the figures that ``read`` returns.
+        These are the command, its time, processor time and peak memory, and the figures that ``read`` returns after it.
+        They are empty if the step is not to be run.
         """
         file = self.work / f"{name}.json"
         if not file.exists():
             if self._only not in name:
                 return {}
-            sets = [part for key, value in settings.items() for part in ("--set", f"{key}={_written(value)}")]
-            words = [*command, *sets]
+            options = [part for key, value in settings.items() for part in ("--set", f"{key}={_yaml(value)}")]
+            words = [*command, *options]
             print(f"{name}: medground {shlex.join(words)}", file=sys.stderr, flush=True)
             started = time.perf_counter()
             child = subprocess.Popen([sys.executable, "-m", "medground", *words], stdout=sys.stderr)
@@ -101,33 +110,32 @@ class Steps:
                 "peak_memory": usage.ru_maxrss * 1024,
                 **read(),
             }
-            unfinished = file.with_suffix(".partial")
-            unfinished.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-            unfinished.replace(file)
+            write_whole(file, json.dumps(figures, indent=1) + "\n")
         self.done[name] = json.loads(file.read_text(encoding="utf-8"))
         return self.done[name]
 
-    def train(self, name: str, kind: str, settings: Settings, *options: str) -> Path:
-        """Train a model or an adapter with these settings and command-line options."""
+    def train(self, name: str, kind: str, settings: Settings, recipe: Settings, *options: str) -> Path:
+        """Train a model or an adapter; ``recipe`` are the settings of section ``train.KIND``. Returns its folder."""
         output = self.work / "models" / name
-        self.run(
-            f"train-{name}", ["train", kind, "--output", str(output), *options], settings, lambda: _summary(output)
-        )
+        settings = {**settings, **{f"train.{kind}.{key}": value for key, value in recipe.items()}}
+        command = ["train", kind, "--output", str(output), *options]
+        self.run(f"train-{name}", command, settings, lambda: _summary(output))
         return output
 
     def evaluate(self, name: str, pairs: Settings, settings: Settings, *options: str) -> Path:
-        """Evaluate a model on the test pairs."""
+        """Evaluate a model on the test pairs; returns the folder of results."""
         output = self.work / "results" / name
         command = ["eval", "nli", "--output", str(output), *options]
         self.run(f"eval-{name}", command, {**pairs, **settings}, lambda: _pair_figures(output, pairs))
         return output
 
 
-def _written(value: Any) -> str:
+def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _summary(output: Path) -> Figures:
+    """Figures of a training run."""
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     names = ("train_pairs", "dev_accuracy", "examples_per_second", "step", "steps", "seconds_training", "recipe")
     return {name: summary[name] for name in names if name in summary}
@@ -138,107 +146,114 @@ def _samples(output: Path, task: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
+def _results(output: Path) -> dict[str, Any]:
+    """The metrics of an evaluation, by task."""
+    results: dict[str, Any] = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]
+    return results
+
+
 def _accuracy(samples: Sequence[Mapping[str, Any]]) -> Figures:
-    right = sum(one["prediction"] == one["target"] for one in samples)
-    found = proportion(right, len(samples))
-    return {"n": len(samples), "accuracy": found.value, "interval": [found.low, found.high]}
+    accuracy = proportion(sum(each["prediction"] == each["target"] for each in samples), len(samples))
+    return {"n": len(samples), "accuracy": accuracy.value, "interval": [accuracy.low, accuracy.high]}
 
 
 def _task_figures(output: Path, task: str) -> Figures:
-    results = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"][task]
+    """Accuracy with interval, share of the most frequent label, and metrics of a task."""
     samples = _samples(output, task)
-    labels = sorted({one["target"] for one in samples})
-    share = max(sum(one["target"] == label for one in samples) for label in labels) / len(samples)
-    return {**_accuracy(samples), "majority": share, "metrics": results}
+    majority = max(Counter(each["target"] for each in samples).values()) / len(samples)
+    return {**_accuracy(samples), "majority": majority, "metrics": _results(output)[task]}
 
 
 def _pair_figures(output: Path, pairs: Settings) -> Figures:
-    """Figures of all test pairs, and of those that share no text with the training pairs."""
-    task = next(iter(json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]))
+    """Figures of all test pairs, and the accuracy on those that share no text with the training pairs."""
+    task = next(iter(_results(output)))
     figures = _task_figures(output, task)
-    config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
-    seen = {_folded(text) for pair in load_pairs(config, "train").pairs for text in (pair.premise, pair.hypothesis)}
-    new = [one for one in _samples(output, task) if not {_folded(one["premise"]), _folded(one["hypothesis"])} & seen]
-    return {**figures, "no_text_in_training": _accuracy(new) if new else None}
+    train = load_pairs(_pairs_config(pairs), "train").pairs
+    seen = {_normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
+    samples = _samples(output, task)
+    unseen = [each for each in samples if seen.isdisjoint(_normalized(each[key]) for key in ("premise", "hypothesis"))]
+    return {**figures, "no_text_in_training": _accuracy(unseen) if unseen else None}
 
 
-def _folded(text: str) -> str:
+def _pairs_config(pairs: Settings) -> PairsConfig:
+    return PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
+
+
+def _normalized(text: str) -> str:
     return " ".join(text.lower().split())
 
 
 def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
-    """Part b: an encoder trained on SICK first, since HealthVer's file is small."""
-    first = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": 141}.items()}
-    base = steps.train("sick-encoder", "encoder", {**sick, **first})
-    then = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
-    recipe = {f"train.encoder.{key}": value for key, value in then.items()}
-    model = steps.train("healthver-from-sick", "encoder", {**healthver, **recipe})
-    steps.evaluate("healthver-from-sick", healthver, _classifier(model))
+    """Part b: an encoder trained on SICK, then on HealthVer, whose file is small."""
+    base = steps.train("sick-encoder", "encoder", sick, {**ENCODER, "every": 141})
+    recipe = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
+    model = steps.train("healthver-from-sick", "encoder", healthver, recipe)
+    steps.evaluate("healthver-from-sick", healthver, _encoder_settings(model))
 
 
 def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: Path) -> Path:
-    """Part b: an adapter trained on SICK, then on HealthVer's pairs about other questions than the held-out ones.
+    """Part b: an adapter trained on SICK, then on HealthVer's pairs about questions that are not held out.
 
-    Those are the training part and the published test file's pairs that share no question, evidence or claim with the
-    dev and test parts.
+    These pairs are the training part, and the pairs of the published test file that share no question, evidence or
+    claim with the dev and test parts.
 
     Returns:
-        The adapter for the pretrained model, which holds both trained adapters.
+        An adapter of the pretrained model that combines both trained adapters.
     """
-    folder = _more_pairs(steps, healthver, published)
-    pairs = _in_folder(folder)
-    sick_adapter, _ = _trained(steps, "sick", sick, OF_SICK)
+    folder = _write_pairs(steps, healthver, published)
+    pairs = _folder_settings(folder)
+    sick_adapter, _ = _trained(steps, "sick", sick, SICK_RECIPE)
     base = _merged(steps, "sick", sick_adapter, sick)
-    sizes = {"batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
-    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
+    recipe = {**ADAPTER, "batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
     model = {"llm.model": str(base), "llm.dtype": "bfloat16"}
-    adapter = steps.train("healthver-more", "qlora", {**model, **pairs, **recipe})
+    adapter = steps.train("healthver-more", "qlora", {**model, **pairs}, recipe)
     steps.evaluate("healthver-more", pairs, {**model, "llm.adapter": str(adapter)})
-    if not (sick_adapter.exists() and adapter.exists()):  # steps that --only leaves out
+    if not (sick_adapter.exists() and adapter.exists()):  # --only has left out a training step
         return adapter
-    both = _joined((sick_adapter, adapter), steps.work / "models" / "judge")
-    _check(steps, "healthver", folder, {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(both)})
-    return both
+    combined = _combined((sick_adapter, adapter), steps.work / "models" / "judge")
+    _check(steps, "healthver", folder, {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(combined)})
+    return combined
 
 
 def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: Path, claims: Path) -> Path:
-    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``_claim_pairs``."""
+    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``_claim_pairs``.
 
-    def trained(name: str, folder: Path, **recipe: object) -> Path:
-        settings = {f"train.encoder.{key}": value for key, value in {**ENCODER, **recipe}.items()}
-        return steps.train(name, "encoder", {**_in_folder(folder), **settings})
-
-    base = trained("general-encoder", general, epochs=2, every=300)
-    folder = _more_pairs(steps, healthver, published, claims)
-    judge = trained("judge-encoder", folder, model=str(base), learning_rate=1e-4, epochs=4, every=120)
-    steps.evaluate("judge-encoder", _in_folder(folder), _classifier(judge))
-    _check(steps, "judge-encoder", folder, _classifier(judge))
+    ``general`` is the folder with pairs of SNLI, SICK and SciFact.
+    """
+    general_recipe = {**ENCODER, "epochs": 2, "every": 300}
+    base = steps.train("general-encoder", "encoder", _folder_settings(general), general_recipe)
+    folder = _write_pairs(steps, healthver, published, claims)
+    recipe = {**ENCODER, "model": str(base), "learning_rate": 1e-4, "epochs": 4, "every": 120}
+    judge = steps.train("judge-encoder", "encoder", _folder_settings(folder), recipe)
+    steps.evaluate("judge-encoder", _folder_settings(folder), _encoder_settings(judge))
+    _check(steps, "judge-encoder", folder, _encoder_settings(judge))
     return judge
 
 
 def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
-    """Check the claims of the test part, with the temperature and the threshold that are best for the dev pairs."""
+    """Check the claims of the test part, with the temperature and the threshold that are best on the dev pairs."""
     dev, output = steps.work / "results" / f"dev-{name}", steps.work / "results" / f"check-{name}"
 
-    def calibrated() -> Figures:
+    def calibrate() -> Figures:
         samples = _samples(dev, "nli")
         temperature = fit_temperature(samples)
-        assert temperature is not None  # the judge gives probabilities
+        assert temperature is not None  # it is None only without probabilities, which the judge gives
         threshold, accuracy = best_threshold(samples, temperature.value)
         return {"temperature": asdict(temperature), "threshold": threshold, "dev_accuracy": asdict(accuracy)}
 
     command = ["eval", "nli", "--split", "dev", "--output", str(dev)]
-    if found := steps.run(f"calibrate-{name}", command, {**_in_folder(folder), **judge}, calibrated):
-        chosen = {"nli.temperature": found["temperature"]["value"], "check.threshold": found["threshold"]}
+    if figures := steps.run(f"calibrate-{name}", command, {**_folder_settings(folder), **judge}, calibrate):
+        calibrated = {"nli.temperature": figures["temperature"]["value"], "check.threshold": figures["threshold"]}
         steps.run(
             f"check-{name}",
             ["eval", "check", "--data", str(folder / "test.jsonl"), "--output", str(output)],
-            {**judge, **chosen, "store.path": str(steps.work / "store-check")},
-            partial(_check_figures, output),
+            {**judge, **calibrated, "store.path": str(steps.work / "store-check")},
+            lambda: {task: _task_figures(output, task) for task in _results(output)},
         )
 
 
-def _in_folder(folder: Path) -> Settings:
+def _folder_settings(folder: Path) -> Settings:
+    """Settings for pairs in a folder that ``_write_pairs`` wrote."""
     return {
         "pairs.path": str(folder),
         "pairs.files": {split: f"{split}.jsonl" for split in PAIR_SPLITS},
@@ -246,15 +261,15 @@ def _in_folder(folder: Path) -> Settings:
     }
 
 
-def _more_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path | None = None) -> Path:
-    """A folder with the pairs of ``judge_adapter``, and of ``claims`` if given, in train, dev and test."""
-    config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in healthver.items()})
+def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path | None = None) -> Path:
+    """Write the train, dev and test pairs of ``judge_adapter``, with ``_claim_pairs`` if given, to a folder."""
+    config = _pairs_config(healthver)
     parts = {split: load_pairs(config, split).pairs for split in PAIR_SPLITS}
     with (Path(str(config.folder)) / "healthver_dev.csv").open(encoding="utf-8", newline="") as lines:
-        questions = {row["id"]: _folded(row["question"]) for row in csv.DictReader(lines)}
+        questions = {row["id"]: _normalized(row["question"]) for row in csv.DictReader(lines)}
     held_out = [pair for split in ("dev", "test") for pair in parts[split]]
-    seen = {questions[pair.id] for pair in held_out}
-    seen |= {_folded(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
+    held_out_texts = {questions[pair.id] for pair in held_out}
+    held_out_texts |= {_normalized(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
     rows = {split: [asdict(pair) for pair in pairs] for split, pairs in parts.items()}
     with published.open(encoding="utf-8", newline="") as lines:
         rows["train"] += [
@@ -265,76 +280,77 @@ def _more_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path
                 "label": HEALTHVER_LABELS[row["label"]],
             }
             for row in csv.DictReader(lines)
-            if not {_folded(row[key]) for key in ("question", "evidence", "claim")} & seen
+            if not {_normalized(row[key]) for key in ("question", "evidence", "claim")} & held_out_texts
         ]
     if claims is not None:
         rows["train"] += _claim_pairs(claims, held_out)
     folder = steps.work / ("healthver-pairs" if claims is None else "judge-pairs")
     folder.mkdir(exist_ok=True)
-    for split, those in rows.items():
-        _write(folder / f"{split}.jsonl", those)
+    for split, split_rows in rows.items():
+        _write_jsonl(folder / f"{split}.jsonl", split_rows)
     return folder
 
 
 def _claim_pairs(folder: Path, held_out: Sequence[NLIPair]) -> list[dict[str, str]]:
-    """Pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
+    """NLI pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
 
-    Documents of which a held-out pair quotes a sentence are left out, and the held-out claims. A document that does not
+    Left out are the held-out claims, and documents of which a held-out pair quotes a sentence. A document that does not
     decide a claim gives up to four neutral pairs, with sentences that are labelled for other claims.
     """
     labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
-    texts = {_folded(pair.premise) for pair in held_out}
-    quoted, known = " | ".join(texts), {_folded(pair.hypothesis) for pair in held_out}
+    premises = {_normalized(pair.premise) for pair in held_out}
+    all_premises, held_out_claims = " | ".join(premises), {_normalized(pair.hypothesis) for pair in held_out}
     documents = {row["doc_id"]: row["abstract"] for _, row in json_lines(folder / "corpus.jsonl")}
     claims = [row for _, row in json_lines(folder / "claims_train.jsonl")]
-    left_out = {
+    quoted_documents = {
         id
         for id, sentences in documents.items()
-        if any(len(one) > SHORT and _folded(one) in quoted for one in sentences)
-        or any(text in _folded(" ".join(sentences)) for text in texts)
+        if any(len(sentence) > SHORT_SENTENCE and _normalized(sentence) in all_premises for sentence in sentences)
+        or any(premise in _normalized(" ".join(sentences)) for premise in premises)
     }
-    labelled: dict[int, dict[tuple[int, ...], None]] = {}  # by document: the sets of sentences
+    # The labelled sets of sentences of each document, as keys in order.
+    evidence_sets: dict[int, dict[tuple[int, ...], None]] = {}
     for claim in claims:
         for id, evidence in claim["evidence"].items():
-            labelled.setdefault(int(id), {}).update((tuple(one["sentences"]), None) for one in evidence)
+            evidence_sets.setdefault(int(id), {}).update((tuple(each["sentences"]), None) for each in evidence)
     rng = random.Random(0)
     rows = []
     for claim in claims:
-        if _folded(claim["claim"]) in known:
+        if _normalized(claim["claim"]) in held_out_claims:
             continue
         for id in claim["doc_ids"]:
             if evidence := claim["evidence"].get(str(id)):
-                found = [(tuple(one["sentences"]), labels[one["label"]]) for one in evidence]
+                labelled = [(tuple(each["sentences"]), labels[each["label"]]) for each in evidence]
             else:
-                others = list(labelled.get(id, ()))
-                found = [(one, "neutral") for one in rng.sample(others, min(4, len(others)))]
-            for numbers, label in found if id not in left_out else ():
+                others = list(evidence_sets.get(id, ()))
+                labelled = [(numbers, "neutral") for numbers in rng.sample(others, min(4, len(others)))]
+            for numbers, label in labelled if id not in quoted_documents else ():
                 premise = " ".join(documents[id][number].strip() for number in numbers)
                 key = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
                 rows.append({"id": key, "premise": premise, "hypothesis": claim["claim"].strip(), "label": label})
     return rows
 
 
-def _joined(adapters: Sequence[Path], output: Path) -> Path:
-    """One adapter of the pretrained model with the sum of the weight changes of several (PEFT's ``cat``)."""
+def _combined(adapters: Sequence[Path], output: Path) -> Path:
+    """One adapter of the pretrained model with the sum of several adapters' weight changes (PEFT's ``cat``)."""
     if not output.exists():
         import torch
         from peft import PeftModel
 
         base = load_llm(LLMConfig(**{key.removeprefix("llm."): value for key, value in MODEL.items()})).model
         model: Any = PeftModel.from_pretrained(base, str(adapters[0]), adapter_name="trained0")
-        for number, one in enumerate(adapters[1:], 1):
-            model.load_adapter(str(one), adapter_name=f"trained{number}")
+        for number, adapter in enumerate(adapters[1:], 1):
+            model.load_adapter(str(adapter), adapter_name=f"trained{number}")
         names = [f"trained{number}" for number in range(len(adapters))]
         with torch.inference_mode():
-            model.add_weighted_adapter(names, [1.0] * len(names), "joined", combination_type="cat")
-        model.save_pretrained(output.parent, selected_adapters=["joined"])
-        (output.parent / "joined").rename(output)
+            model.add_weighted_adapter(names, [1.0] * len(names), "combined", combination_type="cat")
+        model.save_pretrained(output.parent, selected_adapters=["combined"])
+        (output.parent / "combined").rename(output)
     return output
 
 
 def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
-    """The pretrained model with an adapter merged into it."""
+    """Merge an adapter into the pretrained model; returns the folder of the merged model."""
     merged = steps.work / "models" / f"{name}-merged"
     command = ["merge", str(adapter), str(merged), "--limit", "1000"]
     settings = {**MODEL, **pairs}
@@ -342,36 +358,37 @@ def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
     return merged
 
 
-def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
-    """Train the QLoRA adapter and the encoder on a set of pairs and return both folders."""
-    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
-    encoder = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": sizes["every"]}.items()}
-    model = steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder})
-    return steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}), model
+def _trained(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> tuple[Path, Path]:
+    """Train a QLoRA adapter and an encoder on the pairs; returns the folders of the adapter and the encoder."""
+    encoder = steps.train(f"{name}-encoder", "encoder", pairs, {**ENCODER, "every": recipe["every"]})
+    adapter = steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs}, {**ADAPTER, **recipe})
+    return adapter, encoder
 
 
-def _classifier(encoder: Path) -> Settings:
+def _encoder_settings(encoder: Path) -> Settings:
     return {"nli.kind": "encoder", "nli.model": str(encoder)}
 
 
-def inference(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> None:
-    """Parts a and b."""
-    adapter, encoder = _trained(steps, name, pairs, sizes)
-    steps.evaluate(f"{name}-encoder", pairs, _classifier(encoder))
+def inference(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> None:
+    """NLI of parts a and b."""
+    adapter, encoder = _trained(steps, name, pairs, recipe)
+    steps.evaluate(f"{name}-encoder", pairs, _encoder_settings(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
     _merged(steps, name, adapter, pairs)
     steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
     steps.evaluate(f"{name}-3-shot", pairs, {**MODEL, "prompt.shots": 3})
-    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
-    lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs, **recipe})
+    lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs}, {**ADAPTER, **recipe})
     steps.evaluate(f"{name}-lora", pairs, {**MODEL, "llm.adapter": str(lora)})
 
 
 def questions(steps: Steps, records: Path) -> None:
-    """Part c. The trained model reads question and context as a pair with the labels yes, no and maybe."""
+    """Part c. For training, the context is the premise and the question the hypothesis, labelled yes, no or maybe."""
     output = steps.work / "results" / "qa"
-    contexts = [{"kind": "qa", "context": one} for one in ("none", "gold")]
-    tasks = [*contexts, {"kind": "qa", "context": "retrieved", "retriever": "dense"}]
+    tasks = [
+        {"kind": "qa", "context": "none"},
+        {"kind": "qa", "context": "gold"},
+        {"kind": "qa", "context": "retrieved", "retriever": "dense"},
+    ]
     names = ("qa_none", "qa_gold", "qa_retrieved_dense")
     steps.run(
         "eval-qa",
@@ -381,57 +398,52 @@ def questions(steps: Steps, records: Path) -> None:
     )
     folder = steps.work / "pubmedqa-pairs"
     folder.mkdir(exist_ok=True)
-    for split in ("train", "dev", "test"):
+    for split in PAIR_SPLITS:
         rows = [
-            {"pairID": one.id, "sentence1": one.context, "sentence2": one.question, "gold_label": one.label}
-            for one in load_records(DataConfig(path=str(records), split=split))
+            {"pairID": each.id, "sentence1": each.context, "sentence2": each.question, "gold_label": each.label}
+            for each in load_records(DataConfig(path=str(records), split=split))
         ]
-        _write(folder / f"{split}.jsonl", rows)
-    files = {f"pairs.files.{split}": f"{split}.jsonl" for split in ("train", "dev", "test")}
-    pairs = {"pairs.path": str(folder), **files, "pairs.labels": {label: label for label in QA_LABELS}}
-    sizes = {"batch_size": 8, "every": 28, "epochs": 4, "learning_rate": 3e-4}
-    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
-    adapter = steps.train("pubmedqa-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe})
-    plain = {"pairs.path": str(folder / "test.jsonl"), "pairs.labels": pairs["pairs.labels"]}
+        _write_jsonl(folder / f"{split}.jsonl", rows)
+    files = {f"pairs.files.{split}": f"{split}.jsonl" for split in PAIR_SPLITS}
+    labels = {"pairs.labels": {label: label for label in QA_LABELS}}
+    recipe = {**ADAPTER, "batch_size": 8, "every": 28, "epochs": 4, "learning_rate": 3e-4}
+    pairs = {"pairs.path": str(folder), **files, **labels}
+    adapter = steps.train("pubmedqa-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs}, recipe)
+    test = {"pairs.path": str(folder / "test.jsonl"), **labels}
     result = steps.work / "results" / "pubmedqa-qlora"
     steps.run(
         "eval-pubmedqa-qlora",
         ["eval", "nli", "--output", str(result)],
-        {**MODEL, **FOUR_BITS, **plain, "llm.adapter": str(adapter)},
+        {**MODEL, **FOUR_BITS, **test, "llm.adapter": str(adapter)},
         lambda: _task_figures(result, "nli"),
     )
 
 
 def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> None:
-    """Part d: support of answers by quotes of a record's own abstract and of another's; citations; verified answers."""
-    file = steps.work / "quotes.jsonl"
-    if not file.exists():
-        _write(file, _quoted(records))
-    judges = {"encoder": _classifier(encoder), "adapter": {"nli.adapter": str(adapter)}}
+    """Part d: support of answers by quotes from the question's abstract and another; citations; verified answers."""
+    quotes = steps.work / "quotes.jsonl"
+    if not quotes.exists():
+        _write_jsonl(quotes, _quote_pairs(records))
+    store = {"store.path": str(steps.work / "store")}
+    judges = {"encoder": _encoder_settings(encoder), "adapter": {"nli.adapter": str(adapter)}}
     for name, judge in judges.items():
         support = steps.work / "results" / f"support-{name}"
         model = judge if name == "encoder" else {"llm.adapter": str(adapter)}
         steps.run(
             f"support-{name}",
             ["eval", "nli", "--output", str(support)],
-            {**MODEL, **model, "llm.dtype": "bfloat16", "pairs.path": str(file)},
+            {**MODEL, **model, "llm.dtype": "bfloat16", "pairs.path": str(quotes)},
             partial(_support, support),
         )
         output = steps.work / "results" / f"answers-{name}"
         steps.run(
             f"answers-{name}",
             ["eval", "answers", "--output", str(output), "--data", str(records), "--limit", "100"],
-            {
-                **MODEL,
-                **judge,
-                "llm.dtype": "bfloat16",
-                "chat.max_new_tokens": 96,
-                "store.path": str(steps.work / "store"),
-            },
+            {**MODEL, **judge, "llm.dtype": "bfloat16", "chat.max_new_tokens": 96, **store},
             partial(_all_metrics, output),
         )
         output = steps.work / "results" / f"verify-{name}"
-        tasks = [{"kind": "verified", "context": one} for one in ("gold", "swapped")]
+        tasks = [{"kind": "verified", "context": context} for context in ("gold", "swapped")]
         steps.run(
             f"verify-{name}",
             ["eval", "tasks", "--output", str(output), "--data", str(records)],
@@ -440,68 +452,63 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
         )
 
 
-def _quoted(records: Path) -> list[dict[str, Any]]:
-    """Pairs of three quotes for a question, from its own abstract and from another's, and the right answer."""
+def _quote_pairs(records: Path) -> list[dict[str, Any]]:
+    """Pairs whose hypothesis is a correct answer, and whose premise are three quotes for its question.
+
+    The quotes are from the question's abstract ("own"), labelled as entailment, or from another ("other"), as neutral.
+    """
     embedder = MiniLMEmbedder()
-    test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
+    test = [record for record in load_records(DataConfig(path=str(records))) if record.label in ("yes", "no")]
     rows = []
-    for number, one in enumerate(test):
-        statement = answer_statement(one.question, str(one.label))
-        others = {"own": one, "other": test[(number + len(test) // 2) % len(test)]}
-        for name, record in others.items():
-            quotes = cite(one.question, [Passage(id=record.id, text=record.context)], embedder)[:3]
+    for number, record in enumerate(test):
+        statement = answer_statement(record.question, str(record.label))
+        other = test[(number + len(test) // 2) % len(test)]
+        for source, name, label in ((record, "own", "entailment"), (other, "other", "neutral")):
+            quotes = cite(record.question, [Passage(id=source.id, text=source.context)], embedder)[:3]
             premise = " ".join(quote.quote for quote in quotes)
             if premise:
-                rows.append({"pairID": f"{one.id}-{name}", "sentence1": premise, "sentence2": statement})
-    return [{**row, "gold_label": "entailment" if row["pairID"].endswith("own") else "neutral"} for row in rows]
-
-
-def _check_figures(output: Path) -> Figures:
-    tasks = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]
-    return {task: _task_figures(output, task) for task in tasks}
+                texts = {"sentence1": premise, "sentence2": statement}
+                rows.append({"pairID": f"{record.id}-{name}", **texts, "gold_label": label})
+    return rows
 
 
 def _all_metrics(output: Path) -> Figures:
-    return {"metrics": json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]}
+    return {"metrics": _results(output)}
 
 
 def _support(output: Path) -> Figures:
-    """Shares of entailment and contradiction by kind of abstract, and their paired differences.
+    """Shares of entailment and contradiction for quotes of "own" and "other" abstracts, and their paired differences.
 
-    An abstract without a quote for the question supports nothing.
+    An abstract without a quote for the question neither supports nor contradicts the answer.
     """
     figures: Figures = {}
-    predictions = {one["id"]: one["prediction"] for one in _samples(output, "nli")}
+    predictions = {each["id"]: each["prediction"] for each in _samples(output, "nli")}
     records = sorted({name.rpartition("-")[0] for name in predictions})
+
+    def add(name: str, share: Estimate) -> None:
+        figures[name] = {"share": share.value, "interval": [share.low, share.high], "n": len(records)}
+
     for label in ("entailment", "contradiction"):
-        found = {
-            kind: [float(predictions.get(f"{record}-{kind}") == label) for record in records]
-            for kind in ("other", "own")
-        }
-        for kind, values in found.items():
-            share = proportion(int(sum(values)), len(values))
-            figures[f"{kind}_{label}"] = {"share": share.value, "interval": [share.low, share.high], "n": len(values)}
-        difference = mean_difference(found["other"], found["own"])
-        figures[f"difference_{label}"] = {
-            "share": difference.value,
-            "interval": [difference.low, difference.high],
-            "n": len(found["own"]),
-        }
+        other, own = (
+            [float(predictions.get(f"{record}-{kind}") == label) for record in records] for kind in ("other", "own")
+        )
+        add(f"other_{label}", proportion(int(sum(other)), len(records)))
+        add(f"own_{label}", proportion(int(sum(own)), len(records)))
+        add(f"difference_{label}", mean_difference(other, own))
     return figures
 
 
 def speed(steps: Steps, pairs: Settings, count: int) -> None:
-    """Part e: ``count`` steps of 16 pairs by each recipe, then both on the same 1,000 test pairs."""
-    recipe = {f"train.qlora.{key}": value for key, value in ADAPTER.items()}
-    runs = {
+    """Part e: train ``count`` steps of 16 pairs with each recipe, then compare both on the same 1,000 test pairs."""
+    recipes: dict[str, tuple[str, Settings]] = {
         "tutorial": ("tutorial_qlora.yaml", {}),
-        "ours": ("qlora.yaml", {**recipe, "train.qlora.answer_pairs": False}),
+        "ours": ("qlora.yaml", {**ADAPTER, "answer_pairs": False}),
     }
     results = []
-    for name, (config, settings) in runs.items():
-        few = {"train.qlora.max_steps": count, "train.qlora.every": count, "train.qlora.dev_limit": 16}
-        model = {"llm.model": MODEL["llm.model"], **pairs, **settings, **few}
-        adapter = steps.train(f"speed-{name}", "qlora", model, "--config", str(bench.CONFIGS / config))
+    for name, (config, recipe) in recipes.items():
+        limited = {**recipe, "max_steps": count, "every": count, "dev_limit": 16}
+        model = {"llm.model": MODEL["llm.model"], **pairs}
+        adapter = steps.train(f"speed-{name}", "qlora", model, limited, "--config", str(bench.CONFIGS / config))
         judge = {**MODEL, "llm.adapter": str(adapter)}
         results.append(str(steps.evaluate(f"speed-{name}", pairs, judge, "--limit", "1000")))
     output = steps.work / "results" / "speed"
@@ -513,18 +520,17 @@ def speed(steps: Steps, pairs: Settings, count: int) -> None:
     )
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def table(done: Mapping[str, Figures]) -> str:
-    """A line for each evaluation and each training run."""
+    """Lines with the main figures of each step."""
     lines = []
-    for name, one in done.items():
-        measured = (
-            {name: one} if "majority" in one else {key: value for key, value in one.items() if _is_measured(value)}
-        )
-        for task, figures in measured.items():
+    for name, step in done.items():
+        by_task = {name: step} if "majority" in step else step
+        tasks = {task: figures for task, figures in by_task.items() if "majority" in _dict(figures)}
+        for task, figures in tasks.items():
             low, high = figures["interval"]
             line = f"{name}, {task}" if task != name else name
             line += f": n {figures['n']}, accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f})"
@@ -532,19 +538,19 @@ def table(done: Mapping[str, Figures]) -> str:
             if new := figures.get("no_text_in_training"):
                 line += f"; no text in training: n {new['n']}, accuracy {new['accuracy']:.3f}"
             lines.append(line)
-        if "examples_per_second" in one:
-            lines.append(f"{name}: {one['examples_per_second']} examples/s, dev accuracy {one.get('dev_accuracy')}")
-        if "compared" in one:
-            lines.append(f"{name}: labels agree on {one['compared']['agreement']:.2%} of {one['pairs']} pairs")
-        if "own_entailment" in one:
-            shares = ", ".join(f"{kind} {value['share']:.3f}" for kind, value in one.items() if "share" in _dict(value))
-            lines.append(f"{name}: {shares}")
-        for task, metrics in _dict(one.get("metrics")).items() if name.startswith(("verify", "answers")) else ():
+        if "examples_per_second" in step:
+            lines.append(f"{name}: {step['examples_per_second']} examples/s, dev accuracy {step.get('dev_accuracy')}")
+        if "compared" in step:
+            lines.append(f"{name}: labels agree on {step['compared']['agreement']:.2%} of {step['pairs']} pairs")
+        if "own_entailment" in step:
+            shares = [f"{kind} {value['share']:.3f}" for kind, value in step.items() if "share" in _dict(value)]
+            lines.append(f"{name}: {', '.join(shares)}")
+        for task, metrics in _dict(step.get("metrics")).items() if name.startswith(("verify", "answers")) else ():
             names = ("accuracy", "share_supported", "accuracy_supported", "aurc", "aurc_confidence")
             names += ("citation_precision", "citation_recall", "sentence_support")
-            found = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
-            lines.append(f"{name}, {task}: {found}")
-        lines.append(f"{name}: {one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.1f} CPU minutes")
+            values = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
+            lines.append(f"{name}, {task}: {values}")
+        lines.append(f"{name}: {step['peak_memory'] / 1e9:.1f} GB, {step['cpu_seconds'] / 60:.1f} CPU minutes")
     return "\n".join(lines)
 
 
@@ -552,12 +558,8 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_measured(value: object) -> bool:
-    return "majority" in _dict(value)
-
-
 def main() -> None:
-    """Run the parts of the command line and print a table."""
+    """Run the parts that the command line names, print a table and write the figures."""
     parser = bench.parser(__doc__)
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
@@ -573,9 +575,9 @@ def main() -> None:
     published, claims = data / "healthver_test" / "healthver_test.csv", data / "healthver_claims"
     for part in options.part:
         if part == "a":
-            inference(steps, "sick", sick, OF_SICK)
+            inference(steps, "sick", sick, SICK_RECIPE)
         elif part == "b":
-            inference(steps, "healthver", healthver, OF_HEALTHVER)
+            inference(steps, "healthver", healthver, HEALTHVER_RECIPE)
             transfer(steps, sick, healthver)
             if published.exists():
                 judge_adapter(steps, sick, healthver, published)
@@ -584,7 +586,7 @@ def main() -> None:
         elif part == "c":
             questions(steps, records)
         elif part == "d":
-            adapter, encoder = _trained(steps, "healthver", healthver, OF_HEALTHVER)
+            adapter, encoder = _trained(steps, "healthver", healthver, HEALTHVER_RECIPE)
             if published.exists():
                 adapter = judge_adapter(steps, sick, healthver, published)
             verification(steps, records, encoder, adapter)

@@ -1,9 +1,9 @@
-"""Throughput and latency of ``medground serve``: one client, then many at once, on the same machine.
+"""Throughput and latency of ``medground serve`` with one client, then with many, on the same machine.
 
     python benchmarks/serve.py --clients 64 --seconds 60
 
-The clients run in a separate process, connect over loopback and ask the sample's questions; each sends the next one
-after an answer. A request with status 429 is counted and repeated after a short pause.
+The clients run in another process than the service, connect over loopback and ask the sample's questions; each client
+sends its next question after an answer. A request with status 429 is counted and repeated after a short pause.
 """
 
 import asyncio
@@ -28,73 +28,76 @@ from corpus.load import load_records
 
 @contextlib.contextmanager
 def serving(folder: str, settings: list[str]) -> Iterator[str]:
-    """Start a service over the sample; the value is its address."""
-    sets = [part for setting in ("serve.page=false", *settings) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *sets]
+    """Run a service over the sample and yield its address."""
+    options = [part for setting in ("serve.page=false", *settings) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *options]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        address = next(found[1] for line in process.stderr if (found := re.search(r"Serving at (\S+);", line)))
-        drained = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        address = next(match[1] for line in process.stderr if (match := re.search(r"Serving at (\S+);", line)))
+        # Reads the rest of the messages, so that the service never waits for the pipe.
+        reader = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
         try:
             yield address
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            drained.wait()
+            reader.wait()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, question: str) -> int:
-    """The status of one completion; a client library would use more processor time than the service."""
+    """Request a completion and return the status code.
+
+    The HTTP is written here because a client library would use more processor time than the service.
+    """
     body = json.dumps({"model": "medground", "messages": [{"role": "user", "content": question}]}).encode()
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    length = re.search(r"content-length: (\d+)", answer)
-    assert length is not None, answer
+    request = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    writer.write(f"{request}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = re.search(r"content-length: (\d+)", head)
+    assert length is not None, head
     await reader.readexactly(int(length[1]))
-    return int(answer.split()[1])
+    return int(head.split()[1])
 
 
 async def load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
-    """Throughput and latency of ``clients`` clients for ``seconds``."""
+    """Throughput and latency percentiles with ``clients`` clients for ``seconds``."""
     statuses: Counter[int] = Counter()
-    times: list[float] = []
+    latencies: list[float] = []
     address = urlsplit(url)
     end = time.monotonic() + seconds
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        place = number
+        index = number
         while time.monotonic() < end:
             started = time.monotonic()
-            status = await ask(reader, writer, questions[place % len(questions)])
+            status = await ask(reader, writer, questions[index % len(questions)])
             statuses[status] += 1
             if status == 200:
-                times.append(time.monotonic() - started)
-                place += clients
+                latencies.append(time.monotonic() - started)
+                index += clients
             else:
                 await asyncio.sleep(0.1)
         writer.close()
 
     started = time.monotonic()
     await asyncio.gather(*(client(number) for number in range(clients)))
-    took = time.monotonic() - started
-    times.sort()
-    total = statuses.total()
+    duration = time.monotonic() - started
+    latencies.sort()
     return {
         "clients": clients,
-        "seconds": round(took, 1),
-        "answered": len(times),
-        "per_second": round(len(times) / took, 2),
-        "p50_ms": round(1000 * times[len(times) // 2]),
-        "p99_ms": round(1000 * times[int(0.99 * (len(times) - 1))]),
-        "share_429": round(statuses[429] / total, 4),
+        "seconds": round(duration, 1),
+        "answered": len(latencies),
+        "per_second": round(len(latencies) / duration, 2),
+        "p50_ms": round(1000 * latencies[len(latencies) // 2]),
+        "p99_ms": round(1000 * latencies[int(0.99 * (len(latencies) - 1))]),
+        "share_429": round(statuses[429] / statuses.total(), 4),
         "other": {str(status): count for status, count in statuses.items() if status not in (200, 429)},
     }
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and write the figures."""
     parser = bench.parser(__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)

@@ -1,16 +1,17 @@
-"""Time and memory of a first question: a process that starts, opens an indexed library, and answers.
+"""Time and memory of ``medground ask`` and ``medground retrieve``, each in a new process over an indexed library.
 
     python benchmarks/startup.py --output startup.json
 
-Each measurement runs ``medground ask`` or ``medground retrieve`` several times, each in a new process, and reports the
-medians of processor time, wall clock time, peak memory and, on Linux, anonymous memory at the end. Peak memory also
-counts pages of files, which the system can drop at any time; anonymous memory is what the machine must have.
+Each measurement runs the command several times and reports the medians of processor time, wall clock time, peak memory
+and, on Linux, anonymous memory at the end. Peak memory also counts pages of files, which the system can drop at any
+time; anonymous memory must fit into the machine.
 
-- Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid.
-- Sizes: ``retrieve`` over ``--sizes`` passages of random words, with dense, bm25 and hybrid. MiniLM would take hours to
-  embed the larger library, so the vectors are random, 384 numbers as MiniLM's.
+- Engines: ``ask`` and ``retrieve`` over four passages, embedded with the packaged MiniLM.
+- Sizes: ``retrieve`` over ``--sizes`` passages of random words. MiniLM would take hours to embed the larger library, so
+  the vectors are random, with 384 numbers, as MiniLM's have.
 
-``--folder`` keeps the libraries for further runs.
+Each is measured with the retrievers dense, bm25 and their hybrid ("both"). ``--folder`` keeps the libraries for further
+runs.
 """
 
 import json
@@ -30,6 +31,7 @@ import bench
 
 RANDOM_VECTORS = "{model: langchain_core.embeddings.DeterministicFakeEmbedding, size: 384}"
 RETRIEVERS = ("dense", "bm25", "both")
+# Runs medground and, on Linux, writes its anonymous memory in KiB to the file "anonymous".
 PROGRAM = """
 import sys
 from medground.cli import main
@@ -56,10 +58,9 @@ TEXTS = (
 
 
 def run(folder: Path, *arguments: str) -> dict[str, float]:
-    """Run ``medground ARGUMENTS``: wall clock and processor seconds, peak and anonymous memory in MB."""
-    # Not -m, which would put the current folder on the import path.
+    """Run ``medground ARGUMENTS`` and return wall clock and processor seconds, peak and anonymous memory in MiB."""
     command = [sys.executable, "-c", PROGRAM, *arguments, "--config=settings.yaml"]
-    began = time.monotonic()
+    started = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
     printed = process.stdout.read()
@@ -69,52 +70,53 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
         sys.exit(f"{' '.join(arguments)} failed: {printed.decode()}")
     if "--json" in arguments and not json.loads(printed)["passages"]:
         sys.exit(f"{' '.join(arguments)} found nothing")
-    found = {
-        "seconds": time.monotonic() - began,
+    figures = {
+        "seconds": time.monotonic() - started,
         "processor": usage.ru_utime + usage.ru_stime,
         "memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
     }
     if sys.platform == "linux":
-        found["anonymous_mb"] = int((folder / "anonymous").read_text()) / 2**10
-    return found
+        figures["anonymous_mb"] = int((folder / "anonymous").read_text()) / 2**10
+    return figures
 
 
 def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
-    """Index the texts unless the folder is indexed already.
+    """Index the texts, unless the folder is indexed already.
 
-    The texts are never all in memory: on Linux, a process's peak memory is at least that of its parent when it started.
+    The texts are never all in memory: on Linux, a process's peak memory is at least the memory of its parent at its
+    start.
     """
-    if (done := folder / "indexed").exists():
+    if (indexed := folder / "indexed").exists():
         return
     (docs := folder / "docs").mkdir(parents=True, exist_ok=True)
     (folder / "settings.yaml").write_text(SETTINGS.format(embedder=embedder))
     with (docs / "texts.jsonl").open("w") as file:
         file.writelines(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
-    spent = run(folder, "index", "docs", "--quiet", "--set=retriever=both")
-    print(f"indexed {folder.name} in {spent['processor']:.0f} s of processor time", file=sys.stderr)
-    done.touch()
+    figures = run(folder, "index", "docs", "--quiet", "--set=retriever=both")
+    print(f"indexed {folder.name} in {figures['processor']:.0f} s of processor time", file=sys.stderr)
+    indexed.touch()
 
 
-def made_texts(count: int) -> Iterator[str]:
-    """Passages of 60 random words with frequencies by Zipf's law."""
-    chosen = random.Random(1)
-    words = ["".join(chosen.choices("abcdefghiklmnoprstu", k=chosen.randint(3, 10))) for _ in range(50_000)]
-    frequency = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
+def random_texts(count: int) -> Iterator[str]:
+    """``TEXTS`` and passages of 60 random words, whose frequencies follow Zipf's law."""
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghiklmnoprstu", k=rng.randint(3, 10))) for _ in range(50_000)]
+    cumulative_weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
     yield from TEXTS
     for _ in range(count - len(TEXTS)):
-        yield " ".join(chosen.choices(words, cum_weights=frequency, k=60)) + "."
+        yield " ".join(rng.choices(words, cum_weights=cumulative_weights, k=60)) + "."
 
 
 def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, float]:
-    """The medians of several runs, after one that warms the file cache."""
+    """The medians of the figures of ``runs`` runs, after another run that warms the file cache."""
     arguments = (command, QUESTION, "--json", f"--set=retriever={retriever}")
     run(folder, *arguments)
-    found = [run(folder, *arguments) for _ in range(runs)]
-    return {name: round(statistics.median(one[name] for one in found), 3) for name in found[0]}
+    figures = [run(folder, *arguments) for _ in range(runs)]
+    return {name: round(statistics.median(each[name] for each in figures), 3) for name in figures[0]}
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print and write the figures."""
     parser = bench.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000], help="passages of each library")
     parser.add_argument("--runs", type=int, default=5, help="processes per measurement")
@@ -124,29 +126,29 @@ def main() -> None:
         folder = (options.folder or Path(temporary)).resolve()
         make_library(folder / "minilm", "{dtype: float32}", TEXTS)
         for size in options.sizes:
-            make_library(folder / str(size), RANDOM_VECTORS, made_texts(size))
+            make_library(folder / str(size), RANDOM_VECTORS, random_texts(size))
         results: dict[str, Any] = {"engines": {}, "sizes": {str(size): {} for size in options.sizes}}
         for name in RETRIEVERS:
             for command in ("ask", "retrieve"):
-                found = medians(options.runs, folder / "minilm", command, name)
-                results["engines"][f"{command} {name}"] = found
-                print(f"{command:8} {name:6} {_shown(found)}")
+                figures = medians(options.runs, folder / "minilm", command, name)
+                results["engines"][f"{command} {name}"] = figures
+                print(f"{command:8} {name:6} {_format(figures)}")
             for size in options.sizes:
-                found = medians(options.runs, folder / str(size), "retrieve", name)
-                results["sizes"][str(size)][name] = found
-                print(f"retrieve {name:6} over {size:,} passages {_shown(found)}")
+                figures = medians(options.runs, folder / str(size), "retrieve", name)
+                results["sizes"][str(size)][name] = figures
+                print(f"retrieve {name:6} over {size:,} passages {_format(figures)}")
     first, last = (results["sizes"][str(size)] for size in (options.sizes[0], options.sizes[-1]))
     results["ratios"] = {
-        name: {what: round(last[name][what] / first[name][what], 2) for what in last[name]} for name in last
+        name: {unit: round(last[name][unit] / first[name][unit], 2) for unit in last[name]} for name in last
     }
     for name, ratios in results["ratios"].items():
         print(f"{name:6} {options.sizes[-1]:,} to {options.sizes[0]:,} passages: {ratios}")
     bench.write_report(options.output, results)
 
 
-def _shown(found: dict[str, float]) -> str:
-    shown = f"{found['seconds']:.2f} s, {found['processor']:.2f} s of processor time, {found['memory_mb']:.0f} MB"
-    return shown + (f" ({found['anonymous_mb']:.0f} anonymous)" if "anonymous_mb" in found else "")
+def _format(figures: dict[str, float]) -> str:
+    text = f"{figures['seconds']:.2f} s, {figures['processor']:.2f} s of processor time, {figures['memory_mb']:.0f} MB"
+    return text + (f" ({figures['anonymous_mb']:.0f} anonymous)" if "anonymous_mb" in figures else "")
 
 
 if __name__ == "__main__":

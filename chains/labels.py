@@ -14,7 +14,7 @@ from chains.models.base import LLM, LabelScorer, Prompt, TooLongError
 from chains.models.reasoning import answer_text
 from common.errors import UserError
 from common.fingerprints import content_key
-from common.result_cache import Batches, recall
+from common.result_cache import Batches, get_or_compute
 
 UNLABELLED = "the generated text names no label"
 _UNSCORED = "the model gives no label probabilities: the label was parsed from its text"
@@ -104,7 +104,7 @@ class Decider:
         """A decision or an error for each case, in order."""
         cache = self._llm.cache
         keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
-        recalled = recall(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
+        recalled = get_or_compute(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
         return [
             one.value if isinstance(one.value, UserError) else replace(self._decision(one.value), reused=one.reused)
             for one in recalled

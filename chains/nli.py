@@ -19,7 +19,7 @@ from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
 from common.fingerprints import content_key
-from corpus.inference.pairs import NLIPair, apart_from
+from corpus.inference.pairs import NLIPair, without_premises_of
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 Pair = tuple[str, str]
@@ -128,7 +128,7 @@ def draw_shots(
         UserError: a label has fewer than ``k`` such training pairs.
     """
     rng = random.Random(seed)
-    allowed = apart_from(test_pairs, train)
+    allowed = without_premises_of(test_pairs, train)
     drawn: list[list[Shot]] = []
     for label in labels:
         of_label = [pair for pair in allowed if pair.label == label]

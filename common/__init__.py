@@ -1,7 +1,7 @@
 """Modules for every package: errors, files, fingerprints, result cache, processor features, privacy."""
 
 from common.logs import hush_bitsandbytes
-from common.privacy import keep_private
+from common.privacy import disable_telemetry
 
-keep_private()  # every package imports this one, so no library is asked before its telemetry is off
+disable_telemetry()  # every package imports this one, so telemetry is off before any library starts
 hush_bitsandbytes()

@@ -10,7 +10,7 @@ ABANDONED_SECONDS = 3600.0
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace the content of ``path`` in one step; an existing file stays if that fails.
+    """Replace the content of ``path`` atomically; on an error an existing file stays unchanged.
 
     Raises:
         OSError: the folder is missing, read-only or full.

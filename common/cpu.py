@@ -15,7 +15,7 @@ FLAGS = _BFLOAT16 | {"sse4_2", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnn
 
 
 def cpu_flags() -> set[str] | None:
-    """The words of Linux's description of the processor, including its instructions; None on other systems."""
+    """All words of Linux's /proc/cpuinfo, which include the instruction sets; None on other systems."""
     try:
         return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:
@@ -34,7 +34,7 @@ def computes_bfloat16() -> bool:
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    return any(_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(_capabilities().get(name, False) for name in _BFLOAT16)
 
 
 @cache
@@ -52,20 +52,20 @@ def bfloat16_is_faster() -> bool:
         dtype: (torch.ones((512, 384), dtype=dtype), torch.ones((1536, 384), dtype=dtype))
         for dtype in (torch.float32, torch.bfloat16)
     }
-    least = dict.fromkeys(operands, float("inf"))
-    for _ in range(12):  # in turns, so that other work on the machine slows both
+    shortest = dict.fromkeys(operands, float("inf"))
+    for _ in range(12):  # both dtypes in each round, so that other work on the machine slows both
         for dtype, (states, weight) in operands.items():
             started = time.perf_counter()
             torch.nn.functional.linear(states, weight)
-            least[dtype] = min(least[dtype], time.perf_counter() - started)
-    return least[torch.bfloat16] <= 0.75 * least[torch.float32]
+            shortest[dtype] = min(shortest[dtype], time.perf_counter() - started)
+    return shortest[torch.bfloat16] <= 0.75 * shortest[torch.float32]
 
 
 def packs_linear() -> bool:
     """Whether processor and torch support :class:`PackedLinear`, and the processor has AVX-512.
 
-    With AVX2 alone packed layers were 1.06 times as fast as transformers' forward pass on SmolLM2-135M; with AVX-512
-    they are 1.5 times (``benchmarks/engines.py``).
+    On SmolLM2-135M packed layers were 1.06 times as fast as transformers' forward pass with AVX2 alone, and 1.5 times
+    with AVX-512 (``benchmarks/engines.py``).
     """
     import torch
 
@@ -74,11 +74,11 @@ def packs_linear() -> bool:
     return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
-def rounded(rows: int) -> int:
-    """``rows``, rounded up by at most an eighth (15 for few rows), so that few different numbers occur.
+def padded_rows(rows: int) -> int:
+    """``rows`` rounded up to a multiple of a step, by at most an eighth of ``rows``, or by 15 for few rows.
 
-    oneDNN compiles and keeps a kernel for each number of rows of a :class:`PackedLinear`, about half a megabyte a
-    layer.
+    oneDNN compiles and caches a kernel of about half a megabyte for each layer and number of rows, so few different
+    numbers save time and memory.
     """
     step = min(128, max(16, (1 << rows.bit_length()) // 16))
     return -(-rows // step) * step
@@ -87,8 +87,8 @@ def rounded(rows: int) -> int:
 def _capabilities() -> dict[str, bool]:
     import torch
 
-    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases of torch
-    return has
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases of torch
+    return capabilities
 
 
 class PackedLinear:

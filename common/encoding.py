@@ -2,7 +2,9 @@
 
 import codecs
 
-CONVERT = "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (-f is the present encoding)."
+CONVERT_ADVICE = (
+    "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (-f is the present encoding)."
+)
 
 
 def is_text_encoding(name: str) -> bool:

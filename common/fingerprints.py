@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def content_key(**content: Any) -> str:
     """SHA-256 in hex of ``content`` as canonical JSON, independent of the order of names."""
-    text = json.dumps(plain(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(to_jsonable(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def documents_digest(documents: "Iterable[Document]", *, metadata: bool = False) -> str:
-    """SHA-256 in hex of the documents' ids and texts, in order, and optionally of their metadata."""
+    """SHA-256 in hex of the documents' ids and texts, in order; with ``metadata``, of their metadata too."""
     digest = hashlib.sha256()
     for document in documents:
         content: list[Any] = [document.id, document.page_content]
@@ -30,16 +30,16 @@ def documents_digest(documents: "Iterable[Document]", *, metadata: bool = False)
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256, in hex, of a file's bytes. It reads at about 1 GB a second."""
+    """SHA-256 in hex of a file's bytes, at about 1 GB a second."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def weights_digest(model: "torch.nn.Module") -> str:
-    """SHA-256 in hex of a model's parameters and buffers: names, dtypes, shapes and values.
+    """SHA-256 in hex of a model's parameters and buffers: names, dtypes, shapes and values, at about 1 GB a second.
 
-    It distinguishes models that share a path or hub id: another training run, revision, adapter, dtype or quantization.
-    It reads about 1 GB a second.
+    The digest distinguishes models with the same path or hub id but another training run, revision, adapter, dtype or
+    quantization.
     """
     import torch
 
@@ -50,8 +50,12 @@ def weights_digest(model: "torch.nn.Module") -> str:
     return digest.hexdigest()
 
 
-def plain(value: Any) -> Any:
-    """``value`` in JSON types: numpy numbers as numbers, paths as text, numbers that are not finite as None."""
+def to_jsonable(value: Any) -> Any:
+    """``value`` in JSON types: arrays as lists, paths as strings, NaN and infinity as None.
+
+    Raises:
+        TypeError: an object has no JSON form.
+    """
     match value:
         case None | bool() | str():
             return value
@@ -60,12 +64,12 @@ def plain(value: Any) -> Any:
         case float():
             return float(value) if math.isfinite(value) else None
         case Mapping():
-            return {str(key): plain(part) for key, part in value.items()}
+            return {str(key): to_jsonable(item) for key, item in value.items()}
         case list() | tuple():
-            return [plain(part) for part in value]
+            return [to_jsonable(item) for item in value]
         case Path():
             return str(value)
         case _ if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
-            return plain(value.tolist())
+            return to_jsonable(value.tolist())
         case _:
             raise TypeError(f"{type(value).__name__} cannot be written as JSON")

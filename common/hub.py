@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CONNECT_SECONDS = 5.0
-NAMED = 5  # maximum number of a folder's files named in a message
+MAX_LISTED = 5  # files of a folder in a message
 ModelSource = Annotated[str, AfterValidator(lambda name: str(Path(name).expanduser()) if name[:1] == "~" else name)]
 """A setting with the name, hub id or path of a model; ``~`` is the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
@@ -26,47 +26,47 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
-    """The special tokens of a tokenizer, named or added."""
+    """The special tokens of a tokenizer: those with a role, such as BOS, and special added tokens."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    return {token for token in (*tokenizer.all_special_tokens, *(str(one) for one in added if one.special)) if token}
+    tokens = (*tokenizer.all_special_tokens, *(str(token) for token in added if token.special))
+    return {token for token in tokens if token}
 
 
-def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, used: Sequence[int] = ()) -> None:
-    """Check that a model has an embedding for every token that texts may contain.
+def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, prompt_ids: Sequence[int] = ()) -> None:
+    """Check that a model has an embedding for every token of its tokenizer.
 
-    Special tokens beyond the embeddings are allowed as long as nothing uses them.
+    Special tokens without an embedding are allowed unless a prompt contains them.
 
     Args:
         name: the model, for the message.
         tokenizer: its tokenizer.
-        rows: the number of the model's embeddings.
-        used: token ids that the prompts contain.
+        rows: number of rows of the model's embedding matrix.
+        prompt_ids: token ids that prompts contain.
 
     Raises:
         UserError: a token has no embedding.
     """
-    if len(tokenizer) <= rows and max(used, default=0) < rows:
+    if len(tokenizer) <= rows and max(prompt_ids, default=0) < rows:
         return
-    special, of_prompts = special_tokens(tokenizer), set(used)
-    without = [
+    special = special_tokens(tokenizer)
+    without_embedding = [
         token
-        for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        if number >= rows and (token not in special or number in of_prompts)
+        for token, id in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        if id >= rows and (token not in special or id in prompt_ids)
     ]
-    if without:
+    if without_embedding:
         raise UserError(
             f"The tokenizer of {name} has {len(tokenizer)} tokens and the model embeddings for {rows}: "
-            f"{without[0]!r} has none. Use the tokenizer that the model was trained with, or resize the model's "
-            "embeddings and train them."
+            f"{without_embedding[0]!r} has none. Use the tokenizer that the model was trained with, or resize the "
+            "model's embeddings and train them."
         )
 
 
 def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
-    """Check that all of a checkpoint's weights are in the model with the shapes of the architecture.
+    """Check that the loaded model has all weights of its checkpoint, in the same shapes.
 
-    transformers drops other weights: layers beyond those of config.json, biases and scales that the architecture does
-    not have, or weights of another shape. Weights of whole modules that the model lacks, such as another head, are
-    allowed.
+    transformers drops weights that config.json does not provide for: further layers, biases, scales, or other shapes.
+    Dropped weights of a whole module that the model lacks, such as another head, are allowed.
 
     Args:
         name: the model, for the message.
@@ -83,28 +83,31 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
             f"Model {name}: its weights have {tensor} in the shape {tuple(stored)}, and by its config.json it is "
             f"{tuple(expected)}: {advice}"
         )
-    known = set(model.state_dict())
-    leaves = {path for path, module in model.named_modules() if path and not any(module.children())}
-    generic = {re.sub(r"\.\d+\.", ".N.", one) for one in known}
+
+    def without_layer_number(tensor: str) -> str:
+        return re.sub(r"\.\d+\.", ".N.", tensor)
+
+    leaf_modules = {path for path, module in model.named_modules() if path and not any(module.children())}
+    known = set(map(without_layer_number, model.state_dict()))
     for tensor in sorted(report["unexpected_keys"]):
-        if tensor.rpartition(".")[0] in leaves or re.sub(r"\.\d+\.", ".N.", tensor) in generic:
+        if tensor.rpartition(".")[0] in leaf_modules or without_layer_number(tensor) in known:
             raise UserError(
                 f"Model {name}: its weights have {tensor}, and by its config.json the model has none: {advice}"
             )
 
 
 @contextmanager
-def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
+def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
     """Translate errors of loading a model or data set into ``UserError``.
 
     Wrap only the loading call, since each ``OSError``, ``ValueError``, ``KeyError``, ``ImportError``, httpx or
     safetensors error is attributed to ``id``. Others pass through, such as an out-of-memory ``RuntimeError``.
 
-    A missing path below an existing folder is refused before the call, since the hub may have a model of that name. If
-    the hub cannot be reached, only the cache is used, because huggingface_hub repeats each request for minutes.
+    A missing path below an existing folder is an error before the call, since the hub may have a model of that name. If
+    the hub cannot be reached, only the cache is used, because huggingface_hub repeats each failed request for minutes.
 
     Args:
-        what: "Embedder", "Model", "Adapter" or "Data set", for messages.
+        kind: "Embedder", "Model", "Adapter" or "Data set", for messages.
         id: the hub id or the folder.
         repo_type: determines the address on the hub in messages.
 
@@ -112,15 +115,15 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
             files, a missing package, or a full disk.
     """
-    if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
+    if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
         raise UserError(mistyped)
     try:
-        with _cache_alone() if _needs_hub(id) and not _reaches_hub() else nullcontext():
+        with _offline_mode() if _needs_hub(id) and not _is_hub_reachable() else nullcontext():
             yield
     except UserError:
         raise
     except Exception as error:
-        message = _explain(error, what, id, repo_type)
+        message = _message_for(error, kind, id, repo_type)
         if message is None:
             raise
         raise UserError(message) from error
@@ -130,7 +133,7 @@ def _needs_hub(id: str) -> bool:
     return not (_is_offline() or _is_path(id) or Path(id).exists())
 
 
-def _reaches_hub() -> bool:
+def _is_hub_reachable() -> bool:
     """Whether the hub accepts connections; True behind a proxy, where this is unknown."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
@@ -149,8 +152,8 @@ def _reaches_hub() -> bool:
 
 
 @contextmanager
-def _cache_alone() -> Iterator[None]:
-    """Prevent requests of huggingface_hub."""
+def _offline_mode() -> Iterator[None]:
+    """Restrict huggingface_hub to its cache."""
     from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = True
@@ -160,38 +163,38 @@ def _cache_alone() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = False
 
 
-def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
-    """The message for ``error``; None if it is not about the source."""
+def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+    """The message for ``error``; None if the model or data set did not cause it."""
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
-            f"{what} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
+            f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
             "whose architecture is part of transformers or sentence-transformers."
         )
     for cause in _causes(error):
         if isinstance(cause, ImportError):
-            return f"{what} {id} needs a package that cannot be used here: {_first_line(cause)}"
-    local = _local(error, what, id)
+            return f"{kind} {id} needs a package that cannot be used here: {_first_line(cause)}"
+    local = _local_message(error, kind, id)
     if local is not None or Path(id).expanduser().exists():
         return local
-    return _remote(error, what, id, repo_type)
+    return _hub_message(error, kind, id, repo_type)
 
 
-def _local(error: Exception, what: str, id: str) -> str | None:
+def _local_message(error: Exception, kind: str, id: str) -> str | None:
     """The message if ``id`` is a local path, or the disk is full."""
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{what} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
+            return f"{kind} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
     path = Path(id).expanduser()
     if path.is_dir():
-        return _folder(error, what, id)
+        return _folder_message(error, kind, id)
     if path.is_file():
-        return f"{what} {id} is a file. Give the folder with the model's config.json, or a hub id."
+        return f"{kind} {id} is a file. Give the folder with the model's config.json, or a hub id."
     if _is_path(id):
-        return f"{what} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
+        return f"{kind} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
     return None
 
 
-def _missing_below(what: str, id: str) -> str | None:
+def _mistyped_path_message(kind: str, id: str) -> str | None:
     """The message if ``id`` begins with an existing folder that lacks the rest of the path."""
     first, *rest = PurePath(id).parts or ("",)
     if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
@@ -199,21 +202,21 @@ def _missing_below(what: str, id: str) -> str | None:
     folder = Path(first)
     while (folder / rest[0]).is_dir():
         folder /= rest.pop(0)
-    sentence = f"{what} {id}: there is a folder {folder} here, and no {PurePath(*rest)} in it{_held(folder)}. "
+    sentence = f"{kind} {id}: there is a folder {folder} here, and no {PurePath(*rest)} in it{_listing(folder)}. "
     if _is_path(id):
         return f"{sentence}Check the path."
     return f"{sentence}Check the path; if you mean {id} on the hub, start the command where there is no folder {first}."
 
 
-def _held(folder: Path) -> str:
-    """The names in a folder, as part of a message."""
+def _listing(folder: Path) -> str:
+    """The names in a folder, in brackets for a message."""
     try:
-        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return ""
-    return (
-        f" (it holds {', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})" if names else " (it is empty)"
-    )
+    if not names:
+        return " (it is empty)"
+    return f" (it holds {', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
 
 
 def _is_path(id: str) -> bool:
@@ -232,28 +235,28 @@ def _is_offline() -> bool:
     return constants.is_offline_mode()
 
 
-def _folder(error: Exception, what: str, id: str) -> str | None:
+def _folder_message(error: Exception, kind: str, id: str) -> str | None:
     from safetensors import SafetensorError
 
     folder = Path(id).expanduser()
     for cause in _causes(error):
         if isinstance(cause, PermissionError):
-            return f"{what} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+            return f"{kind} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
     if pointer := _lfs_pointer(folder):
-        return f"{what} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
+        return f"{kind} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
     for cause in _causes(error):
         if isinstance(cause, SafetensorError):
-            return f"{what} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
-    if pickle := _pickle_alone(folder):
-        return refused_pickle(what, id, pickle)
-    if what == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        return f"{what} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
+            return f"{kind} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
+    if pickle := _only_pickle(folder):
+        return pickle_message(kind, id, pickle)
+    if kind == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return f"{kind} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
     if isinstance(error, (OSError, ValueError, KeyError)):
-        problem = _lack(folder) or _first_line(error)
-        advice = _model_within(folder) or (
+        problem = _missing_file(folder) or _first_line(error)
+        advice = _nested_model_advice(folder) or (
             "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
         )
-        return f"{what} {id}: the folder has no model that can be loaded ({problem}). {advice}"
+        return f"{kind} {id}: the folder has no model that can be loaded ({problem}). {advice}"
     return None
 
 
@@ -269,8 +272,8 @@ def _lfs_pointer(folder: Path) -> str | None:
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
-def _lack(folder: Path) -> str | None:
-    """The first kind of file that a model's folder lacks; None if it has all, or another layout."""
+def _missing_file(folder: Path) -> str | None:
+    """A message about the first missing file of a model's folder; None for adapters and sentence-transformers."""
     if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
         return None
     if not (folder / "config.json").is_file():
@@ -282,8 +285,8 @@ def _lack(folder: Path) -> str | None:
     return None
 
 
-def _model_within(folder: Path) -> str | None:
-    """Advice if a folder contains a model's folder or file: checkpoints, the hub's cache or a GGUF file."""
+def _nested_model_advice(folder: Path) -> str | None:
+    """Advice for a folder without config.json that contains checkpoints, a snapshot of the hub or a GGUF file."""
     if (folder / "config.json").is_file():
         return None
     if files := sorted(path.name for path in folder.glob("*.gguf")):
@@ -294,15 +297,15 @@ def _model_within(folder: Path) -> str | None:
     return f"Name the model's own folder, such as {below[-1].parent}" if below else None
 
 
-def refused_pickle(what: str, id: str, file: str) -> str:
+def pickle_message(kind: str, id: str, file: str) -> str:
     """The message for pickled weights."""
     return (
-        f"{what} {id} has its weights only in {file}, a pickle. A pickle may run code when it is loaded, so it is not "
+        f"{kind} {id} has its weights only in {file}, a pickle. A pickle may run code when it is loaded, so it is not "
         "read. If you trust it, load it and save it again with save_pretrained, which writes safetensors."
     )
 
 
-def _pickle_alone(folder: Path) -> str | None:
+def _only_pickle(folder: Path) -> str | None:
     """The name of a folder's pickled weights, if it has no safetensors."""
     if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
         return None
@@ -310,8 +313,8 @@ def _pickle_alone(folder: Path) -> str | None:
     return names[0] if names else None
 
 
-def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
-    """The message for a source on the hub; the first specific cause decides."""
+def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+    """The message for a model or data set on the hub, by the most specific exception in the chain of causes."""
     import httpx
     from huggingface_hub import constants, errors
     from safetensors import SafetensorError
@@ -320,62 +323,62 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
     page = f"{hub}/datasets/{id}" if repo_type == "dataset" else f"{hub}/{id}"
     causes = list(_causes(error))
 
-    def found(*types: type[BaseException]) -> BaseException | None:
+    def cause_of(*types: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, types)), None)
 
-    if found(errors.GatedRepoError):
+    if cause_of(errors.GatedRepoError):
         return (
-            f"{what} {id} is gated: open {page} in a browser, accept its terms with your account, "
+            f"{kind} {id} is gated: open {page} in a browser, accept its terms with your account, "
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
         )
     if constants.is_offline_mode():
-        return (_missing_below(what, id) if repo_type == "model" else None) or (
-            f"{what} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
+        return (_mistyped_path_message(kind, id) if repo_type == "model" else None) or (
+            f"{kind} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
         )
     for status in (cause for cause in causes if isinstance(cause, errors.HfHubHTTPError)):
         code = status.response.status_code
         if isinstance(status, errors.RevisionNotFoundError):
-            return f"{what} {id} has no such revision on the hub. See {page} for the revisions it has."
+            return f"{kind} {id} has no such revision on the hub. See {page} for the revisions it has."
         if isinstance(status, errors.RemoteEntryNotFoundError):
-            return f"{what} {id} is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
+            return f"{kind} {id} is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
         if isinstance(status, errors.RepositoryNotFoundError) or code == 404:
             return (
-                f"{what} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "
+                f"{kind} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "
                 "Check the spelling; if it is private, log in with `hf auth login`."
             )
         if code in (401, 403):
-            return f"{what} {id}: the hub refused this machine's token. Log in again with `hf auth login`."
+            return f"{kind} {id}: the hub refused this machine's token. Log in again with `hf auth login`."
         if code == 429:
-            return f"{what} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
-        return f"{what} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
-    kinds = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-    if found(errors.OfflineModeIsEnabled, *kinds):
+            return f"{kind} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
+        return f"{kind} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
+    unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+    if cause_of(errors.OfflineModeIsEnabled, *unreachable):
         return (
-            f"{what} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
+            f"{kind} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
             "or give a folder."
         )
-    if found(httpx.TransportError, ConnectionError, TimeoutError) or (
-        found(OSError) and "Consistency check failed" in str(error)
+    if cause_of(httpx.TransportError, ConnectionError, TimeoutError) or (
+        cause_of(OSError) and "Consistency check failed" in str(error)
     ):
         return (
-            f"{what} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again to "
+            f"{kind} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again to "
             "resume it."
         )
-    if broken := found(SafetensorError):
-        return f"{what} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
-    if found(PermissionError):
-        return f"{what} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
-    if found(errors.LocalEntryNotFoundError):
-        return f"{what} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
+    if broken := cause_of(SafetensorError):
+        return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
+    if cause_of(PermissionError):
+        return f"{kind} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
+    if cause_of(errors.LocalEntryNotFoundError):
+        return f"{kind} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
     if isinstance(error, (OSError, ValueError, KeyError)):
         needs = " Its weights must be safetensors files." if "containing a file named" in str(error) else ""
-        return f"{what} {id} cannot be loaded: {_first_line(error)}{needs}"
+        return f"{kind} {id} cannot be loaded: {_first_line(error)}{needs}"
     return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and its causes, outermost first."""
+    """The error and its chained causes, outermost first; a cycle ends."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

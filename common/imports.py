@@ -1,4 +1,4 @@
-"""Classes named by a dotted path in settings."""
+"""Import of classes whose dotted path is a setting."""
 
 import sys
 from importlib import import_module
@@ -37,9 +37,9 @@ def import_class(path: str, base: type[Base], setting: str) -> type[Base]:
                 "install it."
             ) from error
         raise UserError(f"{setting}: importing {module_name} failed: {type(error).__name__}: {error}") from error
-    found = getattr(module, name, None)
-    if found is None:
+    imported = getattr(module, name, None)
+    if imported is None:
         raise UserError(f"{setting}: the module {module_name} has no class {name}.")
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(imported, type) and issubclass(imported, base)):
         raise UserError(f"{setting}: {path} is not a subclass of {base.__module__}.{base.__qualname__}.")
-    return found
+    return imported

@@ -1,22 +1,24 @@
-"""Strict reader of a JSON object, with positions in error messages."""
+"""Strict reader of a JSON object, with line and column in error messages."""
 
 import json
 import math
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from common.encoding import CONVERT, encoding_of
+from common.encoding import CONVERT_ADVICE, encoding_of
 from common.errors import DataError
 
 
 class JSONObject(dict[str, Any]):
-    """A parsed object with its duplicate keys."""
+    """A parsed JSON object; ``duplicate_keys`` are the keys that occur more than once in the file."""
 
-    repeated: tuple[str, ...] = ()
+    duplicate_keys: tuple[str, ...] = ()
 
 
 def read_text(path: Path) -> str:
-    """The file as text: UTF-8, optionally with a byte order mark, or UTF-16 with one.
+    """The file as text: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
         DataError: the file is missing, a folder, a device, unreadable, empty, or in another encoding (with the byte's
@@ -38,7 +40,7 @@ def read_text(path: Path) -> str:
         text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
-        raise DataError(path, f"{problem} {CONVERT}") from None
+        raise DataError(path, f"{problem} {CONVERT_ADVICE}") from None
     if not text.strip():
         raise DataError(path, "is empty.")
     return text
@@ -60,35 +62,35 @@ def read_object(path: Path) -> JSONObject:
     except ValueError as error:
         raise DataError(path, f"is not JSON that can be read: {error}.") from None
     if not isinstance(value, JSONObject):
-        raise DataError(path, f"must be one JSON object from id to record, not {kind_of(value)}.")
-    if value.repeated:
-        raise DataError(path, "occurs twice; ids must be unique.", record=shown(value.repeated[0]))
+        raise DataError(path, f"must be one JSON object from id to record, not {json_type(value)}.")
+    if value.duplicate_keys:
+        raise DataError(path, "occurs twice; ids must be unique.", record=escape(value.duplicate_keys[0]))
     return value
 
 
-def flaw(value: Any) -> str | None:
-    """The problem of a parsed value at any depth: a duplicate key, NaN, infinity or a lone surrogate; else None."""
-    rest = [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, str):
+def value_problem(value: Any) -> str | None:
+    """A message about a duplicate key, NaN, infinity or lone surrogate at any depth of a parsed value; else None."""
+    unchecked = [value]
+    while unchecked:
+        item = unchecked.pop()
+        if isinstance(item, str):
             try:
-                part.encode("utf-8")
+                item.encode("utf-8")
             except UnicodeEncodeError as error:
-                half = ord(part[error.start])
-                return f"has the lone surrogate \\u{half:04x}, which is not a valid character."
-        elif isinstance(part, float) and not math.isfinite(part):
-            return f"has {part}, which is not a number in JSON."
-        elif isinstance(part, JSONObject) and part.repeated:
-            return f"has {shown(part.repeated[0])} twice."
-        elif isinstance(part, dict):
-            rest.extend(piece for pair in part.items() for piece in pair)
-        elif isinstance(part, list):
-            rest.extend(part)
+                surrogate = ord(item[error.start])
+                return f"has the lone surrogate \\u{surrogate:04x}, which is not a valid character."
+        elif isinstance(item, float) and not math.isfinite(item):
+            return f"has {item}, which is not a number in JSON."
+        elif isinstance(item, JSONObject) and item.duplicate_keys:
+            return f"has {escape(item.duplicate_keys[0])} twice."
+        elif isinstance(item, dict):
+            unchecked.extend(chain.from_iterable(item.items()))
+        elif isinstance(item, list):
+            unchecked.extend(item)
     return None
 
 
-def kind_of(value: Any) -> str:
+def json_type(value: Any) -> str:
     """The JSON type of a value, for messages."""
     match value:
         case None:
@@ -105,15 +107,14 @@ def kind_of(value: Any) -> str:
             return "an object"
 
 
-def shown(text: str, width: int = 60) -> str:
-    """A text from outside for messages: control characters escaped, cut to ``width``."""
-    cut = text if len(text) <= width else text[: width - 3] + "..."
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
+def escape(text: str, width: int = 60) -> str:
+    """User data for a message: cut to ``width`` characters, then with control characters escaped."""
+    shortened = text if len(text) <= width else text[: width - 3] + "..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in shortened)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JSONObject:
-    found = JSONObject(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        found.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return found
+    parsed = JSONObject(pairs)
+    if len(parsed) < len(pairs):
+        parsed.duplicate_keys = tuple(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+    return parsed

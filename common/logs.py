@@ -1,4 +1,4 @@
-"""Less output from the model libraries."""
+"""Suppression of warnings, progress bars and reports of the model libraries."""
 
 import logging
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 def hush_bitsandbytes() -> None:
-    """Hide bitsandbytes' warning about an optional kernel, unless its logger has a level."""
+    """Hide bitsandbytes' warning about an optional kernel, unless the user has set its logger's level."""
     logger = logging.getLogger("bitsandbytes")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.ERROR)
@@ -14,24 +14,26 @@ def hush_bitsandbytes() -> None:
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Hide transformers' progress bars for weights; download bars stay."""
-    from transformers.utils import logging as of_transformers
+    """Hide transformers' progress bars for loading weights, but not those for downloads."""
+    from transformers.utils import logging as transformers_logging
 
-    before = of_transformers.set_tqdm_hook(lambda _, args, kwargs: of_transformers.EmptyTqdm(*args, **kwargs))
+    previous_hook = transformers_logging.set_tqdm_hook(
+        lambda _, args, kwargs: transformers_logging.EmptyTqdm(*args, **kwargs)
+    )
     try:
         yield
     finally:
-        of_transformers.set_tqdm_hook(before)
+        transformers_logging.set_tqdm_hook(previous_hook)
 
 
 @contextmanager
 def no_loading_report() -> Iterator[None]:
-    """Hide transformers' table of weights that a checkpoint lacks or has too many of; the caller checks them."""
-    from transformers.utils import logging as of_transformers
+    """Hide transformers' table of missing and unexpected weights of a checkpoint; the caller checks them."""
+    from transformers.utils import logging as transformers_logging
 
-    before = of_transformers.get_verbosity()
-    of_transformers.set_verbosity_error()
+    previous = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
-        of_transformers.set_verbosity(before)
+        transformers_logging.set_verbosity(previous)

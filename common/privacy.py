@@ -1,6 +1,6 @@
 """Telemetry and tracing of the libraries, off by default; detection of local addresses.
 
-A variable that the user has set is never changed. Where each one is read:
+An environment variable that the user has set is never changed. The variables are read by:
 
 - ``HF_HUB_DISABLE_TELEMETRY``: huggingface_hub/constants.py, at import; it covers transformers and trl.
 - ``ANONYMIZED_TELEMETRY``: chromadb/config.py, in ``Settings()``.
@@ -14,7 +14,7 @@ import ipaddress
 import os
 import sys
 
-QUIET: dict[str, str] = {
+TELEMETRY_OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ANONYMIZED_TELEMETRY": "False",
     "LANGSMITH_TRACING": "false",
@@ -22,22 +22,22 @@ QUIET: dict[str, str] = {
 }
 
 
-def keep_private() -> None:
-    """Turn telemetry off: set the variables of ``QUIET`` that are unset."""
-    unset = {name for name in QUIET if name not in os.environ}
+def disable_telemetry() -> None:
+    """Set the variables of ``TELEMETRY_OFF`` that are unset."""
+    unset = {name for name in TELEMETRY_OFF if name not in os.environ}
     for name in unset:
-        os.environ[name] = QUIET[name]
+        os.environ[name] = TELEMETRY_OFF[name]
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None and "HF_HUB_DISABLE_TELEMETRY" in unset:
-        # huggingface_hub was imported before and does not read the variable again.
+        # huggingface_hub is already imported and does not read the variable again; so is onnxruntime below.
         constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
     onnxruntime = sys.modules.get("onnxruntime")
     if onnxruntime is not None and "ORT_DISABLE_TELEMETRY" in unset:
-        onnxruntime.disable_telemetry_events()  # imported before; it does not read the variable again
+        onnxruntime.disable_telemetry_events()
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a URL's host can only be this machine."""
+    """Whether a URL's host is ``localhost`` or a loopback address, so that it can only be this machine."""
     if host is None:
         return False
     host = host.strip("[]").rstrip(".").lower()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 
 CACHE_FILE = "journal.jsonl"
 
 Batches = Iterable[tuple[Sequence[int], Sequence[Any]]]
-"""Batches of indices and the values at these indices."""
+"""Pairs of indices and their values."""
 
 
 class ResultCache:
@@ -34,11 +34,11 @@ class ResultCache:
         self.path = path
         self.unreadable = 0
         self._values: dict[str, Any] = {}
-        self._torn = False
+        self._is_torn = False  # the last line has no line end, as after a killed write
         try:
             with path.open("rb") as file:
                 for line in file:
-                    self._torn = not line.endswith(b"\n")
+                    self._is_torn = not line.endswith(b"\n")
                     self._read(line)
         except FileNotFoundError:
             pass
@@ -58,22 +58,24 @@ class ResultCache:
         return self._values[key]
 
     def put(self, values: Mapping[str, Any]) -> None:
-        """Add values; they are on disk on return.
+        """Add values and write them to the disk.
 
         Raises:
             UserError: the file cannot be written.
         """
-        lines = [json.dumps({"key": key, "value": plain(value)}, allow_nan=False) for key, value in values.items()]
-        block = ("\n" if self._torn else "") + "".join(line + "\n" for line in lines)
+        lines = [
+            json.dumps({"key": key, "value": to_jsonable(value)}, allow_nan=False) for key, value in values.items()
+        ]
+        block = ("\n" if self._is_torn else "") + "".join(line + "\n" for line in lines)
         try:
             self._append(block.encode("ascii"))
         except OSError as error:
-            self._torn = True
+            self._is_torn = True
             raise UserError(
                 f"Results cannot be written to {self.path}: {error.strerror or error}. Earlier results are saved: free "
                 "disk space, then run the same command again to continue."
             ) from error
-        self._torn = False
+        self._is_torn = False
         self._values.update(values)
 
     def _read(self, line: bytes) -> None:
@@ -89,7 +91,7 @@ class ResultCache:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             written = os.write(descriptor, block)
-            while written < len(block):  # a full disk may take only a part
+            while written < len(block):  # a nearly full disk may write only a part
                 written += os.write(descriptor, block[written:])
             os.fsync(descriptor)
         finally:
@@ -97,40 +99,40 @@ class ResultCache:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
-    """A value and whether it came from the cache."""
+class CachedResult:
+    """A value, and whether it was reused: taken from the cache or computed for an equal key."""
 
     value: Any
     reused: bool
 
 
-def recall(
+def get_or_compute(
     cache: ResultCache | None, keys: Sequence[str], compute: Callable[[Sequence[int]], Batches]
-) -> list[Recalled]:
+) -> list[CachedResult]:
     """The value of each key, in order; missing values are computed and cached.
 
     Args:
-        cache: None computes everything.
-        keys: a value is computed once for equal keys; repetitions count as reused.
-        compute: maps indices of ``keys`` to batches of indices and values, in any order. Batches are cached at once,
-            except values that are a ``UserError``.
+        cache: None computes all values, also those of equal keys.
+        keys: with a cache, the value of equal keys is computed once; the second and later ones count as reused.
+        compute: maps indices of ``keys`` to batches of indices and values, in any order. Each batch is cached when it
+            arrives, except values that are a ``UserError``.
     """
     if cache is None:
-        found: dict[int, Any] = {}
-        for places, values in compute(range(len(keys))):
-            found.update(zip(places, values, strict=True))
-        return [Recalled(found[place], reused=False) for place in range(len(keys))]
-    first: dict[str, int] = {}
-    for place, key in enumerate(keys):
+        computed: dict[int, Any] = {}
+        for indices, values in compute(range(len(keys))):
+            computed.update(zip(indices, values, strict=True))
+        return [CachedResult(computed[index], reused=False) for index in range(len(keys))]
+    missing: dict[str, int] = {}  # index of the first occurrence of each key without a value
+    for index, key in enumerate(keys):
         if key not in cache:
-            first.setdefault(key, place)
+            missing.setdefault(key, index)
     failed: dict[str, UserError] = {}
-    if first:
-        for places, values in compute(list(first.values())):
-            known = {keys[place]: value for place, value in zip(places, values, strict=True)}
-            failed |= {key: value for key, value in known.items() if isinstance(value, UserError)}
-            cache.put({key: value for key, value in known.items() if key not in failed})
+    if missing:
+        for indices, values in compute(list(missing.values())):
+            batch = {keys[index]: value for index, value in zip(indices, values, strict=True)}
+            failed |= {key: value for key, value in batch.items() if isinstance(value, UserError)}
+            cache.put({key: value for key, value in batch.items() if key not in failed})
     return [
-        Recalled(failed[key] if key in failed else cache[key], reused=first.get(key) != place)
-        for place, key in enumerate(keys)
+        CachedResult(failed[key] if key in failed else cache[key], reused=missing.get(key) != index)
+        for index, key in enumerate(keys)
     ]

@@ -1,1 +1,1 @@
-"""Reads: PubMedQA, the documents of the user, the embedded sample."""
+"""Readers of PubMedQA, of inference pairs and claims, of the user's documents, and of the embedded sample."""

@@ -111,26 +111,24 @@ class PairsConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_a_public_set(cls, values: Any) -> Any:
-        """Take the columns and labels of a public set where the settings have the defaults."""
-        known = PAIR_SETS.get(values.get("path", "")) if isinstance(values, dict) else None
-        if known is None:
+    def _default_to_public_set(cls, values: Any) -> Any:
+        """Replace default columns and labels by those of the public set that ``path`` names."""
+        public = PAIR_SETS.get(values.get("path", "")) if isinstance(values, dict) else None
+        if public is None:
             return values
         columns, labels = values.get("columns", {}), values.get("labels")
-        given = columns.model_dump() if isinstance(columns, PairColumns) else columns
-        if isinstance(given, dict):
-            usual = PairColumns().model_dump()
-            values = {
-                **values,
-                "columns": {**known.columns, **{k: v for k, v in given.items() if v != usual.get(k, ...)}},
-            }
+        columns = columns.model_dump() if isinstance(columns, PairColumns) else columns
+        if isinstance(columns, dict):
+            defaults = PairColumns().model_dump()
+            changed = {field: name for field, name in columns.items() if name != defaults.get(field, ...)}
+            values = {**values, "columns": {**public.columns, **changed}}
         if labels is None or labels == cls.model_fields["labels"].default:
-            values = {**values, "labels": dict(known.labels)}
+            values = {**values, "labels": dict(public.labels)}
         return values
 
     @field_validator("labels")
     @classmethod
-    def _two_or_more(cls, labels: dict[str, str]) -> dict[str, str]:
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
         if len(set(labels.values())) < 2 or any(not word.strip() for word in labels.values()):
             raise ValueError("must name two or more labels, none of them empty")
         return labels
@@ -188,7 +186,7 @@ class DocumentsConfig(BaseModel):
     )
     max_bytes: int = Field(
         default=100_000_000,
-        ge=100_000,  # readers read some 10,000 at a time
+        ge=100_000,  # readers read blocks of about 10,000 bytes
         strict=True,
         description="Maximum size of a file, unpacked, in bytes; for .xml, .nbib, .csv and .jsonl files, of a record.",
     )
@@ -200,7 +198,7 @@ class DocumentsConfig(BaseModel):
     )
     max_memory: int = Field(
         default=2_000_000_000,
-        ge=200_000_000,  # the program and its libraries need some 60,000,000
+        ge=200_000_000,  # the reading process itself needs about 60,000,000
         strict=True,
         description="Maximum memory to read a file with, in bytes.",
     )
@@ -222,7 +220,7 @@ class DocumentsConfig(BaseModel):
 
     @field_validator("encoding")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
+    def _check_encoding(cls, value: str | None) -> str | None:
         if value is not None and not is_text_encoding(value):
             raise ValueError(f"there is no encoding {value!r}; windows-1252, iso-8859-15 and mac-roman are some")
         return value

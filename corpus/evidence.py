@@ -1,4 +1,4 @@
-"""Kinds of sentences in a text: statements, and what is no evidence, such as references, contents and headings."""
+"""Kinds of sentences: statements and rows of tables, which can be evidence, and references, headings and others."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
 
 
 class Kind(Enum):
-    """What a sentence is in its document."""
+    """The kind of a sentence in its document."""
 
     STATEMENT = auto()
     ROW = auto()
@@ -23,10 +23,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """``text[start:end]`` with its kind, the heading above it, and the header of the table it is a row of.
+    """``text[start:end]`` of a passage.
 
-    ``context_start`` is where the text that must be read with it begins: at its own start, or, for a sentence such as
-    "This was true of women.", at that of the sentence before, which it refers to.
+    Attributes:
+        heading: the heading above the sentence.
+        header: for a row, the header of its table.
+        context_start: start of the previous sentence if this one refers to it ("This was true of women."), else
+            ``start``.
     """
 
     start: int
@@ -38,26 +41,27 @@ class Sentence:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether it says something by itself."""
+        """Whether the sentence is a statement or a row, which can support an answer."""
         return self.kind in (Kind.STATEMENT, Kind.ROW)
 
 
-_MARKS = re.compile(r"[\s#*_=|:.\d()\[\]§-]+")
+_HEADING_MARKS = re.compile(r"[\s#*_=|:.\d()\[\]§-]+")
 
 
-def _name(text: str) -> str:
-    """A heading's words in small letters, without accents, marks and numbers before them."""
-    plain = "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
+def _normalized(text: str) -> str:
+    """A heading's words in lower case, without accents, Markdown's marks and the number before them."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
     plain = unicodedata.normalize("NFKC", plain)
-    return re.sub(r"\A(?:[a-z]|[ivxlc]{1,5}) (?=\w)", "", " ".join(_MARKS.sub(" ", plain).split()))
+    return re.sub(r"\A(?:[a-z]|[ivxlc]{1,5}) (?=\w)", "", " ".join(_HEADING_MARKS.sub(" ", plain).split()))
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(_name(name) for name in re.split(r"\n|\s{2,}", text) if name)
+def _normalized_names(text: str) -> frozenset[str]:
+    return frozenset(_normalized(name) for name in re.split(r"\n|\s{2,}", text) if name)
 
 
-# Names of lists, in small letters and without accents, separated by two spaces or a line's end.
-_REFERENCES = _names(
+# Headings of reference lists and of tables of contents, without accents, separated by two spaces or a line end.
+_REFERENCES = _normalized_names(
     """
     references  reference list  list of references  references cited  cited references  references and notes
     key references  selected references  main references  additional references  references and further reading
@@ -75,7 +79,7 @@ _REFERENCES = _names(
     参考文献  參考文獻  引用文献  文献  참고문헌  참고 문헌  المراجع  ביבליוגרפיה  מקורות
     """
 )
-_CONTENTS = _names(
+_CONTENTS = _normalized_names(
     """
     contents  table of contents  list of contents  in this guide  in this guideline  in this article  in this document
     on this page  list of tables  list of figures  inhalt  inhaltsverzeichnis  inhaltsubersicht  sommaire
@@ -93,42 +97,42 @@ _NAVIGATION = re.compile(
     r"|all rights reserved)\W*\Z",
     re.IGNORECASE,
 )
-_CRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
-_LEADER = re.compile(r"(?:(?:[.·]\s?){4,}|…{2,}|_{4,})\s*(?:\d{1,4}|[ivxlc]{1,7})?\s*\Z")
-_PAGED = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
-_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
-_ENTRY_MARK = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
+_BREADCRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
+_DOT_LEADER = re.compile(r"(?:(?:[.·]\s?){4,}|…{2,}|_{4,})\s*(?:\d{1,4}|[ivxlc]{1,7})?\s*\Z")
+_PAGE_NUMBER = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
+_LIST_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
+_ENTRY_MARKER = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
 
 _INITIALS = r"(?:[A-ZÀ-ÞŁŠŽΑ-ΩА-ЯЁ]\.?[ \u00a0-]?){1,4}"
-_NAME = r"(?:(?:van|von|de|der|den|di|da|del|la|le|el|al|ten|ter|O|Mc|Mac)[ '’-]?){0,3}[A-ZÀ-ÞŁŠŽΑ-ΩА-ЯЁ][\w'’`-]+"
+_SURNAME = r"(?:(?:van|von|de|der|den|di|da|del|la|le|el|al|ten|ter|O|Mc|Mac)[ '’-]?){0,3}[A-ZÀ-ÞŁŠŽΑ-ΩА-ЯЁ][\w'’`-]+"
 _AUTHORS = re.compile(
-    rf"\W{{0,3}}(?:{_NAME},?\s{_INITIALS}(?=[,.;:&(]|\s(?:and|und|et|y|e|&)\s|\s*\Z)"
-    rf"|{_INITIALS}\s?{_NAME},(?=\s{_INITIALS}))"
+    rf"\W{{0,3}}(?:{_SURNAME},?\s{_INITIALS}(?=[,.;:&(]|\s(?:and|und|et|y|e|&)\s|\s*\Z)"
+    rf"|{_INITIALS}\s?{_SURNAME},(?=\s{_INITIALS}))"
 )
 _YEAR = re.compile(r"\b(?:19|20)\d\d[a-z]?\b")
-_LOCATED = re.compile(  # a volume and pages beside a year
+_VOLUME_AND_PAGES = re.compile(  # volume and pages with a year
     r"\b(?:19|20)\d\d(?:\s[A-Z][a-z]{2,8}\.?)?(?:\s\d{1,2}(?:[-–]\d{1,2})?)?\s?[;:,]\s?(?:vol\.?\s?)?[A-Z]?\d{1,4}\s?"
     r"(?:\([^)]{1,12}\))?\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]{0,4}\d+"
     r"|\b\d{1,4}\s?\([^)]{1,10}\)\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]?\d+\s?[-–]\s?[A-Za-z]?\d+"
     r"|\b\d{1,4}\s?[:,]\s?(?:pp?\.?\s?)?\d+\s?[-–]\s?\d+[.,]?\s?\(?(?:19|20)\d\d"
     r"|\bvol(?:ume)?\.?\s\d+,.{0,30}\bpp?\.\s?\d+"
 )
-_PUBLISHED = re.compile(
+_PUBLICATION = re.compile(
     r"\bdoi\b|10\.\d{4,9}/\S+|\bPMI?D\b|\bPMC\d+|\bISBN\b|\bhttps?://|\bwww\.\w|\barXiv\b|\bet al\b"
     r"|\b(?:Available (?:at|from)|Accessed|Retrieved|Cited \d{4}|Epub)\b"
     r"|\b(?:pp?|S|С|с)\. ?\d|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
-    r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)",
+    r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)"
 )
-_CACHED = 20_000  # characters of a text whose sentences are cached, at the most
-_ENTRY = 700  # characters of a reference at the most
-_HEADING_WORDS = 12
-_GOES_ON = re.compile(  # words that no heading ends with
+_MAX_CACHED = 20_000  # characters of a text whose sentences are cached
+_MAX_ENTRY = 700  # characters of a reference
+_MAX_HEADING_WORDS = 12
+_UNFINISHED = re.compile(  # words that do not end a heading
     r"\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if|per|vs"
     r"|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|eine?|de|la|les?|du|et|el|los)\Z",
     re.IGNORECASE,
 )
 _HEADER_RULE = re.compile(r"[\s|:+=-]*-{2,}[\s|:+=-]*\Z")
-_ENDS = tuple(".!?。！？;；:：।؟…")
+_STOPS = tuple(".!?。！？;；:：।؟…")
 _REFERS_BACK = re.compile(
     r"(?!This (?:is|was) (?:an?|the|our)\b|It (?:\w+ ){1,6}(?:that|whether|if|to|how|why|who|our|the)\b)"
     r"(?:This|That|These|Those|It|They|Both|Neither|Such|The (?:same|former|latter|opposite|reverse)|(?:The )?others?) "
@@ -144,53 +148,55 @@ _REFERS_BACK = re.compile(
 def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentence]:
     """The sentences of a passage with their kinds.
 
-    A list of references is known by its heading, in any of the usual languages, or by the form of its entries; a table
-    of contents by its heading, dots or page numbers; a heading by its marks, its name, or as a short line without a
-    stop that stands alone before other text.
+    A list of references is recognized by its heading, in many languages, or by the form of its entries; a table of
+    contents by its heading, dots or page numbers; a heading by Markdown's marks, by ``section`` or ``title``, or as a
+    short line without a stop in a paragraph of its own.
 
     Args:
         text: the passage.
-        section: the headings that it stands under, joined by "; ", the first one above its beginning.
-        title: its document's.
+        section: the headings of its sections, joined by "; "; the first one is above the start of the passage.
+        title: the title of its document.
     """
-    # A passage is read when it is found and when it is quoted, for many questions; long texts would fill the memory.
-    return (_cached if len(text) <= _CACHED else _sentences)(text, section, title)
+    # Search and quotation need the same passages again for many questions, but long texts would fill the memory.
+    return (_cached if len(text) <= _MAX_CACHED else _sentences)(text, section, title)
 
 
 def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
     names = [name for name in section.split("; ") if name]
-    known = {*names, title} - {""}
-    spoiled = _spoiled(text, names[0] if names else "")
+    headings = {*names, title} - {""}
+    heading = names[0] if names else ""
+    lists = _list_blocks(text, heading)
     widest = max(map(len, text.split("\n")))
-    above = names[0] if names else ""
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
     for number, (begin, end) in enumerate(paragraphs):
         header = ""
         previous: Sentence | None = None
-        spans = list(_parted(text, sentence_spans(text, begin, end), widest))
-        for place, (start, stop, heads) in enumerate(spans):
-            own = text[start:stop]
+        spans = list(_split_headings(text, sentence_spans(text, begin, end), widest))
+        for place, (start, stop, is_heading) in enumerate(spans):
+            sentence = text[start:stop]
             below = text[slice(*spans[place + 1][:2])] if place + 1 < len(spans) else ""
-            kind = next((kind for kind, (a, b) in spoiled if start < b and a < stop), None)
+            kind = next(
+                (kind for kind, (list_start, list_end) in lists if start < list_end and list_start < stop), None
+            )
             if kind is None:
-                heads |= heading_name(own) in known or (len(spans) == 1 < len(paragraphs) - number and _is_heading(own))
-                kind = Kind.HEADING if heads else _kind(own)
+                is_heading |= heading_name(sentence) in headings
+                is_heading |= len(spans) == 1 < len(paragraphs) - number and _is_heading(sentence)
+                kind = Kind.HEADING if is_heading else _kind(sentence)
             row_header = ""
             if kind is Kind.ROW:
-                heads_table = not header and _heads_table(own, below)
-                if heads_table:
-                    header = own.partition("\n")[0]
+                if not header and _is_header(sentence, below):
+                    header = sentence.partition("\n")[0]
                     kind = Kind.HEADING if len(table_cells(header)) > 2 else Kind.ROW
                 else:
                     row_header = header
             elif kind is Kind.HEADING or (kind is Kind.QUESTION and len(spans) == 1):
-                above = heading_name(own)
+                heading = heading_name(sentence)
             context_start = start
-            if kind is Kind.STATEMENT and previous is not None and _REFERS_BACK.match(own):
+            if kind is Kind.STATEMENT and previous is not None and _REFERS_BACK.match(sentence):
                 context_start = previous.context_start
-            if any(map(str.isalnum, own)):
-                found.append(Sentence(start, stop, kind, above, row_header, context_start))
+            if any(map(str.isalnum, sentence)):
+                found.append(Sentence(start, stop, kind, heading, row_header, context_start))
                 previous = found[-1] if kind is Kind.STATEMENT else None
     return tuple(found)
 
@@ -199,30 +205,30 @@ _cached = lru_cache(maxsize=1024)(_sentences)
 
 
 def is_evidence(text: str, section: str = "", title: str = "") -> bool:
-    """Whether a passage has anything but references, contents and their headings; the arguments are ``sentences``'."""
+    """Whether a passage has more than references, contents and their headings; for the arguments see ``sentences``."""
     found = sentences(text, section, title)
-    listed = (Kind.REFERENCE, Kind.NAVIGATION)
-    return any(one.is_evidence for one in found) or not any(one.kind in listed for one in found)
+    kinds = {sentence.kind for sentence in found}
+    return any(sentence.is_evidence for sentence in found) or not kinds & {Kind.REFERENCE, Kind.NAVIGATION}
 
 
-def _parted(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
-    """The sentences, and whether each is a heading on the line above a sentence, without a blank line between.
+def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
+    """The sentences, each with whether it is a heading; a heading on the line above a sentence is split from it.
 
-    A line that was wrapped is followed by a word that would not have fitted on it.
+    A wrapped line is no heading: the first word of the next line would not have fitted on it (``widest`` characters).
     """
     for start, end in spans:
         line, newline, rest = text[start:end].partition("\n")
         word = rest.split(maxsplit=1)[0] if rest.strip() else ""
         if (
             newline
-            and not text[text.rfind("\n", 0, start) + 1 : start].strip()  # it begins its line, as headings do
-            and rest.endswith(_ENDS)
+            and not text[text.rfind("\n", 0, start) + 1 : start].strip()  # the sentence begins its line, as headings do
+            and rest.endswith(_STOPS)
             and not word[:1].islower()
             and word[:1].isalpha()
             and len(line) + 1 + len(word) <= widest
             and not _is_row(line)
             and _is_heading(line)
-            and not _GOES_ON.search(line.rstrip())
+            and not _UNFINISHED.search(line.rstrip())
         ):
             yield start, start + len(line.rstrip()), True
             start = end - len(rest.lstrip())
@@ -240,134 +246,135 @@ def _kind(sentence: str) -> Kind:
     return Kind.ROW if _is_row(sentence) else Kind.STATEMENT
 
 
-def _heads_table(row: str, below: str) -> bool:
-    """Whether a row is a table's header: a rule follows it, or another row while its cells have no numbers."""
+def _is_header(row: str, below: str) -> bool:
+    """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows."""
     if _HEADER_RULE.match(row.rpartition("\n")[2]):
         return True
     return _is_row(below) and not any(re.search(r"\d", cell) for cell in table_cells(row)[1:])
 
 
-def _spoiled(text: str, section: str) -> list[tuple[Kind, Span]]:
-    """The blocks of the text that are references or contents."""
+def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
+    """The entries and headings of lists of references and tables of contents, with their spans."""
     blocks = list(_blocks(text))
-    kinds = [_block_kind(text[start:end]) for start, end in blocks]
-    inside: Kind | None = _list_heading(section)
+    kinds = [_kind_of_block(text[start:end]) for start, end in blocks]
+    inside: Kind | None = _list_heading(section)  # the kind of the current list
     for number, (start, end) in enumerate(blocks):
         block = text[start:end]
-        if (begun := _list_heading(block)) is not None:
-            inside, kinds[number] = begun, Kind.HEADING
+        if (list_kind := _list_heading(block)) is not None:
+            inside, kinds[number] = list_kind, Kind.HEADING
         elif inside is not None and kinds[number] is None and any(map(str.isalnum, block)):
-            if _goes_on(block, inside):
+            if _continues_list(block, inside):
                 kinds[number] = inside
             else:
                 inside = None
-    for number in range(1, len(blocks)):  # an entry without the usual form, or the cut end of one, among others
+    for number in range(1, len(blocks)):  # an entry in another form, or cut off, after a reference
         if kinds[number] is None and kinds[number - 1] is Kind.REFERENCE:
             block = text[slice(*blocks[number])]
-            ahead = kinds[number + 1] if number + 1 < len(kinds) else None
+            following = kinds[number + 1] if number + 1 < len(kinds) else None
             if (
-                len(block) <= _ENTRY
-                and _ENTRY_MARK.match(block)
-                and (ahead is Kind.REFERENCE or _AUTHORS.match(_bare(block)))
+                len(block) <= _MAX_ENTRY
+                and _ENTRY_MARKER.match(block)
+                and (following is Kind.REFERENCE or _AUTHORS.match(_without_marker(block)))
             ):
                 kinds[number] = Kind.REFERENCE
     return [(kind, span) for kind, span in zip(kinds, blocks, strict=True) if kind is not None]
 
 
 def _blocks(text: str) -> Iterator[Span]:
-    """The entries of lists and the other paragraphs; an entry of several lines is one block."""
+    """The spans of list entries, which may have several lines, and of the other paragraphs."""
     for begin, end in paragraph_spans(text):
         start = begin
         for match in re.finditer(r"\n|(?<=[.\d])[ \t]+(?=(?:\[\d{1,3}\]|\d{1,3}\.)[ \t])", text[begin:end]):
             at = begin + match.end()
             stop = text.find("\n", at, end)
-            line = text[at : min(at + _ENTRY, end if stop < 0 else stop)]
-            before = text[max(start, at - _ENTRY) : at - 1].rstrip().rpartition("\n")[2]  # the line above
-            ended = before.endswith((".", "-")) or before[-1:].isdigit()
+            line = text[at : min(at + _MAX_ENTRY, end if stop < 0 else stop)]
+            before = text[max(start, at - _MAX_ENTRY) : at - 1].rstrip().rpartition("\n")[2]  # the line above
+            is_complete = before.endswith((".", "-")) or before[-1:].isdigit()
             if match[0] != "\n":
-                new = _AUTHORS.match(_bare(line)) is not None
+                begins_block = _AUTHORS.match(_without_marker(line)) is not None
             else:
-                new = (
-                    _ITEM.match(line) is not None
-                    or _LEADER.search(before) is not None
-                    or _LEADER.search(line) is not None
-                    or _PAGED.match(line) is not None
-                    or (ended and _AUTHORS.match(line) is not None)
+                begins_block = (
+                    _LIST_ITEM.match(line) is not None
+                    or _DOT_LEADER.search(before) is not None
+                    or _DOT_LEADER.search(line) is not None
+                    or _PAGE_NUMBER.match(line) is not None
+                    or (is_complete and _AUTHORS.match(line) is not None)
                     or _list_heading(before) is not None
                     or before.startswith("#")
                     or line.startswith("#")
                 )
-            if new and start < at:
+            if begins_block and start < at:
                 yield start, at
                 start = at
         yield start, end
 
 
-def _block_kind(block: str) -> Kind | None:
-    if _LEADER.search(block) and len(block) < _ENTRY:
+def _kind_of_block(block: str) -> Kind | None:
+    if _DOT_LEADER.search(block) and len(block) < _MAX_ENTRY:
         return Kind.NAVIGATION
     return Kind.REFERENCE if _is_entry(block) else None
 
 
 def _is_entry(block: str) -> bool:
-    """Whether a block has the form of a reference, whatever stands above it."""
-    bare = _bare(block)
-    if len(bare) > _ENTRY:
+    """Whether a block has the form of a reference, which needs no heading above it."""
+    entry = _without_marker(block)
+    if len(entry) > _MAX_ENTRY:
         return False
-    marked = _ENTRY_MARK.match(block) is not None
-    authors, located = _AUTHORS.match(bare) is not None, _LOCATED.search(bare) is not None
-    year, published = _YEAR.search(bare) is not None, _PUBLISHED.search(bare) is not None
+    is_marked = _ENTRY_MARKER.match(block) is not None
+    authors, located = _AUTHORS.match(entry) is not None, _VOLUME_AND_PAGES.search(entry) is not None
+    year, published = _YEAR.search(entry) is not None, _PUBLICATION.search(entry) is not None
     if authors:
-        return located or (year and (published or marked or re.search(r"\(\d{4}[a-z]?\)\.?", bare) is not None))
-    tail = re.search(r"(?:\d|\))\W*\Z", bare) is not None  # it ends with pages, a year or an identifier
-    return located and (marked or tail) and len(bare) < 400
+        return located or (year and (published or is_marked or re.search(r"\(\d{4}[a-z]?\)\.?", entry) is not None))
+    ends_with_number = re.search(r"(?:\d|\))\W*\Z", entry) is not None  # pages, a year or an identifier
+    return located and (is_marked or ends_with_number) and len(entry) < 400
 
 
-def _goes_on(block: str, inside: Kind) -> bool:
-    """Whether a block under such a heading may be an entry of its list."""
+def _continues_list(block: str, inside: Kind) -> bool:
+    """Whether a block in a list of kind ``inside`` may be another entry of the list."""
     line = " ".join(block.split())
     if block.startswith("#"):
         return False
     if inside is Kind.NAVIGATION:
-        return (_ITEM.match(block) is not None and not line.endswith(_ENDS)) or (
-            not line.endswith(_ENDS) and len(line.split()) <= _HEADING_WORDS and line[-1:].isdigit()
+        return (_LIST_ITEM.match(block) is not None and not line.endswith(_STOPS)) or (
+            not line.endswith(_STOPS) and len(line.split()) <= _MAX_HEADING_WORDS and line[-1:].isdigit()
         )
-    signs = (_ENTRY_MARK, _AUTHORS)
-    return len(line) <= _ENTRY and (
-        any(sign.match(block) for sign in signs) or any(sign.search(line) for sign in (_YEAR, _PUBLISHED, _LOCATED))
-    )
+    begins = any(pattern.match(block) for pattern in (_ENTRY_MARKER, _AUTHORS))
+    cites = any(pattern.search(line) for pattern in (_YEAR, _PUBLICATION, _VOLUME_AND_PAGES))
+    return len(line) <= _MAX_ENTRY and (begins or cites)
 
 
 def _list_heading(text: str) -> Kind | None:
-    """The kind of list that a heading announces."""
+    """The kind of list below a heading: references or contents; None for other texts."""
     if len(text) > 80 or "\n" in text.strip().rstrip("=-\n "):
         return None
-    name = _name(text)
+    name = _normalized(text)
     return Kind.REFERENCE if name in _REFERENCES else Kind.NAVIGATION if name in _CONTENTS else None
 
 
-def _bare(block: str) -> str:
-    """A block in one line without its mark."""
-    mark = _ENTRY_MARK.match(block)
-    return " ".join(block[mark.end() if mark else 0 :].split())
+def _without_marker(block: str) -> str:
+    """A block in one line without its bullet or number."""
+    marker = _ENTRY_MARKER.match(block)
+    return " ".join(block[marker.end() if marker else 0 :].split())
 
 
 def _is_heading(line: str) -> bool:
-    """Whether a line that stands alone is a heading of plain text: a few words with a capital first and no stop."""
+    """Whether a line of plain text may be a heading: a few words with a capital first, without digits and stop."""
     if (
         "\n" in line
-        or line.endswith((*_ENDS, ","))
-        or (_ITEM.match(line) and not re.match(r"\d+(?:\.\d+)*\.?\s+\D", line))
+        or line.endswith((*_STOPS, ","))
+        or (_LIST_ITEM.match(line) and not re.match(r"\d+(?:\.\d+)*\.?\s+\D", line))
     ):
         return False
     words = line.split()
-    number = re.sub(r"\A(?:chapter |section |appendix )?[\dA-Z]{1,3}(?:\.\d+)*\.?\s+", "", line, flags=re.IGNORECASE)
-    return len(words) <= _HEADING_WORDS and not line[:1].islower() and not re.search(r"\d|\t|\|", number)
+    unnumbered = re.sub(
+        r"\A(?:chapter |section |appendix )?[\dA-Z]{1,3}(?:\.\d+)*\.?\s+", "", line, flags=re.IGNORECASE
+    )
+    return len(words) <= _MAX_HEADING_WORDS and not line[:1].islower() and not re.search(r"\d|\t|\|", unnumbered)
 
 
 def _is_navigation(line: str) -> bool:
-    bare = line.strip(" *_-•[]()<>«»←→↑")
-    return len(line) < 160 and (_NAVIGATION.match(bare) is not None or _CRUMBS.match(line.strip()) is not None)
+    words = line.strip(" *_-•[]()<>«»←→↑")
+    return len(line) < 160 and (_NAVIGATION.match(words) is not None or _BREADCRUMBS.match(line.strip()) is not None)
 
 
 def _is_row(line: str) -> bool:
@@ -376,7 +383,7 @@ def _is_row(line: str) -> bool:
 
 
 def table_cells(row: str) -> Sequence[str]:
-    """The cells of a table's row, whose marks are tabs or bars."""
+    """The cells of a table's row, separated by tabs or bars."""
     row = row.strip()
     if row.startswith("|"):
         return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))]

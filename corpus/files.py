@@ -1,4 +1,4 @@
-"""Indexing of the user's files: finds the files of a command and adds, updates and removes them in the library."""
+"""Updates of the library: finds the files below the paths of a command, and adds, replaces and removes them."""
 
 import errno
 import hashlib
@@ -16,11 +16,11 @@ from corpus.documents.catalogue import Entry, Library, Member
 from corpus.documents.extract import Problem, Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
-from corpus.documents.source import check_size, is_hidden, named, shown_name
-from corpus.documents.worker import Read, Worker
+from corpus.documents.source import check_size, escaped_name, is_hidden, unescaped_name
+from corpus.documents.worker import ReadResult, Worker
 
-HOLE = 100_000_000  # maximum bytes of a hole in a sparse file
-EDITION = 6  # increase it when a reader's text, or the split into passages or sentences changes
+MAX_HOLE = 100_000_000  # bytes of a hole in a sparse file
+EDITION = 6  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
 
 
 @dataclass
@@ -32,10 +32,10 @@ class UpdateReport:
         changed: number of files whose content or settings changed.
         unchanged: number of files that were not read again.
         removed: number of files that no longer exist in the given folders.
-        failed: files, records and pages that could not be read. Passages read from them before are kept.
+        failed: files, records and pages that could not be read. Their earlier passages are kept.
         skipped: files in a folder with an unsupported type.
-        linked: links in a folder to files outside of it.
-        copies: unread files with the same bytes as another file, and that file's name.
+        linked: skipped links in a folder to files outside of it.
+        copies: names of files that were skipped as copies, each with the name of the file with the same bytes.
         withdrawn: number of records that the files mark as withdrawn.
         long_sentences: number of sentences longer than the embedder's window; they span several passages.
     """
@@ -58,23 +58,23 @@ def update_library(
     window: Window,
     config: DocumentsConfig,
     *,
-    own: Collection[Path] = (),
+    excluded: Collection[Path] = (),
     quiet: bool = False,
 ) -> UpdateReport:
     """Update a library from files, and from folders with everything below them.
 
-    A file with known bytes and settings is not read again, even if it or the library was moved; nor is a copy of
-    another file. Files below ``paths`` that no longer exist are removed; files elsewhere are kept. A file that cannot
-    be read is reported and the others are read; the files of an unreadable folder are kept. In folders, hidden files,
-    unsupported types, links to folders and, unless the settings follow them, links to outside files are skipped. An
-    interrupted call can be repeated.
+    A file is not read if its bytes and the settings have not changed, even if the file or the library was moved, nor if
+    it is a copy of another file. Files below ``paths`` that no longer exist are removed from the library; files
+    elsewhere stay. A file that cannot be read is reported and the others are read; the files of an unreadable folder
+    stay. In folders, hidden files, unsupported types, links to folders and, unless the settings follow them, links to
+    outside files are skipped. An interrupted call can be repeated.
 
     Args:
         paths: files and folders.
         library: the library's file.
         window: the maximum size of a passage.
         config: limits, the columns of tables, and further readers.
-        own: files and folders of the store, which are never documents.
+        excluded: files and folders to skip, such as those of the store.
         quiet: whether to hide the progress bar.
 
     Raises:
@@ -82,41 +82,35 @@ def update_library(
         UserError: a reader of the settings cannot be used.
     """
     readers = Readers(config)
-    with Library(library) as opened, Worker(window, config) as worker:
-        update = _Update(opened, library.parent, window, config, readers, worker)
-        excluded = {_absolute(path) for path in own}
-        files = list(update.find(paths, excluded))
+    with Library(library) as database, Worker(window, config) as worker:
+        update = _Update(database, library.parent, window, config, readers, worker)
+        files = list(update.find(paths, {_real_path(path) for path in excluded}))
         update.follow_moved(files)
         update.remove_missing(paths, files)
         for file in _with_progress(files, quiet=quiet):
-            update.take(file)
+            update.add(file)
     return update.report
 
 
 class _Update:
     """An update of a library.
 
-    A *place* is a file's path relative to the store's folder; it stays valid if both are moved together.
+    A *place* is a file's path relative to the store's folder, so that it stays valid if both are moved together.
     """
 
     def __init__(
-        self,
-        library: Library,
-        store: Path,
-        window: Window,
-        config: DocumentsConfig,
-        readers: Readers,
-        worker: Worker,
+        self, library: Library, store: Path, window: Window, config: DocumentsConfig, readers: Readers, worker: Worker
     ) -> None:
         self.report = UpdateReport()
         self._library, self._config, self._readers, self._worker = library, config, readers, worker
-        self._store = _absolute(store)
+        self._store = _real_path(store)
         self._known = library.files()
-        self._unseen: list[str] = []  # absolute paths that cannot be accessed; known files below them are kept
-        own = [one for one in (config.readers, config.encoding) if one]  # absent: files of earlier versions stay valid
-        determining = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
-        self._settings_digest = hashlib.sha256(determining.encode()).hexdigest()
-        self._withdrawn = self._long = 0  # of the current file
+        self._inaccessible: list[str] = []  # absolute paths that cannot be read now; known files below them stay
+        # Settings that earlier versions did not have count only if set, so that their digests stay valid.
+        optional = [value for value in (config.readers, config.encoding) if value]
+        settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
+        self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
+        self._withdrawn_count = self._long_sentence_count = 0  # of the current file
 
     def find(self, paths: Sequence[Path | str], excluded: Collection[str]) -> Iterator[Path]:
         """The files to read, each once, in the order of the paths and sorted within a folder."""
@@ -124,26 +118,26 @@ class _Update:
         for given in map(Path, paths):
             path = given.expanduser()
             try:
-                is_folder, is_there = path.is_dir(), path.exists()
+                is_folder, exists = path.is_dir(), path.exists()
             except OSError as error:
-                self._refuse(given, error)
+                self._report_os_error(given, error)
                 continue
-            if not is_there and not any(self._is_below(place, [_absolute(given)]) for place in self._known):
-                self._fail(given, "there is no such file or folder. Check the path.")
-            if not is_there:
+            if not exists and not any(self._is_below(place, [_real_path(given)]) for place in self._known):
+                self._report_problem(given, "there is no such file or folder. Check the path.")
+            if not exists:
                 continue
             for file in self._walk(path, excluded) if is_folder else [path]:
                 if not (archives.is_archive(file.name) or self._readers.can_read(file.name)):
-                    if self._place(file) in self._known:  # it was read with other settings; its passages are kept
-                        self._unseen.append(_absolute(file))
+                    if self._place(file) in self._known:  # read with other settings; its passages stay
+                        self._inaccessible.append(_real_path(file))
                     if file == path:
                         kinds = ", ".join(self._readers.suffixes)
-                        self._fail(given, f"has an unsupported type. Supported are: {kinds}.")
+                        self._report_problem(given, f"has an unsupported type. Supported are: {kinds}.")
                     else:
                         self.report.skipped.append(file)
                 elif not file.is_file():
-                    why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
-                    self._fail(given if file == path else file, f"{why}. Give a file or a folder.")
+                    problem = "is no regular file" if file.exists() else "is a link to a file that does not exist"
+                    self._report_problem(given if file == path else file, f"{problem}. Give a file or a folder.")
                 elif is_folder and not self._config.follow_links and not file.resolve().is_relative_to(path.resolve()):
                     self.report.linked.append(file)
                 elif (real := file.resolve()) not in seen:
@@ -151,69 +145,69 @@ class _Update:
                     yield file
 
     def follow_moved(self, files: Sequence[Path]) -> None:
-        """Change the place of moved files, which are recognised by their bytes, else by their names.
+        """Change the place of known files that were moved, which are recognised by their bytes, else by their names.
 
-        A renamed file gets its new name; a file moved together with the folders in its name keeps its name.
+        A renamed file gets its new name; a file whose path still ends with its name keeps it.
         """
         new = {place: file for file in files if (place := self._place(file)) not in self._known}
         if not new:
             return
-        gone = {place: file for place, file in self._known.items() if not os.path.lexists(self._path_of(place))}
-        linked = {os.path.realpath(self._path_of(place)): place for place in self._known.keys() - gone.keys()}
-        digests = {file.digest: place for place, file in gone.items()}
-        names = {file.name: place for place, file in gone.items()}
+        missing = {place: file for place, file in self._known.items() if not os.path.lexists(self._path_of(place))}
+        linked = {os.path.realpath(self._path_of(place)): place for place in self._known.keys() - missing.keys()}
+        digests = {file.digest: place for place, file in missing.items()}
+        names = {file.name: place for place, file in missing.items()}
         for place, file in new.items():
             old = linked.pop(os.path.realpath(file), None)
-            if old is None and gone:
+            if old is None and missing:
                 try:
-                    old = digests.get(_digest(file)) or names.get(_name(file, ()))
+                    old = digests.get(_digest(file)) or names.get(_display_name(file, ()))
                 except DataError:
                     continue
             if old is not None and old in self._known:
                 moved = self._known.pop(old)
-                others = {other.name for other in self._known.values()}
-                name = moved.name if _absolute(file).endswith(f"/{moved.name}") else _name(file, others)
+                other_names = {other.name for other in self._known.values()}
+                name = moved.name if _real_path(file).endswith(f"/{moved.name}") else _display_name(file, other_names)
                 self._library.move(old, place, name)
                 self._known[place] = replace(moved, name=name)
 
     def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
         """Remove known files below the paths that no longer exist."""
-        roots, found = [_absolute(path) for path in paths], {self._place(file) for file in files}
+        roots, found = [_real_path(path) for path in paths], {self._place(file) for file in files}
         for place in self._known.keys() - found:
-            if self._is_below(place, roots) and not self._is_below(place, self._unseen):
+            if self._is_below(place, roots) and not self._is_below(place, self._inaccessible):
                 self._library.remove(place)
                 del self._known[place]
                 self.report.removed += 1
 
-    def take(self, path: Path) -> None:
-        """Read a file, if it is new or changed, and count it."""
+    def add(self, path: Path) -> None:
+        """Read a file if it is new or changed, and count it in the report."""
         place = self._place(path)
         known = self._known.get(place)
-        name = known.name if known else _name(path, self._names)
-        self._withdrawn = self._long = 0
+        name = known.name if known else _display_name(path, self._names)
+        self._withdrawn_count = self._long_sentence_count = 0
         try:
             if known is None:
-                check_size(path, name, self._config)  # first: the digest would read all of an endless file
+                check_size(path, name, self._config)  # before the digest, which reads the whole file
             digest = _digest(path)
             if known and (known.digest, known.settings_digest) == (digest, self._settings_digest):
                 self.report.unchanged += 1
                 self.report.failed += known.problems
                 return
-            if (twin := self._twin(place, digest)) is not None:
-                self.report.copies.append((name, twin))
+            if (original := self._identical_file(place, digest)) is not None:
+                self.report.copies.append((name, original))
                 if known:
                     self._library.remove(place)
                 return
             problems = self._library.replace(place, name, digest, self._settings_digest, self._members(path, name))
         except DataError as error:
-            kept = " Its earlier passages are kept." if known else ""
-            self.report.failed.append(Problem(name, f"{error}{kept}"))
+            advice = " Its earlier passages are kept." if known else ""
+            self.report.failed.append(Problem(name, f"{error}{advice}"))
             return
         self._by_digest[digest] = (place, name)
         self._names.add(name)
         self.report.failed += problems
-        self.report.withdrawn += self._withdrawn
-        self.report.long_sentences += self._long
+        self.report.withdrawn += self._withdrawn_count
+        self.report.long_sentences += self._long_sentence_count
         if known:
             self.report.changed += 1
         else:
@@ -221,15 +215,15 @@ class _Update:
 
     @cached_property
     def _names(self) -> set[str]:
-        """Names of the known files and of those read since."""
+        """Names of the files in the library and of those added by this update."""
         return {file.name for file in self._known.values()}
 
     @cached_property
     def _by_digest(self) -> dict[str, tuple[str, str]]:
-        """Place and name by digest, of the known files and of those read since."""
+        """Place and name by digest of the files in the library and of those added by this update."""
         return {file.digest: (place, file.name) for place, file in self._known.items()}
 
-    def _twin(self, place: str, digest: str) -> str | None:
+    def _identical_file(self, place: str, digest: str) -> str | None:
         """The name of another known file that still has the same bytes."""
         other, name = self._by_digest.get(digest, (place, ""))
         try:
@@ -241,74 +235,77 @@ class _Update:
         for member, documents in self._worker.members(path, name):
             yield member, self._entries(documents)
 
-    def _entries(self, documents: Iterator[Read]) -> Iterator[Entry]:
+    def _entries(self, documents: Iterator[ReadResult]) -> Iterator[Entry]:
         for document in documents:
             if isinstance(document, tuple):
-                extract, made = document
-                self._long += made.long_sentences
-                yield replace(extract, metadata=shortened(extract.metadata)), made.passages
+                extract, split = document
+                self._long_sentence_count += split.long_sentences
+                yield replace(extract, metadata=shortened(extract.metadata)), split.passages
             else:
-                self._withdrawn += isinstance(document, Withdrawn)
+                self._withdrawn_count += isinstance(document, Withdrawn)
                 yield document
 
     def _walk(self, folder: Path, excluded: Collection[str]) -> Iterator[Path]:
-        """The visible files, links and devices below a folder, sorted.
+        """The visible files, links and devices below a folder, sorted; ``excluded`` are real paths."""
 
-        ``excluded`` are absolute paths without links.
-        """
-        for place, below, names in os.walk(folder, onerror=lambda error: self._refuse(error.filename or folder, error)):
-            absolute = _absolute(place)
-            below[:] = _visible(below, absolute, excluded)
-            for name in _visible(names, absolute, excluded):
-                file = Path(place, name)
+        def report(error: OSError) -> None:
+            self._report_os_error(error.filename or folder, error)
+
+        for parent, subfolders, names in os.walk(folder, onerror=report):
+            real_parent = _real_path(parent)
+            subfolders[:] = _visible_names(subfolders, real_parent, excluded)
+            for name in _visible_names(names, real_parent, excluded):
+                file = Path(parent, name)
                 try:
                     file.is_file()
                 except OSError as error:
-                    self._refuse(file, error)
+                    self._report_os_error(file, error)
                 else:
                     yield file
 
-    def _refuse(self, path: Path | str, error: OSError) -> None:
-        self._unseen.append(_absolute(path))
-        self._fail(path, f"cannot be read ({error.strerror}).")
+    def _report_os_error(self, path: Path | str, error: OSError) -> None:
+        self._inaccessible.append(_real_path(path))
+        self._report_problem(path, f"cannot be read ({error.strerror}).")
 
-    def _fail(self, path: Path | str, why: str) -> None:
-        name = shown_path(path)
-        self.report.failed.append(Problem(name, f"{name}: {why}"))
+    def _report_problem(self, path: Path | str, problem: str) -> None:
+        name = escaped_path(path)
+        self.report.failed.append(Problem(name, f"{name}: {problem}"))
 
     def _place(self, path: Path) -> str:
-        return shown_path(os.path.relpath(_absolute(path), self._store))
+        return escaped_path(os.path.relpath(_real_path(path), self._store))
 
     def _path_of(self, place: str) -> str:
-        return os.path.normpath(os.path.join(self._store, named(place)))  # noqa: PTH118
+        return os.path.normpath(os.path.join(self._store, unescaped_name(place)))  # noqa: PTH118
 
     def _is_below(self, place: str, roots: Sequence[str]) -> bool:
         """Whether a place is one of these absolute paths or lies below one."""
-        path = os.path.normpath(os.path.join(shown_path(self._store), place))  # noqa: PTH118
-        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(shown_path, roots))
+        path = os.path.normpath(os.path.join(escaped_path(self._store), place))  # noqa: PTH118
+        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(escaped_path, roots))
 
 
-def _visible(names: Collection[str], folder: str, excluded: Collection[str]) -> list[str]:
-    return sorted(one for one in names if not is_hidden(one) and os.path.join(folder, one) not in excluded)  # noqa: PTH118
+def _visible_names(names: Collection[str], folder: str, excluded: Collection[str]) -> list[str]:
+    return sorted(name for name in names if not is_hidden(name) and os.path.join(folder, name) not in excluded)  # noqa: PTH118
 
 
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            if _has_hole(file.fileno()):  # reading 100 GB of zeros takes minutes
-                raise DataError(shown_path(path), f"has a hole of more than {HOLE:,} bytes, so it is no document.")
+            if _has_hole(file.fileno()):  # hashing 100 GB of zeros would take minutes
+                raise DataError(
+                    escaped_path(path), f"has a hole of more than {MAX_HOLE:,} bytes, so it is no document."
+                )
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(shown_path(path), f"cannot be read ({error.strerror}).") from None
+        raise DataError(escaped_path(path), f"cannot be read ({error.strerror}).") from None
 
 
 def _has_hole(file: int) -> bool:
-    """Whether a sparse file has a hole of more than ``HOLE`` bytes, on systems that report holes."""
+    """Whether a sparse file has a hole of more than ``MAX_HOLE`` bytes, on systems that report holes."""
     size, at = os.fstat(file).st_size, 0
     try:
-        while size - at > HOLE:
+        while size - at > MAX_HOLE:
             data = os.lseek(file, at, os.SEEK_DATA)
-            if data - at > HOLE:
+            if data - at > MAX_HOLE:
                 return True
             at = os.lseek(file, data, os.SEEK_HOLE)
     except (OSError, AttributeError) as error:  # no more data, or no such calls
@@ -318,22 +315,22 @@ def _has_hole(file: int) -> bool:
     return False
 
 
-def _absolute(path: Path | str) -> str:
-    """The path without symbolic links, so that a file has one path."""
+def _real_path(path: Path | str) -> str:
+    """The absolute path without symbolic links, so that each file has one path."""
     return os.path.realpath(Path(path).expanduser())
 
 
-def _name(path: Path, taken: Collection[str]) -> str:
-    """The path relative to the working folder if it is below it and not taken as a name, else the absolute path."""
-    absolute = Path(_absolute(path))
+def _display_name(path: Path, taken: Collection[str]) -> str:
+    """The path relative to the working folder if the file is below it and this name is free, else the absolute path."""
+    absolute = Path(_real_path(path))
     here = Path.cwd()
-    name = shown_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
-    return name if name not in taken else shown_path(absolute)
+    name = escaped_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    return name if name not in taken else escaped_path(absolute)
 
 
-def shown_path(path: Path | str) -> str:
-    """A path as text; see ``shown_name``."""
-    return shown_name(os.fsdecode(path))
+def escaped_path(path: Path | str) -> str:
+    """A path as text; see ``escaped_name``."""
+    return escaped_name(os.fsdecode(path))
 
 
 def _with_progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Path]:

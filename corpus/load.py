@@ -1,4 +1,4 @@
-"""Loading of the question records of section ``data``."""
+"""Question records by the settings of section ``data``."""
 
 import hashlib
 import random
@@ -11,7 +11,7 @@ from corpus.records import Label, QARecord
 
 SPLIT_FILE = "test_ground_truth.json"
 _DEV_SEED = 1
-_DEV_SHARE = 10  # one tenth of the records outside the test split
+_DEV_SHARE = 10  # dev is one tenth of the records outside the test split
 
 
 def load_records(config: DataConfig, split: Split | None = None) -> list[QARecord]:
@@ -25,30 +25,30 @@ def load_records(config: DataConfig, split: Split | None = None) -> list[QARecor
         UserError: the test split is unknown, or the split is empty.
         DataError: a file cannot be used.
     """
-    every = ", or take every record with --split all (data.split)" if split is None else ""
+    advice = ", or take every record with --split all (data.split)" if split is None else ""
     split = split or config.split
     local = _local_path(config)
     records = read_hub(config.subset, config.revision) if local is None else read_records(local)
     if split != "all":
-        records = _in_split(records, _test_answers(config, local, records, every), split)
+        records = _in_split(records, _test_answers(config, local, records, advice), split)
         if not records:
             raise UserError(
                 f"The {split} split of {config.path} has no record. Name another split file with --split-file or "
-                f"--set data.split_file=FILE{every}."
+                f"--set data.split_file=FILE{advice}."
             )
     return records[: config.limit]
 
 
 def corpus_name(config: DataConfig) -> str:
-    """A name for all data that ``config`` reads; files in different places have different names."""
+    """A name for the data set; files with different paths have different names."""
     match config.path:
         case "sample":
             return "sample"
         case "pubmedqa":
             return config.subset
         case path:
-            place = Path(path).expanduser().resolve()
-            return f"{place.stem}-{hashlib.sha256(bytes(place)).hexdigest()[:8]}"
+            file = Path(path).expanduser().resolve()
+            return f"{file.stem}-{hashlib.sha256(bytes(file)).hexdigest()[:8]}"
 
 
 def _local_path(config: DataConfig) -> Path | None:
@@ -64,8 +64,8 @@ def _local_path(config: DataConfig) -> Path | None:
             return Path(path).expanduser()
 
 
-def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord], every: str) -> dict[str, Label]:
-    """The answers of the test split by id, checked against the records; ``every`` advises to do without the split."""
+def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord], advice: str) -> dict[str, Label]:
+    """The answers of the test split by id, checked against the records; ``advice`` ends the error without a split."""
     if config.split_file is not None:
         path = Path(config.split_file).expanduser()
     elif local is not None and (local.parent / SPLIT_FILE).is_file():
@@ -73,10 +73,10 @@ def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord
     elif local is None and config.subset != "pqa_labeled":
         return {}  # all official test records are in pqa_labeled
     else:
-        place = f"beside {local}" if local is not None else "on the hub"
+        where = f"beside {local}" if local is not None else "on the hub"
         raise UserError(
-            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Write one, a JSON object from test id to "
-            f"answer, or name one with --split-file or --set data.split_file=FILE{every}."
+            f"There is no {SPLIT_FILE} {where}, so the test split is unknown. Write one, a JSON object from test id to "
+            f"answer, or name one with --split-file or --set data.split_file=FILE{advice}."
         )
     answers = read_split(path)
     by_id = {record.id: record for record in records}
@@ -91,6 +91,6 @@ def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord
 def _in_split(records: list[QARecord], test: dict[str, Label], split: Split) -> list[QARecord]:
     if split == "test":
         return [record for record in records if record.id in test]
-    rest = sorted(record.id for record in records if record.id not in test)
-    dev = set(random.Random(_DEV_SEED).sample(rest, len(rest) // _DEV_SHARE))
+    others = sorted(record.id for record in records if record.id not in test)
+    dev = set(random.Random(_DEV_SEED).sample(others, len(others) // _DEV_SHARE))
     return [record for record in records if record.id not in test and (record.id in dev) == (split == "dev")]

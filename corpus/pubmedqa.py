@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import DataError
-from common.json_file import JSONObject, flaw, kind_of, read_object, shown
+from common.json_file import JSONObject, escape, json_type, read_object, value_problem
 from corpus.config import Subset
 from corpus.records import LABELS, Label, QARecord
 
@@ -17,26 +17,29 @@ _YEAR = re.compile("[0-9]{4}")
 def read_records(path: Path | str) -> list[QARecord]:
     """The records of a file in PubMedQA's format (``ori_pqal.json``), in the file's order.
 
-    Each record has ``QUESTION`` (a text) and ``CONTEXTS`` (texts, none empty). Either all records have
-    ``final_decision``, or none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be
-    absent, ``YEAR`` (a number, or a text of four digits) and ``MESHES`` (texts) absent or null. Other fields are
-    ignored.
+    Each record has ``QUESTION`` (a string) and ``CONTEXTS`` (a list of strings, none empty). Either all records have
+    ``final_decision``, or none (the unlabelled subset). ``LABELS`` (the sections' headings), ``LONG_ANSWER``, ``YEAR``
+    (a number, or a string of four digits) and ``MESHES`` (a list of strings) may be absent, the last two also null.
+    Other fields are ignored.
+
+    Raises:
+        DataError: the file cannot be read, or a record or field is not valid; the message names it.
     """
     path = Path(path)
-    found = read_object(path)
-    if not found:
+    values = read_object(path)
+    if not values:
         raise DataError(path, "has no record.")
-    labelled = any(isinstance(value, dict) and "final_decision" in value for value in found.values())
-    return [_record(path, key, value, labelled=labelled) for key, value in found.items()]
+    labelled = any(isinstance(value, dict) and "final_decision" in value for value in values.values())
+    return [_record(path, key, value, labelled=labelled) for key, value in values.items()]
 
 
 def read_split(path: Path | str) -> dict[str, Label]:
-    """A split file (``test_ground_truth.json``): a JSON object from record id to answer."""
+    """The answers by record id in a split file (``test_ground_truth.json``), which is one JSON object."""
     path = Path(path)
-    found = read_object(path)
-    if not found:
+    answers = read_object(path)
+    if not answers:
         raise DataError(path, "has no record.")
-    return {_checked_id(path, key): _label(path, key, value, field=None) for key, value in found.items()}
+    return {_checked_id(path, key): _label(path, key, value, field=None) for key, value in answers.items()}
 
 
 def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QARecord]:
@@ -57,24 +60,23 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
 
     with hub_errors("Data set", source, repo_type="dataset"):
         rows = load_dataset(source, subset, revision=revision, split="train")
-    where = f"{source} ({subset})"
-    return _from_rows(where, rows, labelled=subset != "pqa_unlabeled")
+    return _from_rows(f"{source} ({subset})", rows, labelled=subset != "pqa_unlabeled")
 
 
 def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool) -> list[QARecord]:
-    """Rows in the hub's layout as records; the ids must be unique."""
+    """Rows in the hub's layout as records; ``where`` names their source in errors."""
     records: dict[str, QARecord] = {}
     for number, row in enumerate(rows):
         pubid = row.get("pubid")
         if not isinstance(pubid, int | str):
-            raise DataError(where, f"must be a number, not {kind_of(pubid)}.", record=f"row {number}", field="pubid")
+            raise DataError(where, f"must be a number, not {json_type(pubid)}.", record=f"row {number}", field="pubid")
         context = row.get("context")
-        parts = context if isinstance(context, Mapping) else {}
+        context = context if isinstance(context, Mapping) else {}
         value = {
             "QUESTION": row.get("question"),
-            "CONTEXTS": parts.get("contexts"),
-            "LABELS": parts.get("labels", []),
-            "MESHES": parts.get("meshes"),
+            "CONTEXTS": context.get("contexts"),
+            "LABELS": context.get("labels", []),
+            "MESHES": context.get("meshes"),
             "LONG_ANSWER": row.get("long_answer") or "",
             **({"final_decision": row.get("final_decision")} if labelled else {}),
         }
@@ -90,12 +92,12 @@ def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool)
 def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARecord:
     key = _checked_id(where, key)
     if not isinstance(value, dict):
-        raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {kind_of(value)}.", record=key)
-    if isinstance(value, JSONObject) and value.repeated:
-        raise DataError(where, "occurs twice in the record.", record=key, field=shown(value.repeated[0]))
-    for field, part in value.items():
-        if problem := flaw(field) or flaw(part):
-            raise DataError(where, problem, record=key, field=shown(field))
+        raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {json_type(value)}.", record=key)
+    if isinstance(value, JSONObject) and value.duplicate_keys:
+        raise DataError(where, "occurs twice in the record.", record=key, field=escape(value.duplicate_keys[0]))
+    for field, content in value.items():
+        if problem := value_problem(field) or value_problem(content):
+            raise DataError(where, problem, record=key, field=escape(field))
     for field in ("QUESTION", "CONTEXTS", *(["final_decision"] if labelled else [])):
         if field not in value:
             raise DataError(where, "is missing.", record=key, field=field)
@@ -121,36 +123,36 @@ def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARec
 
 
 def _checked_id(where: Path | str, key: str) -> str:
-    if problem := flaw(key):
+    if problem := value_problem(key):
         raise DataError(where, problem, record=ascii(key))
     if not key.strip() or not key.isprintable():
-        raise DataError(where, "an id must be printable text and not empty.", record=f'"{shown(key)}"')
+        raise DataError(where, "an id must be printable text and not empty.", record=f'"{escape(key)}"')
     return key
 
 
 def _text(where: Path | str, key: str, field: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise DataError(where, f"must be a text, not {kind_of(value)}.", record=key, field=field)
+        raise DataError(where, f"must be a text, not {json_type(value)}.", record=key, field=field)
     return value
 
 
 def _texts(where: Path | str, key: str, field: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise DataError(where, f"must be a list of texts, not {kind_of(value)}.", record=key, field=field)
-    return tuple(_text(where, key, f"{field}[{number}]", part) for number, part in enumerate(value))
+        raise DataError(where, f"must be a list of texts, not {json_type(value)}.", record=key, field=field)
+    return tuple(_text(where, key, f"{field}[{number}]", item) for number, item in enumerate(value))
 
 
 def _year(where: Path | str, key: str, value: Any) -> int | None:
     if value in (None, ""):
         return None
     if isinstance(value, bool) or not isinstance(value, int | str) or not _YEAR.fullmatch(str(value)):
-        given = f'"{shown(str(value))}"' if isinstance(value, int | float | str) else kind_of(value)
-        raise DataError(where, f"must be a year of four digits or null, not {given}.", record=key, field="YEAR")
+        shown = f'"{escape(str(value))}"' if isinstance(value, int | float | str) else json_type(value)
+        raise DataError(where, f"must be a year of four digits or null, not {shown}.", record=key, field="YEAR")
     return int(value)
 
 
 def _label(where: Path | str, key: str, value: Any, *, field: str | None) -> Label:
     if value not in LABELS:
-        given = f'"{shown(value)}"' if isinstance(value, str) else kind_of(value)
-        raise DataError(where, f"must be yes, no or maybe, not {given}.", record=key, field=field)
+        shown = f'"{escape(value)}"' if isinstance(value, str) else json_type(value)
+        raise DataError(where, f"must be yes, no or maybe, not {shown}.", record=key, field=field)
     return cast(Label, value)

@@ -1,4 +1,4 @@
-"""Question records: a research question, its abstract and the expert's answer."""
+"""Question records of PubMedQA: a research question, its abstract and an expert's answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class QARecord:
     """One PubMedQA record (Jin et al. 2019): the question, the abstract without its conclusion, and the answer.
 
     Attributes:
-        contexts: the abstract's sections in order.
+        contexts: texts of the abstract's sections, in order.
         label: the answer; None in the unlabelled subset.
-        sections: the sections' headings.
+        sections: headings of the sections.
         conclusion: the abstract's conclusion (``LONG_ANSWER``), which is never part of the context.
         year: of publication; retrievers can filter by it.
         mesh: MeSH headings; retrievers can filter by them.
@@ -38,7 +38,7 @@ class QARecord:
         return "\n".join(self.contexts)
 
     def document(self) -> Document:
-        """The abstract as a LangChain document with the record's id; metadata keys are the same as for PubMed files."""
+        """The context as a LangChain document with the record's id, and metadata as PubMed files have."""
         metadata: dict[str, Any] = {"id": self.id}
         if self.year is not None:
             metadata["year"] = self.year
@@ -48,5 +48,5 @@ class QARecord:
 
 
 def documents(records: Sequence[QARecord]) -> list[Document]:
-    """The records' abstracts as documents, in the records' order."""
+    """The records' contexts as documents, in order."""
     return [record.document() for record in records]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError
-from common.json_file import flaw, kind_of, read_text, shown
+from common.json_file import escape, json_type, read_text, value_problem
 from corpus.csv_rows import csv_rows
 
 TABLES = (".csv", ".tsv")
-_MAGIC = {
+_SIGNATURES = {  # kinds of binary files by their first bytes
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
@@ -24,11 +24,11 @@ _MAGIC = {
     b"\x80\x05": "a pickle",
 }
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
-"""Rows, each with its line number in the file or, if the format has no lines, its id."""
+"""Rows, each with its line number in the file, or with a name such as "row 3" if lines do not identify it."""
 
 
 def file_rows(path: Path) -> Rows:
-    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
+    """The rows of a table with a header (``.csv``, ``.tsv``) or, for any other suffix, of a JSON lines file."""
     if kind := _binary(path):
         advice = "Write it as text: a table with a header (.csv, .tsv), or JSON lines (.jsonl)"
         raise DataError(path, f"is {kind}. {advice}, such as DataFrame.to_json(orient='records', lines=True).")
@@ -38,16 +38,16 @@ def file_rows(path: Path) -> Rows:
 
 
 def _binary(path: Path) -> str | None:
-    """The kind of a binary file, by its first bytes; None for others."""
+    """The kind of a binary file, by its signature; None for other files."""
     if not path.is_file():
         return None
     with path.open("rb") as stream:
         start = stream.read(8)
-    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+    return next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
 
 
 def table_rows(path: Path, *, tabs: bool) -> Rows:
-    """Rows of a table with a header, separated by tabs or as its header shows."""
+    """Rows of a table with a header; without ``tabs`` the delimiter is detected from the header."""
     for line, row in csv_rows(path, StringIO(read_text(path), newline=""), tabs=tabs):
         if isinstance(row, DataError):
             raise row
@@ -55,7 +55,7 @@ def table_rows(path: Path, *, tabs: bool) -> Rows:
 
 
 def json_lines(path: Path) -> Rows:
-    """Rows of a file with one JSON object a line, without blank lines, or of one array of objects."""
+    """Rows of a file with one JSON object a line, or of a JSON array of objects."""
     text = read_text(path)
     if text.lstrip().startswith("["):
         yield from _array(path, text)
@@ -66,7 +66,7 @@ def json_lines(path: Path) -> Rows:
 
 
 def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
-    """The JSON object in a line."""
+    """The JSON object in a line; ``where`` (the file) and ``record`` are for errors."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -74,7 +74,7 @@ def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
         problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
         raise DataError(where, problem, record=record) from None
     if not isinstance(row, dict):
-        raise DataError(where, f"must be an object, not {kind_of(row)}.", record=record)
+        raise DataError(where, f"must be an object, not {json_type(row)}.", record=record)
     return row
 
 
@@ -82,17 +82,15 @@ def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str)
     """The text in a column, without surrounding white space."""
     value = row[column]
     if not isinstance(value, str):
-        problem: str | None = f"must be a text, not {kind_of(value)}."
-    else:
-        problem = flaw(value) or (None if value.strip() else "is empty.")
-    if problem is not None:
+        raise DataError(where, f"must be a text, not {json_type(value)}.", record=record, field=column)
+    if problem := value_problem(value) or (None if value.strip() else "is empty."):
         raise DataError(where, problem, record=record, field=column)
-    return str(value).strip()
+    return value.strip()
 
 
 def columns_of(row: Mapping[str, Any]) -> str:
-    """The columns of a row, for messages."""
-    return ", ".join(shown(str(name)) for name in row) or "none"
+    """The names of a row's columns, for messages."""
+    return ", ".join(escape(str(name)) for name in row) or "none"
 
 
 def _array(path: Path, text: str) -> Rows:
@@ -103,5 +101,5 @@ def _array(path: Path, text: str) -> Rows:
         raise DataError(path, "is not a JSON array that can be read.", record=where) from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"row {number}")
+            raise DataError(path, f"must be an object, not {json_type(row)}.", record=f"row {number}")
         yield f"row {number}", row

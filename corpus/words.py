@@ -1,6 +1,7 @@
-"""Text analyser: the terms that search, quotation, evidence and follow-ups compare.
+"""Text analyser: splits a text into tokens and these into terms, which search, quotation and follow-ups compare.
 
-A term is a word in Unicode's NFKC and in lower case, without accents and invisible characters, stemmed by Snowball's
+A token is a string of letters and digits, with hyphens, apostrophes and points inside words and numbers. A term is a
+word of a token in Unicode's NFKC and in lower case, without accents and invisible characters, stemmed by Snowball's
 English stemmer. English stop words are omitted.
 """
 
@@ -20,70 +21,76 @@ if TYPE_CHECKING:
     from Stemmer import Stemmer
 
 EDITION = 2
-"""Increase it when the terms of a text change; indexes of another edition are rebuilt."""
+"""Version of the terms: increase it when the terms of a text change; indexes of another edition are rebuilt."""
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
 _HYPHENS = r"\-‐‑‒–−"
 # Prefixes that are written with or without a hyphen.
 _PREFIXES = "anti co hyper hypo inter intra micro multi non peri post pre sub x".split()  # noqa: SIM905
-_UNITS = "\u3371-\u33df"  # unit signs such as ㎎
+_UNIT_SIGNS = "\u3371-\u33df"  # unit signs such as ㎎
 _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 
 
-def _run(first: str, inside: str, letter: str, after_letter: str) -> str:
-    """The pattern of a run: letters and digits, with the characters that join them within a word."""
-    before = "|".join(rf"(?<=\b[{one[0]}{one[0].upper()}]{one[1:]})" for one in _PREFIXES)
+def _token_pattern(first: str, inside: str, letter: str, after_letter: str) -> str:
+    """The pattern of a token: letters and digits, with the characters that join them within a word.
+
+    The arguments are patterns of the first and other characters and of a letter, and a lookbehind for a letter.
+    """
+    prefix = "|".join(rf"(?<=\b[{text[0]}{text[0].upper()}]{text[1:]})" for text in _PREFIXES)
     joints = (
         rf"{after_letter}[{_APOSTROPHES}](?={letter})",  # Crohn's
         r"(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d)))",  # 0.05 and 20,000
-        rf"(?:[-‐][^\S\r\n]*|(?<=\u00ad))\r?\n[^\S\r\n]*(?={letter})",  # a broken line
+        rf"(?:[-‐][^\S\r\n]*|(?<=\u00ad))\r?\n[^\S\r\n]*(?={letter})",  # a word broken at a line end
         rf"{after_letter}[{_HYPHENS}](?:{_LINE_END})?(?=(?:[^\W_]{{1,5}}[{_HYPHENS}])?[^\W_]{{0,4}}\d)",  # IL-6
         rf"(?<=\d)[{_HYPHENS}](?=[A-Z]{{1,3}}(?![^\W_]))",  # 5-HT
-        rf"(?:{before})[{_HYPHENS}](?={letter})",  # pre-eclampsia
+        rf"(?:{prefix})[{_HYPHENS}](?={letter})",  # pre-eclampsia
         rf"{after_letter}[{_HYPHENS}](?=(?:up|off|out)\b)",  # follow-up
     )
     return rf"({first}{inside}*+(?:(?=[{_APOSTROPHES}{_HYPHENS}.,\r\n])(?:{'|'.join(joints)}){inside}++)*+)"
 
 
-_RARE = regex.compile(rf"[\p{{M}}\p{{Cf}}{_UNITS}]")
-_RARE_RUN = regex.compile(
-    _run(
-        rf"[\p{{L}}\p{{N}}{_UNITS}]", rf"[\p{{L}}\p{{N}}\p{{M}}\p{{Cf}}{_UNITS}]", r"\p{L}", r"(?<=\p{L}[\p{M}\p{Cf}]*)"
+_MARKS_AND_UNITS = regex.compile(rf"[\p{{M}}\p{{Cf}}{_UNIT_SIGNS}]")
+_UNICODE_TOKEN = regex.compile(
+    _token_pattern(
+        rf"[\p{{L}}\p{{N}}{_UNIT_SIGNS}]",
+        rf"[\p{{L}}\p{{N}}\p{{M}}\p{{Cf}}{_UNIT_SIGNS}]",
+        r"\p{L}",
+        r"(?<=\p{L}[\p{M}\p{Cf}]*)",
     )
 )
-# Faster patterns for texts without such characters, and for ASCII.
-_RUN = re.compile(_run(r"[^\W_]", r"[^\W_]", r"[^\W\d_]", r"(?<=[^\W\d_])"))
-_ASCII_RUN = re.compile(_run("[A-Za-z0-9]", "[A-Za-z0-9]", "[A-Za-z]", "(?<=[A-Za-z])"), re.ASCII)
-_BROKEN = regex.compile(rf"[-‐]{_LINE_END}")
+# Faster patterns for texts without marks, invisible characters and unit signs, and for ASCII.
+_TOKEN = re.compile(_token_pattern(r"[^\W_]", r"[^\W_]", r"[^\W\d_]", r"(?<=[^\W\d_])"))
+_ASCII_TOKEN = re.compile(_token_pattern("[A-Za-z0-9]", "[A-Za-z0-9]", "[A-Za-z]", "(?<=[A-Za-z])"), re.ASCII)
+_BROKEN_LINE = regex.compile(rf"[-‐]{_LINE_END}")
 _HYPHEN = re.compile(rf"[{_HYPHENS}](?:{_LINE_END}(?=\d))?(?!\s)")
-_LETTERS = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # first half of an identifier: IL 6, CoV 2
-_CAPITAL = re.compile("[A-Z][a-z]{1,3}")  # first half if the second begins with a letter: Hb A1c
-_MOST_LETTERS = 5  # maximum length of either
-_NUMBER = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
-_LONGEST_IDENTIFIER = 12  # letters and digits
+_IDENTIFIER_START = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # first half of an identifier: IL 6, CoV 2
+_CAPITALIZED_START = re.compile("[A-Z][a-z]{1,3}")  # first half if the second begins with a letter: Hb A1c
+_MAX_START = 5  # letters of the first half
+_IDENTIFIER_END = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
+_MAX_IDENTIFIER = 12  # letters and digits of a hyphenated identifier
 _UNSPACED = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々ｰ\uff9e\uff9f]"
     r"[\p{M}\p{Cf}]*"
 )
-_PIECE = regex.compile(rf"(?P<unspaced>(?:{_UNSPACED})+)|(?:(?!{_UNSPACED}).)+", regex.DOTALL)
+_SCRIPT_PIECE = regex.compile(rf"(?P<unspaced>(?:{_UNSPACED})+)|(?:(?!{_UNSPACED}).)+", regex.DOTALL)
 _CLUSTER = regex.compile(r"\X")
 _INVISIBLE = regex.compile(r"[\p{Cf}\s]")
-_RAISED = regex.compile(r"(?<=\d|\p{L}{3})[⁰¹²³⁴-⁹]+")  # a power of ten, or a reference after a word
-_NUMBER_SIGN = regex.compile(rf"[\p{{No}}{_UNITS}--[⁰¹²³⁴-⁹₀-₉]]", regex.VERSION1)  # ½, ①, ㎎
+_SUPERSCRIPT = regex.compile(r"(?<=\d|\p{L}{3})[⁰¹²³⁴-⁹]+")  # an exponent, or a reference after a word
+_NUMBER_SIGN = regex.compile(rf"[\p{{No}}{_UNIT_SIGNS}--[⁰¹²³⁴-⁹₀-₉]]", regex.VERSION1)  # ½, ①, ㎎
 _GREEK = regex.compile(r"(?<![α-ω])[α-λν-ω](?![α-ω])")  # without μ, which is mostly part of a unit
-_APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
+_TO_ASCII_APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
 _UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})  # letters that NFKD keeps
-_ENDINGS = frozenset("s t re ve ll d m".split())  # noqa: SIM905
+_CONTRACTIONS = frozenset("s t re ve ll d m".split())  # noqa: SIM905
 _ELISIONS = frozenset("l d j m n s t c qu".split())  # noqa: SIM905
-_OPERATORS = frozenset(("and", "not"))
-# Words before a letter that is a name: "vitamin a", "factor I".
-_LETTERED = frozenset(
+_SEARCH_OPERATORS = frozenset(("and", "not"))
+# Words after which a single letter is a name, not a stop word: "vitamin a", "factor I".
+_BEFORE_LETTER_NAME = frozenset(
     """
     vitamin vitamins hepatitis influenza haemophilia hemophilia type types class grade stage phase factor group category
     level angiotensin troponin collagen complex topoisomerase bipolar schedule subtype
     """.split()  # noqa: SIM905
 )
-_CACHED = 1 << 17
+_CACHE_SIZE = 1 << 17  # tokens
 
 
 def terms(text: str) -> list[str]:
@@ -91,25 +98,24 @@ def terms(text: str) -> list[str]:
 
     Single letters and digits are terms: vitamin D, grade 3. A stop word in capitals among words in lower case is a name
     (ALL, WHO), as is "A" within a sentence. An identifier of letters and digits with a hyphen or a space (IL-6, Hb A1c)
-    gives a term without it (il6, hba1c) in addition to its parts, and so does a word with a prefix and a hyphen
-    (pre-eclampsia). Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese text is split into overlapping pairs of
-    characters.
+    gives its parts and a joined term (il6, hba1c), and so does a word with a prefix and a hyphen (pre-eclampsia).
+    Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese text is split into overlapping pairs of characters.
     """
-    pattern = _ASCII_RUN if text.isascii() else _RARE_RUN if _RARE.search(text) else _RUN
-    pieces: list[str] = pattern.split(text)  # text between runs and runs, alternating
-    found: list[str | tuple[str, ...]] = list(map(_KNOWN.__getitem__, pieces[1::2]))
-    others = [number for number, known in enumerate(found) if type(known) is not str]
-    for number in reversed(others):
-        known = found[number]
-        place = 2 * number + 1
-        if type(known) is _Doubtful:
-            found[number] = known[0] if _is_name(pieces, place) else ""
-        elif type(known) is not _Number:
-            found[number : number + 1] = known
-        elif pieces[place - 1] == " " and number:
-            found[number : number + 1] = *_with_letters(pieces, place), *known
+    pattern = _ASCII_TOKEN if text.isascii() else _UNICODE_TOKEN if _MARKS_AND_UNITS.search(text) else _TOKEN
+    pieces: list[str] = pattern.split(text)  # even indices: text between tokens; odd indices: tokens
+    found: list[str | tuple[str, ...]] = list(map(_TERMS_OF_TOKEN.__getitem__, pieces[1::2]))
+    tuples = [index for index, token_terms in enumerate(found) if type(token_terms) is not str]
+    for index in reversed(tuples):
+        token_terms = found[index]
+        place = 2 * index + 1  # of the token in ``pieces``
+        if type(token_terms) is _PossibleStopWord:
+            found[index] = token_terms[0] if _is_name(pieces, place) else ""
+        elif type(token_terms) is not _PossibleIdentifierEnd:
+            found[index : index + 1] = token_terms
+        elif pieces[place - 1] == " " and index:
+            found[index : index + 1] = *_spaced_identifier(pieces, place), *token_terms
         else:
-            found[number] = known[0]
+            found[index] = token_terms[0]
     return list(filter(None, found))  # type: ignore[arg-type]
 
 
@@ -119,114 +125,122 @@ def stem(word: str) -> str:
     return stemmed
 
 
-class _Doubtful(tuple[str, ...]):
-    """The term of a stop word in capitals, or of a letter; ``_is_name`` decides whether to keep it."""
+class _PossibleStopWord(tuple[str, ...]):
+    """The term of a stop word in capitals or of a letter, which counts only if ``_is_name``."""
 
     __slots__ = ()
 
 
-class _Number(tuple[str, ...]):
-    """The term of a run that may be the second half of an identifier with a space."""
+class _PossibleIdentifierEnd(tuple[str, ...]):
+    """The term of a token that may be the second half of an identifier with a space, such as A1c in "Hb A1c"."""
 
     __slots__ = ()
 
 
-class _Cache(dict[str, str | tuple[str, ...]]):
-    """The terms of known runs, emptied when full.
+class _TermCache(dict[str, str | tuple[str, ...]]):
+    """The terms by token, emptied when full.
 
-    A run with at most one term, as most have, maps to a string, which is cheaper than a tuple; it may be empty.
+    A token with one term maps to a string, which is cheaper than a tuple; a token without terms to an empty string.
     """
 
-    def __missing__(self, run: str) -> str | tuple[str, ...]:
-        if len(self) >= _CACHED:
+    def __missing__(self, token: str) -> str | tuple[str, ...]:
+        if len(self) >= _CACHE_SIZE:
             self.clear()
-        if run.isascii() and run.isalpha() and (low := run.lower()) not in _stop_words():
-            self[run] = word = stem(low)
+        if token.isascii() and token.isalpha() and (low := token.lower()) not in _stop_words():
+            self[token] = word = stem(low)
             return word
-        terms = _analysed(run)
+        terms = _terms_of(token)
         is_plain = type(terms) is tuple and len(terms) < 2
-        self[run] = known = (terms[0] if terms else "") if is_plain else terms
-        return known
+        self[token] = result = (terms[0] if terms else "") if is_plain else terms
+        return result
 
 
-_KNOWN = _Cache()
+_TERMS_OF_TOKEN = _TermCache()
 
 
-def _analysed(run: str) -> tuple[str, ...]:
-    if not (run.isascii() and run.isalnum()):
-        if run.isascii() and run.replace(".", "").replace(",", "").isalnum():  # 0.05
-            return (stem(run.lower().replace(",", "")),)
-        parts = _HYPHEN.split(run)
-        return _taken_apart(run) if len(parts) == 1 else _hyphenated(parts)
-    low = run.lower()
+def _terms_of(token: str) -> tuple[str, ...]:
+    if not (token.isascii() and token.isalnum()):
+        if token.isascii() and token.replace(".", "").replace(",", "").isalnum():  # 0.05
+            return (stem(token.lower().replace(",", "")),)
+        parts = _HYPHEN.split(token)
+        return _unhyphenated_terms(token) if len(parts) == 1 else _hyphenated(parts)
+    low = token.lower()
     if low not in _stop_words():
-        return _Number((stem(low),)) if not run.isalpha() and _NUMBER.fullmatch(run) else (stem(low),)
-    if len(low) > 1 and (not run.isupper() or low in _OPERATORS):
+        is_identifier_end = not token.isalpha() and _IDENTIFIER_END.fullmatch(token)
+        return _PossibleIdentifierEnd((stem(low),)) if is_identifier_end else (stem(low),)
+    if len(low) > 1 and (not token.isupper() or low in _SEARCH_OPERATORS):
         return ()
-    return _Doubtful((low,))
+    return _PossibleStopWord((low,))
 
 
 def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
     """The terms of a hyphenated word or identifier, as one word and in parts."""
-    known = [(part, _analysed(part)) for part in parts]
-    found = [term for part, own in known if type(own) is not _Doubtful or part.isupper() for term in own]
+    found: list[str] = []
+    for part in parts:
+        part_terms = _terms_of(part)
+        if type(part_terms) is not _PossibleStopWord or part.isupper():
+            found += part_terms
     whole = "".join(parts)
-    is_one = whole.isalpha() or (
-        len(whole) <= _LONGEST_IDENTIFIER
+    is_one_word = whole.isalpha() or (
+        len(whole) <= _MAX_IDENTIFIER
         and any(map(str.isalpha, whole))
         and not any(part.islower() and part in _stop_words() for part in parts)
     )
-    return (*(term for term in _analysed(whole) if term not in found), *found) if is_one else tuple(found)
+    return (*(term for term in _terms_of(whole) if term not in found), *found) if is_one_word else tuple(found)
 
 
-def _with_letters(pieces: Sequence[str], place: int) -> tuple[str, ...]:
-    """The term of an identifier with a space whose second half is at ``place``; empty if there is none."""
+def _spaced_identifier(pieces: Sequence[str], place: int) -> tuple[str, ...]:
+    """The terms of the identifier with a space whose second half is at ``place``; empty if it is none."""
     letters, number = pieces[place - 2], pieces[place]
-    if len(letters) > _MOST_LETTERS or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
+    if len(letters) > _MAX_START or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
         return ()
-    is_identifier = _LETTERS.fullmatch(letters) or (number[0].isalpha() and _CAPITAL.fullmatch(letters))
-    known = _KNOWN[letters + number] if is_identifier else ()
-    return (known,) if isinstance(known, str) else known
+    is_identifier = _IDENTIFIER_START.fullmatch(letters) or (
+        number[0].isalpha() and _CAPITALIZED_START.fullmatch(letters)
+    )
+    terms = _TERMS_OF_TOKEN[letters + number] if is_identifier else ()
+    return (terms,) if isinstance(terms, str) else terms
 
 
-def _taken_apart(run: str) -> tuple[str, ...]:
+def _unhyphenated_terms(token: str) -> tuple[str, ...]:
+    """The terms of a token without hyphens, split where its script changes."""
     found: list[str] = []
-    name = _shown(run).partition("'")[0]
-    capitals = name.isupper() and len(name) > 1
-    doubtful = False
-    for piece in _PIECE.finditer(run):
+    name = _without_invisible(token).partition("'")[0]
+    is_in_capitals = name.isupper() and len(name) > 1
+    has_stop_word = False
+    for piece in _SCRIPT_PIECE.finditer(token):
         if piece["unspaced"]:
-            found += _pairs(piece[0])
+            found += _character_pairs(piece[0])
             continue
-        for word in filter(None, _spaced(piece[0])):
+        for word in filter(None, _folded_words(piece[0])):
             if word not in _stop_words():
                 found.append(stem(word))
-            elif capitals and word not in _OPERATORS:
+            elif is_in_capitals and word not in _SEARCH_OPERATORS:
                 found.append(word)
-                doubtful = True
-    return _Doubtful(found) if doubtful and len(found) == 1 else tuple(found)
+                has_stop_word = True
+    return _PossibleStopWord(found) if has_stop_word and len(found) == 1 else tuple(found)
 
 
-def _pairs(run: str) -> list[str]:
+def _character_pairs(token: str) -> list[str]:
     """Overlapping pairs of characters; a single character is a term."""
-    clusters = [folded for match in _CLUSTER.finditer(run) if (folded := _folded(_shown(match[0])))]
-    return clusters if len(clusters) == 1 else [one + other for one, other in pairwise(clusters)]
+    clusters = [folded for match in _CLUSTER.finditer(token) if (folded := _folded(_without_invisible(match[0])))]
+    return clusters if len(clusters) == 1 else [first + second for first, second in pairwise(clusters)]
 
 
-def _spaced(run: str) -> list[str]:
-    """The folded words of a run of letters and digits, including stop words."""
-    broken = _BROKEN.split(run)
-    if len(broken) > 1:  # the hyphen may belong to the word, so its parts are words too
-        return [word for part in ("".join(broken), *broken) for word in _spaced(part)]
-    run = _NUMBER_SIGN.sub(lambda sign: f" {sign[0]} ", _RAISED.sub(lambda raised: f" {raised[0]} ", _shown(run)))
-    folded = _GREEK.sub(_greek_name, _folded(run)).replace("\u2044", " ").replace(",", "")
+def _folded_words(token: str) -> list[str]:
+    """The words of a token, folded and without contractions, including stop words."""
+    halves = _BROKEN_LINE.split(token)
+    if len(halves) > 1:  # the hyphen may belong to the word, so the halves are words too
+        return [word for part in ("".join(halves), *halves) for word in _folded_words(part)]
+    token = _SUPERSCRIPT.sub(r" \g<0> ", _without_invisible(token))
+    token = _NUMBER_SIGN.sub(r" \g<0> ", token)
+    folded = _GREEK.sub(_greek_name, _folded(token)).replace("\u2044", " ").replace(",", "")
     return [_without_ending(word) for word in folded.split()]
 
 
 def _without_ending(word: str) -> str:
     """The word without a possessive, contracted verb or elided article; ``not`` for contractions such as don't."""
     parts = word.split("'")
-    if len(parts) > 1 and parts[-1] in _ENDINGS:
+    if len(parts) > 1 and parts[-1] in _CONTRACTIONS:
         if parts.pop() == "t":
             return "not"
     elif len(parts) > 1 and parts[0] in _ELISIONS:
@@ -234,23 +248,23 @@ def _without_ending(word: str) -> str:
     return "".join(parts)
 
 
-def _shown(run: str) -> str:
-    """The run without invisible characters, with ASCII apostrophes."""
-    shown: str = _INVISIBLE.sub("", run)
-    return shown.translate(_APOSTROPHE)
+def _without_invisible(token: str) -> str:
+    """The token without invisible characters, with ASCII apostrophes."""
+    visible: str = _INVISIBLE.sub("", token)
+    return visible.translate(_TO_ASCII_APOSTROPHE)
 
 
 def _folded(text: str) -> str:
     """The text in NFKC and lower case, with ASCII digits and without accents, points and vowel signs."""
-    letters = [one for one in unicodedata.normalize("NFKD", text).casefold() if not _is_accent(one)]
-    plain = "".join(str(unicodedata.decimal(one, one)) for one in letters)
+    characters = [char for char in unicodedata.normalize("NFKD", text).casefold() if not _is_accent(char)]
+    plain = "".join(str(unicodedata.decimal(char, char)) for char in characters)
     return unicodedata.normalize("NFKC", plain).translate(_UNDECOMPOSED)
 
 
 def _is_accent(character: str) -> bool:
-    """Whether it is an optional mark of Latin, Greek, Cyrillic, Hebrew or Arabic."""
-    place = unicodedata.combining(character)
-    return 10 <= place <= 35 or 200 <= place <= 240
+    """Whether a character is an optional mark of Latin, Greek, Cyrillic, Hebrew or Arabic."""
+    combining_class = unicodedata.combining(character)
+    return 10 <= combining_class <= 35 or 200 <= combining_class <= 240
 
 
 def _greek_name(letter: "regex.Match[str]") -> str:
@@ -262,23 +276,24 @@ def _is_name(pieces: Sequence[str], place: int) -> bool:
     """Whether a stop word, or the letter A or I, is a name: ALL, WHO, hepatitis A, type I."""
     word = pieces[place]
     if len(word) > 1:
-        near = [one for step in (-2, 2) if (one := _neighbour(pieces, place, step))]
-        if word.casefold() == "or" and len(near) == 2 and not any(one.casefold() in _stop_words() for one in near):
+        neighbours = [token for step in (-2, 2) if (token := _neighbour(pieces, place, step))]
+        has_content = not any(token.casefold() in _stop_words() for token in neighbours)
+        if word.casefold() == "or" and len(neighbours) == 2 and has_content:
             return False  # aspirin OR warfarin
-        return not near or any(not one.isupper() for one in near)
+        return not neighbours or any(not token.isupper() for token in neighbours)
     if place == 1 or pieces[place - 1] not in (" ", "-") or pieces[place - 2][-1].isdigit():
         return False
-    last, after = pieces[place - 2], pieces[place + 1]
-    if last.casefold() in _LETTERED:
+    previous, after = pieces[place - 2], pieces[place + 1]
+    if previous.casefold() in _BEFORE_LETTER_NAME:
         return True
     if word == "a":
         line = after.partition("\n")[0].lstrip()
         return line[0] in "?.,;:)" if line else "\n" in after or place + 2 == len(pieces)
-    return word == "A" and not last.isupper()
+    return word == "A" and not previous.isupper()
 
 
 def _neighbour(pieces: Sequence[str], place: int, step: int) -> str | None:
-    """The nearest run with a letter on the same line, before (-2) or after (2)."""
+    """The nearest token with a letter on the same line, before (-2) or after (2)."""
     between, other = place + step // 2, place + step
     while 0 < other < len(pieces) and "\n" not in pieces[between]:
         if any(map(str.isalpha, pieces[other])):
@@ -289,7 +304,7 @@ def _neighbour(pieces: Sequence[str], place: int, step: int) -> str | None:
 
 @cache
 def _stop_words() -> frozenset[str]:
-    # The module without its package, which imports SciPy for a quarter of a second.
+    # Run the module alone: importing its package takes a quarter of a second, because of SciPy.
     package = find_spec("bm25s")
     assert package is not None
     file = Path(str(package.origin)).with_name("stopwords.py")
@@ -301,4 +316,4 @@ def _stop_words() -> frozenset[str]:
 def _stemmer() -> "Stemmer":
     from Stemmer import Stemmer
 
-    return Stemmer("english", 0)  # no cache: PyStemmer's is slow once full, and _KNOWN replaces it
+    return Stemmer("english", 0)  # cache size 0: PyStemmer's cache is slow once full, and _TERMS_OF_TOKEN replaces it

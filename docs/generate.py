@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from chains.models.known import KNOWN, KnownModel
 from medground.cli import app
-from medground.settings import _WHOLE, Settings
+from medground.settings import _UNMERGED, Settings
 from retrievers.config import RetrieverConfig
 from retrievers.registry import KINDS, config_class
 
@@ -74,7 +74,7 @@ def commands() -> str:
 
 def settings() -> str:
     """The reference of the settings."""
-    whole = ", ".join(f"`{key.replace('*', 'NAME')}`" for key in _WHOLE)
+    whole = ", ".join(f"`{key.replace('*', 'NAME')}`" for key in _UNMERGED)
     parts = [SETTINGS_HEAD.format(whole=whole)]
     for name, field in Settings.model_fields.items():
         parts.append(f"## {name}\n")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import UserError
-from common.json_file import shown
+from common.json_file import escape
 from eval.results import prepare_output_folder, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
@@ -49,10 +49,12 @@ class Side:
         needed = self.task.scorer.needs
         for sample in self.run.samples(self.task.name):
             if needed not in sample:
-                raise UserError(f"{self.name}: record {shown(sample['id'])} has no {needed}. Run the evaluation again.")
+                raise UserError(
+                    f"{self.name}: record {escape(sample['id'])} has no {needed}. Run the evaluation again."
+                )
             if sample["id"] in samples:
                 raise UserError(
-                    f"{self.name}: the record {shown(sample['id'])} occurs twice, and records are paired by id. Give "
+                    f"{self.name}: the record {escape(sample['id'])} occurs twice, and records are paired by id. Give "
                     "each record of the data a unique id and run the evaluation again."
                 )
             samples[sample["id"]] = sample
@@ -166,8 +168,8 @@ def pair_samples(a: Side, b: Side) -> Pairs:
         data_a, data_b = _data_fields(a.samples[id]), _data_fields(b.samples[id])
         if changed := next((name for name in data_a if name in data_b and data_a[name] != data_b[name]), None):
             raise UserError(
-                f"The {changed} of record {shown(id)} is {shown(data_a[changed])!r} in {a.name} and "
-                f"{shown(data_b[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
+                f"The {changed} of record {escape(id)} is {escape(data_a[changed])!r} in {a.name} and "
+                f"{escape(data_b[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
             )
     samples = [(a.samples[id], b.samples[id]) for id in common]
     return Pairs(a, b, scorer, samples, len(a.samples) - len(common), len(b.samples) - len(common))
@@ -359,8 +361,8 @@ def _tests_table(comparisons: Sequence[Comparison]) -> Table:
 def _changed_table(comparison: Comparison) -> Table:
     table = new_table(f"Changed sides:\n{_task_label(comparison)}", "id", "target", "A", "B", "right")
     for record in comparison.changed[:MAX_CHANGED_ROWS]:
-        answers = [Text(shown(answer or "unparsed", 30)) for answer in (record.a, record.b)]
-        table.add_row(Text(shown(record.id)), Text(shown(record.target, 30)), *answers, record.right.upper())
+        answers = [Text(escape(answer or "unparsed", 30)) for answer in (record.a, record.b)]
+        table.add_row(Text(escape(record.id)), Text(escape(record.target, 30)), *answers, record.right.upper())
     if (more := len(comparison.changed) - MAX_CHANGED_ROWS) > 0:
         table.caption = f"and {more} more: see --json"
     return table

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from eval.stats.estimate import Estimate
 from eval.stats.metrics import labels_of
 
@@ -163,7 +163,7 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
     if left_out := of_other_tasks("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
         payload["left_out"] = left_out
     for task in tasks:
-        lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
+        lines = [json.dumps(to_jsonable(sample), allow_nan=False) for sample in task.samples]
         with writing(samples_file := folder / f"samples_{task.name}.jsonl"):
             write_whole(samples_file, "".join(line + "\n" for line in lines))
     return write_json(path, payload)
@@ -242,7 +242,7 @@ def write_json(path: Path, value: Any) -> Path:
         UserError: the file cannot be written.
     """
     with writing(path):
-        write_whole(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+        write_whole(path, json.dumps(to_jsonable(value), indent=2, allow_nan=False) + "\n")
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import DataError, UserError
-from common.json_file import kind_of, read_text
+from common.json_file import json_type, read_text
 from eval.results import RESULTS_FILE, has_results_form
 from eval.stats.metrics import labels_of
 from eval.tasks import Task, recorded_tasks
@@ -152,7 +152,7 @@ def _parse_sample(line: str, path: Path, number: int, advice: str) -> dict[str, 
     except (ValueError, RecursionError):
         raise DataError(path, f"line {number} is not JSON; the file may be truncated. {advice}") from None
     if not isinstance(sample, dict):
-        raise DataError(path, f"line {number} holds {kind_of(sample)}, not an object. {advice}")
+        raise DataError(path, f"line {number} holds {json_type(sample)}, not an object. {advice}")
     if invalid := next((name for name in ("id", "prediction", "target") if not _is_text(sample, name)), None):
         raise DataError(path, f"line {number} has no text in its field {invalid}. {advice}")
     return sample

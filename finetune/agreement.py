@@ -14,7 +14,8 @@ from eval.progress import chunks_with_progress
 from finetune.pairs import nli_prompts
 
 Scores = list[tuple[float, ...]]
-_CHUNK = 256
+"""The logits of each pair, one for each label."""
+_PAIRS_BETWEEN_UPDATES = 256  # of the progress bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Comparison:
     A label's logit is the natural logarithm of its probability after the prompt, over the whole vocabulary.
 
     Attributes:
-        agreement: share of the pairs for which both models find the same label most probable.
+        agreement: share of the pairs for which both models have the same most probable label.
         logit_difference: largest absolute difference of a label's logit.
     """
 
@@ -39,17 +40,16 @@ class PairScorer:
     """Scores the labels of the same pairs with several models, in the prompts of the NLI chain.
 
     Args:
-        llm: the first model; pairs that do not fit its window are left out.
-        pairs: one or more.
+        llm: the first model to score; pairs longer than its window are left out.
+        pairs: the pairs.
         labels: the candidate labels, two or more.
         family: the prompts' wording.
 
     Raises:
-        UserError: there is no pair, fewer than two labels, or no pair that fits.
+        UserError: no pair fits the window.
     """
 
     def __init__(self, llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], *, family: PromptFamily) -> None:
-        check_comparable(pairs, labels)
         self._labels = tuple(labels)
         self._family = family
         self.pairs = tuple(
@@ -65,13 +65,13 @@ class PairScorer:
     def scores(self, llm: LocalLLM, title: str, *, quiet: bool = False) -> Scores:
         """The logit of each label (see ``Comparison``), pair by pair, with a progress bar named ``title``.
 
-        All models run the forward pass of transformers, none a packed form, so that only the weights differ.
+        Every model runs transformers' forward pass, not the packed weights of a CPU, so that only the weights differ.
 
         Raises:
             UserError: a probability is not finite.
         """
         rows: Scores = []
-        for chunk in chunks_with_progress(self.pairs, _CHUNK, title, quiet):
+        for chunk in chunks_with_progress(self.pairs, _PAIRS_BETWEEN_UPDATES, title, quiet):
             with llm.guard():
                 rows += label_log_likelihoods(llm.model, self._scorables(llm, chunk), llm.config.batch_tokens)
         if any(math.isnan(value) for row in rows for value in row):
@@ -82,9 +82,9 @@ class PairScorer:
         return rows
 
     def accuracy(self, scores: Scores) -> float:
-        """The share of the pairs whose right label has the highest score."""
-        found = [self._labels[_best(row)] for row in scores]
-        return sum(label == pair.label for label, pair in zip(found, self.pairs, strict=True)) / len(self.pairs)
+        """The share of the pairs whose gold label has the highest score."""
+        predicted = [self._labels[_argmax(row)] for row in scores]
+        return sum(label == pair.label for label, pair in zip(predicted, self.pairs, strict=True)) / len(self.pairs)
 
     def _scorables(self, llm: LocalLLM, pairs: Sequence[NLIPair]) -> list[Scorable]:
         prompts = nli_prompts(llm, pairs, self._labels, self._family)
@@ -92,22 +92,14 @@ class PairScorer:
         return with_labels(llm.tokenizer, texts, ids, self._labels, label_lead(llm.tokenizer))
 
 
-def check_comparable(pairs: Sequence[NLIPair], labels: Sequence[str]) -> None:
-    """Raise ``UserError`` where there is no pair, or fewer than two labels."""
-    if not pairs:
-        raise UserError("There are no pairs to compare the models on. Choose other data, or another split.")
-    if len(set(labels)) < 2:
-        raise UserError(f"A comparison needs two labels or more; there is {', '.join(labels) or 'none'}.")
-
-
-def compare(one: Scores, other: Scores) -> Comparison:
+def compare(first: Scores, second: Scores) -> Comparison:
     """Compare the scores of two models on the same pairs and labels."""
-    rows = list(zip(one, other, strict=True))
+    rows = list(zip(first, second, strict=True))
     return Comparison(
-        agreement=sum(_best(a) == _best(b) for a, b in rows) / len(rows),
+        agreement=sum(_argmax(a) == _argmax(b) for a, b in rows) / len(rows),
         logit_difference=max(abs(x - y) for a, b in rows for x, y in zip(a, b, strict=True)),
     )
 
 
-def _best(row: tuple[float, ...]) -> int:
+def _argmax(row: tuple[float, ...]) -> int:
     return row.index(max(row))

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: which are complete, which fit the recipe, and which one becomes the result."""
+"""Checkpoint folders of a training run: completeness, rotation, resuming, and publishing as the result."""
 
 import json
 import os
@@ -14,17 +14,9 @@ from common.errors import UserError
 
 RUN_FILE = "run.json"  # written last into a checkpoint: a checkpoint without it is incomplete
 SUMMARY_FILE = "summary.json"
-_NAME = re.compile(r"checkpoint-(\d+)")
-_MODULE = re.compile(r"\d+_\w+")  # folder of a sentence-transformers module, such as 1_Pooling
-_RESUMES_ONLY = {
-    "optimizer.pt",
-    "scheduler.pt",
-    "scaler.pt",
-    "training_args.bin",
-    "trainer_state.json",
-    "README.md",
-    RUN_FILE,
-}
+_CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+_MODULE_NAME = re.compile(r"\d+_\w+")  # folder of a sentence-transformers module, such as 1_Pooling
+_RESUME_FILES = {"optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin", "trainer_state.json", RUN_FILE}
 
 
 @dataclass(frozen=True)
@@ -36,18 +28,18 @@ class Checkpoint:
     run: Mapping[str, Any]
 
 
-def checkpoints(output: Path) -> Iterator[Checkpoint]:
-    """The complete checkpoints in ``output``, by step."""
-    for step, folder in sorted(_folders(output)):
-        run = _read(folder / RUN_FILE)
+def complete_checkpoints(output: Path) -> Iterator[Checkpoint]:
+    """The complete checkpoints in ``output``, in the order of their steps."""
+    for step, folder in sorted(_checkpoint_folders(output)):
+        run = _read_json(folder / RUN_FILE)
         if run is not None:
             yield Checkpoint(folder, step, run)
 
 
 def remove_incomplete(output: Path) -> None:
     """Delete the incomplete checkpoints of an interrupted run."""
-    for _, folder in _folders(output):
-        if _read(folder / RUN_FILE) is None:
+    for _, folder in _checkpoint_folders(output):
+        if _read_json(folder / RUN_FILE) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -57,12 +49,15 @@ def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
-    """Delete the oldest checkpoints until ``keep`` are left; the last one and that of step ``best`` stay."""
-    found = list(checkpoints(output))
-    spare = [one for one in found[:-1] if one.step != best]
-    for one in spare[: max(0, len(found) - keep)] if keep is not None else []:
-        (one.folder / RUN_FILE).unlink()  # first, so that a partly deleted checkpoint counts as incomplete
-        shutil.rmtree(one.folder, ignore_errors=True)
+    """Delete the oldest checkpoints until ``keep`` are left, but never the last and that of step ``best``.
+
+    ``keep`` None deletes none.
+    """
+    complete = list(complete_checkpoints(output))
+    removable = [checkpoint for checkpoint in complete[:-1] if checkpoint.step != best]
+    for checkpoint in removable[: max(0, len(complete) - keep)] if keep is not None else []:
+        (checkpoint.folder / RUN_FILE).unlink()  # first, so that a partly deleted checkpoint counts as incomplete
+        shutil.rmtree(checkpoint.folder, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -76,19 +71,19 @@ def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None
     Raises:
         UserError: ``output`` holds a run with another recipe; the message names the differences.
     """
-    found = list(checkpoints(output))
-    for one in found:
-        _check_recipe(output, one.run.get("recipe"), recipe)
-    return found[-1] if found else None
+    complete = list(complete_checkpoints(output))
+    for checkpoint in complete:
+        _check_recipe(output, checkpoint.run.get("recipe"), recipe)
+    return complete[-1] if complete else None
 
 
 def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
     """Whether ``output`` holds the result of a run with this recipe.
 
     Raises:
-        UserError: it holds the result of a run with another recipe.
+        UserError: ``output`` holds the result of a run with another recipe.
     """
-    summary = _read(output / SUMMARY_FILE)
+    summary = _read_json(output / SUMMARY_FILE)
     if summary is None:
         return False
     _check_recipe(output, summary.get("recipe"), recipe)
@@ -99,10 +94,10 @@ def check_no_model(output: Path) -> None:
     """Check that a run would not write into the folder of another model, such as its own base.
 
     Raises:
-        UserError: ``output`` holds a model or an adapter, and nothing of a run.
+        UserError: ``output`` holds a model or an adapter, but neither summary nor checkpoint of a run.
     """
     models = [name for name in ("config.json", "adapter_config.json", "modules.json") if (output / name).is_file()]
-    if models and not (output / SUMMARY_FILE).is_file() and next(checkpoints(output), None) is None:
+    if models and not (output / SUMMARY_FILE).is_file() and next(complete_checkpoints(output), None) is None:
         raise UserError(
             f"{output} holds another model ({models[0]}), whose files this run would replace. Choose a new folder for "
             "--output."
@@ -110,27 +105,29 @@ def check_no_model(output: Path) -> None:
 
 
 def publish(checkpoint: Path, output: Path) -> None:
-    """Put the model or adapter of a checkpoint into ``output``, without the files that only serve to resume."""
+    """Link or copy the model or adapter of a checkpoint into ``output``, without the files that only resuming needs."""
     for path in checkpoint.iterdir():
-        if path.is_dir() and _MODULE.fullmatch(path.name):
+        if path.is_dir() and _MODULE_NAME.fullmatch(path.name):
             (output / path.name).mkdir(exist_ok=True)
             for file in path.iterdir():
                 _link(file, output / path.name / file.name)
-        elif path.is_file() and path.name not in _RESUMES_ONLY and not path.name.startswith("rng_state"):
+        elif (
+            path.is_file() and path.name not in {*_RESUME_FILES, "README.md"} and not path.name.startswith("rng_state")
+        ):
             _link(path, output / path.name)
 
 
 def publish_best(output: Path, step: int | None) -> Checkpoint | None:
-    """Publish the checkpoint of ``step``, or the last one where ``step`` is None or its checkpoint is gone.
+    """Publish the checkpoint of ``step``, or the last one if ``step`` is None or has no checkpoint.
 
     Returns:
-        The published checkpoint; None if there is none or the disk is full.
+        The published checkpoint; None if there is no checkpoint or it cannot be written.
     """
-    found = {one.step: one for one in checkpoints(output)}
-    if not found:
+    by_step = {checkpoint.step: checkpoint for checkpoint in complete_checkpoints(output)}
+    if not by_step:
         return None
-    last = found[max(found)]
-    chosen = last if step is None else found.get(step, last)
+    last = by_step[max(by_step)]
+    chosen = last if step is None else by_step.get(step, last)
     try:
         publish(chosen.folder, output)
     except OSError:
@@ -139,7 +136,7 @@ def publish_best(output: Path, step: int | None) -> Checkpoint | None:
 
 
 def _link(file: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system has no links; files of checkpoints never change."""
+    """Hard-link a file of a checkpoint, which never changes, or copy it where the file system has no hard links."""
     partial = target.with_name(f".{target.name}.part")
     partial.unlink(missing_ok=True)
     try:
@@ -149,14 +146,14 @@ def _link(file: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def _folders(output: Path) -> Iterator[tuple[int, Path]]:
+def _checkpoint_folders(output: Path) -> Iterator[tuple[int, Path]]:
     for folder in output.glob("checkpoint-*"):
-        name = _NAME.fullmatch(folder.name)
+        name = _CHECKPOINT_NAME.fullmatch(folder.name)
         if name and folder.is_dir():
             yield int(name[1]), folder
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -164,13 +161,14 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _check_recipe(output: Path, found: object, wanted: Mapping[str, Any]) -> None:
-    found = found if isinstance(found, dict) else {}
-    same_weights = found.get("weights") is not None and found.get("weights") == wanted.get("weights")
+def _check_recipe(output: Path, stored: object, recipe: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` if two recipes differ; a model's name may differ where its weights are the same."""
+    stored = stored if isinstance(stored, dict) else {}
+    same_weights = stored.get("weights") is not None and stored.get("weights") == recipe.get("weights")
     differences = [
-        f"{name} was {found.get(name)!r} and is {wanted.get(name)!r}"
-        for name in dict.fromkeys([*found, *wanted])
-        if found.get(name) != wanted.get(name) and not (name == "model" and same_weights)
+        f"{name} was {stored.get(name)!r} and is {recipe.get(name)!r}"
+        for name in dict.fromkeys([*stored, *recipe])
+        if stored.get(name) != recipe.get(name) and not (name == "model" and same_weights)
     ]
     if differences:
         raise UserError(

@@ -8,7 +8,9 @@ from common.hub import ModelSource
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
-Length = Annotated[int, Field(ge=8, strict=True)]
+TokenCount = Annotated[int, Field(ge=8, strict=True)]
+
+# Descriptions of settings that several sections have:
 _EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The end is evaluated too."
 _ANSWER_PAIRS = "Also train on pairs made from the labelled training questions of section data, to verify answers."
 _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the last checkpoint is the result."
@@ -93,7 +95,7 @@ class QLoRAConfig(RunConfig):
         "gradient_checkpointing.",
     )
     group_by_length: bool = Field(default=True, description="Batch pairs of similar length, to pad less.")
-    max_length: Length | None = Field(
+    max_length: TokenCount | None = Field(
         default=None, description="Leave out pairs of more tokens; null leaves out those beyond the model's window."
     )
     dev_limit: Count | None = Field(default=None, description="Number of dev pairs to evaluate on; null for all.")
@@ -124,7 +126,7 @@ class EncoderConfig(RunConfig):
     label_smoothing: float = Field(
         default=0, ge=0, lt=1, description="Share of each target that is spread over all labels."
     )
-    max_length: Length = Field(
+    max_length: TokenCount = Field(
         default=256, description="Tokens of a pair. A longer pair loses sentences of its premise or context."
     )
     keep_text: Literal["start", "end"] = Field(
@@ -143,7 +145,7 @@ class EncoderConfig(RunConfig):
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
 
     @model_validator(mode="after")
-    def _fits_the_task(self) -> Self:
+    def _check_settings_of_other_tasks(self) -> Self:
         for name, task in (("conclusions", "qa"), ("answer_pairs", "nli")):
             if getattr(self, name) and self.task != task:
                 raise ValueError(f"{name} is of task {task}, and the task is {self.task}")
@@ -180,7 +182,7 @@ class EmbedderTrainConfig(RunConfig):
     epochs: Count = Field(default=2, description="Maximum number of epochs.")
     batch_size: int = Field(default=32, ge=2, strict=True, description="Pairs in a batch, on each device.")
     learning_rate: float = Field(default=5e-5, gt=0, description=_LEARNING_RATE)
-    max_length: Length = Field(
+    max_length: TokenCount = Field(
         default=128, description="Tokens of a text in training. In use the model reads as many as before."
     )
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)

@@ -1,11 +1,11 @@
-"""The number of processes of a distributed run, and rank and peak memory of this one."""
+"""The number of processes of a distributed run, and rank and peak memory of this process."""
 
 import os
 import sys
 
 
 def processes() -> int:
-    """The number of processes of the run (``accelerate launch``, ``torchrun``)."""
+    """The number of processes that ``accelerate launch`` or ``torchrun`` started; 1 without them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -15,7 +15,7 @@ def is_main() -> bool:
 
 
 def peak_memory() -> int | None:
-    """The peak memory of this process in bytes: on all GPUs if there are any, else main memory; None if unknown."""
+    """The peak memory of this process in bytes: on all GPUs if there are any, else RAM; None if unknown."""
     import torch
 
     if torch.cuda.is_available():

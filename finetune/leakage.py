@@ -7,11 +7,11 @@ from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, load_pairs, repeated_premises
 
 Leakage = Mapping[str, list[str] | None]
-"""The repeated premises of each split; None where there is no such split."""
+"""The repeated premises by split; None for a split that does not exist."""
 
 
 def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:
-    """Look for the premises of ``train`` in ``dev`` and in the whole test split of ``pairs``."""
+    """Find the premises of ``train`` that occur in ``dev`` or in the whole test split of ``pairs``."""
     try:
         test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
     except UserError:  # training needs no test split
@@ -20,9 +20,9 @@ def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsC
 
 
 def leakage_warning(leakage: Leakage) -> str | None:
-    """A warning for readers of the figures; None where no premise is repeated."""
-    found = {split: premises for split, premises in leakage.items() if premises}
-    if not found:
+    """A warning that the figures of splits with repeated premises are too high; None if no premise is repeated."""
+    repeated = {split: premises for split, premises in leakage.items() if premises}
+    if not repeated:
         return None
-    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in found.items())
+    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in repeated.items())
     return f"Premises of the training pairs are repeated in other splits ({counts}), whose figures are too high."

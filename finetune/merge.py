@@ -1,7 +1,7 @@
-"""``medground merge``: merges an adapter into its base and compares the result with the two.
+"""``medground merge``: merges an adapter into its base, and compares the merged model with base + adapter.
 
-The merged model is loaded from disk and compared with base and adapter on labelled pairs, in the same number format.
-Merging rounds every sum to that format, so that in 16 bits the two differ a little.
+The merged model is loaded from disk and compared on labelled pairs, in the same number format. Merging rounds each
+weight to that format, so that in 16 bits the logits differ a little.
 """
 
 import gc
@@ -21,30 +21,30 @@ from chains.models.adapters import merge_adapter, read_adapter
 from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from common.logs import no_bars
 from corpus.inference.pairs import NLIPair
-from finetune.agreement import Comparison, PairScorer, Scores, check_comparable, compare
+from finetune.agreement import Comparison, PairScorer, Scores, compare
 
 REPORT = "merge.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The least agreement of the labels and the largest difference of a logit."""
+    """The smallest agreement of the labels and the largest difference of a logit that a merge may have."""
 
     agreement: float
     logit_difference: float
 
-    def holds(self, found: Comparison) -> bool:
-        """Whether a comparison is within the bound; one with NaN is not."""
-        return found.agreement >= self.agreement and found.logit_difference <= self.logit_difference
+    def includes(self, comparison: Comparison) -> bool:
+        """Whether a comparison is within the bound; a comparison with NaN is not."""
+        return comparison.agreement >= self.agreement and comparison.logit_difference <= self.logit_difference
 
     def __str__(self) -> str:
         return f"at least {self.agreement:.0%} and at most {self.logit_difference:g}"
 
 
-# In 16 bits both sides round at every step: logits of 16 to 32 come in steps of 1/8 in bfloat16 and of 1/64 in float16.
+# Logits between 16 and 32 are multiples of 1/8 in bfloat16 and of 1/64 in float16; the rounding of all layers adds up.
 BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": Bound(0.99, 0.25)}
 
 
@@ -58,7 +58,7 @@ class MergeReport:
         accuracy: of ``adapter`` (base and adapter), ``merged`` and, if it was loaded, ``nf4``.
         compared: the merged model compared with base and adapter, both in ``dtype``.
         passed: whether ``compared`` is within ``bound``.
-        nf4: the merged model compared with the adapter on a base in 4 bits; None if the base cannot be loaded so.
+        nf4: the merged model compared with the adapter on an NF4 base; None if the base cannot be loaded in 4 bits.
         notes: advice on using the merged model.
     """
 
@@ -93,7 +93,7 @@ class MergeReport:
         return "\n".join([*lines, *self.notes])
 
     def check(self) -> None:
-        """Raise ``UserError`` where the merged model is outside the bound; its files stay on disk."""
+        """Raise ``UserError`` if the merged model is outside the bound; its files stay on disk."""
         if not self.passed:
             advice = "" if self.dtype == "float32" else "Merge into another folder with llm.dtype float32, or "
             advice += "use the adapter unmerged (llm.adapter)."
@@ -116,14 +116,14 @@ def merge(
     """Merge ``adapter`` into its base, leave the model in ``output``, and compare it with base and adapter.
 
     ``output`` becomes a model folder for transformers and ``llm.model``: weights in ``llm``'s number format, greedy
-    generation settings, the tokenizer with the adapter's chat template, and ``merge.json``. It appears in one step at
-    the end, within the bound or not; after an error there is nothing.
+    generation settings, the tokenizer with the adapter's chat template, and ``merge.json``. The folder appears in one
+    step at the end, even if the merge is outside the bound; after an error there is no folder.
 
     Args:
         adapter: folder or hub id of a LoRA adapter.
         output: a folder that does not exist or is empty.
-        llm: the base and its number format. If the model is ``embedded``, the base is the one that the adapter names.
-            ``llm.adapter`` is ignored.
+        llm: the base and its number format. If the model is ``embedded``, the base is the one in the
+            adapter's configuration. ``llm.adapter`` is ignored.
         pairs: pairs to compare the models on.
         labels: the candidate labels, two or more.
         prompt_family: the prompts' wording.
@@ -139,45 +139,48 @@ def merge(
             "rounding. Set llm.quantization to none: the adapter is merged into the 16- or 32-bit base (llm.dtype), "
             "and the result can still be loaded in 4 bits."
         )
-    check_comparable(pairs, labels)
+    if not pairs:
+        raise UserError("There are no pairs to compare the models on. Choose other data, or another split.")
+    if len(set(labels)) < 2:
+        raise UserError(f"A comparison needs two labels or more; there is {', '.join(labels) or 'none'}.")
     dtype = str(resolve_dtype(llm)).removeprefix("torch.")
-    changes = {"model": _base_of(adapter, llm), "adapter": adapter, "merge_adapter": False, "dtype": dtype}
+    changes = {"model": _find_base(adapter, llm), "adapter": adapter, "merge_adapter": False, "dtype": dtype}
     base = llm.model_copy(update=changes)
     with _new_folder(output) as folder:
-        attached = load_llm(base)
-        if getattr(attached.model, "is_quantized", False):
+        adapted = load_llm(base)
+        if getattr(adapted.model, "is_quantized", False):
             raise UserError(
                 f"Model {base.model} has quantized weights, and an adapter cannot be merged into them. "
                 "Set llm.model to its 16- or 32-bit original."
             )
-        _check_space(attached, output)
-        family = attached.family(prompt_family)
-        scorer = PairScorer(attached, pairs, labels, family=family)
-        before = scorer.scores(attached, "base + adapter", quiet=quiet)
-        model = merge_adapter(attached.model, adapter)
+        _check_space(adapted, output)
+        family = adapted.family(prompt_family)
+        scorer = PairScorer(adapted, pairs, labels, family=family)
+        adapter_scores = scorer.scores(adapted, "base + adapter", quiet=quiet)
+        model = merge_adapter(adapted.model, adapter)
         with _write_errors(output), no_bars():
             model.save_pretrained(folder)
-            attached.tokenizer.save_pretrained(folder)
+            adapted.tokenizer.save_pretrained(folder)
         del model
-        del attached
+        del adapted
         _free_memory()
 
         merged = load_llm(base.model_copy(update={"model": str(folder), "adapter": None}))
-        after = scorer.scores(merged, "merged", quiet=quiet)
-        renamed = replace(merged, name=str(output)).family(prompt_family) != family
-        notes = (
-            [f"Set prompt.family to {family} with this model: its name no longer shows the family."] if renamed else []
-        )
+        merged_scores = scorer.scores(merged, "merged", quiet=quiet)
+        family_changes = replace(merged, name=str(output)).family(prompt_family) != family
+        notes = []
+        if family_changes:
+            notes.append(f"Set prompt.family to {family} with this model: its name no longer shows the family.")
         del merged
         _free_memory()
 
-        accuracy = {"adapter": scorer.accuracy(before), "merged": scorer.accuracy(after)}
-        in_nf4 = _nf4_scores(base, scorer, quiet)
-        if isinstance(in_nf4, UserError):
-            notes.append(f"Not compared with the adapter on a base in 4 bits: {in_nf4}")
+        accuracy = {"adapter": scorer.accuracy(adapter_scores), "merged": scorer.accuracy(merged_scores)}
+        nf4_scores = _nf4_scores(base, scorer, quiet)
+        if isinstance(nf4_scores, UserError):
+            notes.append(f"Not compared with the adapter on a base in 4 bits: {nf4_scores}")
         else:
-            accuracy["nf4"] = scorer.accuracy(in_nf4)
-        compared, bound = compare(after, before), BOUNDS[dtype]
+            accuracy["nf4"] = scorer.accuracy(nf4_scores)
+        compared, bound = compare(merged_scores, adapter_scores), BOUNDS[dtype]
         report = MergeReport(
             adapter=adapter,
             base=base.model,
@@ -190,19 +193,20 @@ def merge(
             accuracy=accuracy,
             compared=compared,
             bound=bound,
-            passed=bound.holds(compared),
-            nf4=None if isinstance(in_nf4, UserError) else compare(after, in_nf4),
+            passed=bound.includes(compared),
+            nf4=None if isinstance(nf4_scores, UserError) else compare(merged_scores, nf4_scores),
             notes=tuple(notes),
         )
         with _write_errors(output):
-            (folder / REPORT).write_text(json.dumps(plain(asdict(report)), indent=1) + "\n", encoding="utf-8")
+            (folder / REPORT).write_text(json.dumps(to_jsonable(asdict(report)), indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def _base_of(adapter: str, llm: LLMConfig) -> str:
+def _find_base(adapter: str, llm: LLMConfig) -> str:
+    """``llm.model`` if the user chose one, else the base that the adapter was trained on."""
     trained_on = read_adapter(adapter).base_model_name_or_path or "embedded"
     if llm.model != "embedded" or Path(trained_on).parts[-2:] == EMBEDDED.parts[-2:]:
-        return llm.model  # the user's choice, or medground-tiny of this or another installation
+        return llm.model  # "embedded" also where the adapter names the medground-tiny of another installation
     if Path(trained_on).is_absolute() and not Path(trained_on).is_dir():
         raise UserError(
             f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."
@@ -211,6 +215,7 @@ def _base_of(adapter: str, llm: LLMConfig) -> str:
 
 
 def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | UserError:
+    """The scores of the adapter on an NF4 base, or the reason why there are none."""
     try:
         return scorer.scores(load_llm(base.model_copy(update={"quantization": "4bit"})), "NF4", quiet=quiet)
     except UserError as error:
@@ -218,7 +223,7 @@ def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | Us
 
 
 def _free_memory() -> None:
-    """Free the memory of deleted models on the card."""
+    """Free the GPU memory of deleted models."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Training pairs: those of section ``pairs``, and answer-verification pairs made from labelled questions."""
+"""Training pairs: those of section ``pairs``, and pairs for answer verification, made from labelled questions."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def check_labels(labels: Sequence[str], advice: str) -> None:
 
 
 def answer_pairs(
-    records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, others: float = 0.5, seed: int = 1
+    records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, unrelated: float = 0.5, seed: int = 1
 ) -> list[NLIPair]:
     """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
 
@@ -64,11 +64,11 @@ def answer_pairs(
         labels: ``pairs.labels``, which maps each label in the files to its word in the prompt. Entailment, neutral and
             contradiction must each occur in it, as a label or as a word.
         setting: the setting that asks for these pairs, for error messages.
-        others: number of pairs with another record's abstract, as a share of the records.
-        seed: random seed for those.
+        unrelated: number of pairs with another record's abstract, as a share of the records.
+        seed: random seed of the pairs with another record's abstract.
 
     Raises:
-        UserError: one of the three is not in ``labels``, or no record has a label.
+        UserError: ``labels`` lacks one of the three NLI labels, or no record has a label.
     """
     labels = {**{word: word for word in labels.values()}, **labels}
     if missing := [label for label in NLI_LABELS if label not in labels]:
@@ -94,8 +94,8 @@ def answer_pairs(
         for answer in _ANSWERS
     ]
     rng = random.Random(seed)
-    for record in rng.sample(labelled, round(others * len(labelled))) if len(labelled) > 1 else []:
-        other = rng.choice([one for one in labelled if one.id != record.id])
+    for record in rng.sample(labelled, round(unrelated * len(labelled))) if len(labelled) > 1 else []:
+        other = rng.choice([candidate for candidate in labelled if candidate.id != record.id])
         answer = rng.choice(_ANSWERS)
         pairs.append(
             NLIPair(

@@ -11,24 +11,24 @@ from finetune.trainer import BaseTrainer, evaluations
 
 
 def common_figures(
-    trainer: BaseTrainer, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None, wall: float
+    trainer: BaseTrainer, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None, wall_seconds: float
 ) -> dict[str, Any]:
     """The part of ``summary.json`` common to all training methods.
 
-    ``resumed`` is the checkpoint that this process resumed from, ``wall`` its seconds, including loading.
+    ``resumed`` is the checkpoint that this process resumed from, ``wall_seconds`` its run time with loading.
     """
     state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
     peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
-    count = getattr(model, "num_parameters", None)  # counts each weight of packed 4-bit tensors
+    count = getattr(model, "num_parameters", None)  # numel() counts two packed 4-bit weights as one
     return {
         "step": result.step,
         "steps": state.global_step,
         "stopped_early": state.global_step < state.max_steps,
         "dev_loss": evaluations(state.log_history).get(result.step, {}).get("eval_loss"),
-        "parameters": count() if count else sum(one.numel() for one in model.parameters()),
-        "trainable_parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
+        "parameters": count() if count else sum(weights.numel() for weights in model.parameters()),
+        "trainable_parameters": sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
         "seconds_training": round(trainer.seconds, 1),
-        "seconds": round(wall, 1),
+        "seconds": round(wall_seconds, 1),
         "peak_memory": max(peaks, default=None),
         "resumed": resumed is not None,
         "recipe": recipe,
@@ -59,21 +59,22 @@ def model_card(
         tags: the hub's tags.
         title: the heading.
         usage: lines on how to use the model.
-        rows: the first rows of the table on the training, before those that all methods have.
-        speed: the row of the speed.
-        about: lines after the heading.
-        notes: lines after the table.
+        rows: the first rows of the training table, before the rows common to all methods.
+        speed: the value of the table's row ``speed``.
+        about: lines below the heading.
+        notes: lines below the table.
     """
     base = summary["recipe"]["model"]
     on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~"))
     warning = leakage_warning(summary.get("repeated_premises", {}))
+    peak = summary["peak_memory"]
     table = {
         **rows,
         "checkpoint": f"step {summary['step']} of {summary['steps']}",
         "trained parameters": f"{summary['trainable_parameters']:,} of {summary['parameters']:,}",
         "speed": speed,
         "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s in all",
-        "peak memory": _gibibytes(summary["peak_memory"]),
+        "peak memory": "unknown" if peak is None else f"{peak / 2**30:.2f} GiB",
     }
     blocks = [
         ["---", f"library_name: {library}"],
@@ -90,15 +91,11 @@ def model_card(
     return "\n".join(line for block in blocks for line in block)
 
 
-def figure(value: float | None) -> str:
-    """A figure of the dev split in a card."""
+def dev_figure(value: float | None) -> str:
+    """A dev accuracy or F1 as text in a card."""
     return "not measured" if value is None else f"{value:.3f}"
 
 
 def base_name(model: str) -> str:
-    """The name of an encoder or embedder in a card."""
+    """The name in a card of the base encoder or embedder."""
     return "all-MiniLM-L6-v2" if model == "embedded" else model
-
-
-def _gibibytes(count: int | None) -> str:
-    return "unknown" if count is None else f"{count / 2**30:.2f} GiB"

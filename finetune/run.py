@@ -19,7 +19,6 @@ from common.errors import UserError
 from eval.results import prepare_output_folder
 from finetune.checkpoints import (
     SUMMARY_FILE,
-    Checkpoint,
     check_no_model,
     find_resumable,
     is_finished,
@@ -32,55 +31,60 @@ from finetune.distributed import is_main
 from finetune.report import common_figures
 from finetune.trainer import BaseTrainer, EvaluateAndSave, ProgressBar, best_step
 
-T = TypeVar("T", bound=BaseTrainer)
+TrainerT = TypeVar("TrainerT", bound=BaseTrainer)
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where a run computes, and in which number format."""
+    """The device type and the compute dtype of a run."""
 
     on_cpu: bool
     dtype: torch.dtype
 
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as in settings, such as ``bfloat16``."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 def find_device() -> Device:
-    """This machine's accelerator where it has one, with bfloat16 where the accelerator is fast in it."""
+    """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
     on_cpu = not torch.accelerator.is_available()
-    fast = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Device(on_cpu, torch.bfloat16 if fast else torch.float32)
+    native_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
 
 
-class Job(ABC, Generic[T]):
-    """What a training method gives to a run: data, trainer and the text of the card."""
+class Job(ABC, Generic[TrainerT]):
+    """A training method: its recipe, its trainer, and its part of the summary and the model card."""
 
     def device(self) -> Device:
-        """Where to train."""
+        """The device to train on, and the compute dtype."""
         return find_device()
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """Everything that decides the result, except settings, code, number of threads and processor."""
+        """The data and weights that determine the result, as JSON; a run adds its settings."""
 
     @abstractmethod
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> T:
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> TrainerT:
         """Build the trainer.
 
         Args:
             arguments: the part of transformers' ``TrainingArguments`` that all methods share.
             resumed: whether the run resumes from a checkpoint.
-            run: the arguments of ``BaseTrainer`` and the callbacks.
+            others: the arguments of ``BaseTrainer`` and the callbacks.
         """
 
     @abstractmethod
-    def figures(self, trainer: T, step: int) -> dict[str, Any]:
-        """The method's part of ``summary.json``; ``step`` is that of the result."""
+    def figures(self, trainer: TrainerT, step: int) -> dict[str, Any]:
+        """The method's part of ``summary.json``; the result is the checkpoint of ``step``."""
 
     @staticmethod
     @abstractmethod
     def card(summary: Mapping[str, Any]) -> str:
         """The text of the model card."""
 
-    def write_extras(self, trainer: T, output: Path) -> None:
+    def write_extras(self, trainer: TrainerT, output: Path) -> None:
         """Write further files beside the card; none by default."""
 
 
@@ -88,12 +92,12 @@ class Run:
     """A training run in a folder.
 
     ``output/checkpoint-N`` is the model or adapter at step N. An interrupted run resumes from its last complete
-    checkpoint and ends as it would have without the interruption. A finished run is left as it is.
+    checkpoint, with the same result as an uninterrupted run. A finished run is not trained again.
 
     Args:
-        output: the folder; made if absent.
-        config: the settings.
-        section: the name of the settings in messages, such as ``train.encoder``.
+        output: the folder of the run; created if absent.
+        config: the settings of the training method.
+        section: the section of ``config`` in messages, such as ``train.encoder``.
         quiet: show nothing on stderr.
 
     Raises:
@@ -109,29 +113,26 @@ class Run:
         prepare_output_folder(output)
         check_no_model(output)
 
-    def say(self, message: str) -> None:
-        """Show a message, once for all processes."""
+    def print(self, message: str) -> None:
+        """Print a message on stderr, in the main process only."""
         self._console.print(message, soft_wrap=True, highlight=False, markup=False)
 
-    def train(self, job: Job[T]) -> Path:
-        """Train, or resume, and leave the result with its summary and card in the folder.
+    def train(self, job: Job[TrainerT]) -> Path:
+        """Train or resume, and write the result with its summary and card into the folder.
 
         An interrupted or failed run publishes its best checkpoint so far, without summary and card.
 
-        Returns:
-            The folder.
-
         Raises:
-            UserError: the folder holds a run with another recipe, the memory of the card is too small, the training
-                diverges, a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
+            UserError: the folder holds a run with another recipe, the GPU memory is too small, the training diverges,
+                a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
         """
-        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))
+        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))  # as it is read from a checkpoint
         if is_finished(self._output, recipe):
-            self.say(f"{self._output} already holds the result of this run. Remove it to train again.")
+            self.print(f"{self._output} already holds the result of this run. Remove it to train again.")
             return self._output
         resumed = find_resumable(self._output, recipe)
         if resumed is not None:
-            self.say(f"Resuming from {resumed.folder.name}.")
+            self.print(f"Resuming from {resumed.folder.name}.")
         if is_main():
             remove_incomplete(self._output)
         check_trackers(self._config.report_to, f"{self._section}.report_to")
@@ -140,8 +141,8 @@ class Run:
             self._arguments(job.device()),
             resumed=resumed is not None,
             recipe=recipe,
-            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
-            keep=self._config.keep_checkpoints,
+            seconds_before=0.0 if resumed is None else float(resumed.run["seconds"]),
+            keep_checkpoints=self._config.keep_checkpoints,
             callbacks=[EvaluateAndSave(self._config.every, self._config.patience), bar],
         )
         trainer.remove_callback(PrinterCallback)
@@ -162,19 +163,13 @@ class Run:
                 step = best_step(trainer.state.log_history) if self._config.keep == "best" else None
                 result = publish_best(self._output, step)
         if result is not None:
-            self._report(job, trainer, recipe, result, resumed)
+            common = common_figures(trainer, recipe, result, resumed, time.perf_counter() - self._started)
+            summary = {**job.figures(trainer, result.step), **common}
+            job.write_extras(trainer, self._output)
+            write_whole(self._output / "README.md", job.card(summary))
+            write_json(self._output / SUMMARY_FILE, summary)
         trainer.accelerator.wait_for_everyone()
         return self._output
-
-    def _report(
-        self, job: Job[T], trainer: T, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None
-    ) -> None:
-        wall = time.perf_counter() - self._started
-        common = common_figures(trainer, recipe, result, resumed, wall)
-        summary = {**job.figures(trainer, result.step), **common}
-        job.write_extras(trainer, self._output)
-        write_whole(self._output / "README.md", job.card(summary))
-        write_json(self._output / SUMMARY_FILE, summary)
 
     def _arguments(self, device: Device) -> dict[str, Any]:
         """Arguments of transformers' ``TrainingArguments``."""
@@ -183,7 +178,7 @@ class Run:
             "output_dir": str(self._output),
             "per_device_train_batch_size": config.batch_size,
             "learning_rate": config.learning_rate,
-            "warmup_steps": config.warmup,  # below 1 it is a share of the steps
+            "warmup_steps": config.warmup,  # transformers takes a value below 1 as a share of the steps
             "weight_decay": config.weight_decay,
             "use_cpu": device.on_cpu,
             "bf16": device.dtype == torch.bfloat16,
@@ -197,22 +192,22 @@ class Run:
         }
 
     def _memory_advice(self) -> str:
-        section, has = self._section, type(self._config).model_fields
-        ways = [f"{section}.batch_size lower" + (f" and {section}.accumulation higher" * ("accumulation" in has))]
-        if self._config.__dict__.get("max_length"):
-            ways.append(f"{section}.max_length lower")
-        if "gradient_checkpointing" in has:
-            ways.append(f"{section}.gradient_checkpointing to true")
-        return f"The card's memory is too small for batches of {self._config.batch_size}. Set {', or '.join(ways)}."
+        section, fields = self._section, type(self._config).model_fields
+        changes = [f"{section}.batch_size lower" + f" and {section}.accumulation higher" * ("accumulation" in fields)]
+        if getattr(self._config, "max_length", None):
+            changes.append(f"{section}.max_length lower")
+        if "gradient_checkpointing" in fields:
+            changes.append(f"{section}.gradient_checkpointing to true")
+        return f"The card's memory is too small for batches of {self._config.batch_size}. Set {', or '.join(changes)}."
 
 
 def digest(content: object) -> str:
-    """A short SHA-256 of JSON content, for a recipe."""
+    """The first 64 bits of the SHA-256 of JSON content, in hexadecimal, for a recipe."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def check_trackers(names: tuple[str, ...], setting: str) -> None:
-    """Check that transformers can report to the trackers.
+    """Check that transformers knows the trackers of ``setting`` and that their packages are installed.
 
     Raises:
         UserError: transformers does not know a tracker, or its package is not installed.

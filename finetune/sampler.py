@@ -1,23 +1,26 @@
-"""Order of the training examples: a function of seed and epoch, so that a resumed run repeats it."""
+"""Order of the training examples, determined by seed and epoch, so that a resumed run has the same order."""
 
 import random
 from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-_BATCHES_SORTED = 32  # batches whose examples are sorted by length together; more would make the order less random
+_BATCHES_PER_GROUP = 32  # sorted by length together; larger groups would make the order less random
 
 
 class SeededSampler(Sampler[int]):
-    """Indices of the examples, given by their numbers of tokens, in a new random order each epoch.
+    """Indices of the examples in a new random order each epoch.
 
-    If ``grouped``, a batch has examples of similar length. Only the last batch of an epoch may be smaller than
-    ``batch``.
+    Args:
+        lengths: the number of tokens of each example.
+        batch_size: examples in a batch; only the last batch of an epoch may have fewer.
+        seed: seed of the order.
+        grouped: whether a batch has examples of similar length.
     """
 
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int, *, grouped: bool) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, *, grouped: bool) -> None:
         self._lengths = lengths
-        self._batch = batch
+        self._batch_size = batch_size
         self._seed = seed
         self._grouped = grouped
         self._epoch = 0
@@ -36,12 +39,12 @@ class SeededSampler(Sampler[int]):
         if not self._grouped:
             yield from order
             return
-        size = self._batch * _BATCHES_SORTED
+        size = self._batch_size * _BATCHES_PER_GROUP
         batches: list[list[int]] = []
         for start in range(0, len(order), size):
-            part = sorted(order[start : start + size], key=lambda index: -self._lengths[index])
-            batches += [part[first : first + self._batch] for first in range(0, len(part), self._batch)]
-        last = [batches.pop()] if batches and len(batches[-1]) < self._batch else []
+            group = sorted(order[start : start + size], key=lambda index: -self._lengths[index])
+            batches += [group[first : first + self._batch_size] for first in range(0, len(group), self._batch_size)]
+        smaller_batch = [batches.pop()] if batches and len(batches[-1]) < self._batch_size else []
         rng.shuffle(batches)
-        for batch in batches + last:
+        for batch in batches + smaller_batch:
             yield from batch

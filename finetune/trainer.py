@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
-"""The base of all trainers, transformers' ``Trainer`` with complete checkpoints, and its callbacks."""
+"""Base class of the trainers, with resumable checkpoints and a training clock, and its callbacks."""
 
 import shutil
 import time
@@ -16,34 +16,36 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from common.errors import UserError
 from common.logs import no_bars
-from finetune.checkpoints import checkpoints, mark_complete, rotate
+from finetune.checkpoints import complete_checkpoints, mark_complete, rotate
 from finetune.distributed import peak_memory
 
 Log = Sequence[Mapping[str, float]]
+"""``log_history`` of transformers' ``TrainerState``."""
 Evaluate = Callable[[Any], dict[str, float]]
-"""Figures of a live model on the dev split, among them ``accuracy`` and ``loss``; empty without a dev split."""
+"""Maps a model to its dev figures, among them ``accuracy`` and ``loss``; to none without a dev split."""
 
 
 def evaluations(log: Log) -> dict[int, Mapping[str, float]]:
-    """The entries of a trainer's log with dev figures, by step; 0 is the evaluation before training."""
+    """The log entries with dev figures, by step; step 0 is the evaluation before training."""
     return {int(entry["step"]): entry for entry in log if "eval_accuracy" in entry}
 
 
 def best_step(log: Log) -> int | None:
-    """The step after 0 with the best dev accuracy, and among equals with the lowest dev loss."""
-    found = {step: entry for step, entry in evaluations(log).items() if step > 0}
-    return max(found, key=lambda step: (found[step]["eval_accuracy"], -found[step]["eval_loss"]), default=None)
+    """The step after 0 with the best dev accuracy, and in a tie with the lowest dev loss; None without a dev split."""
+    entries = evaluations(log)
+    steps = [step for step in entries if step > 0]
+    return max(steps, key=lambda step: (entries[step]["eval_accuracy"], -entries[step]["eval_loss"]), default=None)
 
 
 class BaseTrainer(Trainer):
-    """Base of the trainers: a clock for the training steps, dev figures by ``evaluate_model``, complete checkpoints.
+    """transformers' ``Trainer`` with a clock of the training steps, dev figures and complete checkpoints.
 
-    A subclass names it before the library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
+    Subclasses list it before a library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
 
     Args:
-        recipe: is written into checkpoints; a run resumes only from checkpoints with the same recipe.
-        spent: seconds of training before this process resumed the run.
-        keep: checkpoints to keep on disk; None keeps all.
+        recipe: written into checkpoints; a run resumes only from checkpoints with the same recipe.
+        seconds_before: seconds of training before this process resumed the run.
+        keep_checkpoints: number of checkpoints to keep on disk; None keeps all.
         evaluate_model: computes the dev figures.
         others: arguments of the library's trainer.
     """
@@ -52,21 +54,27 @@ class BaseTrainer(Trainer):
     processing_class: Any
 
     def __init__(
-        self, *, recipe: Mapping[str, Any], spent: float, keep: int | None, evaluate_model: Evaluate, **others: Any
+        self,
+        *,
+        recipe: Mapping[str, Any],
+        seconds_before: float,
+        keep_checkpoints: int | None,
+        evaluate_model: Evaluate,
+        **others: Any,
     ) -> None:
         self._recipe = recipe
-        self._spent = spent
-        self._keep = keep
+        self._seconds = seconds_before  # of training until the clock was stopped last
+        self._keep_checkpoints = keep_checkpoints
         self._evaluate_model = evaluate_model
-        self._started: float | None = None
+        self._started: float | None = None  # None while the clock is stopped
         args = others["args"]
-        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one card, or spreads the layers over several
+        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
         super().__init__(**others)
 
     @property
     def seconds(self) -> float:
-        """Seconds of training steps so far, those before a resumption included; evaluation and saving are not."""
-        return self._spent + (0 if self._started is None else time.perf_counter() - self._started)
+        """Seconds of training steps so far, also of those before a resumption, without evaluation and saving."""
+        return self._seconds + (0 if self._started is None else time.perf_counter() - self._started)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train as transformers does, with the clock running.
@@ -78,11 +86,11 @@ class BaseTrainer(Trainer):
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
-            if "without overflow" not in str(error):
+            if "without overflow" not in str(error):  # torch's message where a step does not fit the number format
                 raise
             raise FloatingPointError("the optimizer's step is too large") from error
         finally:
-            self._spent, self._started = self.seconds, None
+            self._seconds, self._started = self.seconds, None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute loss and gradients of a batch as transformers does, and check the loss."""
@@ -92,10 +100,10 @@ class BaseTrainer(Trainer):
         return loss
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
-        """Compute and log the dev figures; they are the same in all processes."""
+        """Compute and log the dev figures; all processes get those of the main process."""
         with self._pause():
             self.model.eval()
-            trained = [value for value in self.model.parameters() if value.requires_grad]
+            trained = [weights for weights in self.model.parameters() if weights.requires_grad]
             if not torch.nn.utils.get_total_norm(trained).isfinite():
                 raise FloatingPointError("the trained weights are not finite")
             figures = [self._evaluate_model(self.model)]
@@ -109,8 +117,9 @@ class BaseTrainer(Trainer):
 
     @contextmanager
     def _pause(self) -> Iterator[None]:
+        """Stop the clock; start it again at the end if it was running."""
         running = self._started is not None
-        self._spent, self._started = self.seconds, None
+        self._seconds, self._started = self.seconds, None
         try:
             yield
         finally:
@@ -126,21 +135,24 @@ class BaseTrainer(Trainer):
                 if self.args.should_save:
                     run = {"recipe": self._recipe, "seconds": self.seconds, "peak_memory": peak_memory()}
                     mark_complete(folder, run)
-                    # older ones go only now, so that there is a complete checkpoint at any moment
-                    rotate(output, self._keep, best_step(self.state.log_history))
+                    # after the new checkpoint is complete, so that there is a complete checkpoint at any moment
+                    rotate(output, self._keep_checkpoints, best_step(self.state.log_history))
             except (OSError, RuntimeError, SafetensorError) as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                kept = [one.folder.name for one in checkpoints(output)]
+                earlier = [checkpoint.folder.name for checkpoint in complete_checkpoints(output)]
                 raise UserError(
                     f"{folder} could not be saved ({getattr(error, 'strerror', None) or error}). "
-                    + (f"The training up to {kept[-1]} is kept" if kept else "There is no earlier checkpoint")
+                    + (f"The training up to {earlier[-1]} is kept" if earlier else "There is no earlier checkpoint")
                     + ". Free some disk space and run the same command again"
-                    + (f"; it resumes from {kept[-1]}." if kept else ".")
+                    + (f"; it resumes from {earlier[-1]}." if earlier else ".")
                 ) from error
 
 
 class EvaluateAndSave(TrainerCallback):
-    """Evaluates and saves every ``every`` steps and at the end; stops after ``patience`` evaluations without a best."""
+    """Evaluates and saves every ``every`` steps and at the end; stops early.
+
+    Training stops after ``patience`` evaluations without improvement; None never stops early.
+    """
 
     def __init__(self, every: int, patience: int | None) -> None:
         self._every = every
@@ -149,7 +161,7 @@ class EvaluateAndSave(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Request an evaluation and a checkpoint where they are due."""
+        """Request an evaluation and a checkpoint every ``every`` steps and at the last step."""
         if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
             control.should_log = control.should_evaluate = control.should_save = True
         return control
@@ -157,7 +169,7 @@ class EvaluateAndSave(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Stop where ``patience`` evaluations came after the best one."""
+        """Request the end of training if ``patience`` evaluations came after the best one."""
         best = best_step(state.log_history)
         if self._patience is not None and best is not None:
             later = [step for step in evaluations(state.log_history) if step > best]
@@ -166,7 +178,7 @@ class EvaluateAndSave(TrainerCallback):
 
 
 class ProgressBar(TrainerCallback):
-    """A bar of the steps with the latest training loss and dev accuracy; hidden on a quiet console."""
+    """A progress bar of the steps with the latest training loss and dev accuracy; hidden on a quiet console."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -194,5 +206,5 @@ class ProgressBar(TrainerCallback):
         self._progress.update(self._task, description=", ".join(self._latest.values()) or "training")
 
     def stop(self) -> None:
-        """Stop the bar; the run calls it, since transformers calls no ``on_train_end`` after an error."""
+        """Stop the bar. The run calls this, since transformers calls no ``on_train_end`` after an error."""
         self._progress.stop()

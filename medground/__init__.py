@@ -24,10 +24,10 @@ def __getattr__(name: str) -> Any:
 def load_chain(
     config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
 ) -> "AnswerChain":
-    """Load the chain, or the agent, that the settings describe; by default the embedded one.
+    """Load the chain or agent of the settings; the default settings have the packaged model.
 
-    Like ``medground ask`` it searches your indexed documents if there are any and no data is named, else the abstracts
-    of the data.
+    Like ``medground ask``, it searches your indexed documents. If there are none, or the settings name data, it
+    searches the abstracts of the data.
 
     Args:
         config: a settings file, or a mapping of settings.
@@ -48,7 +48,7 @@ def load_chain(
 def load_checker(
     config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
 ) -> "Checker":
-    """Load the checker of statements that the settings describe: it searches what ``load_chain`` searches.
+    """Load the statement checker of the settings, over the same corpus as ``load_chain``.
 
     Args:
         config: a settings file, or a mapping of settings.
@@ -60,7 +60,7 @@ def load_checker(
         ``chains.verification.statements.Check``, with ``batch``, ``stream`` and ``ainvoke``.
 
     Raises:
-        common.errors.UserError: the settings are not valid or name no judge, or a model or the data cannot be used.
+        common.errors.UserError: the settings are not valid or name no NLI model, or a model or the data cannot be used.
     """
     return _pipeline(config, overrides, quiet=quiet).checker()
 
@@ -72,8 +72,8 @@ def _pipeline(
     from medground.pipeline import Pipeline
     from medground.settings import load_settings
 
-    file, stated = (None, config) if isinstance(config, Mapping) else (config, {})
-    settings = load_settings(file, stated, overrides)
-    data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
+    file, mapping = (None, config) if isinstance(config, Mapping) else (config, {})
+    settings = load_settings(file, mapping, overrides)
+    data_named = any(key.partition(".")[0] == "data" for key in (*mapping, *overrides))
     corpus = searched_corpus(settings, data_named=data_named)
     return Pipeline.from_settings(settings, corpus, quiet=quiet)

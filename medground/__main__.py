@@ -1,4 +1,4 @@
-"""``python -m medground`` is the command line."""
+"""Entry point of ``python -m medground``, the same as the command ``medground``."""
 
 from medground.cli import main
 

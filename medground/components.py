@@ -1,4 +1,4 @@
-"""Models and retrievers of one set of settings over one corpus."""
+"""Models and retrievers of one ``Settings`` object over one corpus."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -22,39 +22,29 @@ if TYPE_CHECKING:
     from corpus.inference.pairs import NLIPair
     from retrievers.base import Retriever
 
-NO_JUDGE = (
+JUDGE_UNAVAILABLE = (
     "Checking statements needs an NLI model, and the settings have none: {why}. Set nli.kind to encoder and "
     "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
     "language model, with its adapter in nli.adapter if it has one."
 )
-NO_ADAPTER = (
+ADAPTER_UNAVAILABLE = (
     "nli.adapter needs llm.kind huggingface, but llm.kind is {kind}. Remove nli.adapter, or set nli.kind to encoder."
 )
 
 
 class Components:
-    """Models and retrievers of one set of settings over one corpus, each loaded at first use.
+    """Models and retrievers of one ``Settings`` object over one corpus, each loaded at first use.
 
     Attributes:
         settings: all sections.
         quiet: whether progress bars are off.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        corpus: Corpus | None = None,
-        *,
-        cache: "ResultCache | None" = None,
-        retrievers: "Mapping[str, Retriever] | None" = None,
-        quiet: bool = False,
-    ) -> None:
-        """See ``from_settings``."""
-        self.settings = settings
-        self.quiet = quiet
-        self._given_corpus = corpus
-        self._cache = cache
-        self._retrievers = dict(retrievers or {})
+    def __init__(self, settings: Settings, corpus: Corpus | None, cache: "ResultCache | None", quiet: bool) -> None:
+        """Call ``from_settings`` instead."""
+        self.settings, self.quiet = settings, quiet
+        self._corpus, self._cache = corpus, cache
+        self._retrievers: dict[str, Retriever] = {}
 
     @classmethod
     def from_settings(
@@ -82,16 +72,18 @@ class Components:
             settings = load_settings(settings)
         elif not isinstance(settings, Settings):
             settings = load_settings(None, settings)
-        return cls(settings, corpus, cache=cache, retrievers=retrievers, quiet=quiet)
+        components = cls(settings, corpus, cache, quiet)
+        components._retrievers |= retrievers or {}
+        return components
 
     def over(self, corpus: Corpus, settings: Settings) -> Self:
-        """The same for other settings and another corpus, with the same result cache."""
-        return type(self)(settings, corpus, cache=self._cache, quiet=self.quiet)
+        """A new object for another corpus and other settings, with the same result cache."""
+        return type(self)(settings, corpus, self._cache, self.quiet)
 
     @cached_property
     def corpus(self) -> Corpus:
         """The searched passages."""
-        return self._given_corpus or searched_corpus(self.settings)
+        return self._corpus or searched_corpus(self.settings)
 
     @cached_property
     def is_tiny(self) -> bool:
@@ -99,108 +91,108 @@ class Components:
         return is_tiny(self.settings.llm.model)
 
     @cached_property
-    def quotes(self) -> bool:
-        """Whether answers are quoted sentences: by setting, or for medground-tiny over the user's documents."""
+    def answers_are_quotes(self) -> bool:
+        """Whether answers are quotes: with ``llm.kind: extractive``, or medground-tiny over the user's documents."""
         return self.settings.llm.kind == "extractive" or (self.corpus.is_users and self.is_tiny)
 
     @cached_property
     def note(self) -> str | None:
-        """A note on corpus and model for readers of the answers, if there is one."""
-        llm = self.settings.llm.kind != "extractive"
-        searches = not llm or self.settings.chain.context == "retrieved"
-        tiny_note = QUOTE_NOTE if self.quotes else TINY_NOTE
-        return _joined(self.corpus.note if searches else None, tiny_note if llm and self.is_tiny else None)
+        """The note on corpus and language model that is shown with answers; None for no note."""
+        has_llm = self.settings.llm.kind != "extractive"
+        searches = not has_llm or self.settings.chain.context == "retrieved"
+        tiny_note = QUOTE_NOTE if self.answers_are_quotes else TINY_NOTE
+        return _joined(self.corpus.note if searches else None, tiny_note if has_llm and self.is_tiny else None)
 
     @property
     def check_note(self) -> str | None:
         """The note on corpus and NLI model that is shown with checks; None for no note."""
-        tiny = self.settings.nli.kind == "llm" and self.is_tiny
-        return _joined(self.corpus.note, TINY_JUDGE_NOTE if tiny else None)
+        tiny_judges = self.settings.nli.kind == "llm" and self.is_tiny
+        return _joined(self.corpus.note, TINY_JUDGE_NOTE if tiny_judges else None)
 
     @property
     def about(self) -> dict[str, str]:
         """Names of ``llm``, ``retriever`` and, if there is one, ``agent``, for display."""
-        model = "none: quotes" if self.quotes else self.settings.llm.model
-        searches = self.quotes or self.settings.chain.context == "retrieved"
-        parts = {
+        model = "none: quotes" if self.answers_are_quotes else self.settings.llm.model
+        searches = self.answers_are_quotes or self.settings.chain.context == "retrieved"
+        names = {
             "llm": "medground-tiny" if model == "embedded" else model,
             "retriever": self.settings.retriever if searches else "none",
         }
-        return parts if self.settings.agent.kind == "off" else {**parts, "agent": self.settings.agent.kind}
+        return names if self.settings.agent.kind == "off" else {**names, "agent": self.settings.agent.kind}
 
     @property
     def llm(self) -> "LLM":
         """The answering model."""
-        return self._shared.answering if "_shared" in vars(self) else self._loaded
+        return self._shared_base.answering if "_shared_base" in vars(self) else self._base_llm
 
     def judge(
-        self, measured: "Sequence[NLIPair]" = (), *, shots: int | None = None, adapter: bool = True
+        self, evaluated_pairs: "Sequence[NLIPair]" = (), *, shots: int | None = None, adapter: bool = True
     ) -> "NLIModel":
         """The NLI model of section ``nli``.
 
-        With ``nli.adapter`` the language model is loaded once; the adapter is enabled for pairs and disabled for
-        answers. Chains made earlier with ``verify="off"`` must not run at the same time.
+        With ``nli.adapter`` the language model is loaded once; the adapter is enabled for NLI pairs and disabled for
+        answers. Chains that were made before the judge must not run at the same time as the judge.
 
         Args:
-            measured: pairs under evaluation, which are never few-shot examples.
+            evaluated_pairs: pairs whose premises are in no few-shot example.
             shots: training pairs per label in the prompt; by default ``prompt.shots``.
             adapter: False disables ``nli.adapter``.
         """
         from chains.nli import CalibratedNLI
 
-        model = self._uncalibrated(measured, shots, adapter=adapter)
+        model = self._uncalibrated(evaluated_pairs, shots, adapter=adapter)
         temperature = self.settings.nli.temperature
         return model if temperature == 1 else CalibratedNLI(model, temperature)
 
-    def _uncalibrated(self, measured: "Sequence[NLIPair]", shots: int | None, *, adapter: bool) -> "NLIModel":
+    def _uncalibrated(self, evaluated_pairs: "Sequence[NLIPair]", shots: int | None, *, adapter: bool) -> "NLIModel":
         settings = self.settings
         if settings.nli.kind == "encoder":
             return self._encoder
         from chains.nli import draw_shots, nli_chain
         from corpus.inference.pairs import load_pairs
 
-        llm = self._shared.judging if adapter and settings.nli.adapter is not None else self.llm
+        llm = self._shared_base.judging if adapter and settings.nli.adapter is not None else self.llm
         labels = tuple(dict.fromkeys(settings.pairs.labels.values()))
         examples = []
         if count := settings.prompt.shots if shots is None else shots:
             train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
-            examples = draw_shots(train.pairs, labels, count, test_pairs=measured)
+            examples = draw_shots(train.pairs, labels, count, test_pairs=evaluated_pairs)
         return nli_chain(
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
-    def checker(self, *, retriever: str | None = None, searches: bool = True, noted: bool = True) -> "Checker":
-        """Checks statements against passages with the judge; section ``check`` has its numbers.
+    def checker(self, *, retriever: str | None = None, searches: bool = True, with_note: bool = True) -> "Checker":
+        """The checker of statements against passages: the NLI model and the thresholds of section ``check``.
 
         Args:
-            retriever: the name of a retriever; by default ``retriever``.
-            searches: False for a checker without a retriever, of statements with a context.
-            noted: whether each result has ``check_note`` among its notes.
+            retriever: the name of a retriever; by default the setting ``retriever``.
+            searches: False for a checker without a retriever, to which each statement comes with its context.
+            with_note: whether each result has ``check_note`` among its notes.
 
         Raises:
-            UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
-                be used.
+            UserError: the settings have no NLI model for the passages, or a model, the data or the store cannot be
+                used.
         """
         from chains.verification.statements import make_checker
 
-        if self.no_judge is not None:
-            raise UserError(self.no_judge)
+        if self.judge_unavailable_reason is not None:
+            raise UserError(self.judge_unavailable_reason)
         judge = self._judge
         name = retriever or self.settings.retriever
-        notes = (self.check_note,) if noted and self.check_note is not None else ()
-        found = self.retriever(name) if searches else None
-        return make_checker(found, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
+        notes = (self.check_note,) if with_note and self.check_note is not None else ()
+        searched = self.retriever(name) if searches else None
+        return make_checker(searched, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
 
     @property
-    def no_judge(self) -> str | None:
+    def judge_unavailable_reason(self) -> str | None:
         """Why the settings have no NLI model for this corpus; None if they have one."""
         nli = self.settings.nli
         if nli.kind == "encoder":
             return None
         if self.settings.llm.kind == "extractive":
-            return NO_JUDGE.format(why="llm.kind is extractive")
+            return JUDGE_UNAVAILABLE.format(why="llm.kind is extractive")
         if self.is_tiny and self.corpus.is_users and nli.adapter is None:
-            return NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+            return JUDGE_UNAVAILABLE.format(why="medground-tiny reads the sample only, and your documents are searched")
         return None
 
     def retriever(self, name: str | None = None) -> "Retriever":
@@ -216,7 +208,7 @@ class Components:
         return {name: self._retrievers[name] for name in names}
 
     def retriever_identity(self, name: str) -> dict[str, Any]:
-        """What determines a retriever's results besides question and passages."""
+        """The settings that a retriever's results depend on, for cache keys and results files."""
         from retrievers.registry import Context, identify
 
         settings = self.settings
@@ -225,7 +217,7 @@ class Components:
         return identify(name, settings.retrievers, context)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
-        """New retrievers; with a cache, results are kept to the metrics' depth, except from PubMed."""
+        """New retrievers. With a result cache, as many results are cached as the evaluation metrics use."""
         from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
@@ -233,7 +225,7 @@ class Components:
             from chains.rewriting.wordings import LLMRewriter
 
             rewriter = LLMRewriter(self.llm, self.settings.prompt.family)
-        made = make_retrievers(
+        retrievers = make_retrievers(
             self.settings.retrievers,
             names,
             self.corpus.passages,
@@ -244,29 +236,29 @@ class Components:
             quiet=self.quiet,
         )
         if self._cache is None:
-            return made
+            return retrievers
         from eval.stats.metrics import DEPTH
         from retrievers.cached import CachedRetriever
 
         return {
             name: retriever
-            if retriever.is_online  # its results may change from day to day
+            if retriever.is_online  # not cached: its results may change from day to day
             else CachedRetriever(
                 retriever, self.corpus.passages, self._cache, identity=self.retriever_identity(name), depth=DEPTH
             )
-            for name, retriever in made.items()
+            for name, retriever in retrievers.items()
         }
 
-    def _quote_embedder(self, name: str) -> "Embeddings | None":
+    def _quote_embedder(self, retriever: str) -> "Embeddings | None":
         """The embedder that ranks quotes: ``chain.quote_embedder``, or that of a retriever."""
         from retrievers.embedders import make_embedder
 
-        if (named := self.settings.chain.quote_embedder) is None:
-            return self._embedder(name)
-        return make_embedder(self.settings.embedders[named], self.settings.store)
+        if (name := self.settings.chain.quote_embedder) is None:
+            return self._embedder(retriever)
+        return make_embedder(self.settings.embedders[name], self.settings.store)
 
     def _quote_relevance(self) -> "Relevance | None":
-        """The scores of ``chain.quote_cross_encoder``."""
+        """The scoring function of ``chain.quote_cross_encoder``; None without one."""
         if (model := self.settings.chain.quote_cross_encoder) is None:
             return None
         from retrievers.kinds.rerank import RerankConfig, load_reranker
@@ -274,31 +266,31 @@ class Components:
         defaults = RerankConfig(retriever=self.settings.retriever, model=model)
         return load_reranker(model, defaults.dtype, defaults.against).relevance
 
-    def _embedder(self, name: str) -> "Embeddings | None":
-        """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""
+    def _embedder(self, retriever: str) -> "Embeddings | None":
+        """The embedder of a retriever, or of the first that it builds on; None if all of them search by words."""
         from retrievers.embedders import make_embedder
 
-        config = self.settings.retrievers[name]
-        if (embedder := getattr(config, "embedder", None)) is not None:
-            return make_embedder(self.settings.embedders[embedder], self.settings.store)
+        config = self.settings.retrievers[retriever]
+        if (name := getattr(config, "embedder", None)) is not None:
+            return make_embedder(self.settings.embedders[name], self.settings.store)
         return next(filter(None, map(self._embedder, config.builds_on())), None)
 
     @cached_property
-    def _loaded(self) -> "LLM":
-        """The model of section ``llm``; use ``llm``, which keeps the judge's adapter disabled."""
+    def _base_llm(self) -> "LLM":
+        """The model of section ``llm``. Callers use ``llm``: ``_shared_base`` can enable an adapter in this one."""
         from chains.models import make_llm
 
         return make_llm(self.settings.llm, self._cache)
 
     @cached_property
-    def _shared(self) -> "SharedBase":
-        """One base model that answers without ``nli.adapter`` and judges with it."""
+    def _shared_base(self) -> "SharedBase":
+        """One base model in memory that answers without ``nli.adapter`` and judges with it."""
         from chains.models.adapter_switch import share_base
         from chains.models.local import LocalLLM
 
-        if not isinstance(self._loaded, LocalLLM):
-            raise UserError(NO_ADAPTER.format(kind=self.settings.llm.kind))
-        return share_base(self._loaded, str(self.settings.nli.adapter))
+        if not isinstance(self._base_llm, LocalLLM):
+            raise UserError(ADAPTER_UNAVAILABLE.format(kind=self.settings.llm.kind))
+        return share_base(self._base_llm, str(self.settings.nli.adapter))
 
     @cached_property
     def _encoder(self) -> "NLIModel":
@@ -314,11 +306,11 @@ class Components:
 
 
 def judging_settings(settings: Settings) -> Settings:
-    """Settings of a pipeline that only judges: ``nli.adapter`` replaces ``llm.adapter``."""
+    """Settings of a pipeline that classifies NLI pairs only: ``nli.adapter`` replaces ``llm.adapter``."""
     if settings.nli.kind == "encoder" or settings.nli.adapter is None:
         return settings
     if settings.llm.kind in ("openai", "llamacpp"):
-        raise UserError(NO_ADAPTER.format(kind=settings.llm.kind))
+        raise UserError(ADAPTER_UNAVAILABLE.format(kind=settings.llm.kind))
     return settings.model_copy(
         update={
             "llm": settings.llm.model_copy(update={"adapter": settings.nli.adapter}),

@@ -1,6 +1,6 @@
-"""Checks of the machine and the settings, without network access or changes.
+"""Checks of the machine and the settings, without network access and without changing files.
 
-PyTorch takes seconds to import, so it is imported only if a graphics card's driver is installed.
+PyTorch takes seconds to import, so it is imported only if a GPU driver is installed.
 """
 
 import os
@@ -20,7 +20,7 @@ from medground.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the report; ``failed`` means that a command with these settings cannot work."""
+    """One line of the report; the state ``failed`` means that a command with these settings cannot work."""
 
     name: str
     state: Literal["ok", "note", "failed"]
@@ -31,16 +31,16 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Check the machine, and the models and folders of the settings."""
     from eval.results import versions
 
-    found = versions()
-    python = found.pop("python")
+    packages = versions()
+    python = packages.pop("python")
     yield Check("python", "ok" if sys.version_info >= (3, 11) else "failed", f"{python}, {platform.platform()}")
-    yield Check("packages", "ok", ", ".join(f"{name} {number}" for name, number in found.items()))
+    yield Check("packages", "ok", ", ".join(f"{name} {version}" for name, version in packages.items()))
     yield from _processor()
-    yield from _cards()
+    yield from _gpus()
     yield _llamacpp(settings)
     yield _memory()
     yield from _embedders(settings)
-    yield _model(settings)
+    yield _language_model(settings)
     yield _hub()
     yield _telemetry()
     yield from _store(settings)
@@ -54,11 +54,11 @@ def _processor() -> Iterator[Check]:
     limit = f"; OMP_NUM_THREADS limits the threads to {threads}" if threads else ""
     yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}{limit}")
     flags = cpu_flags()
-    found = "unknown instructions" if flags is None else ", ".join(sorted(flags & FLAGS)) or "no vector instructions"
-    yield Check("processor", "ok", f"{platform.machine()}: {found}")
+    listed = "unknown instructions" if flags is None else ", ".join(sorted(flags & FLAGS)) or "no vector instructions"
+    yield Check("processor", "ok", f"{platform.machine()}: {listed}")
 
 
-def _cards() -> Iterator[Check]:
+def _gpus() -> Iterator[Check]:
     if not _has_gpu_driver():
         yield Check("graphics card", "note", "no driver is installed: everything runs on the processor")
         return
@@ -66,13 +66,13 @@ def _cards() -> Iterator[Check]:
 
     if not torch.cuda.is_available():
         yield Check("graphics card", "note", "none that PyTorch can use: everything runs on the processor")
-    for number in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(number)
-        yield Check(f"graphics card {number}", "ok", f"{card.name}, {_gigabytes(card.total_memory)}")
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        yield Check(f"graphics card {index}", "ok", f"{gpu.name}, {_in_gib(gpu.total_memory)}")
 
 
 def _has_gpu_driver() -> bool:
-    """Whether the driver of an NVIDIA or AMD card can be loaded."""
+    """Whether NVIDIA's driver can be loaded, or AMD's has its device file."""
     try:
         CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -81,7 +81,7 @@ def _has_gpu_driver() -> bool:
 
 
 def _llamacpp(settings: Settings) -> Check:
-    """Whether the engine of ``llm.kind: llamacpp`` can be imported; the import is fast."""
+    """Whether xllamacpp, which ``llm.kind: llamacpp`` needs, can be imported; the import is fast."""
     try:
         import xllamacpp
     except ImportError as error:
@@ -96,8 +96,8 @@ def _memory() -> Check:
     known = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in known or "SC_AVPHYS_PAGES" not in known:
         return Check("memory", "note", "this system does not report it")
-    page, pages, free = (os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    return Check("memory", "ok", f"{_gigabytes(page * pages)}, {_gigabytes(page * free)} of it free")
+    page_size, pages, free_pages = map(os.sysconf, ("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    return Check("memory", "ok", f"{_in_gib(page_size * pages)}, {_in_gib(page_size * free_pages)} of it free")
 
 
 def _embedders(settings: Settings) -> Iterator[Check]:
@@ -110,11 +110,11 @@ def _embedders(settings: Settings) -> Iterator[Check]:
             except UserError as error:
                 yield Check(f"embedder {name}", "failed", str(error))
         else:
-            yield _source(f"embedder {name}", config.model)
+            yield _model_source(f"embedder {name}", config.model)
 
 
-def _source(name: str, model: str) -> Check:
-    """Where a model comes from that is not part of the installation."""
+def _model_source(name: str, model: str) -> Check:
+    """Whether a model is a folder, in the hub's cache, or still to be downloaded."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -129,7 +129,7 @@ def _source(name: str, model: str) -> Check:
     )
 
 
-def _model(settings: Settings) -> Check:
+def _language_model(settings: Settings) -> Check:
     from chains.models.fetch import find_local
     from chains.models.known import known_model
     from chains.models.local import EMBEDDED
@@ -139,15 +139,15 @@ def _model(settings: Settings) -> Check:
     if settings.llm.kind == "openai":
         return Check("language model", "note", f"{settings.llm.model}, on the server at {settings.llm.base_url}")
     if (known := known_model(settings.llm.model)) is not None:
-        found = find_local(known)
-        where = f"`medground models get {known.name}` fetches it" if found is None else f"at {found.folder}"
-        return Check("language model", "note" if found is None else "ok", f"{known.name} ({known.hub}): {where}")
+        local = find_local(known)
+        place = f"`medground models get {known.name}` fetches it" if local is None else f"at {local.folder}"
+        return Check("language model", "note" if local is None else "ok", f"{known.name} ({known.hub}): {place}")
     if settings.llm.gguf_file is None and settings.llm.model.lower().endswith(".gguf"):
-        is_here = Path(settings.llm.model).expanduser().is_file()
-        state = "a GGUF file" if is_here else "the file does not exist"
-        return Check("language model", "ok" if is_here else "failed", f"{settings.llm.model}: {state}")
+        exists = Path(settings.llm.model).expanduser().is_file()
+        value = "a GGUF file" if exists else "the file does not exist"
+        return Check("language model", "ok" if exists else "failed", f"{settings.llm.model}: {value}")
     if settings.llm.model != "embedded":
-        return _source("language model", settings.llm.model)
+        return _model_source("language model", settings.llm.model)
     weights = EMBEDDED / "model.safetensors"
     if not weights.is_file():
         return Check("language model", "failed", f"medground-tiny is not at {EMBEDDED}; install medground again")
@@ -163,12 +163,12 @@ def _hub() -> Check:
 
 
 def _telemetry() -> Check:
-    """Whether the environment turns on telemetry or tracing in a library."""
-    on = [name for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2") if _is_true(name)]
-    on += [] if _is_true("HF_HUB_DISABLE_TELEMETRY") else ["HF_HUB_DISABLE_TELEMETRY"]
-    on += ["ANONYMIZED_TELEMETRY"] if _is_true("ANONYMIZED_TELEMETRY") else []
-    if on:
-        return Check("telemetry", "note", f"turned on by {', '.join(on)}")
+    """Whether environment variables turn on telemetry or tracing in a library."""
+    causes = [name for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2") if _is_true(name)]
+    causes += [] if _is_true("HF_HUB_DISABLE_TELEMETRY") else ["HF_HUB_DISABLE_TELEMETRY"]
+    causes += ["ANONYMIZED_TELEMETRY"] if _is_true("ANONYMIZED_TELEMETRY") else []
+    if causes:
+        return Check("telemetry", "note", f"turned on by {', '.join(causes)}")
     return Check("telemetry", "ok", "off: Chroma, Hugging Face, LangChain tracing")
 
 
@@ -180,15 +180,15 @@ def _store(settings: Settings) -> Iterator[Check]:
     if settings.store.url is not None:
         yield Check("store", "note", f"a Chroma server: {settings.store.url}")
     path = Path(settings.store.path).expanduser().absolute()
-    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=existing):
             pass
-        free = shutil.disk_usage(nearest).free
-        yield Check("store", "ok", f"{path} can be written; {_gigabytes(free)} free on its disk")
+        free = shutil.disk_usage(existing).free
+        yield Check("store", "ok", f"{path} can be written; {_in_gib(free)} free on its disk")
     except OSError as error:
         yield Check("store", "failed", f"{path} cannot be written ({error.strerror}); set store.path to another folder")
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
+def _in_gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -23,7 +23,15 @@ RETRIEVAL = "retrieval"
 
 @dataclass
 class Grid:
-    """Results of a grid: cells, failures by model, and remarks."""
+    """Results of a grid.
+
+    Attributes:
+        cells: the figures of the tables.
+        failures: error messages by model.
+        remarks: notes on the samples, such as texts truncated to the context window.
+        computed: number of samples that were computed.
+        reused: number of samples from the result cache.
+    """
 
     cells: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -36,25 +44,26 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """Measure ``settings.eval.grid``: retrievers, then each model.
 
     Results are written to ``output/MODEL`` after each model, those of retrievers to ``output/retrieval``. A result
-    cache in ``output`` lets an interrupted run resume. Models that cannot be loaded are skipped and reported.
+    cache in ``output`` lets an interrupted run resume. A model that fails is in ``Grid.failures``, and the next one is
+    measured.
     """
     run = _GridRun(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
-    for measured in run.measured():
-        if measured.failure is not None:
-            grid.failures[measured.name] = measured.failure
-        if measured.results:
-            write_results(output / measured.name, measured.results, measured.settings.model_dump(mode="json"))
-            grid.remarks += [f"{measured.name}/{line}" for line in remarks(measured.results)]
-            grid.cells += grid_cells(measured.name, measured.results, published)
-            grid.reused += sum(result.reused for result in measured.results)
-            grid.computed += sum(len(result.samples) - result.reused for result in measured.results)
+    for model in run.models():
+        if model.failure is not None:
+            grid.failures[model.name] = model.failure
+        if model.results:
+            write_results(output / model.name, model.results, model.settings.model_dump(mode="json"))
+            grid.remarks += [f"{model.name}/{line}" for line in remarks(model.results)]
+            grid.cells += grid_cells(model.name, model.results, published)
+            grid.reused += sum(result.reused for result in model.results)
+            grid.computed += sum(len(result.samples) - result.reused for result in model.results)
         write_grid(output, grid.cells, grid.failures, published)
     return grid
 
 
 def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
-    """The grid's language models by name; by default that of section ``llm``."""
+    """The grid's language models by name; without any, the model of section ``llm``."""
     if settings.eval.grid.llms:
         return settings.eval.grid.llms
     name = "medground-tiny" if settings.llm.model == "embedded" else settings.llm.model.rstrip("/").split("/")[-1]
@@ -62,8 +71,8 @@ def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
 
 
 @dataclass
-class _Measured:
-    """Results of one model, and the error that ended it, if any."""
+class _ModelResults:
+    """Results of one model, or of all retrievers, and the error message if the model failed."""
 
     name: str
     settings: Settings
@@ -72,36 +81,36 @@ class _Measured:
 
 
 class _GridRun:
-    """A run over the grid, with shared data and retrievers; their errors are raised before a model is loaded."""
+    """A run over the grid. Data and retrievers are loaded once, before the first model."""
 
     def __init__(self, settings: Settings, output: Path, quiet: bool) -> None:
         self._settings, self._config = settings, settings.eval.grid
         self._llms = grid_llms(settings)
         for name in (*self._llms, *self._config.encoders):
             check_task_name(name)
-        if twice := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
-            raise UserError(f"eval.grid: the name {min(twice)} is used twice. Give each model a different name.")
+        if duplicates := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
+            raise UserError(f"eval.grid: the name {min(duplicates)} is used twice. Give each model a different name.")
         prepare_output_folder(output)
         self._cache = ResultCache(output / CACHE_FILE)
-        asks = {"retrieval", "qa"} & set(self._config.parts)
-        corpus = data_corpus(settings) if asks else None
+        needs_records = {"retrieval", "qa"} & set(self._config.parts)
+        corpus = data_corpus(settings) if needs_records else None
         self._pipeline = Pipeline.from_settings(settings, corpus, cache=self._cache, quiet=quiet)
         self._resources = PipelineResources(self._pipeline)
         self._retrievers: list[str] = []
         if "nli" in self._config.parts:
             self._resources.pairs()
-        if asks:
+        if needs_records:
             self._resources.records()
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
                 self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
-    def measured(self) -> Iterator[_Measured]:
-        """The results of the retrievers, then of each model."""
+    def models(self) -> Iterator[_ModelResults]:
+        """Measure the retrievers, then each model."""
         if "retrieval" in self._config.parts:
             data = self._settings.data.model_copy(update={"split": "all"})
             settings = self._settings.model_copy(update={"data": data})
             tasks = [RetrievalTask(retriever=name) for name in self._retrievers]
-            yield _Measured(RETRIEVAL, settings, list(run_tasks(tasks, self._resources_for(settings))))
+            yield _ModelResults(RETRIEVAL, settings, list(run_tasks(tasks, self._resources_for(settings))))
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
             nli = NLIConfig(adapter=config.nli_adapter)
@@ -121,19 +130,19 @@ class _GridRun:
             tasks += [NLITask(tuned=True)] if settings.nli.adapter is not None else []
         return tasks
 
-    def _measure(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _Measured:
+    def _measure(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _ModelResults:
         """Load and measure a model, then free its memory."""
-        measured = _Measured(name, settings)
+        model = _ModelResults(name, settings)
         try:
             for result in run_tasks(tasks, self._resources_for(settings)):
-                measured.results.append(result)
+                model.results.append(result)
         except UserError as error:
-            measured.failure = str(error)
+            model.failure = str(error)
         _free_memory()
-        return measured
+        return model
 
     def _resources_for(self, settings: Settings) -> PipelineResources:
-        """The grid's data and retrievers with other settings."""
+        """Resources with the settings of one model, and the grid's data and retrievers."""
         pipeline = Pipeline.from_settings(
             settings,
             self._pipeline.corpus,
@@ -145,7 +154,7 @@ class _GridRun:
 
 
 def _free_memory() -> None:
-    """Free the GPU memory of the last model."""
+    """Free the memory of a model that nothing refers to any more."""
     import torch
 
     gc.collect()

@@ -1,4 +1,4 @@
-"""The corpus that a command searches: the data's abstracts, or the user's indexed documents."""
+"""The corpus that a command searches (the data's abstracts or the user's documents), and its indexing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
-LISTED = 20  # maximum number of problems listed one by one
+MAX_LISTED = 20  # maximum number of unreadable files in a message
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Corpus:
     """A named sequence of passages.
 
     Attributes:
-        name: the prefix of its collections in the store.
-        passages: the passages.
+        name: prefix of the corpus's collections in the store.
+        passages: what retrievers index and find.
         note: shown with every result, such as a warning that the sample is searched; None for no note.
     """
 
@@ -44,9 +44,9 @@ def data_corpus(settings: Settings) -> Corpus:
     from corpus.load import corpus_name, load_records
     from corpus.records import documents
 
-    whole = settings.data.model_copy(update={"limit": None})
-    records = load_records(whole, split="all")  # reports a path that cannot be read
-    return Corpus(corpus_name(whole), documents(records))
+    data = settings.data.model_copy(update={"limit": None})
+    records = load_records(data, split="all")  # before corpus_name, since it reports an unreadable path
+    return Corpus(corpus_name(data), documents(records))
 
 
 def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
@@ -91,21 +91,23 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     from corpus.documents.catalogue import Passages
     from corpus.files import update_library
     from retrievers.embedders import DTYPE_FILE
-    from retrievers.lexical import FOLDER
+    from retrievers.files.vectors import FOLDER as VECTORS_FOLDER
+    from retrievers.lexical import FOLDER as BM25_FOLDER
 
     path = library_path(settings)
-    own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
-    report = update_library(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
+    names = (BM25_FOLDER, VECTORS_FOLDER, DTYPE_FILE)
+    files = [Path(settings.store.path, name) for name in names]  # not documents where the store is in one of the paths
+    report = update_library(paths, path, passage_window(settings), settings.documents, excluded=files, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
-        raise UserError(_nothing(settings, paths, report))
+        raise UserError(_unreadable(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
-    """Update the indexes of all retrievers (vectors, parts, BM25) to the corpus.
+    """Update the indexes of all retrievers (vectors of passages and of their parts, BM25) to the corpus.
 
     Returns:
-        The number of passages and parts that were embedded.
+        The number of new vectors.
     """
     from retrievers.registry import Context, update_indexes
     from retrievers.secure_delete import purge
@@ -125,47 +127,47 @@ def _prune_others(settings: Settings, corpus: Corpus, updated: set[str]) -> None
     from retrievers.kinds.parent import PartKind, Parts, parts_name
     from retrievers.store import folder_of, other_collections, store_errors
 
-    named: dict[str, Documents] = {corpus.name: corpus.passages}
+    contents: dict[str, Documents] = {corpus.name: corpus.passages}  # by prefix of the collections' names
     for kind in get_args(PartKind):
-        named[parts_name(corpus.name, kind)] = Parts(corpus.passages, kind)
-    for name, documents in named.items():
+        contents[parts_name(corpus.name, kind)] = Parts(corpus.passages, kind)
+    for name, documents in contents.items():
         for collection in other_collections(settings.store, name, updated):
             with store_errors(settings.store.url or settings.store.path):
                 prune(collection, folder_of(settings.store), documents)
 
 
 def passage_window(settings: Settings) -> "Window":
-    """The smallest window of all retrievers' embedders. Without embedders, words are counted."""
-    from corpus.documents.passages import narrowest, words_window
+    """The token limit of a passage: the smallest of the retrievers' embedders; without embedders, a limit in words."""
+    from corpus.documents.passages import common_window, words_window
 
     windows = list(embedder_windows(settings).values())
-    return narrowest(windows or [words_window()], settings.documents.max_tokens)
+    return common_window(windows or [words_window()], settings.documents.max_tokens)
 
 
 def embedder_windows(settings: Settings) -> "dict[str, Window]":
-    """The windows of the retrievers' embedders by name, without those that have no limit."""
+    """The token limits of the retrievers' embedders, by the embedder's name; embedders without a limit are left out."""
     from retrievers.embedders import make_embedder
     from retrievers.embedders.token_limits import window_of
 
-    named = dict.fromkeys(getattr(config, "embedder", None) for config in settings.retrievers.values())
+    names = dict.fromkeys(getattr(config, "embedder", None) for config in settings.retrievers.values())
     windows = {
-        name: window_of(make_embedder(settings.embedders[name], settings.store)) for name in named if name is not None
+        name: window_of(make_embedder(settings.embedders[name], settings.store)) for name in names if name is not None
     }
     return {name: window for name, window in windows.items() if window is not None}
 
 
 def library_path(settings: Settings) -> Path:
-    """The file of the user's documents, beside Chroma's files."""
+    """The SQLite file of the user's documents, beside Chroma's files."""
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _nothing(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
-    """The error message if nothing could be read."""
+def _unreadable(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
+    """The error message if no file could be read."""
     from corpus.documents.readers import Readers
-    from corpus.files import shown_path
+    from corpus.files import escaped_path
 
     if report.failed:
-        return "\n".join(problem.why for problem in report.failed[:LISTED])
+        return "\n".join(problem.why for problem in report.failed[:MAX_LISTED])
     others = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
-    kinds = ", ".join(Readers(settings.documents).suffixes)
-    return f"No readable file in {', '.join(map(shown_path, paths))}{others}. Supported file types: {kinds}."
+    suffixes = ", ".join(Readers(settings.documents).suffixes)
+    return f"No readable file in {', '.join(map(escaped_path, paths))}{others}. Supported file types: {suffixes}."

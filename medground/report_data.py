@@ -1,4 +1,4 @@
-"""Data of a report besides the samples: passages, and maps of embeddings."""
+"""What a report shows besides the samples of its runs: texts of passages, maps of embeddings, and notes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from common.json_file import shown
+from common.json_file import escape
 from corpus.load import corpus_name, load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReportData:
-    """Passages and maps of a report; each data file is read once.
+    """Texts of passages and maps of a report; each data file is read once.
 
-    Missing data is not an error: ``gaps`` lists missing texts, ``map_gap`` says why there is no map.
+    Missing data is not an error: ``gaps`` has a message for each run without texts, ``map_gap`` one on missing maps.
     """
 
     gaps: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class ReportData:
     _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
-        """The abstracts by id that the task retrieved; empty if they are not available."""
+        """All abstracts of the task's data by id; empty if the task retrieved none, or the data is missing."""
         if not any(sample["retrieved"] for sample in task.samples):
             return {}
         try:
@@ -48,14 +48,18 @@ class ReportData:
             return {}
 
     def records(self, task: ReportTask) -> Mapping[str, QARecord]:
-        """All records of the task's data by id."""
+        """All records of the task's data by id.
+
+        Raises:
+            UserError: the data cannot be read, or has changed since the run.
+        """
         settings = _settings(task)
         variant = task.task.variant
         if variant not in VARIANTS or settings.data.path != "sample":
             variant = None
         key = (settings.data.model_copy(update={"limit": None, "split": "all"}), variant)
         if key not in self._records:
-            self._records[key] = _read(settings, variant)
+            self._records[key] = _read_records(settings, variant)
         records = self._records[key]
         if isinstance(records, UserError):
             raise records
@@ -63,73 +67,75 @@ class ReportData:
             record = records.get(sample["id"])
             if record is None or record.question != sample.get("question"):
                 raise UserError(
-                    f"{settings.data.path} has changed since it was measured: record {shown(sample['id'])} is missing "
+                    f"{settings.data.path} has changed since it was measured: record {escape(sample['id'])} is missing "
                     "or has another question."
                 )
         return records
 
     def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
-        """A map for each embedder of the tasks' retrievers, cached in ``folder`` as CSV.
+        """A map for each embedder and data set of the tasks' retrievers, cached in ``folder`` as CSV.
 
-        The passages' vectors come from the store; missing ones are added.
+        The passages' vectors come from the store; missing ones are computed and stored.
         """
-        chosen: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
+        # by embedder and data set, the task with the most samples
+        largest: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
         gaps = []
         for task in sorted(tasks, key=lambda task: len(task.samples), reverse=True):
             try:
                 if (name := _embedder(task)) is not None:
                     settings = _settings(task)
-                    chosen.setdefault((name, settings.embedders[name], settings.data.path), task)
+                    largest.setdefault((name, settings.embedders[name], settings.data.path), task)
             except UserError as error:
                 gaps.append(f"The settings of {task.run} are not valid any more: {error}")
         maps: list[EmbeddingMap] = []
-        several = len({data for _, _, data in chosen}) > 1
-        for (embedder, _, _), task in chosen.items():
-            name = f"{embedder}, {data_name(task).split(',')[0]}" if several else embedder
+        has_several_data_sets = len({data for _, _, data in largest}) > 1
+        for (embedder, _, _), task in largest.items():
+            name = f"{embedder}, {data_name(task).split(',')[0]}" if has_several_data_sets else embedder
             name += f" ({task.run})" if name in [other.name for other in maps] else ""
             try:
                 maps.append(self._map(task, embedder, name, folder, quiet))
             except UserError as error:
                 gaps.append(f"There is no map of {name}: {error}")
-        if not chosen and not gaps:
+        if not largest and not gaps:
             gaps.append("There is no map of questions and abstracts: no retriever of these runs embeds texts.")
         self.map_gap = " ".join(dict.fromkeys(gaps))
         return maps
 
     def _map(self, task: ReportTask, embedder: str, name: str, folder: Path, quiet: bool) -> EmbeddingMap:
         records, settings = self.records(task), _settings(task)
-        measured = [records[sample["id"]] for sample in task.samples]
-        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in measured[:MAX_PAIRS]]
+        sampled = [records[sample["id"]] for sample in task.samples]
+        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in sampled[:MAX_PAIRS]]
         if len(pairs) < MIN_PAIRS:
             raise UserError(f"{task.name} has {len(pairs)} records, and t-SNE needs {MIN_PAIRS} or more.")
         config = settings.embedders[embedder]
 
         def embed() -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-            return _vectors(settings, embedder, list(records.values()), pairs, quiet)
+            return _embed_pairs(settings, embedder, list(records.values()), pairs, quiet)
 
         positions = project(
             pairs, embed, folder / f"{map_file_name(name)}.csv", embedder=config.model_dump(mode="json")
         )
         model = "all-MiniLM-L6-v2" if config.model == "embedded" else config.model
-        return EmbeddingMap(name, model, data_name(task), pairs, len(measured) - len(pairs), positions)
+        return EmbeddingMap(name, model, data_name(task), pairs, len(sampled) - len(pairs), positions)
 
 
 def notes(tasks: Sequence[ReportTask]) -> list[str]:
-    """Notes on the models."""
-    found: dict[str, None] = {}
-    for task in tasks:
-        own_encoder = task.section in (INFERENCE, CHECKING) and task.setting("nli", "kind") == "encoder"
-        embedded = task.setting("llm", "model") == "embedded" and task.section != RETRIEVAL
-        if embedded and task.setting("llm", "kind") != "extractive" and not own_encoder:
-            found[TINY_NOTE] = None
-    return list(found)
+    """The note on medground-tiny if it has answered or judged in a task."""
+    return [TINY_NOTE] if any(map(_uses_tiny, tasks)) else []
+
+
+def _uses_tiny(task: ReportTask) -> bool:
+    if task.section == RETRIEVAL or task.setting("llm", "kind") == "extractive":
+        return False
+    has_encoder = task.section in (INFERENCE, CHECKING) and task.setting("nli", "kind") == "encoder"
+    return task.setting("llm", "model") == "embedded" and not has_encoder
 
 
 def _settings(task: ReportTask) -> Settings:
     return load_settings(None, task.config)
 
 
-def _read(settings: Settings, variant: str | None) -> "Mapping[str, QARecord] | UserError":
+def _read_records(settings: Settings, variant: str | None) -> "Mapping[str, QARecord] | UserError":
     try:
         if variant:
             records = read_records(sample_path(variant))
@@ -148,10 +154,10 @@ def _embedder(task: ReportTask) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _vectors(
+def _embed_pairs(
     settings: Settings, embedder: str, records: Sequence[QARecord], pairs: Sequence[MapPair], quiet: bool
 ) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-    """The vectors of questions and abstracts."""
+    """The vectors of the questions and of the abstracts, each of shape (pairs, dimensions)."""
     import numpy as np
 
     from retrievers.base import encodable

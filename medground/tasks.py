@@ -1,4 +1,4 @@
-"""Evaluation tasks over a pipeline."""
+"""The evaluation tasks of each ``medground eval`` command, and the pipeline's resources that they run on."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -36,7 +36,7 @@ def retrieval_tasks(settings: Settings) -> list[Task]:
 
 
 def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> list[Task]:
-    """One task per context; one per retriever for ``retrieved``."""
+    """One task per context; for the context ``retrieved``, one per retriever."""
     names = list(retrievers)
     return [
         QATask(context=context, retriever=name)
@@ -48,7 +48,7 @@ def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> li
 def qa_tasks(settings: Settings, records: int) -> list[Task]:
     """The tasks of ``medground eval qa``: contexts, the sample's variants, and with ``chain.verify`` verification.
 
-    ``records`` is the number of records; a single one has no other record's abstract.
+    ``records`` is the number of records. Tasks with another record's abstract as context need two or more.
     """
     tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
@@ -61,8 +61,8 @@ def qa_tasks(settings: Settings, records: int) -> list[Task]:
     return tasks
 
 
-def written_tasks(settings: Settings) -> list[Task]:
-    """The tasks of ``medground eval answers``: answers written from retrieved passages, unchanged and pruned."""
+def written_answer_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval answers``: written answers, before and after unsupported sentences are pruned."""
     return [AnswersTask(context="retrieved", retriever=settings.retriever, pruned=pruned) for pruned in (False, True)]
 
 
@@ -73,19 +73,19 @@ def check_tasks(settings: Settings) -> list[Task]:
 
 def settings_tasks(settings: Settings) -> list[Task]:
     """The tasks of the setting ``eval.tasks``."""
-    tasks = [make_task(one.kind, one.model_extra or {}) for one in settings.eval.tasks]
+    tasks = [make_task(entry.kind, entry.model_extra or {}) for entry in settings.eval.tasks]
     if not tasks:
         raise UserError(
             "eval.tasks names no task. Set it to a list such as [{kind: qa, context: gold}, {kind: my_module.MyTask}]."
         )
     names = [task.name for task in tasks]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"eval.tasks: two tasks are called {twice}. Leave one out, or change its fields.")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"eval.tasks: two tasks are called {duplicate}. Leave one out, or change its fields.")
     return tasks
 
 
 def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator[TaskResult]:
-    """Run the tasks, after loading what they share: the answering model, then the retrievers."""
+    """Load the language model and retrievers that the tasks need, then run the tasks."""
     resources.prepare(tasks)
     for task in tasks:
         yield task.run(resources)
@@ -95,8 +95,8 @@ class PipelineResources:
     """Data, retrievers, chains and models of a pipeline (``eval.tasks.Resources``).
 
     Args:
-        pipeline: over the corpus of the data.
-        data: resources whose records and pairs are reused.
+        pipeline: its corpus holds the abstracts of section ``data``.
+        data: other resources, whose loaded records and pairs are reused.
     """
 
     def __init__(self, pipeline: Pipeline, data: "PipelineResources | None" = None) -> None:
@@ -109,29 +109,33 @@ class PipelineResources:
                 self.pair_data = data.pair_data
 
     def prepare(self, tasks: Sequence[Task]) -> None:
-        """Load what the tasks share."""
+        """Load the language model and retrievers that the tasks need.
+
+        Raises:
+            UserError: a task's retriever does not exist, or a model cannot be loaded.
+        """
         names = list(dict.fromkeys(task.retriever for task in tasks if task.retriever is not None))
         known = self._settings.retrievers
         if unknown := next((name for name in names if name not in known), None):
             raise UserError(f"There is no retriever {unknown!r}; there are {', '.join(known)}.")
-        searching = [task for task in tasks if task.section.data == "data"]
-        if any(task.context is not None for task in searching):
+        data_tasks = [task for task in tasks if task.section.data == "data"]
+        if any(task.context is not None for task in data_tasks):
             _ = self._pipeline.llm
-        self._pipeline.retrievers([name for name in names if any(task.retriever == name for task in searching)])
+        self._pipeline.retrievers([name for name in names if any(task.retriever == name for task in data_tasks)])
 
     @cached_property
     def pair_data(self) -> "PairData":
-        """The pairs of section ``pairs``, with the count of those without a label."""
+        """The pairs of section ``pairs``, and the number of pairs without a label."""
         return load_pairs(self._settings.pairs)
 
     def records(self, variant: str | None = None) -> "Sequence[QARecord]":
-        """The questions of section ``data``, or of a variant of the sample."""
+        """The records of section ``data``, or of a variant of the sample."""
         data = self._settings.data
         if (data, variant) not in self._records:
             if variant is not None and variant not in VARIANTS:
                 raise UserError(f"The sample has no variant {variant!r}; it has {', '.join(VARIANTS)}.")
-            found = load_records(data) if variant is None else read_records(sample_path(variant))[: data.limit]
-            self._records[data, variant] = found
+            loaded = load_records(data) if variant is None else read_records(sample_path(variant))[: data.limit]
+            self._records[data, variant] = loaded
         return self._records[data, variant]
 
     def pairs(self) -> "Sequence[NLIPair]":
@@ -150,7 +154,8 @@ class PipelineResources:
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
 
-        It returns every answer, also those that ``chain.verify: abstain`` rejects: risk by coverage shows that effect.
+        It returns every answer, also those that ``chain.verify: abstain`` withholds, since the curve of risk by
+        coverage needs them.
         """
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}
@@ -160,16 +165,14 @@ class PipelineResources:
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
 
     def written_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
-        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+        """The chain that writes answers in sentences, each with its verdict; no answer is withheld."""
         from chains.qa.base import MappedChain
 
-        judge = self._pipeline.judge()  # first: it may share the base with the model that writes
-        written = self._pipeline.written(retriever=retriever, verify="report")
-        chain = MappedChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written.write_all)
-        tokens = {"tokens": self._settings.chat.max_new_tokens}
-        return Subject(
-            chain, {**self._model_identity(), **self._retrieval_identity(retriever), "nli": judge.fingerprint, **tokens}
-        )
+        judge = self._pipeline.judge()  # loaded first, since nli.adapter changes the pipeline's llm
+        written_answers = self._pipeline.written_answers(retriever=retriever, verify="report")
+        chain = MappedChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written_answers.write_all)
+        identity = {"nli": judge.fingerprint, "tokens": self._settings.chat.max_new_tokens}
+        return Subject(chain, {**self._model_identity(), **self._retrieval_identity(retriever), **identity})
 
     def verifier(self) -> Verifier:
         """The verifier of answers."""
@@ -190,8 +193,8 @@ class PipelineResources:
 
     def checker(self, retriever: str | None = None) -> "Subject[Checker]":
         """The checker of statements over the corpus of the claims."""
-        pipeline, nli = self._checking, self._settings.nli
-        checker = pipeline.checker(retriever=retriever, searches=retriever is not None, noted=False)
+        pipeline, nli = self._claims_pipeline, self._settings.nli
+        checker = pipeline.checker(retriever=retriever, searches=retriever is not None, with_note=False)
         identity = {
             "nli": pipeline.judge().fingerprint,
             "decide": self._settings.chain.decide,
@@ -203,16 +206,16 @@ class PipelineResources:
 
     @property
     def check_note(self) -> str | None:
-        """A note on the judge for readers of checked claims; None for no note."""
-        return self._checking.check_note
+        """The note on corpus and NLI model that is shown with checked claims; None for no note."""
+        return self._claims_pipeline.check_note
 
     @cached_property
     def _claims(self) -> ClaimData:
         return load_claims(self._settings.claims)
 
     @cached_property
-    def _checking(self) -> Pipeline:
-        """A pipeline that judges over the corpus of the claims, with the same result cache."""
+    def _claims_pipeline(self) -> Pipeline:
+        """A pipeline that checks claims over their corpus, with the same result cache."""
         corpus = Corpus(self._claims.name, self._claims.documents)
         return self._pipeline.over(corpus, judging_settings(self._settings))
 
@@ -222,19 +225,19 @@ class PipelineResources:
         return self._pipeline.judge()
 
     def _retrieval_identity(self, retriever: str | None) -> dict[str, Any]:
-        """What determines the retrieved passages besides question and corpus."""
+        """The settings that the retrieved passages depend on, for results files."""
         if retriever is None:
             return {}
         identity = self._pipeline.retriever_identity(retriever)
         return {"passages": self._settings.chain.passages, "retriever": identity}
 
     def _model_identity(self) -> dict[str, Any]:
-        """What determines a model's answers besides the prompt."""
+        """The model and settings that answers depend on besides the prompt, for results files."""
         fingerprint = self._pipeline.llm.fingerprint
         return {"llm": fingerprint, "decide": self._settings.chain.decide, **self._dtype()}
 
     def _dtype(self) -> dict[str, str]:
-        """The dtype of a local model; ``auto`` depends on the processor."""
+        """The dtype of a local model, with ``auto`` resolved for this processor."""
         if self._settings.llm.kind != "huggingface":
             return {}
         from chains.models.local import resolve_dtype

@@ -1,4 +1,4 @@
-"""medground-tiny, the packaged model that reads the sample only: its notes, and the test for it."""
+"""Notes shown with results of medground-tiny, the packaged model, which reads the sample only."""
 
 from pathlib import Path
 

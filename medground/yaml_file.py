@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from common.errors import DataError
-from common.json_file import read_text, shown
+from common.json_file import escape, read_text
 
-_KEYS = 10_000  # maximum number of keys of a mapping, which nested merges (<<) can multiply
+_MAX_KEYS = 10_000  # of one mapping; nested merges (<<) in a small file can produce millions
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -17,8 +17,8 @@ class _StrictLoader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        if len(node.value) > _KEYS:
-            problem = f"a mapping has more than {_KEYS:,} keys"
+        if len(node.value) > _MAX_KEYS:
+            problem = f"a mapping has more than {_MAX_KEYS:,} keys"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -27,15 +27,15 @@ class _StrictLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {shown(key.value)!r} occurs twice", key.start_mark
+                        None, None, f"the key {escape(key.value)!r} occurs twice", key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; empty for a file of comments."""
-    value = _parsed(read_text(path), where=path)
+    """Read the mapping in a YAML file; a file of comments is an empty mapping."""
+    value = read_value(read_text(path), path)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -44,12 +44,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_value(text: str, where: str) -> Any:
-    """One YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text."""
-    return _parsed(text, where=where)
-
-
-def _parsed(text: str, *, where: Path | str) -> Any:
+def read_value(text: str, where: Path | str) -> Any:
+    """Parse one YAML value; ``where`` names its origin in error messages."""
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
@@ -65,10 +61,10 @@ def _parsed(text: str, *, where: Path | str) -> Any:
         raise DataError(where, f"is not YAML that can be read: {error}.") from None
 
 
-def _check_keys(path: Path, value: dict[Any, Any], above: str = "", depth: int = 4) -> None:
-    """Check that all keys are texts, to a limited depth, since an alias can make a mapping contain itself."""
-    for key, part in value.items():
+def _check_keys(path: Path, mapping: dict[Any, Any], prefix: str = "", depth: int = 4) -> None:
+    """Check that all keys are strings, to a limited depth, since an alias can make a mapping contain itself."""
+    for key, value in mapping.items():
         if not isinstance(key, str):
-            raise DataError(path, f"the key {above}{key!r} is not a text. Put it in quotes, or check its spelling.")
-        if isinstance(part, dict) and depth > 1:
-            _check_keys(path, part, f"{above}{key}.", depth - 1)
+            raise DataError(path, f"the key {prefix}{key!r} is not a text. Put it in quotes, or check its spelling.")
+        if isinstance(value, dict) and depth > 1:
+            _check_keys(path, value, f"{prefix}{key}.", depth - 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found document and its score; higher is better, the scale depends on the retriever."""
+    """A document and its score; higher is better, the scale depends on the retriever."""
 
     document: Document
     score: float
@@ -29,21 +29,21 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Frequencies:
-    """Document frequencies of terms in a corpus of ``documents`` documents."""
+    """The number of documents in a corpus, and for each term the number of documents containing it."""
 
     documents: int
     containing: Mapping[str, int]
 
 
 class Retriever(BaseRetriever):
-    """A LangChain retriever that can also answer many questions in one pass.
+    """A LangChain retriever that can also search for many questions in one pass.
 
-    Every kind returns at most ``top_k`` documents (fewer if the corpus is smaller, or a lexical search finds no more
-    that share a word), each id once, with ``Document.id`` set and ``metadata["score"]`` a float, sorted by score, then
-    id. A question gives the same result alone and in a batch, up to rounding of the scores.
+    Every kind returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
+    float, sorted by descending score, then by id. A question has the same results alone and in a batch, up to rounding
+    of the scores.
 
-    A kind of retriever is a subclass with ``config_class`` (its settings), ``build`` and ``_search``; also ``index`` if
-    it searches stored data, and ``identity`` if its settings alone do not determine its results.
+    A kind of retriever is a subclass with ``config_class`` (the class of its settings), ``build`` and ``_search``; also
+    ``index`` if it searches stored data, and ``identity`` if its results depend on more than its settings.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = RetrieverConfig
@@ -57,39 +57,41 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
-        """Update the stored data to ``context.documents``; returns the number of embedded passages or parts."""
+        """Make the stored data match ``context.documents``; returns the number of texts that were embedded."""
         return 0
 
     @classmethod
     def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
-        """What determines its results besides question, passages and the retrievers it builds on, as plain data."""
-        stated: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
-        if stated.get("embedder") is not None:
+        """Settings and model fingerprints that determine the results, besides question, corpus, inner retrievers."""
+        settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
+        if settings.get("embedder") is not None:
             from retrievers.embedders import fingerprint
 
-            stated["embedder"] = fingerprint(context.embedder(stated["embedder"]))
-        return stated
+            settings["embedder"] = fingerprint(context.embedder(settings["embedder"]))
+        return settings
 
     def inner(self) -> "Sequence[Retriever]":
         """The retrievers that this one builds on."""
         return ()
 
     def search_text(self, question: str) -> str:
-        """The text to search for; a question that is too long is shortened (``token_limits.shorten``)."""
-        return next((cut for one in self.inner() if (cut := one.search_text(question)) != question), question)
+        """The text to search for: the question, shortened if it is too long (``token_limits.shorten``)."""
+        texts = (retriever.search_text(question) for retriever in self.inner())
+        return next((text for text in texts if text != question), question)
 
     def frequencies(self, terms: Collection[str]) -> Frequencies | None:
-        """Document frequencies of terms of ``corpus.words`` in the corpus; None without a lexical index."""
-        return next((found for one in self.inner() if (found := one.frequencies(terms)) is not None), None)
+        """Document frequencies of terms of ``corpus.words``; None without a lexical index."""
+        by_retriever = (retriever.frequencies(terms) for retriever in self.inner())
+        return next((frequencies for frequencies in by_retriever if frequencies is not None), None)
 
     @property
     def is_online(self) -> bool:
-        """Whether it, or a retriever it builds on, searches outside the corpus."""
-        return any(one.is_online for one in self.inner())
+        """Whether this retriever, or one that it builds on, searches outside the corpus."""
+        return any(retriever.is_online for retriever in self.inner())
 
     @abstractmethod
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        """Hits for each question, in any order, among them the ``k`` best; ids are unique within a question."""
+        """For each question its ``k`` best hits, possibly with others, in any order, each id once."""
 
     def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
         """The ``k`` best documents for each question, all questions in one pass.
@@ -99,10 +101,8 @@ class Retriever(BaseRetriever):
         """
         if k < 1:
             raise UserError(f"{k} passages were asked for; ask for at least 1.")
-        cleaned = [self.search_text(_checked(question)) for question in questions]
-        if not cleaned:
-            return []
-        return [_ranked(hits, k) for hits in self._search(cleaned, k)]
+        texts = [self.search_text(_validated(question)) for question in questions]
+        return [_ranked(hits, k) for hits in self._search(texts, k)] if texts else []
 
     def batch(
         self,
@@ -113,36 +113,36 @@ class Retriever(BaseRetriever):
         k: int | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """``invoke`` for many questions at the cost of one search; ``k`` overrides ``top_k``.
+        """``invoke`` for many questions with one call of ``search``; ``k`` overrides ``top_k``.
 
-        Callbacks and tracers see a run for each question. With ``return_exceptions``, each question runs separately, as
-        in LangChain's ``batch``.
+        Callbacks and tracers get one run per question. With ``return_exceptions``, each question is searched for
+        separately, as in LangChain's ``batch``.
         """
         if return_exceptions or kwargs:
             return super().batch(inputs, config, return_exceptions=return_exceptions, k=k, **kwargs)
-        most = self.top_k if k is None else k
+        limit = self.top_k if k is None else k
         configs = get_config_list(config, len(inputs))
-        managers = [self._manager(one) for one in configs]
+        managers = [self._callback_manager(each) for each in configs]
         if not any(manager.handlers for manager in managers):
-            return self.search(inputs, most)
+            return self.search(inputs, limit)
         runs = [
             manager.on_retriever_start(
-                None, question, name=one.get("run_name") or self.get_name(), run_id=one.get("run_id")
+                None, question, name=each.get("run_name") or self.get_name(), run_id=each.get("run_id")
             )
-            for manager, one, question in zip(managers, configs, inputs, strict=True)
+            for manager, each, question in zip(managers, configs, inputs, strict=True)
         ]
         try:
-            found = self.search(inputs, most)
+            results = self.search(inputs, limit)
         except BaseException as error:
             for run in runs:
                 run.on_retriever_error(error)
             raise
-        for run, documents in zip(runs, found, strict=True):
+        for run, documents in zip(runs, results, strict=True):
             run.on_retriever_end(documents)
-        return found
+        return results
 
-    def _manager(self, config: RunnableConfig) -> CallbackManager:
-        """The callback manager of a question's run, as in LangChain's ``invoke``."""
+    def _callback_manager(self, config: RunnableConfig) -> CallbackManager:
+        """The callback manager of a question's run, configured as in LangChain's ``invoke``."""
         return CallbackManager.configure(
             config.get("callbacks"),
             inheritable_tags=config.get("tags"),
@@ -159,7 +159,7 @@ class Retriever(BaseRetriever):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """``batch`` in a separate thread."""
+        """``batch`` in another thread."""
         return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def _get_relevant_documents(
@@ -173,7 +173,7 @@ class Retriever(BaseRetriever):
 
 
 class WrappingRetriever(Retriever):
-    """Base of the kinds that search with one other retriever."""
+    """Base of the kinds that build on one other retriever."""
 
     _retriever: Retriever = PrivateAttr()
     _config: Any = PrivateAttr()
@@ -193,30 +193,33 @@ def search_deeper(
     retriever: Retriever,
     questions: Sequence[str],
     depth: int,
-    hits: Callable[[list[Document], int], list[Hit] | None],
+    select: Callable[[list[Document], int], list[Hit] | None],
 ) -> list[list[Hit]]:
-    """Search for each question with growing depth until ``hits``, of the documents and the depth, is not None."""
-    found: dict[int, list[Hit]] = {}
-    while left := [place for place in range(len(questions)) if place not in found]:
-        searched = retriever.search([questions[place] for place in left], depth)
-        for place, documents in zip(left, searched, strict=True):
-            if (enough := hits(documents, depth)) is not None:
-                found[place] = enough
+    """Search for each question, first for ``depth`` documents, then for 4 times as many until they are enough.
+
+    ``select(documents, depth)`` returns the hits of a question; None if it needs more documents.
+    """
+    hits: dict[int, list[Hit]] = {}  # by index of the question
+    while open_questions := [index for index in range(len(questions)) if index not in hits]:
+        results = retriever.search([questions[index] for index in open_questions], depth)
+        for index, documents in zip(open_questions, results, strict=True):
+            if (selected := select(documents, depth)) is not None:
+                hits[index] = selected
         depth *= 4
-    return [found[place] for place in range(len(questions))]
+    return [hits[index] for index in range(len(questions))]
 
 
 def encodable(text: str) -> str:
-    """The text with lone surrogates replaced, which JSON allows but UTF-8 does not."""
+    """The text with lone surrogates, which UTF-8 cannot encode, replaced by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text has only white space and unprintable characters."""
+    """Whether a text contains only white space and unprintable characters."""
     return not any(character.isprintable() and not character.isspace() for character in text)
 
 
-def _checked(question: object) -> str:
+def _validated(question: object) -> str:
     if not isinstance(question, str):
         raise UserError(f"A question must be text, not {type(question).__name__} ({str(question)[:60]!r}).")
     if is_blank(question):

@@ -1,4 +1,4 @@
-"""A retriever with cached results."""
+"""Cache of another retriever's results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,17 +7,19 @@ from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
-from common.result_cache import Batches, ResultCache, recall
+from common.result_cache import Batches, ResultCache, get_or_compute
 from retrievers.base import Hit, Retriever
 
-CHUNK = 256  # questions per cache write
+BATCH = 256  # questions per search, and per write to the cache
 
 
 class CachedRetriever(Retriever):
-    """Another retriever with a cache of its results.
+    """Searches with another retriever and caches its results.
 
-    Every search has at least the depth ``depth``, so that tasks with fewer passages share its result. ``reused`` counts
-    the questions answered from the cache.
+    Every search fetches at least ``depth`` documents, so that tasks that need fewer share the cached results.
+
+    Attributes:
+        reused: how many questions' results came from the cache.
     """
 
     reused: int = 0
@@ -36,15 +38,15 @@ class CachedRetriever(Retriever):
         identity: Mapping[str, Any],
         depth: int,
     ) -> None:
-        """Search with ``retriever`` over ``documents``, all documents that it can find.
+        """Search with ``retriever`` over ``documents``, its whole corpus.
 
-        ``identity`` is what determines the results besides question and documents, as plain data.
+        ``identity`` is the retriever's, from ``registry.identify``: cached results of another identity are not used.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
         self._documents = {str(document.id): document for document in documents}
         self._cache = cache
-        digest = documents_digest(documents, metadata=_filters(identity))
+        digest = documents_digest(documents, metadata=_uses_filter(identity))
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
 
@@ -55,17 +57,18 @@ class CachedRetriever(Retriever):
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)
         keys = [content_key(question=question, depth=depth, retriever=self._key) for question in questions]
-        found = recall(self._cache, keys, lambda places: self._found(questions, places, depth))
-        self.reused += sum(one.reused for one in found)
-        return [[Hit(self._documents[id], score) for id, score in one.value] for one in found]
+        results = get_or_compute(self._cache, keys, lambda missing: self._search_uncached(questions, missing, depth))
+        self.reused += sum(result.reused for result in results)
+        return [[Hit(self._documents[id], score) for id, score in result.value] for result in results]
 
-    def _found(self, questions: Sequence[str], places: Sequence[int], depth: int) -> Batches:
-        for start in range(0, len(places), CHUNK):
-            chunk = places[start : start + CHUNK]
-            found = self._retriever.search([questions[place] for place in chunk], depth)
-            yield chunk, [[(str(one.id), one.metadata["score"]) for one in documents] for documents in found]
+    def _search_uncached(self, questions: Sequence[str], indices: Sequence[int], depth: int) -> Batches:
+        """Ids and scores for the questions at ``indices``, in batches."""
+        for start in range(0, len(indices), BATCH):
+            batch = indices[start : start + BATCH]
+            results = self._retriever.search([questions[index] for index in batch], depth)
+            yield batch, [[(str(hit.id), hit.metadata["score"]) for hit in documents] for documents in results]
 
 
-def _filters(identity: Mapping[str, Any]) -> bool:
-    """Whether metadata affect the results: the retriever builds on a filter."""
-    return identity.get("kind") == "filter" or any(map(_filters, identity.get("builds_on", {}).values()))
+def _uses_filter(identity: Mapping[str, Any]) -> bool:
+    """Whether the retriever is or builds on a filter, so that metadata affect its results."""
+    return identity.get("kind") == "filter" or any(map(_uses_filter, identity.get("builds_on", {}).values()))

@@ -1,6 +1,6 @@
 """Settings of embedders, retrievers and the store.
 
-Each kind of retriever has its settings in its own file, in ``retrievers.kinds``; ``retrievers.registry`` finds it.
+The settings class of a kind of retriever is in the kind's file in ``retrievers.kinds``.
 """
 
 import re
@@ -60,10 +60,10 @@ class EmbedderConfig(Section):
     @classmethod
     def _by_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
         if cls is EmbedderConfig and isinstance(data, Mapping) and is_class_path(data.get("model")):
-            known = {key: value for key, value in data.items() if key not in EmbedderConfig.model_fields}
-            others = set(data) & {"dtype", "query_prompt", "passage_prompt"}
-            stated = {key: data[key] for key in others if data[key] != EmbedderConfig.model_fields[key].default}
-            return EmbedderClassConfig.model_validate({"model": data["model"], **known, **stated})
+            # Of EmbedderConfig's fields, only those that differ from their defaults are arguments of the class.
+            defaults = {key: field.default for key, field in EmbedderConfig.model_fields.items() if key != "model"}
+            stated = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
+            return EmbedderClassConfig.model_validate(stated)
         return handler(data)
 
 
@@ -82,9 +82,9 @@ class EmbedderClassConfig(EmbedderConfig):
 
 
 class RetrieverConfig(Section):
-    """Settings of every kind of retriever.
+    """Settings that every kind of retriever has.
 
-    Validating a mapping with ``kind`` returns the settings class of that kind.
+    Validating a mapping returns an object of the settings class for its ``kind``.
     """
 
     kind: str = Field(
@@ -122,7 +122,7 @@ class WrappingConfig(RetrieverConfig):
 class RetrieverClassConfig(RetrieverConfig):
     """A user-defined retriever: a LangChain ``BaseRetriever`` class and its keyword arguments.
 
-    ``retriever`` and ``embedder`` are names in the settings; the class gets the objects.
+    The values of ``retriever``, ``retrievers`` and ``embedder`` are names in the settings; the class gets the objects.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -134,19 +134,19 @@ class RetrieverClassConfig(RetrieverConfig):
 
     def builds_on(self) -> tuple[str, ...]:
         """The names under the keys ``retriever`` and ``retrievers``."""
-        one, several = self.arguments.get("retriever"), self.arguments.get("retrievers")
-        names = [one] if isinstance(one, str) else []
-        return (*names, *(map(str, several) if isinstance(several, Mapping) else ()))
+        retriever, retrievers = self.arguments.get("retriever"), self.arguments.get("retrievers")
+        names = [retriever] if isinstance(retriever, str) else []
+        return (*names, *(map(str, retrievers) if isinstance(retrievers, Mapping) else ()))
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
-    """A cycle of names, None if there is none, from the names that each name refers to."""
+    """A cycle in ``references``, the names that each name refers to, such as [a, b, a]; None if there is none."""
     try:
         TopologicalSorter(references).prepare()
     except CycleError as error:
-        *cycle, _ = reversed(error.args[1])
-        place = cycle.index(next(name for name in references if name in cycle))
-        return [*cycle[place:], *cycle[: place + 1]]
+        *cycle, _ = reversed(error.args[1])  # CycleError lists the cycle backwards, its first name also last
+        start = cycle.index(next(name for name in references if name in cycle))
+        return [*cycle[start:], *cycle[: start + 1]]
     return None
 
 

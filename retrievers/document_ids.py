@@ -1,4 +1,4 @@
-"""Ids of documents, which stores and results rely on."""
+"""Documents with ids: stores and results refer to documents by id."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,10 @@ from retrievers.base import encodable
 
 
 def with_id(document: Document) -> Document:
-    """The document with an id; without one, it gets the first 16 hex digits of its text's SHA-256."""
+    """The document with an id: its own, or the first 16 hex digits of its text's SHA-256.
+
+    Lone surrogates in its text, which UTF-8 cannot encode, are replaced.
+    """
     text = encodable(document.page_content)
     if document.id and text == document.page_content:
         return document
@@ -20,21 +23,21 @@ def with_id(document: Document) -> Document:
 
 def identified(documents: Iterable[Document]) -> list[Document]:
     """The documents with ids (``with_id``), without duplicates; ``UserError`` if two texts have the same id."""
-    found: dict[str, Document] = {}
+    by_id: dict[str, Document] = {}
     for document in map(with_id, documents):
-        known = found.setdefault(str(document.id), document)
-        if known.page_content != document.page_content:
+        first = by_id.setdefault(str(document.id), document)
+        if first.page_content != document.page_content:
             raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
-    return list(found.values())
+    return list(by_id.values())
 
 
 def finder(documents: Iterable[Document]) -> Callable[[Sequence[str]], Mapping[str, Document]]:
-    """A function that returns the documents with given ids.
+    """A function from a list of ids to the documents with these ids, by id; unknown ids are left out.
 
-    Documents with a method ``find`` are read on demand; others are held in memory.
+    It is the method ``find`` of ``documents`` if there is one; otherwise it keeps all documents in memory.
     """
     find: Callable[[Sequence[str]], Mapping[str, Document]] | None = getattr(documents, "find", None)
     if find is not None:
         return find
-    known = {str(document.id): document for document in identified(documents)}
-    return lambda ids: {id: known[id] for id in ids if id in known}
+    by_id = {str(document.id): document for document in identified(documents)}
+    return lambda ids: {id: by_id[id] for id in ids if id in by_id}

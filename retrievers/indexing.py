@@ -1,4 +1,4 @@
-"""Indexing: makes a collection hold exactly the given documents."""
+"""Indexing: updates a collection to exactly the given documents."""
 
 import ctypes
 import hashlib
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 BATCH = 128  # texts per write; a kill loses at most one batch
 SORTED = 2048  # texts in memory at a time, sorted by length to reduce padding
-PAGE = 5000
-DIGEST = "_digest"
-JSON = "_json"
-TEXT_DIGITS = 32  # hex digits of the text's digest; the rest is the metadata's
-PRUNED = "pruned"  # the revision to which a collection that is not filled any more was pruned
+PAGE = 5000  # rows per ``get`` of Chroma
+DIGEST = "_digest"  # key of a document's digest in its stored metadata
+JSON = "_json"  # key of metadata that Chroma cannot store, as JSON
+TEXT_DIGITS = 32  # hex digits of the text's digest; the other digits are of the metadata's
+PRUNED = "pruned"  # key of a collection's metadata: the revision of the last ``prune``
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Number of stored documents and the work that was done."""
+    """Numbers of documents: stored after indexing, embedded by it, and removed by it."""
 
     total: int
     embedded: int
@@ -47,7 +47,7 @@ class IndexReport:
 
 
 class Documents(Protocol):
-    """Documents that can be counted and iterated repeatedly."""
+    """Documents that can be counted and iterated over repeatedly."""
 
     def __len__(self) -> int: ...
 
@@ -55,7 +55,7 @@ class Documents(Protocol):
 
 
 def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents`` (``fill``) and purge what was removed (``secure_delete``)."""
+    """Update the store to exactly ``documents`` (``fill``) and purge removed texts (``secure_delete``)."""
     report = fill(store, documents, quiet=quiet)
     with store.errors():
         purge(store.folder)
@@ -63,42 +63,43 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
 
 
 def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents``; removed texts stay in its files until a purge.
+    """Update the store to exactly ``documents``; removed texts stay in its files until a purge.
 
-    A text already stored under its id is not embedded again; a changed one is replaced; stored documents that are not
-    among ``documents`` are removed. Work is stored in batches, so the same call continues after a kill. A document
-    without an id gets a digest of its text.
+    Texts that are stored under their ids are not embedded again; changed texts are replaced; stored documents that are
+    not among ``documents`` are removed. Documents are stored in batches, so that a call after a kill continues. A
+    document without an id gets a digest of its text as id.
 
-    The documents are iterated twice, with only some thousands in memory at a time. If they have an attribute
-    ``revision``, which must change with them, and the store was last filled with that revision, they are not read.
+    The documents are iterated over several times, with only some thousands in memory at a time. They may have an
+    attribute ``revision``, which must change whenever they change: if the store was last filled with this revision, the
+    documents are not read.
 
     Raises:
-        UserError: two texts share an id, or the store cannot be written.
+        UserError: two different texts have the same id, or the store cannot be written.
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
         if revision is not None and (count := _count_of(store, revision, documents)) is not None:
-            store.remove_former_vector_files()  # a killed process may have left texts there
+            store.remove_former_vector_files()  # a killed process may have left them, with their texts
             return IndexReport(total=count, embedded=0, removed=0)
         changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
         _note(store, None)
     digests = _digests(documents)
     embedded = 0
     with _progress(len(digests), quiet=quiet) as advance:
-        for lot in _parts(_each_once(documents, digests), SORTED):
+        for group in _batches(_each_once(documents, digests), SORTED):
             with store.errors():
-                stored = _stored_digests(store, [str(document.id) for document in lot])
-            todo, metadata_changed = _differing(lot, digests, stored)
+                stored = _stored_digests(store, [str(document.id) for document in group])
+            text_changed, metadata_changed = _changed(group, digests, stored)
             if metadata_changed:
                 _store_metadata(store, metadata_changed, digests)
-            changed = changed or bool(todo or metadata_changed)
-            advance(len(lot) - len(todo))
-            todo.sort(key=lambda document: (-len(document.page_content), str(document.id)))
-            for part in _parts(todo, BATCH):
-                _store(store, part, digests, [str(document.id) for document in part if document.id in stored])
-                embedded += len(part)
-                advance(len(part))
-                _give_back_memory()
+            changed = changed or bool(text_changed or metadata_changed)
+            advance(len(group) - len(text_changed))
+            text_changed.sort(key=lambda document: (-len(document.page_content), str(document.id)))
+            for batch in _batches(text_changed, BATCH):
+                _store(store, batch, digests, [str(document.id) for document in batch if document.id in stored])
+                embedded += len(batch)
+                advance(len(batch))
+                _release_memory()
     with store.errors():
         removed = _remove_others(store, digests)
         revision = revision or documents_digest(documents, metadata=True)
@@ -112,37 +113,37 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
 
 
 def prune(collection: "Collection", folder: Path | None, documents: Documents) -> None:
-    """Remove texts that are no longer among ``documents`` from a collection that the settings no longer use.
+    """Remove texts that are not among ``documents`` from a collection that the settings no longer use.
 
-    ``folder`` is the store's folder, which then needs a purge.
+    ``folder`` is the store's folder, which then needs a purge; None for a server.
     """
-    known = collection.metadata or {}
+    old_metadata = collection.metadata or {}
     revision = getattr(documents, REVISION, None)
-    if revision is not None and revision in (known.get(REVISION), known.get(PRUNED)):
+    if revision is not None and revision in (old_metadata.get(REVISION), old_metadata.get(PRUNED)):
         return
     texts = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
-    gone: list[str] = []
+    removed: list[str] = []
     for offset in range(0, collection.count(), PAGE):
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        gone += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
-    _remove(collection, folder, gone)
-    noted = dict(known)
+        removed += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+    _remove(collection, folder, removed)
+    new_metadata = dict(old_metadata)
     if revision is not None:
-        noted[PRUNED] = revision
-    if gone:
-        noted[STATE] = secrets.token_hex(8)
+        new_metadata[PRUNED] = revision
+    if removed:
+        new_metadata[STATE] = secrets.token_hex(8)
         if folder is not None:
             shutil.rmtree(folder / FOLDER / collection.name, ignore_errors=True)
-    if noted != known:
-        collection.modify(metadata=noted)
+    if new_metadata != old_metadata:
+        collection.modify(metadata=new_metadata)
 
 
 class ServerDocuments:
     """The documents of a corpus on a Chroma server.
 
-    Several embedders may have collections of the corpus. The largest is used: ``index`` removes from the others what
-    left the corpus, but adds nothing to them.
+    If several embedders have collections of the corpus, the documents are those of the largest collection: ``index``
+    removes documents from the collections of other embedders, but adds none to them.
     """
 
     def __init__(self, config: StoreConfig, corpus: str) -> None:
@@ -150,19 +151,20 @@ class ServerDocuments:
         self._corpus = corpus
 
     def revision(self) -> str | None:
-        """The revision of the documents; None if there are none yet, or while they change.
+        """The revision of the documents; None if there are none, or while they are being changed.
 
-        It is the revision with which the collection was filled, and the count if another program has changed that.
+        This is the revision with which the collection was filled, followed by the number of documents if another
+        program has changed it.
         """
         with store_errors(str(self._config.url)):
             found = self._collection()
             if found is None:
                 return None
             collection, count = found
-            known = collection.metadata or {}
-            if not known.get(REVISION):
+            metadata = collection.metadata or {}
+            if not metadata.get(REVISION):
                 return None
-            return str(known[REVISION]) if count == known.get(COUNT) else f"{known[REVISION]} {count}"
+            return str(metadata[REVISION]) if count == metadata.get(COUNT) else f"{metadata[REVISION]} {count}"
 
     def __iter__(self) -> Iterator[Document]:
         with store_errors(str(self._config.url)):
@@ -177,19 +179,19 @@ class ServerDocuments:
                     yield read_document(id, text, metadata or {})
 
     def _collection(self) -> "tuple[Collection, int] | None":
-        """The largest collection and its count."""
-        counted = [(one, one.count()) for one in other_collections(self._config, self._corpus, ())]
+        """The largest collection and its number of documents."""
+        counted = [(each, each.count()) for each in other_collections(self._config, self._corpus, ())]
         return max(counted, key=lambda pair: (pair[1], pair[0].name), default=None)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
-    """The document from its stored form."""
+    """The document from the form in which a collection stores it."""
     plain = {key: value for key, value in metadata.items() if key not in (DIGEST, JSON)}
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
-    """Embed and store documents; ``stored`` are the ids that replace an earlier version."""
+    """Embed and store documents; ``stored`` are the ids of those that replace an earlier text."""
     import numpy as np
 
     ids = [str(document.id) for document in documents]
@@ -202,42 +204,42 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
     with store.errors():
         if stored:
             mark(store.folder)
-            store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new version lacks
+            store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new document lacks
         store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
-def _differing(
-    lot: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
+def _changed(
+    documents: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
 ) -> tuple[list[Document], list[Document]]:
-    """Documents whose text is not stored, and documents of which only the metadata differ."""
-    texts: list[Document] = []
-    metadata: list[Document] = []
-    for document in lot:
-        wanted, known = digests[str(document.id)].hex(), stored.get(str(document.id), "")
-        if wanted != known:
-            (metadata if wanted[:TEXT_DIGITS] == known[:TEXT_DIGITS] else texts).append(document)
-    return texts, metadata
+    """Documents whose text is new or changed, and documents of which only the metadata have changed."""
+    text_changed: list[Document] = []
+    metadata_changed: list[Document] = []
+    for document in documents:
+        new, old = digests[str(document.id)].hex(), stored.get(str(document.id), "")
+        if new != old:
+            (metadata_changed if new[:TEXT_DIGITS] == old[:TEXT_DIGITS] else text_changed).append(document)
+    return text_changed, metadata_changed
 
 
 def _store_metadata(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes]) -> None:
     """Replace the metadata of stored documents; texts and vectors stay."""
     by_id = {str(document.id): document for document in documents}
     with store.errors():
-        for ids in _parts(by_id, BATCH):
+        for ids in _batches(by_id, BATCH):
             page = store.collection.get(ids=ids, include=["metadatas"])
             metadatas: list[Any] = []
-            for id, known in zip(page["ids"], page["metadatas"] or [], strict=True):
-                before = {key: value for key, value in (known or {}).items() if key != DIGEST}
-                now = _to_stored(by_id[id].metadata)
-                if any(now.get(key) != value for key, value in before.items()):
+            for id, stored in zip(page["ids"], page["metadatas"] or [], strict=True):
+                old = {key: value for key, value in (stored or {}).items() if key != DIGEST}
+                new = _to_stored(by_id[id].metadata)
+                if any(new.get(key) != value for key, value in old.items()):
                     mark(store.folder)
                 # Chroma deletes keys whose value is None.
-                metadatas.append({**dict.fromkeys(before), **now, DIGEST: digests[id].hex()})
+                metadatas.append({**dict.fromkeys(old), **new, DIGEST: digests[id].hex()})
             store.collection.update(ids=page["ids"], metadatas=metadatas)
 
 
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata in Chroma's form: plain values and lists of texts under their keys, the rest as one JSON text."""
+    """Metadata in Chroma's form: numbers, texts and lists of texts under their keys, all others in one JSON text."""
     plain: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -253,19 +255,19 @@ def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digests(documents: Iterable[Document]) -> dict[str, bytes]:
-    """A digest of each document by its id, half of it for the text and half for the metadata."""
-    found: dict[str, bytes] = {}
+    """A digest of each document, by id: 16 bytes for the text, then 16 for the metadata."""
+    digests: dict[str, bytes] = {}
     for document in map(with_id, documents):
-        text = hashlib.sha256(document.page_content.encode()).digest()[:16]
-        said = json.dumps(document.metadata, sort_keys=True, default=str)
-        digest = text + hashlib.sha256(said.encode()).digest()[:16]
-        if found.setdefault(str(document.id), digest)[:16] != text:
+        text_digest = hashlib.sha256(document.page_content.encode()).digest()[:16]
+        metadata = json.dumps(document.metadata, sort_keys=True, default=str)
+        digest = text_digest + hashlib.sha256(metadata.encode()).digest()[:16]
+        if digests.setdefault(str(document.id), digest)[:16] != text_digest:
             raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
-    return found
+    return digests
 
 
 def _each_once(documents: Iterable[Document], digests: Mapping[str, bytes]) -> Iterator[Document]:
-    """The documents with known digests, without duplicates; another process may add documents meanwhile."""
+    """The documents without duplicates, and without those that another process has added since ``_digests``."""
     seen: set[str] = set()
     for document in map(with_id, documents):
         if document.id in digests and document.id not in seen:
@@ -279,68 +281,69 @@ def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
     return {id: str((metadata or {}).get(DIGEST, "")) for id, metadata in rows}
 
 
-def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
-    """Remove stored documents that are not wanted; all wanted ones are stored."""
+def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
+    """Remove stored documents that have no digest; returns their number. All that have one must be stored."""
     count = store.collection.count()
-    if count == len(wanted):
+    if count == len(digests):
         return 0
-    gone: list[str] = []
+    others: list[str] = []
     for offset in range(0, count, PAGE):
-        gone += [id for id in store.collection.get(limit=PAGE, offset=offset, include=[])["ids"] if id not in wanted]
-    _remove(store.collection, store.folder, gone)
-    return len(gone)
+        ids = store.collection.get(limit=PAGE, offset=offset, include=[])["ids"]
+        others += [id for id in ids if id not in digests]
+    _remove(store.collection, store.folder, others)
+    return len(others)
 
 
 def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -> None:
     if ids:
         mark(folder)
-    for part in _parts(ids, PAGE):
-        collection.delete(ids=part)
+    for batch in _batches(ids, PAGE):
+        collection.delete(ids=batch)
 
 
 def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
-    """The number of the store's documents if it was last filled with this revision; else None."""
-    known = store.collection.metadata or {}
-    if known.get(REVISION) != revision or store.lacks_vector_file:
+    """The number of the store's documents if the store was last filled with this revision; else None."""
+    metadata = store.collection.metadata or {}
+    if metadata.get(REVISION) != revision or store.lacks_vector_file:
         return None
-    wanted = known.get(COUNT)  # absent in stores of version 0.1.0
-    if store.folder is not None and wanted is not None:
-        return int(wanted)  # counting would read Chroma's graph
+    stored = metadata.get(COUNT)  # absent in stores of version 0.1.0
+    if store.folder is not None and stored is not None:
+        return int(stored)  # counting would read Chroma's graph
     count = store.collection.count()
-    return count if count == (len(documents) if wanted is None else wanted) else None
+    return count if count == (len(documents) if stored is None else stored) else None
 
 
 def _note(store: Store, revision: str | None, state: str = "") -> None:
-    """Store the revision in the collection, None while it changes, and the state if it is new.
+    """Store the revision (None while the documents change) and the state, if given, in the collection's metadata.
 
-    Other processes with the open collection compare the metadata and read its changes.
+    Other processes that have opened the collection compare the metadata and then read the changes.
     """
-    known = dict(store.collection.metadata or {})
-    noted = {**known, REVISION: revision or ""}
+    old_metadata = dict(store.collection.metadata or {})
+    new_metadata = {**old_metadata, REVISION: revision or ""}
     if revision is not None:
-        noted[COUNT] = store.collection.count()
+        new_metadata[COUNT] = store.collection.count()
     if state:
-        noted[STATE] = state
-    if noted != known:
-        store.collection.modify(metadata=noted)
+        new_metadata[STATE] = state
+    if new_metadata != old_metadata:
+        store.collection.modify(metadata=new_metadata)
         store.note_current()
 
 
-def _give_back_memory() -> None:
-    """Return freed memory to the system; batches of varying sizes fragment the heap of glibc."""
-    with suppress(OSError, AttributeError):  # other C libraries do not have it
+def _release_memory() -> None:
+    """Return freed memory to the system: batches of different sizes fragment glibc's heap."""
+    with suppress(OSError, AttributeError):  # other C libraries have no malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 @contextmanager
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar of the stored documents."""
+    """A progress bar; the value is a function that adds a number of documents to it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

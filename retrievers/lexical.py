@@ -1,8 +1,8 @@
-"""BM25 indexes on disk: built by ``index``, memory-mapped by whatever searches.
+"""BM25 indexes, in memory or on disk, where processes share them by memory-mapping.
 
-An index is a folder of its own in the store's folder, ``bm25/NAME/``. The file ``current`` in it names the version that
-counts, a subfolder that is complete before it is named. So a process that is killed leaves the version before, and a
-process that searches sees a new version as soon as it is named.
+An index on disk is the folder ``bm25/NAME/`` in the store's folder, with a subfolder for each version. The file
+``current`` has the name of the current version, and is replaced only when a new version is complete. So if a process is
+killed, the previous version stays current, and processes that search find a new version at their next search.
 """
 
 import hashlib
@@ -50,32 +50,34 @@ class Parameters(NamedTuple):
     b: float = 0.75
 
 
-class Lexical(Protocol):
-    """A BM25 index that is ready to be searched."""
+class SearchableIndex(Protocol):
+    """A BM25 index that can be searched."""
 
     def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """The score of each document as an array, or None where no document has any of the words."""
+        """The scores of all documents, (documents,); None if no document contains any of the words."""
         ...
 
-    def document(self, place: int) -> Document:
-        """The document at a place of ``scores``."""
+    def document(self, number: int) -> Document:
+        """The document whose score is ``scores(...)[number]``."""
         ...
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
-        """How many documents have each of the words."""
+        """How many documents contain each of the words."""
         ...
 
 
 @dataclass(frozen=True)
 class Postings:
-    """BM25 scores by word: a sparse matrix with a column for each word, as arrays in memory or memory-mapped.
+    """The BM25 score of each word in each document, as a sparse matrix (documents, words) in CSC format.
+
+    The arrays are in memory or memory-mapped.
 
     Attributes:
-        scores: the scores, column after column.
-        places: the document of each score.
-        begins: where each column begins, and where the last one ends.
+        scores: the scores, column after column (CSC's ``data``).
+        places: the number of the document of each score (CSC's ``indices``).
+        begins: where each column begins in ``scores``, and where the last one ends (CSC's ``indptr``).
         documents: the number of documents.
-        column: finds the column of a word; None for a word that no document has.
+        column: returns the column of a word; None for a word that no document contains.
     """
 
     scores: "np.ndarray"
@@ -85,7 +87,7 @@ class Postings:
     column: Callable[[str], int | None]
 
     def total(self, words: Iterable[str]) -> "np.ndarray | None":
-        """The score of each document; None where no document has any of the words."""
+        """The sum of the words' scores for each document; None if no document contains any of the words."""
         import numpy as np
 
         if not (known := [column for column in map(self.column, words) if column is not None]):
@@ -93,11 +95,11 @@ class Postings:
         total = np.zeros(self.documents, dtype=self.scores.dtype)
         for column in known:
             entries = slice(self.begins[column], self.begins[column + 1])
-            total[self.places[entries]] += self.scores[entries]  # a document is in a column once
+            total[self.places[entries]] += self.scores[entries]  # valid because a column has a document at most once
         return total
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
-        """How many documents have each of the words."""
+        """How many documents contain each of the words."""
         columns = {word: self.column(word) for word in words}
         return Frequencies(
             self.documents,
@@ -108,58 +110,51 @@ class Postings:
         )
 
 
-class MemoryIndex:
+class _PostingsIndex:
+    """Base of the indexes: searches ``_postings``, which are None if no document contains a word."""
+
+    _postings: Postings | None
+
+    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
+        """See ``SearchableIndex``."""
+        return self._postings.total(words) if self._postings else None
+
+    def frequencies(self, words: Collection[str]) -> Frequencies:
+        """See ``SearchableIndex``."""
+        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
+
+
+class MemoryIndex(_PostingsIndex):
     """A BM25 index over documents in memory."""
 
     def __init__(self, documents: Sequence[Document], parameters: Parameters) -> None:
         """Index ``documents``.
 
         Raises:
-            UserError: two different documents have one id.
+            UserError: two different documents have the same id.
         """
         self._documents = identified(documents)
         built = _build(self._documents, parameters)
         self._postings = _postings(*built) if built else None
 
-    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """See ``Lexical``."""
-        return self._postings.total(words) if self._postings else None
-
-    def frequencies(self, words: Collection[str]) -> Frequencies:
-        """See ``Lexical``."""
-        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
-
-    def document(self, place: int) -> Document:
-        """See ``Lexical``."""
-        return self._documents[place]
+    def document(self, number: int) -> Document:
+        """See ``SearchableIndex``."""
+        return self._documents[number]
 
 
-class Version:
-    """One version of an index on disk. Its files are memory-mapped: a search reads only its words' parts of them."""
+class Version(_PostingsIndex):
+    """One version of an index on disk. Its files are memory-mapped: a search reads only the columns of its words."""
 
     def __init__(self, folder: Path) -> None:
-
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if self.about.get("format") != FORMAT:
             raise ValueError("another version of medground wrote it")
         self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
         self._documents = DocumentFile(folder)
 
-    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """See ``Lexical``."""
-        return self._postings.total(words) if self._postings else None
-
-    def frequencies(self, words: Collection[str]) -> Frequencies:
-        """See ``Lexical``."""
-        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
-
-    def document(self, place: int) -> Document:
-        """See ``Lexical``."""
-        return self._documents[place]
-
-    def close(self) -> None:
-        """Close the file of documents."""
-        self._documents.close()
+    def document(self, number: int) -> Document:
+        """See ``SearchableIndex``."""
+        return self._documents[number]
 
 
 class LexicalIndex:
@@ -168,35 +163,36 @@ class LexicalIndex:
     Args:
         store: the store's folder.
         corpus: the corpus's name.
-        parameters: of BM25.
-        server: the corpus on a Chroma server, whose changes the index follows.
+        parameters: BM25's parameters.
+        server: the corpus on a Chroma server, from which the index is rebuilt if it has changed there.
     """
 
     def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
+        # Changing the 1 would give every existing index another folder name.
         digest = hashlib.sha256(repr((1, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
         self._parameters = parameters
-        self._opened: tuple[str, Version] | None = None
+        self._opened: tuple[str, Version] | None = None  # the opened version and its name
         self._server = server
-        self._following = threading.Lock()
+        self._update_lock = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
-        """Build the index anew unless it is over exactly ``documents`` and of this edition of the analyser of words.
+        """Rebuild the index unless it is over exactly ``documents`` and its words are of ``corpus.words.EDITION``.
 
-        Documents with an attribute ``revision`` are compared by it alone.
+        Documents with an attribute ``revision`` are compared by their revision alone.
 
         Raises:
-            UserError: two different documents have one id, or the folder cannot be written.
+            UserError: two different documents have the same id, or the folder cannot be written.
         """
         return self._update(documents, getattr(documents, REVISION, None) or documents_digest(documents, metadata=True))
 
     def _update(self, documents: Iterable[Document], revision: str) -> Self:
         try:
-            known = self._known()
-            if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
+            about = self._current_about()
+            if about is None or (about["revision"], about.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
-            else:  # a process killed before it removed a former version has left texts there
+            else:  # a process may have been killed before it removed the previous version and its texts
                 remove_other_versions(self._folder, str(self._current_name()), ABOUT)
         except OSError as error:
             raise UserError(
@@ -206,30 +202,30 @@ class LexicalIndex:
         return self
 
     def current(self) -> Version:
-        """The version that counts now; opened anew where another process has replaced it.
+        """The current version, reopened if another process has replaced it.
 
-        Where another machine has changed the corpus on the server, the index is built anew from there first.
+        If the corpus on the server has changed, the index is rebuilt from the server first.
 
         Raises:
-            UserError: there is none, it cannot be read, or the server cannot be reached.
+            UserError: there is no version, it cannot be read, or the server cannot be reached.
         """
         if self._server is not None:
-            with self._following:
+            with self._update_lock:
                 if (revision := self._server.revision()) is not None:
                     self._update(self._server, revision)
         return self._current()
 
     def _current(self) -> Version:
-        for _ in range(3):  # a version may be replaced, and removed, between its name and its files
+        for _ in range(3):  # another process may replace and remove the version between reading its name and opening it
             name = self._current_name()
             if name is None:
                 break
             if self._opened is not None and self._opened[0] == name:
                 return self._opened[1]
             with suppress(FileNotFoundError):
-                opened = _opened(self._folder / name)
-                self._opened = (name, opened)
-                return opened
+                version = _open_version(self._folder / name)
+                self._opened = (name, version)
+                return version
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")
 
     def _current_name(self) -> str | None:
@@ -238,8 +234,8 @@ class LexicalIndex:
         except FileNotFoundError:
             return None
 
-    def _known(self) -> dict[str, Any] | None:
-        """What the current version says of itself; None where it is absent or damaged."""
+    def _current_about(self) -> dict[str, Any] | None:
+        """The content of the current version's file ``about.json``; None if the version is missing or damaged."""
         try:
             return self._current().about
         except UserError:
@@ -271,15 +267,15 @@ class LexicalIndex:
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
-    """The bm25s index over documents and the columns of its words; None where no document has a word."""
+    """The bm25s index over documents, and the column of each word; None if no document contains a word."""
     import bm25s
 
-    vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
-    numbers = [list(map(vocabulary.__getitem__, terms(document.page_content))) for document in documents]
+    vocabulary: defaultdict[str, int] = defaultdict(count().__next__)  # gives each new word the next number
+    word_numbers = [list(map(vocabulary.__getitem__, terms(document.page_content))) for document in documents]
     if not vocabulary:
         return None
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)
-    bm25.index((numbers, dict(vocabulary)), show_progress=False)
+    bm25.index((word_numbers, dict(vocabulary)), show_progress=False)
     return bm25, dict(vocabulary)
 
 
@@ -316,12 +312,12 @@ def _read_postings(folder: Path, documents: int) -> Postings:
     return Postings(scores, places, begins, documents, column)
 
 
-def _opened(folder: Path) -> Version:
+def _open_version(folder: Path) -> Version:
     try:
         return Version(folder)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"The index of words in {folder} is damaged ({error}). Remove {folder.parent}; it is built anew."
+            f"The index of words in {folder} is damaged ({error}). Remove {folder.parent}; it will be rebuilt."
         ) from error

@@ -39,20 +39,20 @@ KINDS = {
     "pubmed": "retrievers.kinds.pubmed.PubMedRetriever",
 }
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What retrievers are made from besides their settings.
+    """Documents, models and store from which ``Retriever.build`` makes a retriever with given settings.
 
     Attributes:
-        documents: the corpus.
-        corpus: its name, part of the collections' names.
-        embedders: by name, as settings or as LangChain ``Embeddings``.
-        others: by name, the retrievers to build on.
+        documents: the documents of the corpus.
+        corpus: the corpus's name, part of the collections' names.
+        embedders: embedders by name, as settings or as LangChain ``Embeddings``.
+        others: by name, the retrievers that another one can build on.
         rewriter: writes other wordings of a question, for kind ``multi_query``.
-        rewriter_identity: what determines those wordings, as plain data.
+        rewriter_identity: settings and fingerprints that determine those wordings, as JSON types.
         quiet: whether to hide progress bars.
         updated: the names of the collections that ``update_collection`` has updated.
     """
@@ -68,52 +68,52 @@ class Context:
     updated: set[str] = field(default_factory=set)
 
     def embedder(self, name: str) -> "Embeddings":
-        """The embedder of that name, loaded; ``UserError`` if it does not exist or cannot be loaded."""
+        """Load the embedder of that name; ``UserError`` if it does not exist or cannot be loaded."""
         from langchain_core.embeddings import Embeddings
 
         from retrievers.embedders import make_embedder
 
-        chosen: object = _named(self.embedders, name, "embedder")
-        if isinstance(chosen, EmbedderConfig):
-            return make_embedder(chosen, self.store)
-        if isinstance(chosen, Embeddings):
-            return chosen
-        given = f"the class {chosen.__name__}" if isinstance(chosen, type) else f"a {type(chosen).__name__}"
+        embedder: object = _lookup(self.embedders, name, "embedder")
+        if isinstance(embedder, EmbedderConfig):
+            return make_embedder(embedder, self.store)
+        if isinstance(embedder, Embeddings):
+            return embedder
+        given = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
         raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")
 
     def other(self, name: str) -> "Retriever":
-        """The retriever of that name, which must be a ``Retriever``; ``UserError`` if it is not."""
+        """The retriever of that name; ``UserError`` if it does not exist or is not a ``Retriever``."""
         from retrievers.base import Retriever
 
-        other: object = _named(self.others, name, "retriever")
+        other: object = _lookup(self.others, name, "retriever")
         if not isinstance(other, Retriever):
             raise UserError(
                 f"Retriever {name!r} is a {type(other).__name__}; a retriever builds on those that make_retriever "
-                "makes, or on a retrievers.base.Retriever of your own, which gives scored documents by its _search."
+                "makes, or on your own subclass of retrievers.base.Retriever, whose _search returns scored documents."
             )
         return other
 
     def open_store(self, embedder: str, corpus: str | None = None) -> "Store":
-        """The collection of the corpus, or of another one, under an embedder."""
+        """Open the collection of the vectors of a corpus, by default this context's, with an embedder."""
         from retrievers.store import open_store
 
         return open_store(self.store, corpus or self.corpus, self.embedder(embedder))
 
     def update_collection(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
-        """Make a collection hold exactly the documents, once for this context.
+        """Make a collection contain exactly the documents; does nothing if this context has already updated it.
 
-        Returns the number of embedded documents. Removed texts stay in its files until a purge.
+        Returns the number of documents that were embedded. Removed texts stay in the store's files until a purge.
         """
         from retrievers.indexing import fill
 
-        into = self.open_store(embedder, corpus)
-        if into.collection.name in self.updated:
+        store = self.open_store(embedder, corpus)
+        if store.collection.name in self.updated:
             return 0
-        self.updated.add(into.collection.name)
-        return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
+        self.updated.add(store.collection.name)
+        return fill(store, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
     def updated_store(self, embedder: str) -> "Store":
-        """Update the collection of the corpus to the documents and purge removed texts; returns its store."""
+        """The corpus's collection, after an update to the documents and a purge of removed texts."""
         from retrievers.indexing import index
 
         store = self.open_store(embedder)
@@ -121,20 +121,20 @@ class Context:
         return store
 
 
-def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
-    """The settings class for the ``kind`` of a mapping.
+def config_class(settings: Mapping[Any, Any]) -> type[RetrieverConfig]:
+    """The settings class for the ``kind`` in a mapping of settings.
 
-    A user's class is not imported here; it checks its arguments when it is made.
+    A user-defined class is not imported here; it validates its keyword arguments when an object is made.
 
     Raises:
         PydanticCustomError: the kind is missing or unknown.
     """
-    kind = stated.get("kind")
+    kind = settings.get("kind")
     if kind is None:
         raise PydanticCustomError("union_tag_not_found", "must be a mapping with a kind")
     if isinstance(kind, str) and kind in KINDS:
-        found: Any = find_class(kind)
-        return found.config_class  # type: ignore[no-any-return]
+        retriever_class: Any = find_class(kind)
+        return retriever_class.config_class  # type: ignore[no-any-return]
     if is_class_path(kind):
         return RetrieverClassConfig
     expected = f"{', '.join(map(repr, KINDS))} or package.module.Class"
@@ -142,7 +142,7 @@ def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
 
 
 def find_class(kind: str) -> "type[BaseRetriever]":
-    """The class of a kind, or the user's class ``package.module.Class``.
+    """The class of a kind, or the user-defined class ``package.module.Class``.
 
     Raises:
         UserError: it does not exist, cannot be imported, or is not a LangChain ``BaseRetriever``.
@@ -163,25 +163,25 @@ def make_retrievers(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "dict[str, Retriever]":
-    """The retrievers ``names``; those they build on are made first, each once.
+    """The retrievers ``names``, by name. Each retriever is made once, after those that it builds on.
 
     The arguments are those of ``Context``.
 
     Raises:
-        UserError: as ``make_retriever``; or retrievers build on each other in a cycle, or a filter needs metadata that
-            no document has.
+        UserError: as for ``make_retriever``; or retrievers build on each other in a cycle, or a filter needs metadata
+            that no document has.
     """
     check_cycles(configs)
-    made: dict[str, Retriever] = {}
-    context = Context(documents, corpus, embedders, store, made, rewriter, quiet=quiet)
+    retrievers: dict[str, Retriever] = {}
+    context = Context(documents, corpus, embedders, store, retrievers, rewriter, quiet=quiet)
 
     def make(name: str) -> "Retriever":
-        if name not in made:
-            config = _named(configs, name, "retriever")
+        if name not in retrievers:
+            config = _lookup(configs, name, "retriever")
             for other in config.builds_on():
                 make(other)
-            made[name] = _build(config, context)
-        return made[name]
+            retrievers[name] = _build(config, context)
+        return retrievers[name]
 
     return {name: make(name) for name in names}
 
@@ -197,40 +197,41 @@ def make_retriever(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "Retriever":
-    """The retriever of ``config`` over exactly ``documents``, to which the store is updated first.
+    """Update the store to exactly ``documents`` and make the retriever of ``config`` over them.
 
-    The arguments are those of ``Context``.
+    The other arguments are those of ``Context``.
 
     Raises:
-        UserError: an unknown embedder or retriever, a retriever of another class to build on, a model or class that
-            cannot be loaded, a store that cannot be used, duplicate ids, or ``multi_query`` without a rewriter.
+        UserError: an embedder or retriever is unknown; one of ``others`` is not a ``Retriever``; a model or class
+            cannot be loaded; the store cannot be used; two documents have the same id; or ``multi_query`` has no
+            rewriter.
     """
     return _build(config, Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet))
 
 
 def _build(config: RetrieverConfig, context: Context) -> "Retriever":
-    found, config = _resolved(config)
-    return found.build(config, context)
+    retriever_class, config = _resolved(config)
+    return retriever_class.build(config, context)
 
 
 def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
-    """Update the stored data of the retrievers to the documents; returns the number of embedded passages and parts."""
-    return sum(found.index(config, context) for found, config in map(_resolved, configs))
+    """Make the retrievers' stored data match the documents; returns the number of texts that were embedded."""
+    return sum(retriever_class.index(config, context) for retriever_class, config in map(_resolved, configs))
 
 
 def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context) -> dict[str, Any]:
-    """What determines a retriever's results besides question and passages: settings, models, what it builds on."""
-    found, config = _resolved(configs[name])
-    identity = found.identity(config, context)
+    """``Retriever.identity`` of a retriever, with those of all retrievers that it builds on."""
+    retriever_class, config = _resolved(configs[name])
+    identity = retriever_class.identity(config, context)
     if others := config.builds_on():
         identity["builds_on"] = {other: identify(other, configs, context) for other in others}
     return identity
 
 
 def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> set[str]:
-    """The kinds of the named retrievers and of all they build on."""
-    chosen = [configs[name] for name in names]
-    return {kind for one in chosen for kind in (one.kind, *kinds_of(configs, one.builds_on()))}
+    """The kinds of the named retrievers and of all retrievers that they build on."""
+    named = [configs[name] for name in names]
+    return {kind for config in named for kind in (config.kind, *kinds_of(configs, config.builds_on()))}
 
 
 def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
@@ -240,27 +241,27 @@ def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
 
 
 def _resolved(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
-    """The class for these settings, and the settings as its settings class.
+    """The ``Retriever`` class for these settings, and the settings as an object of its ``config_class``.
 
-    Other LangChain classes are wrapped; for a ``Retriever`` of the user's, the settings are validated here.
+    A user-defined subclass of ``Retriever`` validates its settings here; other LangChain classes get a wrapper class.
     """
     from retrievers.base import Retriever
     from retrievers.kinds.langchain import LangChainRetriever
 
-    found = find_class(config.kind)
-    if not issubclass(found, Retriever):
+    retriever_class = find_class(config.kind)
+    if not issubclass(retriever_class, Retriever):
         return LangChainRetriever, config
     if not isinstance(config, RetrieverClassConfig):
-        return found, config
+        return retriever_class, config
     try:
-        return found, found.config_class.model_validate(config.model_dump())
+        return retriever_class, retriever_class.config_class.model_validate(config.model_dump())
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise UserError(f"A retriever of kind {config.kind}: {problems}.") from error
 
 
-def _named(those: Mapping[str, Thing], name: str, kind: str) -> Thing:
-    if name not in those:
-        known = ", ".join(sorted(those)) or "none"
-        raise UserError(f"There is no {kind} {name!r}; the settings name: {known}.")
-    return those[name]
+def _lookup(by_name: Mapping[str, Value], name: str, noun: str) -> Value:
+    if name not in by_name:
+        known = ", ".join(sorted(by_name)) or "none"
+        raise UserError(f"There is no {noun} {name!r}; the settings name: {known}.")
+    return by_name[name]

@@ -1,10 +1,12 @@
-"""Secure deletion: texts removed from a store also leave its files.
+"""Secure deletion: purges texts that were removed from a store from its files.
 
-Chroma deletes with SQLite, so the text stays in free pages of the file, in its log of writes until a thousand more
-writes, and as trigrams in the full-text index until segments are merged.
+Chroma deletes rows with SQLite. The deleted text stays in free pages of the database file, in Chroma's log of writes
+(the table ``embeddings_queue``) until a thousand further writes, and as trigrams in the full-text index until its
+segments are merged.
 
-This file also runs as a separate program. SQLite's locks belong to a process, and Chroma has its own SQLite library in
-this one: the two would not see each other's locks, and the first to close the file would drop both.
+The purge runs this file as a separate process. SQLite's file locks belong to a process, and Chroma brings its own copy
+of SQLite: within one process, Python's SQLite and Chroma's would not see each other's locks, and closing the file in
+either would release the locks of both.
 """
 
 import os
@@ -15,11 +17,11 @@ from contextlib import closing
 from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
-MARK = "unpurged"  # file in the store's folder; after a kill before the purge, the next one removes the texts
-LOCK_SECONDS = 10.0
+MARK = "unpurged"  # file in the store's folder: a purge is due, also after a kill between removal and purge
+LOCK_SECONDS = 10.0  # how long to wait for other processes' locks
 
-# Empties the metadata of log entries that Chroma has applied to its tables. The index of vectors, which may lag behind,
-# reads only the vectors of log entries.
+# Chroma's log has the texts in its metadata column. This empties it in log entries that Chroma has applied to its
+# tables. The index of vectors may not have applied them yet, but it reads only the vectors of log entries.
 _EMPTY_LOG = """
 UPDATE embeddings_queue SET metadata = '{}' WHERE metadata <> '{}' AND EXISTS (
     SELECT 1 FROM segments JOIN max_seq_id ON max_seq_id.segment_id = segments.id
@@ -31,28 +33,28 @@ _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search
 
 
 def mark(folder: Path | None) -> None:
-    """Record, before a removal, that a purge is due; a server (None) is not purged."""
+    """Record that a purge is due; call it before a removal. Without a folder, the store is on a server: no purge."""
     if folder is not None:
         (folder / MARK).touch()
 
 
 def purge(folder: Path | None) -> None:
-    """Remove deleted texts from the files of the store's database, if a purge is due.
+    """Remove deleted texts from the store's database file, if a purge is due.
 
-    It reads and writes the whole database once and needs as much free disk space.
+    A purge rewrites the whole database and needs as much free disk space.
 
     Raises:
         sqlite3.OperationalError: the database is in use, the disk is full, or another version of Chroma wrote it. The
-            purge stays due.
+            purge then stays due.
     """
     if folder is None or not (folder / MARK).exists():
         return
-    # SQLite's temporary copy also contains the texts, so it is made in the store's folder.
+    # VACUUM's temporary copy also contains the texts, so it is written to the store's private folder.
     environment = {**os.environ, "SQLITE_TMPDIR": str(folder)}
     command = [sys.executable, "-I", "-S", __file__, str(folder / DATABASE), str(LOCK_SECONDS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise sqlite3.OperationalError((done.stderr.strip().splitlines() or ["the purge was stopped"])[-1])
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if outcome.returncode:
+        raise sqlite3.OperationalError((outcome.stderr.strip().splitlines() or ["the purge was stopped"])[-1])
     (folder / MARK).unlink(missing_ok=True)
 
 

@@ -1,6 +1,6 @@
 """The vector store: Chroma, with a collection for each corpus, embedder and metric.
 
-In a folder, each collection also has a file of its vectors for exact search (``files.vectors``).
+In a folder, each collection also has a vector file for exact search (``files.vectors``).
 """
 
 import hashlib
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from langchain_chroma import Chroma
 
 METRIC: Literal["cosine"] = "cosine"
-# Of a server's graph: wide enough for an exact search over some thousands of texts.
+# A server's graph of vectors, wide enough for an exact search over some thousands of texts.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
-# Keys of a collection's metadata. The revision of its documents is empty while they are being changed.
-REVISION = "revision"
-COUNT = "count"  # of the documents of the revision
-STATE = "state"  # the value changes with every change of the texts
-BATCH = 512  # query vectors in a query, ids in a get
-LOCK_SECONDS = 10.0  # other indexing processes hold the lock briefly
+# Keys of a collection's metadata.
+REVISION = "revision"  # of the documents; empty while they are being changed
+COUNT = "count"  # number of documents in the revision
+STATE = "state"  # name of the state of the texts, which changes whenever they change
+BATCH = 512  # vectors per ``query`` of Chroma, and ids per ``get``
+LOCK_SECONDS = 10.0  # how long to wait for other indexing processes, which lock the database briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
-# Collection metadata, by folder and collection, at the time when the client's graph was last up to date.
+# The metadata of collections, by folder and collection name, when the client's graph was last up to date.
 _current_metadata: dict[tuple[Path, str], Any] = {}
 _opening = threading.Lock()
 
@@ -52,7 +52,7 @@ class Store:
     Attributes:
         collection: Chroma's collection; ``refresh`` may replace it.
         embedder: the embedder of the collection's vectors and of questions.
-        where: folder or address, for messages.
+        where: folder or URL, for messages.
         folder: the folder; None for a server.
     """
 
@@ -83,15 +83,15 @@ class Store:
         return Chroma(client=self._client, collection_name=name, embedding_function=self.embedder)
 
     def refresh(self) -> None:
-        """Note the changes of other processes since the last call."""
+        """Read the collection's metadata, which other processes may have changed."""
         if self.folder is not None:
             self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
 
     def refresh_graph(self) -> None:
-        """Reopen the folder if another process has changed the collection since its graph was read.
+        """Reopen the folder if another process has changed the collection since its graph was loaded.
 
-        Chroma keeps a folder's graph of vectors in memory and does not load changes of other processes. Changes by this
-        process are in memory; a server is always up to date.
+        Chroma keeps a folder's graph of vectors in memory and does not load other processes' changes. Changes by this
+        process are in memory, and a server is always up to date.
         """
         if self.folder is None:
             return
@@ -107,7 +107,7 @@ class Store:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
     def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
-        """The unit vectors of the ids that the collection has."""
+        """The unit vectors of those ids that the collection has, by id."""
         file = self.vector_file()
         return file.vectors(ids) if file else self._graph_vectors(ids)
 
@@ -128,22 +128,22 @@ class Store:
         return str((self.collection.metadata or {}).get(STATE, ""))
 
     def vector_file(self) -> VectorFile | None:
-        """The file for exact search; None on a server, and if the file is missing or damaged."""
+        """The file for exact search; None on a server, or if the file is missing or damaged."""
         return self._vector_files.open(self.state) if self._vector_files is not None and self.state else None
 
     @property
     def lacks_vector_file(self) -> bool:
-        """Whether the folder has texts but no file of their vectors."""
-        filled = (self.collection.metadata or {}).get(COUNT) != 0
-        return self.folder is not None and filled and self.vector_file() is None
+        """Whether the store is a folder and its vector file is missing or damaged, though the collection has texts."""
+        has_texts = (self.collection.metadata or {}).get(COUNT) != 0
+        return self.folder is not None and has_texts and self.vector_file() is None
 
     def write_vector_file(self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]) -> None:
-        """Write the file of vectors of a new state; ``digests`` are those of the documents' texts by id."""
+        """Write the vector file of a new state; ``digests`` are the digests of the documents' texts, by id."""
         if self._vector_files is not None:
             self._vector_files.write(state, documents, digests, self.state, self._graph_vectors)
 
     def remove_former_vector_files(self) -> None:
-        """Remove the files of vectors of states before the present one."""
+        """Remove the vector files of all states but the current one."""
         if self._vector_files is not None:
             self._vector_files.remove_others(self.state)
 
@@ -153,24 +153,23 @@ class Store:
 
 
 def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
-    """Open or create the collection of ``corpus`` under ``embedder``.
+    """Open or create the collection of ``corpus`` with the vectors of ``embedder``.
 
-    The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, prompt or dtype
-    has another collection.
+    Another embedder, prompt or dtype has another collection.
     """
     with store_errors(config.url or config.path):
         return Store(config, corpus, embedder)
 
 
 def other_collections(config: StoreConfig, corpus: str, excluded: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus``, except those in ``excluded``: collections of other embedders."""
+    """The store's collections of ``corpus``, except those with a name in ``excluded``."""
     folder = folder_of(config)
     if folder is not None and not (folder / DATABASE).exists():
         return []
     with store_errors(config.url or config.path):
-        found = _client(config).list_collections()
+        collections = _client(config).list_collections()
     name = encodable(corpus)
-    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in excluded]
+    return [each for each in collections if (each.metadata or {}).get("corpus") == name and each.name not in excluded]
 
 
 def folder_of(config: StoreConfig) -> Path | None:
@@ -179,7 +178,10 @@ def folder_of(config: StoreConfig) -> Path | None:
 
 
 def collection_name(corpus: str, embedder_fingerprint: str) -> str:
-    """A readable prefix and a digest, within Chroma's rule for names (3 to 512 of ``[a-zA-Z0-9._-]``)."""
+    """A readable prefix, the metric, and a digest of corpus, embedder and metric.
+
+    Chroma allows names of 3 to 512 characters of ``[a-zA-Z0-9._-]``.
+    """
     readable = re.sub(r"[^a-zA-Z0-9]+", "-", corpus).strip("-")[:40] or "corpus"
     digest = hashlib.sha256(repr((corpus, embedder_fingerprint, METRIC)).encode("utf-8", "replace")).hexdigest()
     return f"{readable}-{METRIC}-{digest[:16]}"
@@ -200,7 +202,7 @@ def _folder_client(path: Path) -> "ClientAPI":
     """One client per folder and process, as Chroma requires."""
     with _opening:
         if path not in _clients:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are private
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # private, since it will contain the texts
             _check_writable(path / DATABASE)
             _clients[path] = _new_client(path)
         return _clients[path]
@@ -212,8 +214,8 @@ def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
 
     with _opening:
         if _clients.get(path) in (None, stale):
-            # Chroma caches one backend ("system") per folder, which a new client would share. Threads that are
-            # searching with the old client keep its backend.
+            # Chroma caches one backend ("system") per folder, and a new client would share it. Threads that are
+            # searching with the old client keep the old backend.
             SharedSystemClient.clear_system_cache()
             for key in [key for key in _current_metadata if key[0] == path]:
                 del _current_metadata[key]
@@ -229,9 +231,9 @@ def _new_client(path: Path) -> "ClientAPI":
 
 
 def _check_writable(database: Path) -> None:
-    """Raise SQLite's error if an existing database cannot be written; Chroma would wait for a lock without end.
+    """Raise SQLite's error if an existing database cannot be written: Chroma would wait for a lock forever.
 
-    Call it only before Chroma opens the file: closing the file drops all locks of this process on it.
+    Call it only before Chroma opens the file, because closing the file releases all locks of this process on it.
     """
     if not database.exists():
         return
@@ -241,22 +243,22 @@ def _check_writable(database: Path) -> None:
 
 
 def _address(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether the connection is encrypted."""
-    refused = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
+    """Host and port, and whether the connection is encrypted."""
+    invalid = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise refused from None
+        raise invalid from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise refused
+        raise invalid
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 8000), secure
 
 
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
-    """Turn errors of Chroma, SQLite and the file system about the store at ``where`` into ``UserError``."""
+    """Turn errors of Chroma, SQLite and the file system into a ``UserError`` that names the store at ``where``."""
     import httpx
     from chromadb.errors import ChromaError
 
@@ -275,21 +277,21 @@ def store_errors(where: str) -> Iterator[None]:
 def _explain(text: str, error: BaseException) -> str:
     import httpx
 
-    low = text.lower()
+    lowered = text.lower()
 
-    def says(*signs: str) -> bool:
-        return any(sign in low for sign in signs)
+    def contains(*phrases: str) -> bool:
+        return any(phrase in lowered for phrase in phrases)
 
-    if says("readonly", "read-only", "permission denied") or isinstance(error, PermissionError):
+    if contains("readonly", "read-only", "permission denied") or isinstance(error, PermissionError):
         return "may not be written. Check the folder's permissions, or set store.path to another folder."
-    if says("locked"):
+    if contains("locked"):
         return "is in use by another process. Wait until that has finished, or set store.path to another folder."
-    if says("disk is full", "no space left"):
+    if contains("disk is full", "no space left"):
         return "is on a disk that is full. Free some space and run the same command again: it goes on where it stopped."
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "is a file or lies under one. Set store.path to a folder."
-    if says("could not connect") or isinstance(error, (httpx.TransportError, ConnectionError)):
+    if contains("could not connect") or isinstance(error, (httpx.TransportError, ConnectionError)):
         return "cannot be reached. Start the server (chroma run), or remove store.url to use a folder."
-    if says("malformed", "not a database", "migration", "no such column", "no such table", "hnsw"):
+    if contains("malformed", "not a database", "migration", "no such column", "no such table", "hnsw"):
         return "is damaged or was written by another version of Chroma. Move the folder away and index again."
     return f"failed: {text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__}"

@@ -1,4 +1,4 @@
-"""Fits ``chains.models.findings`` to the headed sections of abstracts."""
+"""Fits the word weights of ``chains.models.findings`` to abstracts whose sections have headings."""
 
 import json
 import re
@@ -9,23 +9,23 @@ from chains.models.findings import WEIGHTS, finding_words
 from corpus.records import QARecord
 from corpus.sentences import sentence_spans
 
-_FINDINGS = re.compile(r"RESULT|FINDING|CONCLUSION|OBSERVATION|LIMITATION")
-_MIN_SENTENCES = 10  # that contain a word
+_FINDINGS_HEADING = re.compile(r"RESULT|FINDING|CONCLUSION|OBSERVATION|LIMITATION")
+_MIN_SENTENCES_PER_WORD = 10
 
 
 def reports_findings(heading: str) -> bool:
     """Whether the heading of an abstract's section announces results or conclusions."""
-    return _FINDINGS.search(heading.upper()) is not None
+    return _FINDINGS_HEADING.search(heading.upper()) is not None
 
 
 def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
-    """A logistic regression with an L1 penalty (C 0.1, classes weighted evenly) over the words of single sentences.
+    """Fit a logistic regression (L1 penalty, C 0.1, balanced classes) of whether a sentence is a finding on its words.
 
-    Sentences of the conclusions and of sections with a heading of results are findings; those of other sections are
-    not. Records without headings are left out.
+    Sentences of conclusions and of sections headed as results are findings; those of other sections are not. Records
+    without headings are left out.
 
     Returns:
-        ``intercept`` and ``weights`` of the log-odds by word, and the number of ``abstracts`` and ``sentences``.
+        ``intercept`` and ``weights`` (by word) of the log-odds, and the number of ``abstracts`` and ``sentences``.
     """
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -34,14 +34,12 @@ def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
     sentences: list[str] = []
     findings: list[bool] = []
     for record in headed:
-        parts = [
-            (reports_findings(heading), text) for heading, text in zip(record.sections, record.contexts, strict=True)
-        ]
-        for found, text in (*parts, (True, record.conclusion)):
-            cut = [text[start:end] for start, end in sentence_spans(text)]
-            sentences += cut
-            findings += [found] * len(cut)
-    words = CountVectorizer(analyzer=finding_words, binary=True, min_df=_MIN_SENTENCES)
+        headings = (*record.sections, "CONCLUSION")
+        for heading, text in zip(headings, (*record.contexts, record.conclusion), strict=True):
+            spans = sentence_spans(text)
+            sentences += [text[start:end] for start, end in spans]
+            findings += [reports_findings(heading)] * len(spans)
+    words = CountVectorizer(analyzer=finding_words, binary=True, min_df=_MIN_SENTENCES_PER_WORD)
     counts = words.fit_transform(sentences)
     model = LogisticRegression(
         C=0.1, l1_ratio=1, solver="liblinear", class_weight="balanced", max_iter=500, random_state=0

@@ -12,7 +12,7 @@ from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
 from chains.nli import Judgement, NLIModel, Pair, decisiveness
 from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
-from common.result_cache import Recalled, ResultCache
+from common.result_cache import CachedResult, ResultCache
 from corpus.records import LABELS
 from corpus.sentences import Span
 
@@ -76,7 +76,7 @@ class EncoderNLI(NLIModel):
                 judged[index] = error
             else:
                 parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
-        by_pair: dict[int, list[tuple[Recalled, Pair]]] = {}
+        by_pair: dict[int, list[tuple[CachedResult, Pair]]] = {}
         results = self._classifier.recalled([encoded for _, _, encoded in parts])
         for (index, part, _), result in zip(parts, results, strict=True):
             by_pair.setdefault(index, []).append((result, part))

@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import SAFE_LOADING, check_tokenizer, check_weights, hub_errors
 from common.logs import no_bars, no_loading_report
-from common.result_cache import Batches, Recalled, ResultCache, recall
+from common.result_cache import Batches, CachedResult, ResultCache, get_or_compute
 
 if TYPE_CHECKING:
     import torch
@@ -55,10 +55,10 @@ class SequenceClassifier:
         """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
         return [result.value for result in self.recalled(encoded)]
 
-    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
+    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
         """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
-        return recall(self.cache, keys, lambda places: self._computed(encoded, places))
+        return get_or_compute(self.cache, keys, lambda places: self._computed(encoded, places))
 
     def _computed(self, encoded: Sequence[dict[str, list[int]]], places: Sequence[int]) -> Batches:
         chosen = [encoded[place] for place in places]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make_llm(config: LLMConfig, cache: ResultCache | None = None) -> "LLM":
-    """The model of section ``llm``, local or on a server; ``cache`` stores its results."""
+    """Load the model of the ``llm`` settings, local or on a server; ``cache`` stores its results."""
     match config.kind:
         case "huggingface":
             from chains.models.local import load_llm

@@ -14,21 +14,21 @@ from common.errors import UserError
 
 
 class SharedBase(NamedTuple):
-    """Two models over one set of weights; see ``share_base``."""
+    """Two models that share the weights of one base; see ``share_base``."""
 
     answering: LocalLLM
     judging: LocalLLM
 
 
 def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
-    """Load an adapter into ``llm``: ``answering`` runs without it, ``judging`` with it.
+    """Load an NLI adapter into ``llm``: ``answering`` runs without it, ``judging`` with it.
 
-    Both share the base's weights. Each forward pass holds a lock and switches the adapter, so any number of threads may
-    call both models. Between passes the adapter is off. ``LocalLLM.packed`` and the fingerprint of ``answering`` are
-    computed before the adapter is attached.
+    Each forward pass locks the adapter on or off, so any number of threads may call both models. Between passes the
+    adapter is off. ``LocalLLM.packed`` and the fingerprint of ``answering`` are computed before the adapter is
+    attached.
 
     Args:
-        llm: loaded without an adapter. Do not use it directly afterwards.
+        llm: a model loaded without an adapter; use only the result after this call.
         adapter: folder or hub id of a PEFT adapter for this base.
 
     Raises:
@@ -36,9 +36,9 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
             unchanged.
     """
     if llm.config.adapter is not None or hasattr(llm.model, "peft_config"):
-        present = llm.config.adapter or "another adapter"
+        loaded = llm.config.adapter or "another adapter"
         raise UserError(
-            f"The model already has {present}, so {adapter} cannot be loaded beside it. Remove llm.adapter, or merge "
+            f"The model already has {loaded}, so {adapter} cannot be loaded beside it. Remove llm.adapter, or merge "
             "it with `medground merge`, set llm.model to the result and use an adapter trained on that model."
         )
     packed = llm.packed
@@ -46,8 +46,8 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
     tokenizer = adapter_tokenizer(adapter, copy.deepcopy(llm.tokenizer))
     attached = add_adapter(llm.model, adapter, merge=False, base=llm.name, resize=False)
     fit_tokenizer(tokenizer, attached)
-    switch = _Switch(attached)
-    answering = replace(llm, guard=partial(switch.hold, on=False))
+    switch = _AdapterSwitch(attached)
+    answering = replace(llm, guard=partial(switch.locked, on=False))
     vars(answering)["packed"] = packed
     if fingerprint is not None:
         vars(answering)["fingerprint"] = fingerprint
@@ -56,33 +56,33 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
         model=attached,
         tokenizer=tokenizer,
         config=llm.config.model_copy(update={"adapter": adapter}),
-        guard=partial(switch.hold, on=True),
+        guard=partial(switch.locked, on=True),
     )
     return SharedBase(answering, judging)
 
 
-class _Switch:
-    """Switches a ``PeftModel``'s adapter on or off for one thread at a time."""
+class _AdapterSwitch:
+    """Switches a ``PeftModel``'s adapter on or off, for one thread at a time."""
 
     def __init__(self, model: Any) -> None:
-        # With a prompt-tuning adapter, ``base_model`` is the base itself and has no adapter layers to switch.
+        # With a prompt-tuning adapter, ``base_model`` is the plain base model, without adapter layers to switch.
         self._tuner = model.base_model if hasattr(model.base_model, "enable_adapter_layers") else None
         self._lock = RLock()
         self._on = False
         self._set(False)
 
     @contextmanager
-    def hold(self, on: bool) -> Iterator[None]:
-        """Lock the adapter in the state ``on``; calls may be nested."""
+    def locked(self, on: bool) -> Iterator[None]:
+        """Keep the adapter on or off and other threads out; calls may be nested in one thread."""
         with self._lock:
-            before = self._on
+            previous = self._on
             try:
-                if on != before:
+                if on != previous:
                     self._set(on)
                 yield
             finally:
-                if self._on != before:
-                    self._set(before)
+                if self._on != previous:
+                    self._set(previous)
 
     def _set(self, on: bool) -> None:
         self._on = on

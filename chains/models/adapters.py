@@ -7,23 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
-from common.hub import hub_errors, refused_pickle
+from common.hub import hub_errors, pickle_message
 from common.logs import no_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+_VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def add_adapter(
     model: "PreTrainedModel", adapter: str, *, merge: bool, base: str, resize: bool = True
 ) -> "PreTrainedModel":
-    """Load a PEFT adapter, a folder or hub id, into a model: attached (``PeftModel``) or merged into the weights.
+    """Load a PEFT adapter into a model, which is changed in place but stays as it was if the adapter is rejected.
 
-    ``model`` is changed in place: it gets the adapter's layers or new weights, and with ``resize`` the adapter's number
-    of embeddings. If the adapter is rejected, the model is unchanged. ``base``, the model's hub id or folder, is
-    compared with the base named in the adapter.
+    Args:
+        model: the base model.
+        adapter: folder or hub id of the adapter.
+        merge: merge the adapter into the weights; else the result is a ``PeftModel``.
+        base: hub id or folder of ``model``, compared with the base named in the adapter.
+        resize: give the model as many embeddings as the adapter has; else such an adapter is rejected.
 
     Raises:
         UserError: the adapter is absent or belongs to another base, or would be merged into quantised weights.
@@ -39,30 +42,31 @@ def add_adapter(
     with hub_errors("Adapter", adapter):
         if model_file(adapter, "adapter_model.safetensors") is None:
             if model_file(adapter, "adapter_model.bin") is not None:
-                raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
+                raise UserError(pickle_message("Adapter", adapter, "adapter_model.bin"))
             if Path(adapter).is_dir():
                 raise UserError(f"Adapter {adapter}: the folder has no adapter_model.safetensors. Copy it there again.")
         saved = peft.load_peft_weights(adapter, device="cpu")
+    # A LoRA layer adds B·A·x, and B is initialised to 0.
     if saved and all(".lora_A." in name or (".lora_B." in name and not value.any()) for name, value in saved.items()):
         raise UserError(
             f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as before training. Distributed "
             "training may save it so; save it again with the trained weights."
         )
     trained_on = config.base_model_name_or_path
-    problem = f"it was made for {trained_on or 'another model'}"
+    reason = f"it was made for {trained_on or 'another model'}"
     if trained_on == base:
-        problem = "its layers or their shapes differ from the model's, which may have been replaced since"
+        reason = "its layers or their shapes differ from the model's, which may have been replaced since"
     misfit = UserError(
-        f"Adapter {adapter} does not fit the model {base}: {problem}. Set llm.model to the model it was made for, or "
+        f"Adapter {adapter} does not fit the model {base}: {reason}. Set llm.model to the model it was made for, or "
         "choose another adapter."
     )
     if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
-        raise misfit  # a folder may hold a copy of the base, but different hub ids are different models
+        raise misfit  # folders are not compared: one may hold a copy of the base
     config.inference_mode = True
     config.base_model_name_or_path = None  # compared above; peft would warn about copies in other folders
     embeddings: Any = model.get_input_embeddings()
-    rows = embeddings.weight.shape[0]
-    needed = _embeddings(model, saved) or _trained_tokens(config, rows)
+    rows = embeddings.weight.shape[0]  # one per token
+    needed = _saved_rows(model, saved) or _rows_for_trained_tokens(config, rows)
     if needed not in (None, rows):
         if not resize or tokenizer_source(adapter) is None:
             advice = "Merge the two with `medground merge` and name the result in llm.model."
@@ -76,20 +80,19 @@ def add_adapter(
     try:
         with _quiet_peft():
             attached = peft.get_peft_model(model, config)
-        wanted = peft.get_peft_model_state_dict(attached, save_embedding_layers=False)
-        given = {name for name in saved if name in wanted or "lora_" in name}
-        if given != set(wanted) or any(saved[name].shape != wanted[name].shape for name in wanted):
+        expected = peft.get_peft_model_state_dict(attached, save_embedding_layers=False)
+        adapter_weights = {name for name in saved if name in expected or "lora_" in name}
+        if adapter_weights != set(expected) or any(saved[name].shape != expected[name].shape for name in expected):
             raise misfit
-        parts = {name for name, _ in model.named_children()}
-        if others := sorted(name for name in saved if name not in wanted and _top(name) not in parts):
+        modules = {name for name, _ in model.named_children()}
+        if foreign := sorted(name for name in saved if name not in expected and _top_module(name) not in modules):
             misfit = UserError(
-                f"Adapter {adapter} has weights that a causal language model has no place for ({others[0]}). It was "
+                f"Adapter {adapter} has weights that a causal language model has no place for ({foreign[0]}). It was "
                 "made for another task, such as classification. Choose an adapter of a causal language model."
             )
             raise misfit
         peft.set_peft_model_state_dict(attached, saved)
-    # Missing target modules, weights of another size, or invalid settings.
-    except (UserError, ValueError, RuntimeError, TypeError) as error:
+    except (UserError, ValueError, RuntimeError, TypeError) as error:  # peft raises the last three
         if hasattr(getattr(attached, "base_model", None), "unload"):
             attached.base_model.unload()
         if needed not in (None, rows):
@@ -99,10 +102,10 @@ def add_adapter(
     return merge_adapter(attached, adapter) if merge else cast("PreTrainedModel", attached)
 
 
-def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | None:
-    """Number of rows of the embeddings saved with an adapter; None if it has none."""
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
-    names = {name for name, module in model.named_modules() if any(module is end for end in ends)}
+def _saved_rows(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | None:
+    """Number of tokens of the embeddings saved with an adapter; None without embeddings."""
+    embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {name for name, module in model.named_modules() if any(module is layer for layer in embeddings)}
     for name, weight in saved.items():
         module = name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".base_layer")
         if module.removesuffix(".token_adapter") in names:
@@ -110,16 +113,16 @@ def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | Non
     return None
 
 
-def _top(name: str) -> str:
-    """The part of the base model that a tensor of an adapter belongs to, such as ``model`` or ``lm_head``."""
+def _top_module(name: str) -> str:
+    """The top-level module of the base model for an adapter's weight: ``model``, ``lm_head``, ..."""
     return name.removeprefix("base_model.model.").partition(".")[0]
 
 
-def _trained_tokens(config: Any, rows: int) -> int | None:
-    """Number of embeddings that an adapter's trained tokens need, if more than the model's ``rows``."""
-    given = getattr(config, "trainable_token_indices", None) or ()
-    lists = given.values() if isinstance(given, dict) else [given]
-    needed = 1 + max((index for one in lists for index in one), default=-1)
+def _rows_for_trained_tokens(config: Any, rows: int) -> int | None:
+    """Number of embeddings that ``trainable_token_indices`` need; None if the model's ``rows`` suffice."""
+    indices = getattr(config, "trainable_token_indices", None) or ()
+    lists = indices.values() if isinstance(indices, dict) else [indices]  # a dict has one list per layer
+    needed = 1 + max((index for tokens in lists for index in tokens), default=-1)
     return needed if needed > rows else None
 
 
@@ -137,12 +140,12 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
         )
-    ids, known = tokenizer.get_vocab(), base.get_vocab()
-    for token, number in known.items():
-        if ids.get(token, number) != number:
+    ids = tokenizer.get_vocab()
+    for token, base_id in base.get_vocab().items():
+        if ids.get(token, base_id) != base_id:
             raise UserError(
                 f"Adapter {adapter} has a tokenizer that does not fit the model {base.name_or_path}: {token!r} has the "
-                f"id {ids[token]} there and {number} in the model's. Set llm.model to the model it was made for."
+                f"id {ids[token]} there and {base_id} in the model's. Set llm.model to the model it was made for."
             )
     tokenizer.chat_template = tokenizer.chat_template or base.chat_template
     return tokenizer
@@ -150,7 +153,7 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
 
 def tokenizer_source(adapter: str) -> str | None:
     """The adapter's folder or hub id if it has a tokenizer, else None."""
-    return adapter if any(model_file(adapter, name) for name in _VOCABULARIES) else None
+    return adapter if any(model_file(adapter, name) for name in _VOCABULARY_FILES) else None
 
 
 def model_file(source: str, name: str) -> Path | None:
@@ -171,17 +174,17 @@ def model_file(source: str, name: str) -> Path | None:
 
 
 def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
-    """The settings that determine an attached adapter's effect besides its weights; empty without one.
+    """The settings that determine an attached adapter's effect besides its weights; empty without an adapter.
 
-    For LoRA and its variants these are the scaling factors of the layers, from alpha and rank.
+    For LoRA and its variants these are the scaling factors of the layers (from alpha and rank), else all settings.
     """
     configs = getattr(model, "peft_config", None)
     if not configs:
         return {}
     scaling = {name: getattr(module, "scaling", None) for name, module in model.named_modules()}
     if factors := {name: value for name, value in scaling.items() if isinstance(value, dict) and value}:
-        return {"kinds": [str(one.peft_type) for one in configs.values()], "scaling": factors}
-    return {"kinds": [str(sorted(one.to_dict().items(), key=str)) for one in configs.values()]}
+        return {"kinds": [str(config.peft_type) for config in configs.values()], "scaling": factors}
+    return {"kinds": [str(sorted(config.to_dict().items(), key=str)) for config in configs.values()]}
 
 
 def read_adapter(adapter: str) -> Any:
@@ -205,10 +208,10 @@ def read_adapter(adapter: str) -> Any:
 def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
     """The base of a ``PeftModel`` with the adapter merged into its 16- or 32-bit weights.
 
-    If the adapter changes one of two tied embeddings, they are untied.
+    Tied input and output embeddings are untied if the adapter changes one of them.
 
     Raises:
-        UserError: the adapter has no weights that can be merged, or the results are not finite.
+        UserError: the adapter has no weights that can be merged, or merged weights are not finite.
     """
     if not hasattr(attached.base_model, "merge_and_unload"):
         kind = attached.active_peft_config.peft_type.value
@@ -216,7 +219,7 @@ def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
             f"Adapter {adapter} is of the kind {kind}, which changes no weights, so it cannot be merged. "
             "Use it attached: set llm.adapter, with llm.merge_adapter false."
         )
-    _untie(attached.get_base_model())
+    _untie_adapted(attached.get_base_model())
     try:
         with _quiet_peft():
             return cast("PreTrainedModel", attached.merge_and_unload(safe_merge=True))
@@ -224,23 +227,23 @@ def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
         raise UserError(f"Adapter {adapter} cannot be merged: {str(error).splitlines()[0]}") from error
 
 
-def _untie(model: Any) -> None:
-    """Untie tied embeddings if an adapter changes one of them."""
+def _untie_adapted(model: Any) -> None:
+    """Untie tied input and output embeddings if an adapter changes one of them."""
     from torch.nn import Parameter
 
-    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
-    if not any(hasattr(end, "base_layer") for end in ends):
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if not any(hasattr(layer, "base_layer") for layer in layers):  # peft's wrapper of an adapted layer
         return
-    first, last = (getattr(end, "base_layer", end) for end in ends)
-    if last is not None and last.weight is first.weight:
-        last.weight = Parameter(last.weight.detach().clone(), requires_grad=False)
+    inputs, outputs = (getattr(layer, "base_layer", layer) for layer in layers)
+    if outputs is not None and outputs.weight is inputs.weight:
+        outputs.weight = Parameter(outputs.weight.detach().clone(), requires_grad=False)
 
 
 @contextmanager
 def _quiet_peft() -> Iterator[None]:
-    """Hide peft's warnings that concern training code."""
-    with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft uses an old name of transformers
-        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # handled in merge_adapter
+    """Hide peft's warnings about a deprecated name in transformers and about tied embeddings (``_untie_adapted``)."""
+    with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
         yield
 
 

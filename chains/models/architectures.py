@@ -1,4 +1,4 @@
-"""Properties of causal model architectures that matter for batches of texts of different lengths.
+"""Properties of causal language models that decide how texts can be batched and share a prefix.
 
 ``tests/chains/models/test_architectures.py`` runs every architecture named here through scoring and generation.
 """
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Architectures for which a test shows that the keys and values of a prefix can be computed separately. For all others,
-# texts are computed whole.
-_SPLITTING = frozenset(
+# Architectures tested to give equal results when a shared prefix is computed separately.
+_PREFIX_SHARING = frozenset(
     """
     biogpt bloom cohere cohere2 exaone4 falcon gemma gemma2 gemma3 gemma3_text glm4 gpt2 gpt_neox gpt_oss gptj
     granite llama ministral3 mistral mixtral olmo olmo2 olmo3 opt phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe
@@ -20,19 +19,19 @@ _SPLITTING = frozenset(
 )
 
 
-def splits_texts(model: "PreTrainedModel") -> bool:
+def supports_prefix_sharing(model: "PreTrainedModel") -> bool:
     """Whether a shared prefix can be computed once and each text continued after it, with equal results.
 
-    An attached adapter must be a LoRA that is always active; some adapters react to certain tokens in a text.
+    An attached adapter must be a LoRA without invocation tokens, which activate some LoRAs within a text.
     """
     for adapter in _adapters(model):
         if adapter.peft_type != "LORA" or getattr(adapter, "alora_invocation_tokens", None):
             return False
-    return model.config.model_type in _SPLITTING and _rope_switches_at(model) is None
+    return model.config.model_type in _PREFIX_SHARING and _fixed_rope_length(model) is None
 
 
-def puts_tokens_before(model: "PreTrainedModel") -> bool:
-    """Whether an attached adapter is a prompt-tuning one, which inserts tokens before a text and its padding."""
+def has_prompt_tuning(model: "PreTrainedModel") -> bool:
+    """Whether an attached adapter is a prompt-tuning adapter, which inserts virtual tokens before the whole input."""
     return any(adapter.is_prompt_learning for adapter in _adapters(model))
 
 
@@ -43,35 +42,36 @@ def sliding_window(model: "PreTrainedModel") -> int | None:
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
-    """Whether the model takes position ids; others (ALiBi) derive positions from the mask."""
+    """Whether the model takes position ids; ALiBi models derive positions from the mask."""
     return "position_ids" in inspect.signature(_base(model).forward).parameters
 
 
 def is_recurrent(model: "PreTrainedModel") -> bool:
-    """Whether some layers keep a recurrent state (Mamba, RWKV, Griffin), which padding would change.
+    """Whether some layers have a recurrent state (Mamba, RWKV, Griffin).
 
-    Such a state also cannot always be continued by several tokens at once.
+    Padding would change the state, and some models cannot continue from it with several tokens at once.
     """
     return bool(getattr(_base(model), "_is_stateful", False))
 
 
 def is_batch_invariant(model: "PreTrainedModel", longest: int) -> bool:
-    """Whether the result for a text is independent of the other texts in its batch, up to ``longest`` tokens.
+    """Whether batches with texts of up to ``longest`` tokens give each text the result that it has alone.
 
-    It is not if the longest text of a batch determines the rotary angles (LongRoPE, Ding et al. 2024).
+    False if the longest text of a batch determines the rotary angles (LongRoPE, Ding et al. 2024).
     """
-    switch = _rope_switches_at(model)
-    return switch is None or longest <= switch
+    limit = _fixed_rope_length(model)
+    return limit is None or longest <= limit
 
 
-def _rope_switches_at(model: "PreTrainedModel") -> int | None:
-    """The number of tokens beyond which the rotary angles change with the longest text; None if they never do."""
+def _fixed_rope_length(model: "PreTrainedModel") -> int | None:
+    """The number of tokens up to which the rotary angles are fixed; None if they never depend on the longest text."""
     config: Any = model.config.get_text_config()
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    for part in (rope, *(value for value in rope.values() if isinstance(value, dict))):  # some have one per layer type
-        if part.get("rope_type") == "longrope":
-            return int(part["original_max_position_embeddings"])
-        if part.get("rope_type") == "dynamic":
+    by_layer_type = (value for value in rope.values() if isinstance(value, dict))  # in some architectures
+    for settings in (rope, *by_layer_type):
+        if settings.get("rope_type") == "longrope":
+            return int(settings["original_max_position_embeddings"])
+        if settings.get("rope_type") == "dynamic":
             return int(config.max_position_embeddings)
     return None
 

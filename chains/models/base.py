@@ -1,5 +1,6 @@
 """Interface of language models for the chains, local or remote."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -18,7 +19,7 @@ Prompt = tuple[str, list[int]]
 
 
 class TooLongError(UserError):
-    """A prompt exceeds the model's window; a shorter one may fit."""
+    """A prompt does not fit the model's context window; a shorter prompt may."""
 
 
 @runtime_checkable
@@ -26,15 +27,15 @@ class LabelScorer(Protocol):
     """A model that computes log-likelihoods of labels. For other models, labels are parsed from generated text."""
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Log-likelihoods of the labels after each prompt, in batches of prompt indices and their rows.
+        """Score the labels as continuations of each prompt; yields batches of prompt indices and their results.
 
-        A row has the log-likelihood of each label, -inf if unknown. It is generated text if the model returns no
-        likelihoods, and a ``TooLongError`` if the prompt does not fit.
+        A result is a list with the log-likelihood of each label (-inf if unknown), the generated text if the model
+        returns no likelihoods, or a ``TooLongError`` if the prompt does not fit.
         """
 
 
 def check_room(prompt_tokens: int, max_tokens: int, window: int | None) -> None:
-    """Raise ``TooLongError`` unless a prompt and an answer of ``max_tokens`` fit the model's window."""
+    """Raise ``TooLongError`` unless prompt and answer fit the ``window``; lengths are in tokens."""
     if window is not None and prompt_tokens + max_tokens > window:
         raise TooLongError(
             f"The answer cannot be written: the prompt takes {prompt_tokens} tokens, the answer up to {max_tokens}, "
@@ -60,25 +61,25 @@ class LLM(Protocol):
 
     @property
     def window(self) -> int | None:
-        """Maximum number of tokens of prompt and answer together; None if unknown."""
+        """Context window: maximum number of tokens of prompt and answer together; None if unknown."""
 
     @property
     def fingerprint(self) -> str:
-        """Identifies everything known to affect the answer to a prompt."""
+        """Digest of everything known to affect the answer to a prompt."""
 
     @property
     def clean(self) -> Callable[[str], str]:
-        """Replaces special tokens and unprintable characters in a text by spaces of the same length."""
+        """Function that replaces special tokens and unprintable characters by spaces of the same length."""
 
     @property
     def chat(self) -> "BaseChatModel":
         """The model as a LangChain chat model."""
 
     def family(self, family: Family) -> PromptFamily:
-        """The prompt family; ``auto`` is decided by the model."""
+        """The prompt family; the model resolves ``auto``."""
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Renders each conversation up to the point where the answer begins."""
+        """Render each conversation up to the point where the answer begins."""
 
     def length(self, prompt: Prompt) -> int:
         """The number of tokens of a prompt."""
@@ -94,8 +95,9 @@ def as_llm(model: object) -> LLM:
     """``model`` as an ``LLM``: unchanged if it is one, else a wrapper of a LangChain chat model, LLM or binding."""
     if all(hasattr(type(model), name) for name in ("writer", "prompts", "length")):
         return model  # type: ignore[return-value]
+    # The chat model or pipeline of an LLM on this machine has the LLM in ``local``.
     if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
-        return local  # type: ignore[no-any-return]  # the chat model or pipeline of a local LLM
+        return local  # type: ignore[no-any-return]
     from chains.models.langchain_llm import LangChainLLM, language_model
 
     if language_model(model) is not None:
@@ -111,4 +113,4 @@ def estimated_tokens(text: str) -> int:
 
     English medical text has 3.5 to 4.5 bytes per token; 3 are assumed, so that the estimate is rarely too low.
     """
-    return -(-len(text.encode()) // 3)
+    return math.ceil(len(text.encode()) / 3)

@@ -1,4 +1,4 @@
-"""Batches of similar length that fit in memory, the longest first."""
+"""Batches of texts of similar length, halved where memory does not suffice."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from common.errors import UserError
 
 Result = TypeVar("Result")
-MODEL_TOO_LARGE = (
+LARGE_MODEL_ADVICE = (
     "Set llm.quantization to 4bit, llm.device_map to cpu, or llm.model to a smaller model; or let it read less, with "
     "fewer chain.passages or prompt.shots."
 )
@@ -17,14 +17,19 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory",
 def in_batches(
     lengths: Sequence[int], batch_tokens: int, run: Callable[[list[int]], Sequence[Result]], advice: str
 ) -> Iterator[tuple[list[int], Sequence[Result]]]:
-    """Run a function over batches of items; yields the indices and results of each batch.
+    """Run a function over batches of texts of similar length; yields the text indices and results of each batch.
 
-    Batches have similar lengths and the longest comes first, so a lack of memory shows at once. Each has at most
-    ``batch_tokens`` tokens with padding; a longer item is a batch of its own. A batch that does not fit in memory is
-    halved and retried, and later batches are limited to the tokens of that half.
+    The longest texts come first, so a lack of memory shows at once. A batch that does not fit in memory is halved and
+    retried, and later batches are limited to the tokens of that half.
 
-    ``lengths`` are those of the items in tokens; ``run`` returns a result for each index of a batch. If a single item
-    does not fit in memory, ``UserError`` is raised with ``advice``.
+    Args:
+        lengths: the tokens of each text.
+        batch_tokens: maximum tokens of a batch with padding; a longer text is a batch by itself.
+        run: returns a result for each text index of a batch.
+        advice: end of the error message.
+
+    Raises:
+        UserError: a single text does not fit in memory.
     """
     waiting = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     while waiting:
@@ -41,20 +46,21 @@ def in_batches(
             yield batch, results
             waiting = waiting[len(batch) :]
             continue
-        _free()  # outside the except block, where the error still holds the batch's memory
+        _free_memory()  # after the except block, in which the error still refers to the batch's tensors
         batch_tokens = len(batch) // 2 * longest
 
 
 def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[Result]:
     """The results of all batches in the order of their indices."""
-    found = {index: result for batch, results in batches for index, result in zip(batch, results, strict=True)}
-    return [found[index] for index in range(len(found))]
+    by_index = {index: result for batch, results in batches for index, result in zip(batch, results, strict=True)}
+    return [by_index[index] for index in range(len(by_index))]
 
 
 def common_prefix(sequences: Sequence[str] | Sequence[list[int]]) -> int:
     """The number of first elements that all sequences have in common."""
-    low, high = min(sequences), max(sequences)  # in sorted order, all sequences between share their common prefix
-    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    # All sequences sort between the first and the last one, so they share the common prefix of these two.
+    first, last = min(sequences), max(sequences)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -66,7 +72,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return any(message in str(error) for message in _OUT_OF_MEMORY)
 
 
-def _free() -> None:
+def _free_memory() -> None:
     """Collect the failed batch's tensors and empty the GPU's memory cache."""
     from accelerate.utils.memory import clear_device_cache  # type: ignore[import-untyped]
 

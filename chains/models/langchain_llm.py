@@ -1,4 +1,4 @@
-"""Adapter that lets the chains use any LangChain chat model or LLM."""
+"""Wrapper that lets the chains use any LangChain chat model or LLM."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,38 +17,38 @@ from chains.prompts import Messages, PromptFamily, as_dicts, resolve_family
 from common.errors import UserError
 from common.result_cache import ResultCache
 
-_TURN = 8  # tokens around a turn
+_TURN_TOKENS = 8  # estimated tokens that a chat template adds to a turn
 _CLEAN = Cleaner()
 
 
 def language_model(model: object) -> BaseLanguageModel[Any] | None:
-    """The LangChain model within bindings, alternatives, retries and fallbacks; None if there is none."""
+    """The LangChain model inside bindings, retries, fallbacks and configurable alternatives; None if there is none."""
     while model is not None and not isinstance(model, BaseLanguageModel):
         model = next((getattr(model, name) for name in ("bound", "default", "runnable") if hasattr(model, name)), None)
     return model
 
 
 class ChatPrompts:
-    """Prompts of a model without local tokenizer and chat template: messages as JSON, lengths estimated."""
+    """Prompts of a model whose tokenizer and chat template are unknown: messages as JSON, estimated lengths."""
 
     name: str
 
     @property
     def clean(self) -> Callable[[str], str]:
-        """Replaces the marks of common chat templates and unprintable characters by spaces."""
+        """Function that replaces special tokens of common chat templates and unprintable characters by spaces."""
         return _CLEAN
 
     def family(self, family: Family) -> PromptFamily:
-        """The prompt family; ``auto`` decides by the model's name."""
+        """The prompt family; ``auto`` is resolved by the model's name."""
         return resolve_family(family, "gemma" if "gemma" in self.name.lower() else "llama", self.name, "")
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation as JSON."""
+        """Each conversation as JSON, without token ids."""
         return [(json.dumps(messages, ensure_ascii=False), []) for messages in conversations]
 
     def length(self, prompt: Prompt) -> int:
         """The number of tokens of a prompt, estimated from its bytes."""
-        return sum(estimated_tokens(message["content"]) + _TURN for message in json.loads(prompt[0]))
+        return sum(estimated_tokens(message["content"]) + _TURN_TOKENS for message in json.loads(prompt[0]))
 
     def label_length(self, labels: Sequence[str]) -> int:
         """The estimated number of tokens of the longest label."""
@@ -69,9 +69,9 @@ class LangChainLLM(ChatPrompts):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        """The model's name, or its class's."""
+        """The model's name, else the name of its class."""
         bound = language_model(self.model)
-        names = (getattr(bound, field, None) for field in ("model_name", "model", "model_id"))
+        names = (getattr(bound, attribute, None) for attribute in ("model_name", "model", "model_id"))
         return next((name for name in names if isinstance(name, str) and name), type(bound).__name__)
 
     @property
@@ -88,29 +88,29 @@ class LangChainLLM(ChatPrompts):
         raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is not one.")
 
     def writer(self, max_tokens: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's settings limit answers)
-        """The model itself.
+        """The model; prompts of an LLM are rendered by its chat template, or as plain text without one.
 
-        An LLM receives the prompt in its chat template if it has one, else as plain text. A transformers
-        pipeline returns the answer without the prompt, and adds no special tokens to a template's text.
+        A transformers pipeline is set to return the answer without the prompt, and to add no special tokens to text
+        rendered by a chat template, which contains them.
         """
         pipeline = getattr(getattr(self.model, "llm", self.model), "pipeline", None)
         tokenizer = getattr(pipeline, "tokenizer", None)
-        templated = getattr(tokenizer, "chat_template", None) is not None
-        options = {"return_full_text": False, **({"add_special_tokens": False} if templated else {})}
+        has_template = getattr(tokenizer, "chat_template", None) is not None
+        options = {"return_full_text": False, **({"add_special_tokens": False} if has_template else {})}
         model = self.model if pipeline is None else self.model.bind(pipeline_kwargs=options)
         if not isinstance(self.model, BaseLLM):
             return model
-        return RunnableLambda(partial(_rendered, tokenizer) if templated else _plain) | model
+        return RunnableLambda(partial(_render, tokenizer) if has_template else _plain_text) | model
 
 
 def _messages(prompt: PromptValue | Sequence[Any]) -> Messages:
     return as_dicts(prompt.to_messages()) if isinstance(prompt, PromptValue) else list(prompt)
 
 
-def _rendered(tokenizer: Any, prompt: Any) -> str:
+def _render(tokenizer: Any, prompt: Any) -> str:
     return str(tokenizer.apply_chat_template(_messages(prompt), tokenize=False, add_generation_prompt=True))
 
 
-def _plain(prompt: Any) -> str:
+def _plain_text(prompt: Any) -> str:
     """The turns as plain text, followed by "Answer:"."""
     return "\n\n".join([*(message["content"] for message in _messages(prompt)), "Answer:"])

@@ -20,7 +20,7 @@ import httpx
 from chains.config import Family, LLMConfig
 from chains.models.base import Prompt, TooLongError
 from chains.models.fetch import gguf_of
-from chains.models.gguf import gguf_path, metadata
+from chains.models.gguf import gguf_path, read_metadata
 from chains.models.known import known_model
 from chains.models.local import TemplatePrompts
 from chains.models.prompt_sanitizing import TURN_MARK
@@ -39,63 +39,65 @@ if TYPE_CHECKING:
 
 _WINDOW = 8192  # tokens if llm.window is null; more would need gigabytes for the cache of many models
 _BATCH = 512  # prompt tokens per pass; a cancelled request ends after at most one pass
-_FORCED = 1e4  # added to a token's logit, so that it is chosen; the reported probability ignores it
-_ALTERNATIVES = 32  # token probabilities per request
-_ZERO = -1e30  # llama.cpp returns the lowest float for log(0)
-_CONTROL, _USER_DEFINED = 3, 4  # types of tokens in GGUF files
-_SOCKET_PATH = 100  # characters; some systems allow only 103
+_FORCING_BIAS = 1e4  # added to a token's logit, so that it is generated; llama.cpp's probabilities ignore it
+_TOP_TOKENS = 32  # most probable tokens per request
+_LOG_ZERO = -1e30  # llama.cpp's lowest float stands for log(0)
+_CONTROL, _USER_DEFINED = 3, 4  # token types in GGUF files
+_MAX_SOCKET_PATH = 100  # characters; some systems allow only 103
 
 
 def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "LlamaCppLLM":
     """Load the GGUF file of ``config``; ``cache`` stores the model's results.
 
     Raises:
-        UserError: xllamacpp is not installed; the file is missing, not GGUF, or cannot be loaded by llama.cpp; its chat
-            template cannot be used; ``llm.window`` exceeds the model's window.
+        UserError: xllamacpp is not installed; the file is missing, not GGUF, or not loaded by llama.cpp; its chat
+            template cannot be used; or ``llm.window`` exceeds the model's window.
     """
     try:
         import xllamacpp  # noqa: F401
     except ImportError as error:
         raise UserError(f"llm.kind llamacpp needs xllamacpp ({error}): pip install 'medground[llamacpp]'.") from error
-    file = _file(config)
-    about = metadata(file)
-    architecture = str(about.get("general.architecture"))
-    _check_kind(file, architecture, about)
-    trained = int(about.get(f"{architecture}.context_length") or _WINDOW)
-    if config.window is not None and config.window > trained:
-        raise UserError(f"llm.window is {config.window}, and the window of {file.name} has {trained} tokens. Lower it.")
-    window = config.window or min(trained, _WINDOW)
+    file = _gguf_file(config)
+    metadata = read_metadata(file)
+    architecture = str(metadata.get("general.architecture"))
+    _check_language_model(file, architecture, metadata)
+    max_window = int(metadata.get(f"{architecture}.context_length") or _WINDOW)
+    if config.window is not None and config.window > max_window:
+        raise UserError(
+            f"llm.window is {config.window}, and the window of {file.name} has {max_window} tokens. Lower it."
+        )
+    window = config.window or min(max_window, _WINDOW)
     engine = Engine(config.model, file, window, config.threads or default_threads(), config.gpu_layers)
-    tokenizer = GGUFTokenizer(config.model, about, engine.tokenize)
+    tokenizer = GGUFTokenizer(config.model, metadata, engine.tokenize)
     prepare_template(tokenizer)  # type: ignore[arg-type]
     return LlamaCppLLM(config.model, engine, tokenizer, config, architecture, cache)
 
 
-def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
-    """Raise ``UserError`` unless a file holds a language model; llama.cpp may end the process on others."""
-    embeds = f"{architecture}.pooling_type" in about or about.get(f"{architecture}.attention.causal") is False
-    kind = "embedding model" if embeds else about.get("general.type", "model")
-    if kind != "model" or "tokenizer.ggml.tokens" not in about:
-        found = f"its type is {kind}" if kind != "model" else "it has no vocabulary"
-        raise UserError(f"Model {file} is not a language model: {found}. Choose a file of an instruction-tuned model.")
+def _check_language_model(file: Path, architecture: str, metadata: dict[str, Any]) -> None:
+    """Raise ``UserError`` for other GGUF files, with which llama.cpp may end the process."""
+    embeds = f"{architecture}.pooling_type" in metadata or metadata.get(f"{architecture}.attention.causal") is False
+    kind = "embedding model" if embeds else metadata.get("general.type", "model")
+    if kind != "model" or "tokenizer.ggml.tokens" not in metadata:
+        reason = f"its type is {kind}" if kind != "model" else "it has no vocabulary"
+        raise UserError(f"Model {file} is not a language model: {reason}. Choose a file of an instruction-tuned model.")
 
 
 def default_threads() -> int:
-    """``OMP_NUM_THREADS``, else the number of cores available to this process."""
+    """``OMP_NUM_THREADS``, else the number of physical cores available to this process."""
     import psutil
 
-    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(given):
-        return int(given)
+    if (configured := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(configured):
+        return int(configured)
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return min(cores, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else cores
 
 
 @dataclass(frozen=True)
 class LlamaCppLLM(TemplatePrompts):
-    """A model run by llama.cpp, which tokenizes the prompts rendered by the file's chat template.
+    """A GGUF model run by llama.cpp; prompts are rendered by the file's chat template.
 
-    Requests are answered one at a time, in order. The key-value cache keeps the last prompt, so a prompt with the same
-    beginning is only computed from the difference on. Results after a cached prefix can differ by rounding.
+    Requests are answered one at a time, in order. llama.cpp caches the keys and values of the last prompt, and reuses
+    them for the beginning that the next prompt shares with it. Results after a cached prefix can differ by rounding.
     """
 
     name: str
@@ -107,12 +109,12 @@ class LlamaCppLLM(TemplatePrompts):
 
     @property
     def window(self) -> int:
-        """Maximum number of tokens of prompt and answer together."""
+        """Context window: maximum number of tokens of prompt and answer together."""
         return self.engine.window
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies everything that can affect an answer: the file, the engine and the device."""
+        """Digest of everything that can affect the answer to a prompt: file, versions and use of a GPU."""
         return content_key(
             file=file_digest(self.engine.file),
             template=self.tokenizer.chat_template,
@@ -122,54 +124,56 @@ class LlamaCppLLM(TemplatePrompts):
 
     @cached_property
     def stops(self) -> tuple[str, ...]:
-        """The texts that end an answer; llama.cpp does not know the end of turn of every template."""
+        """The texts that end an answer, since llama.cpp does not know the end of turn of every chat template."""
         tokenizer: Any = self.tokenizer
-        turn = None if answers_in_channel(tokenizer) else end_token(tokenizer)
-        return tuple(text for text in (turn, next_turn(tokenizer), *self.stop_texts) if text)
+        turn_end = None if answers_in_channel(tokenizer) else end_token(tokenizer)
+        return tuple(text for text in (turn_end, next_turn(tokenizer), *self.stop_texts) if text)
 
     @cached_property
-    def visible(self) -> Callable[[str], str]:
-        """Remove control tokens from generated text, except reasoning tags."""
-        hidden = [token for token in self.tokenizer.control_tokens if not is_reasoning_mark(token)]
-        pattern = re.compile("|".join(map(re.escape, sorted(hidden, key=len, reverse=True))) or r"(?!)")
+    def remove_control_tokens(self) -> Callable[[str], str]:
+        """Function that removes control tokens from generated text, except reasoning tags."""
+        removed = [token for token in self.tokenizer.control_tokens if not is_reasoning_mark(token)]
+        removed.sort(key=len, reverse=True)  # an alternation takes the first match
+        pattern = re.compile("|".join(map(re.escape, removed)) or r"(?!)")  # (?!) never matches
         return lambda text: pattern.sub("", text)
 
     def family(self, family: Family) -> PromptFamily:
-        """The prompt family; ``auto`` is decided by architecture, name and template."""
+        """The prompt family; ``auto`` is resolved by architecture, name and chat template."""
         return resolve_family(family, self.architecture, self.name, self.tokenizer.chat_template)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """The index of each prompt with the log-likelihoods of the labels, or a ``TooLongError`` if it does not fit.
+        """Score the labels after each prompt, as ``LabelScorer`` describes; one prompt per batch.
 
-        Prompts are sorted by tokens, so that neighbours share the longest prefixes.
+        Prompts are sorted by tokens, so that successive prompts share the longest prefixes.
         """
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         tokenizer: Any = self.tokenizer
         scorables = with_labels(tokenizer, texts, ids, labels, label_lead(tokenizer))
-        for place in sorted(range(len(scorables)), key=lambda place: scorables[place].ids):
-            one = scorables[place]
-            if (length := len(one.ids) + max(map(len, one.labels))) > self.window:
-                yield [place], [TooLongError(f"The prompt takes {length} tokens, and the window is {self.window}.")]
+        for index in sorted(range(len(scorables)), key=lambda index: scorables[index].ids):
+            prompt = scorables[index]
+            if (length := len(prompt.ids) + max(map(len, prompt.labels))) > self.window:
+                yield [index], [TooLongError(f"The prompt takes {length} tokens, and the window is {self.window}.")]
                 continue
-            after: dict[tuple[int, ...], dict[int, float]] = {}  # the next tokens after each label prefix
-            for label in one.labels:
-                for size, token in enumerate(label):
-                    after.setdefault(label[:size], {})[token] = math.nan
-            for beginning, sought in after.items():
-                sought.update(self._log_probabilities([*one.ids, *beginning], tuple(sought)))
-            yield [place], [[sum(after[label[:i]][token] for i, token in enumerate(label)) for label in one.labels]]
+            next_tokens: dict[tuple[int, ...], list[int]] = {}  # by the tokens of a label before them
+            for label in prompt.labels:
+                for i, token in enumerate(label):
+                    next_tokens.setdefault(label[:i], []).append(token)
+            scores = {
+                start: self._log_probabilities([*prompt.ids, *start], tokens) for start, tokens in next_tokens.items()
+            }
+            yield [index], [[sum(scores[label[:i]][token] for i, token in enumerate(label)) for label in prompt.labels]]
 
     def _log_probabilities(self, ids: list[int], tokens: Sequence[int]) -> dict[int, float]:
         """The natural logarithm of each token's probability after ``ids``."""
-        found: dict[int, float] = {}
+        reported: dict[int, float] = {}
         for token in tokens:
-            if token not in found:
-                found |= self.engine.likely(ids, token, _ALTERNATIVES)
-        if any(token not in found for token in tokens):  # the first bytes of a character, which are not reported
-            found |= self.engine.likely(ids, self.tokenizer.end, self.tokenizer.size)
-        if any(not isinstance(found.get(token), int | float) for token in tokens):  # NaN is null in JSON
+            if token not in reported:
+                reported |= self.engine.log_probabilities(ids, token, _TOP_TOKENS)
+        if any(token not in reported for token in tokens):  # first bytes of a character, reported only among all tokens
+            reported |= self.engine.log_probabilities(ids, self.tokenizer.end, self.tokenizer.size)
+        if any(not isinstance(reported.get(token), int | float) for token in tokens):  # NaN is null in JSON
             raise UserError(f"Model {self.name} gives no finite probabilities. Download {self.engine.file.name} again.")
-        return {token: found[token] if found[token] > _ZERO else -math.inf for token in tokens}
+        return {token: reported[token] if reported[token] > _LOG_ZERO else -math.inf for token in tokens}
 
     def writer(self, max_tokens: int) -> "Runnable[Any, Any]":
         """The chat model, generating at most ``max_tokens`` tokens."""
@@ -184,10 +188,10 @@ class LlamaCppLLM(TemplatePrompts):
 
 
 class Engine:
-    """llama.cpp's server in this process, reached through a private socket; greedy continuation of token ids.
+    """llama.cpp's server in this process, which continues token ids greedily.
 
-    The socket is in a folder that only this user can open, or a loopback port on systems without Unix sockets. Every
-    request carries a random key.
+    It is reached through a Unix socket in a folder that only this user can open, or a loopback port on systems without
+    Unix sockets. Every request carries a random key.
     """
 
     def __init__(self, name: str, file: Path, window: int, threads: int, gpu_layers: int | None) -> None:
@@ -195,17 +199,17 @@ class Engine:
 
         self._name, self.file, self.window = name, file, window
         self._folder = tempfile.TemporaryDirectory(prefix="medground-", ignore_cleanup_errors=True)
-        address = f"{self._folder.name}/llama.sock"
-        local = hasattr(socket, "AF_UNIX") and len(address) < _SOCKET_PATH
+        socket_path = f"{self._folder.name}/llama.sock"
+        use_socket = hasattr(socket, "AF_UNIX") and len(socket_path) < _MAX_SOCKET_PATH
         params, key = xllamacpp.CommonParams(), secrets.token_hex(32)
         params.model.path = str(file)
-        params.hostnames, params.port, params.api_keys = [address if local else "127.0.0.1"], 0, [key]
+        params.hostnames, params.port, params.api_keys = [socket_path if use_socket else "127.0.0.1"], 0, [key]
         params.ui = params.endpoint_slots = params.warmup = False
         params.offline, params.verbosity = True, -1
         params.n_ctx, params.n_batch, params.n_parallel = window, _BATCH, 1
         params.cache_ram_mib = 0  # no copies of earlier caches, which may need 8 GiB
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.special = True  # include control tokens, which ``LlamaCppLLM.visible`` removes
+        params.special = True  # include control tokens, which ``remove_control_tokens`` removes later
         if gpu_layers is not None:
             params.n_gpu_layers, params.fit_params = gpu_layers, False
         try:
@@ -217,12 +221,12 @@ class Engine:
                 f"{version('xllamacpp')}."
             ) from error
         transport = httpx.HTTPTransport(
-            uds=address if local else None,
-            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle ones without notice
+            uds=socket_path if use_socket else None,
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle connections without notice
         )
         self._client = httpx.Client(
             transport=transport,
-            base_url="http://localhost" if local else self._server.listening_address,
+            base_url="http://localhost" if use_socket else self._server.listening_address,
             headers={"Authorization": f"Bearer {key}"},
             timeout=None,
         )
@@ -230,7 +234,7 @@ class Engine:
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
         """The token ids of a text, including special tokens spelled in it."""
         body = {"content": text, "add_special": add_special, "parse_special": True}
-        ids: list[int] = self._answer("/tokenize", body)["tokens"]
+        ids: list[int] = self._post("/tokenize", body)["tokens"]
         return ids
 
     def complete(self, ids: Sequence[int], **options: Any) -> dict[str, Any]:
@@ -242,16 +246,17 @@ class Engine:
             TooLongError: the prompt is longer than the window.
             UserError: llama.cpp returns an error.
         """
-        return self._answer("/completion", {"prompt": list(ids), "temperature": 0, **options})
+        return self._post("/completion", {"prompt": list(ids), "temperature": 0, **options})
 
-    def likely(self, ids: Sequence[int], token: int, count: int) -> dict[int, float]:
+    def log_probabilities(self, ids: Sequence[int], token: int, count: int) -> dict[int, float]:
         """The log-probabilities of ``token`` and of the ``count`` most probable tokens after ``ids``, by token.
 
-        Empty if the token is part of a character, which llama.cpp does not report.
+        Empty if ``token`` is only part of a character, for which llama.cpp reports nothing.
         """
-        reply = self.complete(ids, n_predict=1, n_probs=count, logit_bias=[[token, _FORCED]])
-        [found] = reply.get("completion_probabilities") or [{}]
-        return {one["id"]: one["logprob"] for one in (*found.get("top_logprobs", ()), found) if "id" in one}
+        response = self.complete(ids, n_predict=1, n_probs=count, logit_bias=[[token, _FORCING_BIAS]])
+        [generated] = response.get("completion_probabilities") or [{}]
+        entries = (*generated.get("top_logprobs", ()), generated)
+        return {entry["id"]: entry["logprob"] for entry in entries if "id" in entry}
 
     def stream(self, ids: Sequence[int], **options: Any) -> Iterator[dict[str, Any]]:
         """The response of ``complete`` in pieces, the last with ``stop`` true; closing it stops generation."""
@@ -259,21 +264,21 @@ class Engine:
         with self._errors(), self._client.stream("POST", "/completion", json=body) as response:
             if response.status_code != 200:
                 response.read()
-                raise self._refused(response.json())
+                raise self._error(response.json())
             for line in response.iter_lines():
                 kind, _, content = line.partition(":")
                 if kind in ("data", "error") and content.strip() != "[DONE]":
                     piece = json.loads(content)
                     if kind == "error" or "error" in piece:
-                        raise self._refused(piece)
+                        raise self._error(piece)
                     yield piece
 
-    def _answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         with self._errors():
             response = self._client.post(path, json=body)
         answer: dict[str, Any] = response.json()
         if response.status_code != 200:
-            raise self._refused(answer)
+            raise self._error(answer)
         return answer
 
     @contextmanager
@@ -283,7 +288,7 @@ class Engine:
         except httpx.TransportError as error:
             raise UserError(f"Model {self._name}: llama.cpp has stopped ({error}). Start again.") from error
 
-    def _refused(self, answer: dict[str, Any]) -> UserError:
+    def _error(self, answer: dict[str, Any]) -> UserError:
         error = answer.get("error", answer)
         message = error.get("message", error) if isinstance(error, dict) else error
         if isinstance(error, dict) and error.get("type") == "exceed_context_size_error":
@@ -294,39 +299,38 @@ class Engine:
 class GGUFTokenizer:
     """The tokenizer of a GGUF file, with the parts of transformers' interface that this package uses.
 
-    llama.cpp tokenizes, so that texts are split as in the model's training.
+    Texts are tokenized by llama.cpp.
 
     Attributes:
-        chat_template: the file's template; empty without one.
+        chat_template: the file's chat template; empty if it has none.
         control_tokens: tokens such as turn markers.
-        all_special_tokens: these, and the model's other tokens that look like them.
-        size: the number of tokens.
+        all_special_tokens: the control tokens, and user-defined tokens that look like turn markers.
+        size: the number of tokens in the vocabulary.
         end: the id of the end token.
     """
 
-    def __init__(self, name: str, about: dict[str, Any], tokenize: Callable[..., list[int]]) -> None:
+    def __init__(self, name: str, metadata: dict[str, Any], tokenize: Callable[..., list[int]]) -> None:
         self.name_or_path = name
-        self.chat_template: str = about.get("tokenizer.chat_template") or ""
+        self.chat_template: str = metadata.get("tokenizer.chat_template") or ""
         self._tokenize = tokenize
-        vocabulary: list[str] = about.get("tokenizer.ggml.tokens", [])
-        kinds: Sequence[int] = about.get("tokenizer.ggml.token_type", ())
-        typed = list(zip(vocabulary, kinds, strict=False))
-        self._added = {
-            token: number for number, (token, kind) in enumerate(typed) if token and kind in (_CONTROL, _USER_DEFINED)
-        }
+        vocabulary: list[str] = metadata.get("tokenizer.ggml.tokens", [])
+        token_types: Sequence[int] = metadata.get("tokenizer.ggml.token_type", ())
+        typed = list(zip(vocabulary, token_types, strict=False))
+        added_types = (_CONTROL, _USER_DEFINED)
+        self._added = {token: i for i, (token, kind) in enumerate(typed) if token and kind in added_types}
         self.control_tokens = [token for token, kind in typed if token and kind == _CONTROL]
-        spelt = (token for token, kind in typed if kind == _USER_DEFINED and TURN_MARK.fullmatch(token))
-        self.all_special_tokens = [*self.control_tokens, *spelt]
+        markers = (token for token, kind in typed if kind == _USER_DEFINED and TURN_MARK.fullmatch(token))
+        self.all_special_tokens = [*self.control_tokens, *markers]
         self.special_tokens_map: dict[str, str] = {}
         keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-        for role, key in keys.items():
-            number = about.get(f"tokenizer.ggml.{key}_token_id")
-            if isinstance(number, int) and number < len(vocabulary):
-                self.special_tokens_map[role] = vocabulary[number]
-        self.bos_token_id = about.get("tokenizer.ggml.bos_token_id")
-        self._ids = {token: number for number, token in enumerate(vocabulary)}
+        for attribute, key in keys.items():
+            token_id = metadata.get(f"tokenizer.ggml.{key}_token_id")
+            if isinstance(token_id, int) and token_id < len(vocabulary):
+                self.special_tokens_map[attribute] = vocabulary[token_id]
+        self.bos_token_id = metadata.get("tokenizer.ggml.bos_token_id")
+        self._ids = {token: token_id for token_id, token in enumerate(vocabulary)}
         self.size = len(vocabulary)
-        self.end = int(about.get("tokenizer.ggml.eos_token_id", 0))
+        self.end = int(metadata.get("tokenizer.ggml.eos_token_id", 0))
         self.eos_token = self.special_tokens_map.get("eos_token")
 
     def __call__(self, texts: str | Sequence[str], *, add_special_tokens: bool = True, **_: Any) -> Any:
@@ -345,10 +349,10 @@ class GGUFTokenizer:
         return self._added
 
     def apply_chat_template(self, conversation: Any, *, chat_template: str | None = None, **kwargs: Any) -> Any:
-        """The text of one or several conversations, as rendered by transformers."""
+        """The rendered text of one or several conversations."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        kwargs.pop("tokenize", None)  # return the text
+        kwargs.pop("tokenize", None)
         several = isinstance(conversation[0], list)
         rendered: Any = render_jinja_template(
             conversations=conversation if several else [conversation],
@@ -358,8 +362,7 @@ class GGUFTokenizer:
         return rendered[0] if several else rendered[0][0]
 
 
-def _file(config: LLMConfig) -> Path:
-    """The GGUF file of the settings."""
+def _gguf_file(config: LLMConfig) -> Path:
     if config.kind != "llamacpp":
         raise UserError(f"This needs a GGUF file, and llm.kind is {config.kind}. Set it to llamacpp.")
     if config.gguf_file is None and (known := known_model(config.model)) is not None:

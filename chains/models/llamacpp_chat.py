@@ -19,15 +19,20 @@ from chains.models.reasoning import opening_of
 from chains.prompts import as_dicts
 from common.errors import UserError
 
-_COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # otherwise small models may write only spaces
+_COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # else small models may generate endless spaces
 
 
 class LlamaCppChat(BaseChatModel):
     """A chat model over a ``llamacpp.LlamaCppLLM`` with greedy decoding.
 
-    Closing a stream stops generation. If the chat template opens the model's reasoning in the prompt, the opening tag
-    is added before the generated text. Tools are not supported; ``with_structured_output`` constrains the text to a
-    JSON schema. ``max_tokens`` None is ``llm.max_new_tokens``.
+    Closing a stream stops generation. If the chat template opens the model's reasoning in the prompt, answers begin
+    with that opening tag. Tools are not supported; ``with_structured_output`` constrains the text to a JSON schema.
+
+    Attributes:
+        local: the ``LlamaCppLLM``.
+        model_name: the model's name in the settings.
+        max_tokens: maximum length of an answer; None for ``llm.max_new_tokens``.
+        stop: texts that end an answer.
     """
 
     local: Any
@@ -50,12 +55,12 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
         **kwargs: Any,
     ) -> ChatResult:
-        before, ids, options = self._request(messages, stop, kwargs)
-        reply = self.local.engine.complete(ids, **options)
+        opening_tag, ids, options = self._request(messages, stop, kwargs)
+        response = self.local.engine.complete(ids, **options)
         message = AIMessage(
-            content=before + self.local.visible(reply["content"]),
-            usage_metadata=_usage(ids, reply),
-            response_metadata=self._metadata(reply),
+            content=opening_tag + self.local.remove_control_tokens(response["content"]),
+            usage_metadata=_usage(ids, response),
+            response_metadata=self._metadata(response),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -66,10 +71,10 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        before, ids, options = self._request(messages, stop, kwargs)
+        prepended, ids, options = self._request(messages, stop, kwargs)
         for piece in self.local.engine.stream(ids, **options):
-            text, before = before + self.local.visible(piece["content"]), ""
-            message = AIMessageChunk(content=text)
+            message = AIMessageChunk(content=prepended + self.local.remove_control_tokens(piece["content"]))
+            prepended = ""
             if piece["stop"]:
                 message.usage_metadata, message.response_metadata = _usage(ids, piece), self._metadata(piece)
                 message.chunk_position = "last"
@@ -93,25 +98,25 @@ class LlamaCppChat(BaseChatModel):
         method: str = "json_schema",
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model with its text constrained to a JSON schema and parsed to a pydantic object or a dict.
+        """The model, constrained to answers in a JSON schema, with a parser to a pydantic object or a dict.
 
-        The parser raises if ``max_tokens`` cuts the answer off.
+        Parsing fails if ``max_tokens`` cuts the answer off.
 
         Args:
             schema: a pydantic class, a ``TypedDict`` or a JSON schema.
             include_raw: return a dict of ``raw``, ``parsed`` and ``parsing_error``.
-            method: only ``json_schema``.
-            kwargs: only ``strict``, which always applies.
+            method: must be ``json_schema``.
+            kwargs: may have only ``strict``, which is ignored, since the schema is always enforced.
 
         Raises:
             UserError: another method or argument is given.
         """
         if method != "json_schema" or set(kwargs) - {"strict"}:
             raise UserError(f"Models of llm.kind llamacpp support only method='json_schema'; got {method!r}, {kwargs}.")
-        given = convert_to_json_schema(schema)
+        json_schema = convert_to_json_schema(schema)
         model = self.bind(
-            response_format={"type": "json_schema", "json_schema": {"schema": given}},
-            ls_structured_output_format={"kwargs": {"method": method}, "schema": given},
+            response_format={"type": "json_schema", "json_schema": {"schema": json_schema}},
+            ls_structured_output_format={"kwargs": {"method": method}, "schema": json_schema},
         )
         parser: Runnable[Any, Any] = (
             PydanticOutputParser(pydantic_object=schema)
@@ -127,11 +132,11 @@ class LlamaCppChat(BaseChatModel):
     def _request(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> tuple[str, list[int], dict[str, Any]]:
-        """The text before the answer (an opening tag or nothing), the prompt's token ids, and llama.cpp's options."""
+        """The reasoning tag that begins the answer (may be empty), the prompt's token ids, and llama.cpp's options."""
         [(prompt, ids)] = self.local.prompts([as_dicts(messages)])
-        most = kwargs.get("max_tokens") or self.max_tokens or self.local.config.max_new_tokens
-        check_room(len(ids), most, self.local.window)
-        options: dict[str, Any] = {"n_predict": most, "stop": [*(stop or self.stop or ()), *self.local.stops]}
+        max_tokens = kwargs.get("max_tokens") or self.max_tokens or self.local.config.max_new_tokens
+        check_room(len(ids), max_tokens, self.local.window)
+        options: dict[str, Any] = {"n_predict": max_tokens, "stop": [*(stop or self.stop or ()), *self.local.stops]}
         match kwargs.get("response_format"):
             case {"type": "json_schema", "json_schema": {"schema": dict(schema)}} | {
                 "type": "json_object",
@@ -142,11 +147,11 @@ class LlamaCppChat(BaseChatModel):
                 options["json_schema"] = {"type": "object", **_COMPACT}
         return opening_of(prompt), ids, options
 
-    def _metadata(self, reply: dict[str, Any]) -> dict[str, Any]:
-        reason = "length" if reply.get("stop_type") == "limit" else "stop"
+    def _metadata(self, response: dict[str, Any]) -> dict[str, Any]:
+        reason = "length" if response.get("stop_type") == "limit" else "stop"
         return {"model_name": self.model_name, "finish_reason": reason}
 
 
-def _usage(ids: Sequence[int], reply: dict[str, Any]) -> UsageMetadata:
-    generated = int(reply["tokens_predicted"])
+def _usage(ids: Sequence[int], response: dict[str, Any]) -> UsageMetadata:
+    generated = int(response["tokens_predicted"])
     return UsageMetadata(input_tokens=len(ids), output_tokens=generated, total_tokens=len(ids) + generated)

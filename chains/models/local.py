@@ -1,4 +1,4 @@
-"""Loading of causal language models: a known name, hub id, folder, GGUF file or the embedded medground-tiny."""
+"""Loading of causal language models from the hub, a folder, a GGUF file or the embedded medground-tiny."""
 
 import json
 import math
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import PackedLlama
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
-# Spare or padding tokens of common models, tried in this order.
-_SPARE_TOKENS = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"]
-_SPARE_TOKENS += ["<|reserved_special_token_0|>", "<unused0>", "<|unused0|>"]
+# Padding tokens and unused tokens of common models, in order of preference.
+_PADDING_TOKENS = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"]
+_PADDING_TOKENS += ["<|reserved_special_token_0|>", "<unused0>", "<|unused0|>"]
 
 
 class TemplatePrompts:
@@ -58,14 +58,14 @@ class TemplatePrompts:
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
-        """The end-of-turn text of the chat template, if it is not a token of the tokenizer."""
-        own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
-        following = next_turn(self.tokenizer)
-        return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
+        """The texts after an answer in the chat template at which generation stops, unless they are tokens."""
+        turn_end = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
+        ends = (turn_end, next_turn(self.tokenizer))
+        return tuple(text for text in ends if text and text not in self.tokenizer.get_vocab())
 
     @cached_property
     def clean(self) -> Cleaner:
-        """Replaces special tokens and unprintable characters by spaces."""
+        """Function that replaces special tokens and unprintable characters by spaces."""
         return Cleaner(self.tokenizer)
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
@@ -87,9 +87,9 @@ class TemplatePrompts:
 class LocalLLM(TemplatePrompts):
     """A loaded causal model with its tokenizer.
 
-    The tokenizer has a chat template that accepts a system text, a padding token, and pads on the left. Every forward
-    pass runs inside ``guard()``, which switches the adapter if the base is shared. Results are read from and stored in
-    ``cache``.
+    The tokenizer pads on the left and has a padding token and a chat template that accepts a system text. Every forward
+    pass runs inside ``guard()``, which switches the adapter of a base shared by two models (``adapter_switch``).
+    Results are read from and stored in ``cache``.
     """
 
     name: str
@@ -101,19 +101,19 @@ class LocalLLM(TemplatePrompts):
 
     @property
     def window(self) -> int | None:
-        """Maximum number of tokens of prompt and answer together; None if unknown."""
+        """Context window: maximum number of tokens of prompt and answer together; None if unknown."""
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if positions:
             return int(positions)
         length = self.tokenizer.model_max_length
-        return int(length) if length < 10**9 else None
+        return int(length) if length < 10**9 else None  # transformers' value for unknown is 10^30
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies everything that can affect an answer besides the prompt.
+        """Digest of everything that can affect the answer to a prompt.
 
-        That is weights, adapter, architecture, tokenizer, the texts around an answer, dtype, device and libraries; not
-        the folder's name. The chat template's effect is part of the prompt.
+        That is weights, adapter, architecture, tokenizer, texts around an answer, dtype, device and library versions.
+        The folder's name has no effect, and that of the chat template is part of the prompt.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
@@ -129,7 +129,7 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def answer_message(self) -> tuple[list[int], int] | None:
-        """The tokens around the answer if the chat template has several messages per turn; else None."""
+        """The tokens before an answer and its end token, if turns have several messages in channels; else None."""
         end = end_token(self.tokenizer)
         if end is None or not answers_in_channel(self.tokenizer):
             return None
@@ -138,24 +138,24 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def packed(self) -> "PackedLlama | None":
-        """The packed weights for label scores on this CPU; None if not supported."""
+        """A copy of the model that scores labels faster on a CPU; None if not supported."""
         from chains.models.cpu_llama import pack_llama
 
         return pack_llama(self.model)
 
     def family(self, family: Family) -> PromptFamily:
-        """The prompt family; ``auto`` is decided by architecture, name and template."""
+        """The prompt family; ``auto`` is resolved by architecture, name and chat template."""
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Batches of prompt indices and log-likelihoods of the labels."""
+        """Score the labels after each prompt; yields batches of prompt indices and the labels' log-likelihoods."""
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
         with self.guard():
-            for places, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
+            for indices, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
                 if any(not math.isfinite(max(row)) or any(map(math.isnan, row)) for row in rows):
                     raise no_finite_numbers(self.name, self.model.dtype)
-                yield places, rows
+                yield indices, rows
 
     def writer(self, max_tokens: int) -> "Runnable[Any, Any]":
         """The chat model, generating at most ``max_tokens`` tokens."""
@@ -163,25 +163,26 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":
-        """The model as a LangChain LLM, which continues a text and returns the continuation."""
+        """The model as a LangChain LLM: from a text to its continuation."""
         from chains.models.local_chat import LocalPipeline
 
         return LocalPipeline(local=self, model_id=self.name)
 
     @cached_property
     def chat(self) -> "ChatHuggingFace":
-        """The model as a LangChain chat model; its chat template adds the special tokens."""
+        """The model as a LangChain chat model."""
         from chains.models.local_chat import LocalChat, LocalPipeline
 
-        pipeline = LocalPipeline(local=self, model_id=self.name, special_tokens=False)
+        # The chat template adds the special tokens.
+        pipeline = LocalPipeline(local=self, model_id=self.name, add_special_tokens=False)
         return LocalChat(llm=pipeline, tokenizer=self.tokenizer, model_id=self.name)
 
 
 def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
     """Load the causal model, tokenizer and adapter of ``config``; ``cache`` stores the results.
 
-    The adapter's tokenizer and chat template are used if it has them. Code in a model's folder is never executed, and
-    weights are read from safetensors files only.
+    A tokenizer or chat template saved with the adapter replaces the model's. Code in a model's folder is never
+    executed, and weights are read from safetensors files only.
 
     Raises:
         UserError: the model or adapter cannot be loaded (absent, gated, offline, damaged), is not a causal model, does
@@ -199,7 +200,8 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
         )
-        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # multimodal
+        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):
+            # Multimodal models have the template in a file of their processor.
             tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
     _pass_contiguous_states(model)
@@ -211,15 +213,15 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
 
 
 def _pass_contiguous_states(model: "PreTrainedModel") -> None:
-    """Make the head of a model read contiguous hidden states.
+    """Pass contiguous hidden states to a model's output layer (head).
 
-    Transformers passes the head a slice, the last position of each prompt. In bfloat16 on a processor, torch copies the
+    transformers passes the head a slice, the last position of each prompt. In bfloat16 on a CPU, torch copies the
     head's weights for each row of a batch that is not contiguous: for SmolLM2 and 64 prompts 3.5 GB and 9.4 s instead
     of 0.03 s.
     """
     head = model.get_output_embeddings()
     if head is not None:
-        head.register_forward_pre_hook(lambda _, states: tuple(one.contiguous() for one in states))
+        head.register_forward_pre_hook(lambda _, inputs: tuple(states.contiguous() for states in inputs))
 
 
 def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
@@ -232,8 +234,8 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
     rows = base.get_input_embeddings().weight.shape[0]
     _set_padding(tokenizer, base, rows)
     prepare_template(tokenizer)
-    used = encode(tokenizer, render(tokenizer, [[{"role": "user", "content": "Is it so?"}]]))[0]
-    check_tokenizer(tokenizer.name_or_path, tokenizer, rows, used)
+    prompt = render(tokenizer, [[{"role": "user", "content": "Is it so?"}]])
+    check_tokenizer(tokenizer.name_or_path, tokenizer, rows, encode(tokenizer, prompt)[0])
     _make_greedy(tokenizer, base)
 
 
@@ -280,7 +282,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
         )
     elif config.quantization == "8bit":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
-    # first, so that an unreachable hub is reported at once
+    # Loaded before the weights, so that an unreachable hub is reported at once.
     architecture = AutoConfig.from_pretrained(source, trust_remote_code=False)
     _check_causal(config.model, architecture)
     if (stored := _stored_quantization(architecture)) and config.quantization not in ("none", stored):
@@ -289,7 +291,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
             "Set it to none to load the weights as they are, or choose the 16-bit original."
         )
     if (Path(source) / "adapter_config.json").is_file():
-        raise UserError(_with_adapter(config.model))
+        raise _has_adapter_error(config.model)
     try:
         with no_loading_report():
             model, report = auto.from_pretrained(
@@ -299,7 +301,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
                 device_map=_device_map(config.device_map),
                 quantization_config=quantization,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # refused below, by name
+                ignore_mismatched_sizes=True,  # check_weights refuses them and names the weights
                 **SAFE_LOADING,
             )
     except torch.OutOfMemoryError as error:
@@ -328,7 +330,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
             f"({missing[0]}, ...). Choose a complete causal language model."
         )
     if getattr(model, "_hf_peft_config_loaded", False):
-        raise UserError(_with_adapter(config.model))
+        raise _has_adapter_error(config.model)
     if any(_lacks_quantization(module) for module in model.modules()):
         raise UserError(
             f"Model {config.model}: its config.json says that the weights are quantised by bitsandbytes, and they are "
@@ -340,20 +342,21 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
     return loaded
 
 
-# Architectures that ignore their setting is_decoder: their attention is always causal.
+# Architectures with causal attention even if config.is_decoder is false.
 _ALWAYS_CAUSAL = ("gpt_neox", "gpt_neox_japanese")
+# Class names of models with another head than a language model's.
 _OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|MultipleChoice|\w*Reward\w*|\w*Score)\Z")
 
 
 def _check_causal(name: str, config: Any) -> None:
-    """Refuse encoders, encoder-decoders and classifiers, some of which load as causal models and give wrong numbers."""
-    heads = [one for one in config.architectures or () if _OTHER_HEAD.search(one)]
+    """Refuse encoders, encoder-decoders and classifiers; some load as causal models but give wrong results."""
+    other_heads = [name for name in config.architectures or () if _OTHER_HEAD.search(name)]
     if getattr(config, "is_encoder_decoder", False):
         kind = f"an encoder-decoder ({config.model_type})"
     elif getattr(config, "is_decoder", True) is False and config.model_type not in _ALWAYS_CAUSAL:
         kind = f"an encoder, which reads texts in both directions ({config.model_type})"
-    elif heads:
-        kind = f"another kind of model ({heads[0]})"
+    elif other_heads:
+        kind = f"another kind of model ({other_heads[0]})"
     else:
         return
     raise UserError(
@@ -365,26 +368,26 @@ def _check_causal(name: str, config: Any) -> None:
 def _stored_quantization(architecture: Any) -> str | None:
     """How the weights of a checkpoint are quantised: 4bit or 8bit of bitsandbytes, or the name of another method."""
     stored = getattr(architecture, "quantization_config", None)
-    given: dict[str, Any] = stored if isinstance(stored, dict) else stored.to_dict() if stored else {}
-    bits = next((bits for bits in ("4bit", "8bit") if given.get(f"load_in_{bits}")), None)
-    return bits or (str(given.get("quant_method", "unknown")) if given else None)
+    settings: dict[str, Any] = stored if isinstance(stored, dict) else stored.to_dict() if stored else {}
+    bits = next((bits for bits in ("4bit", "8bit") if settings.get(f"load_in_{bits}")), None)
+    return bits or (str(settings.get("quant_method", "unknown")) if settings else None)
 
 
 def _lacks_quantization(module: Any) -> bool:
-    """Whether a layer of bitsandbytes got weights that are not quantised."""
-    kind = {"Linear4bit": "quant_state", "Linear8bitLt": "CB"}.get(type(module).__name__)
-    return kind is not None and not hasattr(module.weight, kind)
+    """Whether a quantised layer of bitsandbytes has weights without the attribute that quantisation gives them."""
+    attribute = {"Linear4bit": "quant_state", "Linear8bitLt": "CB"}.get(type(module).__name__)
+    return attribute is not None and not hasattr(module.weight, attribute)
 
 
-def _with_adapter(name: str) -> str:
-    return (
+def _has_adapter_error(name: str) -> UserError:
+    return UserError(
         f"Model {name} comes with an adapter (adapter_config.json). Name the adapter's folder in llm.adapter, and its "
         "base in llm.model; a merged model belongs into a folder without adapter_config.json."
     )
 
 
 def _device_map(device_map: str) -> dict[str, str] | str | None:
-    """transformers' device map: ``auto`` spreads a model over several GPUs, and is the CPU without a GPU."""
+    """transformers' device map; ``auto`` spreads a model over several GPUs, and is the CPU if there is none."""
     import torch
 
     if device_map == "auto":
@@ -402,11 +405,11 @@ def _device_map(device_map: str) -> dict[str, str] | str | None:
 def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", rows: int) -> None:
     """Set a padding token among the model's ``rows`` embeddings.
 
-    Padding is masked, so any token works; an unused one keeps the end of a text distinct from padding.
+    Padding is masked, so any token works; an unused token keeps the end of a text distinct from padding.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
         vocabulary = tokenizer.get_vocab()
-        candidates = [*_SPARE_TOKENS, tokenizer.unk_token, tokenizer.eos_token, tokenizer.convert_ids_to_tokens(0)]
+        candidates = [*_PADDING_TOKENS, tokenizer.unk_token, tokenizer.eos_token, tokenizer.convert_ids_to_tokens(0)]
         tokenizer.pad_token = next(token for token in candidates if vocabulary.get(token, rows) < rows)
     tokenizer.padding_side = "left"
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -416,13 +419,13 @@ def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel")
     """Replace the checkpoint's generation config by greedy decoding with all end tokens and the padding token."""
     from transformers import GenerationConfig
 
-    given = model.generation_config.eos_token_id if model.generation_config else None
-    turns = ["" if answers_in_channel(tokenizer) else end_token(tokenizer), next_turn(tokenizer)]
+    checkpoint_ends = model.generation_config.eos_token_id if model.generation_config else None
+    template_ends = ["" if answers_in_channel(tokenizer) else end_token(tokenizer), next_turn(tokenizer)]
     vocabulary = tokenizer.get_vocab()
     ends = [
-        *(given if isinstance(given, list) else [given]),
+        *(checkpoint_ends if isinstance(checkpoint_ends, list) else [checkpoint_ends]),
         tokenizer.eos_token_id,
-        *(vocabulary.get(turn) for turn in turns if turn),
+        *(vocabulary.get(text) for text in template_ends if text),
     ]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,

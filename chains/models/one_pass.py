@@ -1,4 +1,4 @@
-"""Base of LangChain runnables that handle a batch in one pass."""
+"""Base class of LangChain runnables that handle all inputs of a batch together."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 def apply_to_valid(
     items: Sequence[Item | UserError], run: Callable[[list[Item]], Sequence[Result]]
 ) -> list[Result | UserError]:
-    """The results of ``run`` for the items that are not errors, in order; an error is its own result."""
+    """A result for each item, in order: the error if the item is one, else the result of ``run``."""
     results = iter(run([item for item in items if not isinstance(item, UserError)]))
     return [item if isinstance(item, UserError) else next(results) for item in items]
 
@@ -25,18 +25,18 @@ def apply_to_valid(
 class OnePassRunnable(Runnable[Input, Output], ABC):
     """A ``Runnable`` whose ``batch`` and ``abatch`` handle all inputs in one pass.
 
-    An input that cannot be handled raises ``UserError``, or returns it with ``return_exceptions``; then any other error
-    affects only its own input.
+    An input that cannot be handled raises ``UserError``, or has it as its result with ``return_exceptions``. Any other
+    error ends the batch, or with ``return_exceptions`` becomes the result of its input.
     """
 
     @abstractmethod
     def _in_one_pass(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
-        """A result or an error for each input, in order."""
+        """Return a result or an error for each input, in order."""
 
     def invoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
         """Handle one input."""
 
-        def one(
+        def handle(
             input: Input,
             run_manager: CallbackManagerForChainRun,  # noqa: ARG001  (LangChain passes it by name)
             config: RunnableConfig,
@@ -46,7 +46,7 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
                 raise result
             return result
 
-        return self._call_with_config(one, input, config, **kwargs)
+        return self._call_with_config(handle, input, config, **kwargs)
 
     def batch(
         self,
@@ -57,16 +57,16 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
         **kwargs: Any | None,
     ) -> list[Output]:
         """Handle all inputs in one pass."""
-        handle = self._apart if return_exceptions else self._in_one_pass
+        handle = self._halving if return_exceptions else self._in_one_pass
 
-        def many(
+        def handle_all(
             inputs: list[Input],
             run_manager: list[CallbackManagerForChainRun],  # noqa: ARG001
             config: list[RunnableConfig],
         ) -> list[Exception | Output]:
             return handle(inputs, config)
 
-        return self._batch_with_config(many, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return self._batch_with_config(handle_all, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(
         self,
@@ -79,10 +79,10 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
         """Handle all inputs in one pass, in a separate thread."""
         return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
-    def _apart(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
-        """Handle all in one pass; a pass that fails is halved, until each error belongs to one input.
+    def _halving(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
+        """Handle all inputs in one pass; if it fails, handle each half, until every error belongs to one input.
 
-        A ``UserError`` of a whole pass, such as an unusable model, is raised.
+        A ``UserError`` of the pass, for example about an unusable model, is raised.
         """
         try:
             return self._in_one_pass(inputs, configs)
@@ -92,4 +92,4 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
             if len(inputs) == 1:
                 return [error]
         half = len(inputs) // 2
-        return [*self._apart(inputs[:half], configs[:half]), *self._apart(inputs[half:], configs[half:])]
+        return [*self._halving(inputs[:half], configs[:half]), *self._halving(inputs[half:], configs[half:])]

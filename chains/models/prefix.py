@@ -8,69 +8,70 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 
-from chains.models.architectures import sliding_window, splits_texts
+from chains.models.architectures import sliding_window, supports_prefix_sharing
 from chains.models.batching import common_prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CACHED_PER_COMPUTED = 8  # cached tokens that need as much memory as one computed token
-_LEAST = 0.1  # minimum share of saved tokens; below it, the prefix costs as much as it saves
+_MIN_SAVED = 0.1  # share of all tokens; with less, computing the prefix separately costs as much as it saves
 
 
-def shared_prefix_length(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: int) -> int:
-    """The number of first tokens that are computed once for all prompts; 0 if that saves no time.
+def shared_prefix_length(model: "PreTrainedModel", prompts: Sequence[list[int]], later_tokens: int) -> int:
+    """The number of first tokens to compute once for all prompts; 0 if that saves no time.
 
-    At least one token of each prompt is not shared, since the prediction starts from it. With ``continued`` tokens
-    generated after each prompt, padding lies between the prefix and the rest, and a sliding window would count it.
+    The last token of each prompt is never shared, since the prediction starts from it. ``later_tokens`` is the number
+    of tokens that follow a prompt in the cache. If there are any, padding lies between the prefix and the rest of a
+    prompt; a sliding window counts padding, so nothing is shared if a text may exceed the window.
     """
     shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)
     saved = shared * (len(prompts) - 1)
-    if saved == 0 or saved < _LEAST * sum(map(len, prompts)) or not splits_texts(model):
+    if saved == 0 or saved < _MIN_SAVED * sum(map(len, prompts)) or not supports_prefix_sharing(model):
         return 0
     window = sliding_window(model)
-    return 0 if continued and window and max(map(len, prompts)) + continued > window else shared
+    return 0 if later_tokens and window and max(map(len, prompts)) + later_tokens > window else shared
 
 
 class SharedPrefix:
-    """Keys and values of ``ids`` in all layers of a model for which ``architectures.splits_texts`` is true."""
+    """Keys and values of a prefix in all layers of a model (one with ``architectures.supports_prefix_sharing``)."""
 
     def __init__(self, model: "PreTrainedModel", ids: Sequence[int]) -> None:
-        read = DynamicCache()  # without a configuration, so that sliding-window layers keep all of it
+        cache = DynamicCache()  # without a configuration, so that sliding-window layers also store the whole prefix
         model(
             input_ids=torch.tensor([list(ids)], device=model.device),
-            past_key_values=read,
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        layers: list[Any] = read.layers
+        layers: list[Any] = cache.layers
         self._layers: list[tuple[Tensor, Tensor]] = [(layer.keys, layer.values) for layer in layers]
 
     def __len__(self) -> int:
         """Number of tokens."""
         return int(self._layers[0][0].shape[-2])
 
-    def cache(self, *, keep: bool) -> Cache:
-        """A cache of the prefix for a batch of any size; with ``keep``, it stores later keys and values too."""
-        return Cache(layers=[_Layer(keys, values, keep) for keys, values in self._layers])
+    def cache(self, *, extend: bool) -> Cache:
+        """A cache of the prefix for a batch of any size; with ``extend``, later keys and values are added to it."""
+        return Cache(layers=[_PrefixedLayer(keys, values, extend) for keys, values in self._layers])
 
 
-class _Layer(DynamicLayer):
-    """One layer's keys and values, (rows, heads, tokens, size); the prefix is stored once for all rows."""
+class _PrefixedLayer(DynamicLayer):
+    """One layer's keys and values, (prompts, heads, tokens, head size); the prefix is stored once for all prompts."""
 
-    def __init__(self, keys: Tensor, values: Tensor, keep: bool) -> None:
+    def __init__(self, keys: Tensor, values: Tensor, extend: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._prefix = keys, values
-        self._keep = keep
+        self._extend = extend
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        own = super().update(key_states, value_states) if self._keep else (key_states, value_states)
+        later = super().update(key_states, value_states) if self._extend else (key_states, value_states)
         keys, values = (
-            torch.cat([shared.expand(len(part), -1, -1, -1), part], dim=-2)
-            for shared, part in zip(self._prefix, own, strict=True)
+            torch.cat([shared.expand(len(states), -1, -1, -1), states], dim=-2)
+            for shared, states in zip(self._prefix, later, strict=True)
         )
         return keys, values
 
     def get_seq_length(self) -> int:
-        own: int = super().get_seq_length()
-        return self._prefix[0].shape[-2] + own
+        later: int = super().get_seq_length()
+        return self._prefix[0].shape[-2] + later

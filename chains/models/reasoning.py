@@ -3,35 +3,33 @@
 import re
 from collections.abc import Iterable, Iterator
 
-# Words in the tags, alone or after a prefix: <think>, <thinking>, [THINK], <seed:think>, ◁think▷.
-_WORD = r"(?:[a-z0-9]+[:_])?(?:think(?:ing)?|thoughts?|thought_process|reason(?:ing)?|reflection|scratchpad|analysis)"
+# Names of reasoning tags, with or without a prefix: <think>, <thinking>, [THINK], <seed:think>, ◁think▷.
+_NAME = r"(?:[a-z0-9]+[:_])?(?:think(?:ing)?|thoughts?|thought_process|reason(?:ing)?|reflection|scratchpad|analysis)"
 _OPEN = re.compile(
-    rf"<\|?{_WORD}\|?>|\[think\]|◁{_WORD}▷|<\|(?:begin_of|start)_{_WORD}\|>|<\|start_{_WORD}\|>"
+    rf"<\|?{_NAME}\|?>|\[think\]|◁{_NAME}▷|<\|(?:begin_of|start)_{_NAME}\|>"
     r"|<unused94>(?:thought)?|<\|inner_prefix\|>|<\|channel\|?>(?!final)\w+"
     r"|(?:\A|\n)\#{1,3} *Thinking *\n|\A\s*Here(?:'s| is) my (?:thought process|reasoning)[:.]",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(
-    rf"</\|?{_WORD}\|?>|<\|/{_WORD}\|>|\[/think\]|◁/{_WORD}▷|<\|end_(?:of_)?{_WORD}\|>"
+    rf"</\|?{_NAME}\|?>|<\|/{_NAME}\|>|\[/think\]|◁/{_NAME}▷|<\|end_(?:of_)?{_NAME}\|>"
     r"|<unused95>|<\|inner_suffix\|>|<channel\|>|<\|channel\|>final[^<\n]*<\|message\|>"
     r"|\n\#{1,3} *Final (?:Response|Answer) *\n|\n\s*Here(?:'s| is) my (?:response|answer)[:.]",
     re.IGNORECASE,
 )
-# Tags around an answer.
-_ENCLOSING = re.compile(
+_ANSWER_TAGS = re.compile(
     r"</?(?:answer|response|final_answer|solution)>|<\|(?:begin|end)_of_(?:solution|box|answer)\|>"
     r"|<\|(?:start|end)_response\|>|<\|(?:start|end|message|return|channel)\|>",
     re.IGNORECASE,
 )
-_CHANNELS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # tokens around a channel's name
-_PROMPT_END = 40  # characters of a prompt's end that may contain an opening tag
+_CHANNEL_TOKENS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # around a channel's name
+_OPENING_CHARACTERS = 40  # at a prompt's end; an opening tag is shorter
 
 
 def answer_text(text: str) -> str | None:
-    """The text after the reasoning; the whole text if it has no reasoning.
+    """The text after a model's reasoning, the whole text without any, or None if the reasoning is not closed.
 
-    The answer begins after the last closing tag, even without an opening tag, which may be in the prompt. None if the
-    reasoning is not closed, as in a truncated text.
+    The answer begins after the last closing tag, even if there is no opening tag, which may be in the prompt.
     """
     closings = list(_CLOSE.finditer(text))
     rest = text[closings[-1].end() :] if closings else text
@@ -39,14 +37,14 @@ def answer_text(text: str) -> str | None:
         rest = rest[: opening.start()]
         if not rest.strip():
             return None
-    return _ENCLOSING.sub(" ", rest).strip() if _ENCLOSING.search(rest) else rest
+    return _ANSWER_TAGS.sub(" ", rest).strip() if _ANSWER_TAGS.search(rest) else rest
 
 
 def opening_of(prompt: str) -> str:
     """The open reasoning tag at the end of a prompt; empty if there is none."""
-    tail = prompt[-_PROMPT_END:]
-    found = [opening for opening in _OPEN.finditer(tail) if not tail[opening.end() :].strip()]
-    return found[-1][0].strip() if found else ""
+    tail = prompt[-_OPENING_CHARACTERS:]
+    at_end = [opening for opening in _OPEN.finditer(tail) if not tail[opening.end() :].strip()]
+    return at_end[-1][0].strip() if at_end else ""
 
 
 def closing_of_open_reasoning(prompt: str) -> str:
@@ -55,36 +53,38 @@ def closing_of_open_reasoning(prompt: str) -> str:
     if not opening:
         return ""
     closing = _closing(opening)
-    return f"{'' if prompt.endswith(chr(10)) else chr(10)}\n{closing}\n\n" if closing else ""
+    empty_line = "\n" if prompt.endswith("\n") else "\n\n"
+    return f"{empty_line}{closing}\n\n" if closing else ""
 
 
 def is_reasoning_mark(token: str) -> bool:
     """Whether a token is a reasoning tag, which decoding must keep."""
-    return bool(_OPEN.fullmatch(token) or _CLOSE.fullmatch(token) or token in _CHANNELS)
+    return bool(_OPEN.fullmatch(token) or _CLOSE.fullmatch(token) or token in _CHANNEL_TOKENS)
 
 
 def _closing(opening: str) -> str:
-    for before, after in (("<|START_", "<|END_"), ("<|begin_of_", "<|end_of_")):
-        if before in opening:
-            return opening.replace(before, after)
+    """The tag that closes the reasoning after an opening tag; empty if it is unknown."""
+    for start, end in (("<|START_", "<|END_"), ("<|begin_of_", "<|end_of_")):
+        if start in opening:
+            return opening.replace(start, end)
     return opening[0] + "/" + opening[1:] if opening[0] in "<[◁" else ""
 
 
 def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
-    """A stream's text without its reasoning; possible reasoning is held back until it is closed."""
-    held, answering = "", False
+    """A streamed text without the reasoning; text that may be reasoning is delayed until the closing tag."""
+    delayed, answering = "", False
     for piece in pieces:
         if answering:
             yield piece
             continue
-        held += piece
-        if _CLOSE.search(held) or not _may_reason(held):
-            answering = bool(answer_text(held))
-            if answering:
-                yield (answer_text(held) or "").lstrip()
-                held = ""
-    if held and not answering:
-        yield answer_text(held) or ""
+        delayed += piece
+        if _CLOSE.search(delayed) or not _may_reason(delayed):
+            answer = answer_text(delayed)
+            answering = bool(answer)
+            if answer:
+                yield answer.lstrip()
+    if not answering and delayed:
+        yield answer_text(delayed) or ""
 
 
 def _may_reason(text: str) -> bool:

@@ -24,15 +24,15 @@ from common.result_cache import Batches, ResultCache
 if TYPE_CHECKING:
     from chains.models.remote_chat import RemoteChat
 
-_ALTERNATIVES = 20  # maximum number in the protocol
-_MARKS = "▁Ġ"  # space markers in vocabularies
-_announced: set[str] = set()
+_TOP_LOGPROBS = 20  # maximum in OpenAI's protocol
+_SPACE_MARKERS = "▁Ġ"  # stand for spaces in the tokens of SentencePiece and byte-level BPE
+_announced: set[str] = set()  # base URLs that were reported on stderr
 
 
 def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
-    """The model of ``config`` on its server, after a check that the server has it.
+    """The model of ``config`` on its server, after a check that the server has the model.
 
-    A server on another machine is reported once on stderr before anything is sent to it.
+    The address of a server on another machine is printed once on stderr before anything is sent there.
 
     Raises:
         UserError: the server is unreachable, rejects the key or does not have the model; or langchain-openai is not
@@ -54,9 +54,9 @@ def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
 class RemoteLLM(ChatPrompts):
     """A model on a server, which applies its own chat template.
 
-    A label's likelihood is that of its possible first tokens ("Yes", " yes") among the 20 most probable tokens that the
-    server returns; a label without any has no likelihood. Without probabilities, or if they contain no label, the
-    generated text is used. Prompt lengths are estimates.
+    A label's likelihood is the sum over its possible first tokens ("Yes", " yes") among the 20 most probable tokens,
+    which the server returns. If it returns none, or none that begins a label, the generated text is the result. Prompt
+    lengths are estimates.
     """
 
     name: str
@@ -67,92 +67,97 @@ class RemoteLLM(ChatPrompts):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies address and model name; a different model under the same name is not detected."""
-        most = self.config.max_new_tokens
-        return content_key(base_url=self.chat.server.url, model=self.name, most=most, medground=version("medground"))
+        """Digest of address, model name and settings; a different model under the same name is not detected."""
+        return content_key(
+            base_url=self.chat.server.url,
+            model=self.name,
+            most=self.config.max_new_tokens,
+            medground=version("medground"),
+        )
 
     def writer(self, max_tokens: int) -> Runnable[Any, Any]:
         """The chat model, limited to ``max_tokens`` tokens; a batch sends ``llm.concurrency`` requests at once."""
         return self.chat.bind(max_tokens=max_tokens).with_config(max_concurrency=self.config.concurrency)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """The index of each prompt with the log-likelihoods of the labels or the generated text, as they arrive.
+        """Score the labels after each prompt, as ``LabelScorer`` describes; yields each prompt when it is answered.
 
-        A prompt that is too long for the server gets its error instead. Any other error ends the run.
+        An error other than ``TooLongError`` is raised.
         """
-        plain = self.chat.bind(max_tokens=max(self.config.max_new_tokens, self.label_length(labels)), seed=0)
-        scored = plain.bind(logprobs=True, top_logprobs=_ALTERNATIVES)
-        model = scored.with_fallbacks([plain], exceptions_to_handle=(NoLogprobsError,))
+        without_logprobs = self.chat.bind(max_tokens=max(self.config.max_new_tokens, self.label_length(labels)), seed=0)
+        with_logprobs = without_logprobs.bind(logprobs=True, top_logprobs=_TOP_LOGPROBS)
+        model = with_logprobs.with_fallbacks([without_logprobs], exceptions_to_handle=(NoLogprobsError,))
         limit: RunnableConfig = {"max_concurrency": self.config.concurrency}
         messages = [json.loads(prompt[0]) for prompt in prompts]
-        for place, found in model.batch_as_completed(messages, limit, return_exceptions=True):
-            if isinstance(found, Exception):
-                if not isinstance(found, TooLongError):
-                    raise found
-                yield [place], [found]
+        for index, reply in model.batch_as_completed(messages, limit, return_exceptions=True):
+            if isinstance(reply, TooLongError):
+                yield [index], [reply]
+            elif isinstance(reply, Exception):
+                raise reply
             else:
-                row = label_row(found.response_metadata.get("logprobs"), labels)
-                yield [place], [str(found.text) if row is None else row]
+                scores = label_logprobs(reply.response_metadata.get("logprobs"), labels)
+                yield [index], [str(reply.text) if scores is None else scores]
 
 
-def label_row(logprobs: object, labels: Sequence[str]) -> list[float] | None:
-    """The labels' log-likelihoods from the ``logprobs`` of a choice; None if it contains no label.
+def label_logprobs(logprobs: object, labels: Sequence[str]) -> list[float] | None:
+    """The labels' log-likelihoods from the ``logprobs`` of a choice in OpenAI's format; None if no label is found.
 
-    The first token of the answer that is not white space decides. An alternative counts for the label that it begins,
-    ignoring case, if it begins no other label; alternatives of a label are summed.
+    They come from the alternatives (``top_logprobs``) to the answer's first token that is not white space. An
+    alternative counts for the only label that it begins or equals, ignoring case; likelihoods of a label are summed.
     """
     match logprobs:
         case {"content": [*tokens]}:
             for token in tokens:
                 match token:
-                    case {"token": str(written), "top_logprobs": [_, *_] as alternatives} if _plain(written):
-                        return _row(alternatives, labels)
+                    case {"token": str(text), "top_logprobs": [_, *_] as alternatives} if _normalized(text):
+                        return _sum_by_label(alternatives, labels)
     return None
 
 
-def _row(alternatives: Sequence[object], labels: Sequence[str]) -> list[float] | None:
-    found: dict[str, list[float]] = {label: [] for label in labels}
+def _sum_by_label(alternatives: Sequence[object], labels: Sequence[str]) -> list[float] | None:
+    likelihoods = dict.fromkeys(labels, 0.0)
     for alternative in alternatives:
         match alternative:
-            case {"token": str(written), "logprob": int() | float() as likelihood} if start := _plain(written):
+            case {"token": str(text), "logprob": int() | float() as logprob} if start := _normalized(text):
                 begun = [label for label in labels if label.lower().startswith(start)]
-                exact = [label for label in begun if label.lower() == start]
-                if len(one := exact or begun) == 1 and not math.isnan(likelihood):
-                    found[one[0]].append(min(float(likelihood), 0.0))  # rounding may make it slightly positive
-    row = [
-        math.log(sum(map(math.exp, values))) if any(map(math.exp, values)) else -math.inf for values in found.values()
-    ]
-    return row if any(map(math.isfinite, row)) else None
+                equal = [label for label in begun if label.lower() == start]
+                if len(matches := equal or begun) == 1 and not math.isnan(logprob):
+                    likelihoods[matches[0]] += math.exp(min(logprob, 0.0))  # rounding may make it slightly positive
+    if not any(likelihoods.values()):
+        return None
+    return [math.log(likelihood) if likelihood else -math.inf for likelihood in likelihoods.values()]
 
 
-def _plain(token: str) -> str:
-    return token.strip().strip(_MARKS).strip().lower()
+def _normalized(token: str) -> str:
+    """The token in lower case, without spaces around it."""
+    return token.strip().strip(_SPACE_MARKERS).strip().lower()
 
 
 def _window(chat: "RemoteChat") -> int | None:
-    """The model's window, if the server reports it.
+    """The model's context window; None if the server reports none or has no list of models.
 
-    A server without a model list is assumed to have the model.
+    Raises:
+        UserError: the model is not in the server's list, or the list cannot be read.
     """
     try:
         with chat.server.errors("/models"):
-            listed = chat.root_client.models.with_raw_response.list().http_response.json()
+            model_list = chat.root_client.models.with_raw_response.list().http_response.json()
     except RefusedError as error:
         if error.status not in (404, 405, 501):
             raise
         return None
-    match listed:
+    match model_list:
         case {"data": [*entries]}:
             served: dict[str, Mapping[str, Any]] = {
                 entry["id"]: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
             }
         case _:
-            raise chat.server.malformed("/models", listed)
-    entry = served.get(chat.model_name) or served.get(f"{chat.model_name}:latest")
+            raise chat.server.malformed("/models", model_list)
+    entry = served.get(chat.model_name) or served.get(f"{chat.model_name}:latest")  # Ollama's default tag
     if entry is None:
         names = ", ".join(list(served)[:10]) or "none"
         raise UserError(f"{chat.server} has no model {chat.model_name!r} (llm.model); it has {names}.")
     meta = entry.get("meta")
-    in_meta = meta.get("n_ctx") if isinstance(meta, dict) else None
-    stated = (entry.get("max_model_len"), entry.get("context_length"), in_meta)
-    return next((value for value in stated if isinstance(value, int) and value > 0), None)
+    n_ctx = meta.get("n_ctx") if isinstance(meta, dict) else None
+    windows = (entry.get("max_model_len"), entry.get("context_length"), n_ctx)  # names differ between servers
+    return next((window for window in windows if isinstance(window, int) and window > 0), None)

@@ -1,4 +1,4 @@
-"""LangChain's chat model for OpenAI-compatible servers, with this project's errors and privacy rules."""
+"""LangChain chat model for OpenAI-compatible servers, with this project's errors and privacy rules."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,7 @@ from chains.models.base import estimated_tokens
 from chains.models.remote_errors import KEY, Server
 from common.privacy import is_loopback
 
-RETRIES = 6  # for a busy server; the SDK's pauses add up to about 20 s
+RETRIES = 6  # the pauses of OpenAI's SDK between them add up to about 20 s
 _COMPLETIONS = "/chat/completions"
 
 
@@ -48,15 +48,19 @@ class RemoteChat(BaseChatOpenAI):
 def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = RETRIES) -> RemoteChat:
     """The chat model ``name`` of the server at ``base_url``, which ends in ``/v1``.
 
-    Only this server is contacted: redirects are not followed, and a server on this machine is not reached through a
-    proxy. The API key is read from ``MEDGROUND_LLM_KEY``; OpenAI's environment variables are ignored.
+    Only this server is contacted: redirects are not followed, and no proxy is used for a server on this machine. The
+    API key is read from ``MEDGROUND_LLM_KEY``; OpenAI's environment variables are ignored.
 
-    ``timeout`` is in seconds. A request is repeated ``retries`` times if the server is busy, fails or drops the
-    connection, but not if it is unreachable or late.
+    Args:
+        name: the model's name on the server.
+        base_url: the server's address.
+        timeout: seconds until a request fails.
+        retries: repetitions of a request if the server is busy, fails or drops the connection. Connection errors and
+            timeouts are not retried.
     """
     key = os.environ.get(KEY)
     server = Server(base_url.rstrip("/"), bool(key), timeout)
-    how: dict[str, Any] = {
+    http_options: dict[str, Any] = {
         "timeout": httpx.Timeout(timeout, connect=min(timeout, 10)),
         "limits": httpx.Limits(max_connections=None),
         "trust_env": not is_loopback(urlsplit(base_url).hostname),
@@ -65,15 +69,15 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         server=server,
         model=name,
         base_url=server.url,
-        api_key=key or "none",  # type: ignore[arg-type]  # a server without keys takes any
-        default_headers={"OpenAI-Organization": "", "OpenAI-Project": ""},  # overrides OpenAI's environment variables
+        api_key=key or "none",  # type: ignore[arg-type]  # the SDK requires a key
+        default_headers={"OpenAI-Organization": "", "OpenAI-Project": ""},  # else set from environment variables
         openai_proxy="",
         temperature=0,
         max_retries=retries,
-        timeout=how["timeout"],
+        timeout=http_options["timeout"],
         use_responses_api=False,
-        http_client=_Client(server, **how),
-        http_async_client=_AsyncClient(server, **how),
+        http_client=_Client(server, **http_options),
+        http_async_client=_AsyncClient(server, **http_options),
         custom_get_token_ids=lambda text: [0] * estimated_tokens(text),  # the default downloads a tokenizer
     )
 
@@ -81,8 +85,8 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
 class _Client(httpx.Client):
     """Turns connection errors and timeouts into errors that OpenAI's SDK does not retry."""
 
-    def __init__(self, server: Server, **how: Any) -> None:
-        super().__init__(**how)
+    def __init__(self, server: Server, **options: Any) -> None:
+        super().__init__(**options)
         self._server = server
 
     def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
@@ -91,10 +95,10 @@ class _Client(httpx.Client):
 
 
 class _AsyncClient(httpx.AsyncClient):
-    """The async twin of ``_Client``."""
+    """Asynchronous ``_Client``."""
 
-    def __init__(self, server: Server, **how: Any) -> None:
-        super().__init__(**how)
+    def __init__(self, server: Server, **options: Any) -> None:
+        super().__init__(**options)
         self._server = server
 
     async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:

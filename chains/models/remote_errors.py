@@ -1,4 +1,4 @@
-"""Errors of OpenAI-compatible servers, as messages that name the server and the next step."""
+"""Errors of OpenAI-compatible servers, with messages that name the server and the next step."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from typing import Any
 from chains.models.base import TooLongError
 from common.errors import UserError
 
-KEY = "MEDGROUND_LLM_KEY"
+KEY = "MEDGROUND_LLM_KEY"  # environment variable
+# In messages about prompts that are too long.
 _TOO_LONG = (
     "context length", "context size", "context window", "maximum context", "too long",  # vLLM, llama.cpp, Ollama
     "must have less than", "`max_new_tokens` must be",  # TGI
@@ -21,7 +22,7 @@ class ServerError(UserError):
 
 
 class RefusedError(ServerError):
-    """The server answered with an error; ``status`` is the HTTP status."""
+    """The server responded with the HTTP error ``status``."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -29,7 +30,7 @@ class RefusedError(ServerError):
 
 
 class RefusedTooLongError(RefusedError, TooLongError):
-    """The server rejects a prompt longer than its model's window."""
+    """The server rejects a prompt that is longer than the model's context window."""
 
 
 class NoLogprobsError(RefusedError):
@@ -38,7 +39,7 @@ class NoLogprobsError(RefusedError):
 
 @dataclass(frozen=True)
 class Server:
-    """A server, for error messages; ``url`` ends in ``/v1``, ``timeout`` is in seconds."""
+    """Makes the errors of a server; ``url`` ends in ``/v1``, ``timeout`` is in seconds."""
 
     url: str
     has_key: bool
@@ -89,44 +90,45 @@ class Server:
 
     def malformed(self, path: str, answer: object) -> ServerError:
         """The error if an answer does not follow the protocol."""
-        shown = answer if isinstance(answer, str) else json.dumps(answer)
+        text = answer if isinstance(answer, str) else json.dumps(answer)
         return ServerError(
-            f"{self} answered {path} with a response that is not in OpenAI's format: {shown[:200]!r}. Check the "
+            f"{self} answered {path} with a response that is not in OpenAI's format: {text[:200]!r}. Check the "
             "address of the API; it usually ends in /v1."
         )
 
     def refused(self, response: Any, path: str) -> RefusedError:
         """The error of an unsuccessful HTTP response."""
-        status, words = response.status_code, _words(response)
-        said = f" It says: {words}" if words else ""
-        if status < 500 and status not in (401, 403, 404, 408, 429) and any(one in words.lower() for one in _TOO_LONG):
+        status, description = response.status_code, _error_description(response)
+        quoted = f" It says: {description}" if description else ""
+        lower = description.lower()
+        if status < 500 and status not in (401, 403, 404, 408, 429) and any(text in lower for text in _TOO_LONG):
             return RefusedTooLongError(
-                f"The prompt is longer than the window of the model at {self.url}.{said} Set llm.window to it, "
+                f"The prompt is longer than the window of the model at {self.url}.{quoted} Set llm.window to it, "
                 "so that prompts are shortened.",
                 status,
             )
-        if status in (400, 422, 501) and "logprob" in words.lower():
-            problem = f"does not support token probabilities.{said} Set chain.decide to generate."
+        if status in (400, 422, 501) and "logprob" in lower:
+            problem = f"does not support token probabilities.{quoted} Set chain.decide to generate."
             return NoLogprobsError(f"{self} {problem}", status)
         if status in (401, 403):
-            needed = f"needs an API key: set the environment variable {KEY}"
-            problem = f"{f'refuses the key in {KEY}' if self.has_key else needed}.{said}"
+            missing = f"needs an API key: set the environment variable {KEY}"
+            problem = f"{f'refuses the key in {KEY}' if self.has_key else missing}.{quoted}"
         elif status == 429:
-            problem = f"is too busy.{said} Try again later, or set llm.concurrency lower."
+            problem = f"is too busy.{quoted} Try again later, or set llm.concurrency lower."
         elif status == 404:
-            problem = f"answered {path} with 404, not found.{said} Check llm.base_url and llm.model."
+            problem = f"answered {path} with 404, not found.{quoted} Check llm.base_url and llm.model."
         elif 300 <= status < 400:
-            where = response.headers.get("Location", "another address")
-            problem = f"redirects to {where}; redirects are not followed. Set llm.base_url to the right address."
+            location = response.headers.get("Location", "another address")
+            problem = f"redirects to {location}; redirects are not followed. Set llm.base_url to the right address."
         elif status >= 500:
-            problem = f"failed with status {status}.{said} See its log and try again."
+            problem = f"failed with status {status}.{quoted} See its log and try again."
         else:
-            problem = f"refuses the request with status {status}.{said}"
+            problem = f"refuses the request with status {status}.{quoted}"
         return RefusedError(f"{self} {problem}", status)
 
 
-def _words(response: Any) -> str:
-    """The server's description of an error, on one line."""
+def _error_description(response: Any) -> str:
+    """The server's description of the error on one line, cut to 300 characters."""
     try:
         body = response.json()
     except ValueError:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from chains.models.architectures import is_batch_invariant, is_recurrent, puts_tokens_before, takes_positions
-from chains.models.batching import MODEL_TOO_LARGE, common_prefix, in_batches, in_order
+from chains.models.architectures import has_prompt_tuning, is_batch_invariant, is_recurrent, takes_positions
+from chains.models.batching import LARGE_MODEL_ADVICE, common_prefix, in_batches, in_order
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import KeysValues, PackedLlama
     from chains.models.prefix import SharedPrefix
 
-_TAIL_CHARACTERS = 64  # of a prompt; no tokenizer looks back further from a label
+_TAIL_CHARACTERS = 64  # end of a prompt; no tokenizer lets earlier characters affect the tokens of a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def label_log_likelihoods(
     *,
     share: bool = True,
 ) -> list[tuple[float, ...]]:
-    """The log-likelihoods of ``scored_batches`` in the prompts' order."""
+    """The results of ``scored_batches`` in the prompts' order."""
     return in_order(scored_batches(model, prompts, batch_tokens, packed, share=share))
 
 
@@ -51,13 +51,18 @@ def scored_batches(
     *,
     share: bool = True,
 ) -> Iterator[tuple[list[int], Sequence[tuple[float, ...]]]]:
-    """The log-likelihoods of the labels after each prompt, with the prompts' indices, batch by batch.
+    """Score the labels after each prompt; yields batches of prompt indices and the labels' log-likelihoods.
 
     A label's log-likelihood is the sum over its tokens, so labels may share their first tokens. If every label is one
-    token, one forward pass suffices, of ``packed`` if given. Longer labels are scored by ``model``, which continues
-    from the prompt's key-value cache. A shared prefix is computed once if that saves time; ``share`` False computes
-    each prompt whole, for comparison. Batching and sharing do not change the results beyond rounding. A batch has at
-    most ``batch_tokens`` tokens with padding.
+    token, one forward pass suffices. Longer labels are scored by ``model``, which continues from the prompt's key-value
+    cache. Batching and sharing do not change the results beyond rounding.
+
+    Args:
+        model: a causal model.
+        prompts: prompts and labels, from ``with_labels``.
+        batch_tokens: maximum tokens of a batch with padding.
+        packed: runs the forward pass for labels of one token, if given.
+        share: compute a prefix that all prompts share only once, if that saves time.
 
     Raises:
         UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.
@@ -66,13 +71,13 @@ def scored_batches(
 
     if not prompts:
         return iter(())
-    if puts_tokens_before(model):
+    if has_prompt_tuning(model):
         raise UserError(
-            "The adapter puts tokens of its own before a prompt, so labels cannot be scored after it. "
+            "The adapter inserts virtual tokens before a prompt, so labels cannot be scored. "
             "Set chain.decide to generate."
         )
     ids = [prompt.ids for prompt in prompts]
-    later_tokens = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # of a label, after its first
+    later_tokens = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # after a label's first token
     if not is_batch_invariant(model, max(map(len, ids)) + later_tokens):
         batch_tokens = 1
     shared = shared_prefix_length(model, ids, later_tokens) if share else 0
@@ -84,7 +89,7 @@ def scored_batches(
 
     @cache
     def packed_prefix() -> "list[KeysValues] | None":
-        return packed.read(ids[0][:shared]) if packed is not None and shared else None
+        return packed.prefix_keys_values(ids[0][:shared]) if packed is not None and shared else None
 
     def score(batch: list[int]) -> list[tuple[float, ...]]:
         import torch
@@ -92,15 +97,15 @@ def scored_batches(
         chosen = [suffixes[index] for index in batch]
         with torch.inference_mode():
             if later_tokens:
-                rows = _multi_token(model, chosen, prefix())
+                rows = _score_multitoken(model, chosen, prefix())
             elif packed is None:
-                rows = _single_token(model, chosen, prefix())
+                rows = _score_one_token(model, chosen, prefix())
             else:
-                rows = _packed(packed, chosen, packed_prefix())
+                rows = _score_packed(packed, chosen, packed_prefix())
         return [tuple(row) for row in rows.tolist()]
 
     lengths = [len(suffix.ids) + shared // CACHED_PER_COMPUTED for suffix in suffixes]
-    return in_batches(lengths, batch_tokens, score, MODEL_TOO_LARGE)
+    return in_batches(lengths, batch_tokens, score, LARGE_MODEL_ADVICE)
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
@@ -119,12 +124,18 @@ def with_labels(
     labels: Sequence[str],
     lead: str,
 ) -> list[Scorable]:
-    """Each rendered prompt with its labels' token ids, as prompt and label are tokenised together.
+    """Add the labels' token ids to prompts, as if prompt and label were tokenised as one text.
 
-    Only the end of a prompt affects how a label after it is tokenised, and a chat template gives all prompts the same
-    end. So the labels are tokenised once after that end alone. Where this gives the same tokens as the whole first
-    prompt does, it is used for all prompts; else each prompt is tokenised whole.
-    ``lead`` is the text between prompt and label (``templates.label_lead``).
+    Only the end of a prompt affects the tokens of a label, and a chat template gives all prompts the same end. So the
+    labels are tokenised after that end alone. If they get the same tokens after the whole first prompt, these are used
+    for all prompts; else each prompt is tokenised with each label.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        texts: rendered prompts.
+        ids: the token ids of each prompt.
+        labels: the candidate labels.
+        lead: text between prompt and label, from ``templates.label_lead``.
     """
     if not texts:
         return []
@@ -133,7 +144,7 @@ def with_labels(
     tail = _common_tail(texts)
     tail_ids = encode(tokenizer, [tail])[0]
     after_tail = _tokenised_together(tokenizer, tail, tail_ids, continuations)
-    merged = ids[0][len(first.ids) :]  # the prompt's last tokens, whose characters merge with a label's
+    merged = ids[0][len(first.ids) :]  # last tokens of the prompt, whose characters merge with those of a label
     if after_tail.labels != first.labels or tail_ids[len(after_tail.ids) :] != merged:
         return [
             _tokenised_together(tokenizer, text, prompt_ids, continuations)
@@ -151,14 +162,15 @@ def _common_tail(texts: Sequence[str]) -> str:
 def _tokenised_together(
     tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], continuations: Sequence[str]
 ) -> Scorable:
-    wholes = encode(tokenizer, [text + continuation for continuation in continuations])
-    kept = min(len(ids), *(len(whole) - 1 for whole in wholes))
-    while any(whole[:kept] != ids[:kept] for whole in wholes):  # at most the few tokens that a label merges with
-        kept -= 1
-    return Scorable(ids[:kept], tuple(tuple(whole[kept:]) for whole in wholes))
+    """The prompt and continuations, divided before the first token that a continuation changes."""
+    sequences = encode(tokenizer, [text + continuation for continuation in continuations])
+    unchanged = min(len(ids), *(len(sequence) - 1 for sequence in sequences))
+    while any(sequence[:unchanged] != ids[:unchanged] for sequence in sequences):  # a few tokens may merge with a label
+        unchanged -= 1
+    return Scorable(ids[:unchanged], tuple(tuple(sequence[unchanged:]) for sequence in sequences))
 
 
-def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
+def _score_packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
     """Label scores (prompts, labels) by the packed model, for labels of one token."""
     import torch
 
@@ -166,7 +178,7 @@ def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[Ke
     return packed.next_token_log_probabilities([prompt.ids for prompt in prompts], prefix).gather(1, labels)
 
 
-def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+def _score_one_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
     """Label scores (prompts, labels) for labels of one token.
 
     Prompts are padded on the right: a causal model never attends to later tokens, so no mask is needed, and logits are
@@ -176,13 +188,13 @@ def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix:
 
     labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
     ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
-    cache_arguments = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(keep=False)}
+    cache_arguments = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(extend=False)}
     output = model(input_ids=_padded(prompts).to(model.device), logits_to_keep=ends.to(model.device), **cache_arguments)
     logits: Tensor = output.logits[:, 0]
     return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
 
 
-def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+def _score_multitoken(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
     """Label scores (prompts, labels) for labels of several tokens.
 
     Prompts are padded on the left, so that all end at the same position in the cache.
@@ -190,7 +202,7 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
     import torch
 
     if is_recurrent(model):
-        return _uncached(model, prompts)
+        return _score_uncached(model, prompts)
     device = model.device
     width = max(len(prompt.ids) for prompt in prompts)
     shared = 0 if prefix is None else len(prefix)
@@ -200,13 +212,13 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
     output = model(
         input_ids=_padded(prompts, left=True).to(device),
-        past_key_values=None if prefix is None else prefix.cache(keep=True),
+        past_key_values=None if prefix is None else prefix.cache(extend=True),
         use_cache=True,
         logits_to_keep=1,
         **_mask_and_positions(model, mask, positions),
     )
     if getattr(output, "past_key_values", None) is None:
-        return _uncached(model, prompts)
+        return _score_uncached(model, prompts)
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
     for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
@@ -214,16 +226,16 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
         longest = max(map(len, label_ids))
         if longest > 1:
             padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids], device=device)
-            counted = torch.tensor(
+            counted = torch.tensor(  # False for padding
                 [[i < len(tokens) for i in range(1, longest)] for tokens in label_ids], device=device
             )
             step = torch.arange(longest - 1, device=device)
-            whole_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
+            full_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
             continued = model(
                 input_ids=padded[:, :-1],
-                past_key_values=_copied(output.past_key_values),
+                past_key_values=_copy_cache(output.past_key_values),
                 use_cache=True,
-                **_mask_and_positions(model, whole_mask, mask.sum(1, keepdim=True) + step),
+                **_mask_and_positions(model, full_mask, mask.sum(1, keepdim=True) + step),
             )
             logits = continued.logits.float()
             likelihoods = logits.log_softmax(-1).gather(2, padded[:, 1:, None].to(logits.device))
@@ -232,7 +244,7 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
     return torch.stack(columns, dim=1)
 
 
-def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+def _score_uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
     """Label scores (prompts, labels) with prompt and label as one text, padded on the right.
 
     For models without a usable key-value cache.
@@ -242,11 +254,11 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
     columns = []
     for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
         longest = max(map(len, label_ids))
-        wholes = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label_ids, strict=True)]
+        texts = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label_ids, strict=True)]
         preceding = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)  # positions
-        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])
+        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])  # False for padding
         padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids])
-        ids = _padded(wholes)
+        ids = _padded(texts)
         output = model(
             input_ids=ids.to(model.device),
             use_cache=False,
@@ -258,7 +270,7 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
 
 
 def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
-    """(prompts, tokens), padded with the prompt's last token; padding has no effect."""
+    """Token ids (prompts, tokens), padded with each prompt's last token, which has no effect there."""
     import torch
 
     width = max(len(prompt.ids) for prompt in prompts)
@@ -268,14 +280,15 @@ def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
     )
 
 
-def _copied(past: Any) -> Any:
-    """A copy of a cache that can be continued without changing ``past``."""
+def _copy_cache(past: Any) -> Any:
+    """A copy of a key-value cache that can be extended without changing ``past``."""
     from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-    def replaces(layer: Any) -> bool:  # whether it replaces its tensors instead of writing into them
+    def replaces_tensors(layer: Any) -> bool:
+        """Whether an update gives the layer new tensors and leaves the old ones unchanged."""
         return isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
 
-    if not all(replaces(layer) for layer in getattr(past, "layers", [None])):
+    if not all(replaces_tensors(layer) for layer in getattr(past, "layers", [None])):
         return copy.deepcopy(past)
     copied = copy.copy(past)
     copied.layers = [copy.copy(layer) for layer in past.layers]

@@ -1,4 +1,4 @@
-"""Chat templates: adapted so that every conversation renders, with the texts before and after an answer."""
+"""Adaptation of chat templates so that all conversations render, and the texts around an answer."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,14 +12,14 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# For models without a template: the plain text of the turns, then a cue for the answer.
-_PLAIN = (
+# For models without a template: the plain text of the turns, then "Answer:".
+_PLAIN_TEXT = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ '\\n\\nAnswer: ' + message['content'] }}"
     "{% else %}{{ '' if loop.first else '\\n\\n' }}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAnswer:' }}{% endif %}"
 )
-# Preambles that adapt a template. Each ends in a newline, which Jinja removes, so that the template's first line stays.
+# Jinja preambles that adapt a template. The newline at the end of each, which Jinja removes, keeps the template's text.
 _FOLD_SYSTEM = (
     "{% if messages[0]['role'] == 'system' and messages | length > 1 %}"
     "{% set messages = [{'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']}]"
@@ -32,10 +32,12 @@ _CONTENT_IN_PARTS = (
     "{% set adapted.turns = adapted.turns + [dict(message, content=content)] %}"
     "{% endfor %}{% set messages = adapted.turns %}\n"
 )
-_NO_DATE = "{% set strftime_now = no_date_is_given %}\n"
-_DATE = date(2024, 7, 26)  # the date that Llama 3's template has for programs without a clock
+# Undefined, so that a template uses its default date.
+_NO_CLOCK = "{% set strftime_now = no_date_is_given %}\n"
+_DATE = date(2024, 7, 26)  # the default in Llama 3's template
 _DIRECTIVES = ("F", "D", "-d", "d", "e", "b", "h", "B", "-m", "m", "Y", "y", "A", "a", "j", "H", "I", "M", "S", "p")
-_FIXED_DATE = (
+# strftime_now of a fixed date, for templates without a default.
+_FIXED_CLOCK = (
     "{% macro strftime_now(format) %}{{ format"
     + "".join(f" | replace('%{name}', '{_DATE.strftime('%' + name)}')" for name in _DIRECTIVES)
     + " }}{% endmacro %}\n"
@@ -48,26 +50,27 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
 
     The template is tried with short conversations and gets the preambles that it needs:
 
-    - the system text joins the first user turn where the template refuses or drops a system turn;
-    - content is given as a list of parts where the template reads it so;
-    - the clock is hidden: a template that writes the date writes its own fallback, or else 26 July 2024.
+    - the system text is joined to the first user turn if the template refuses or drops a system turn;
+    - message content is a list of parts, as for multimodal models, if the template drops or rejects plain text;
+    - a template that writes the date writes its default date, or else 26 July 2024, so that prompts stay the same.
 
-    A tokenizer without a template, or with a blank one, gets a plain text form that begins with the token that the
-    tokenizer itself puts first.
+    A missing or blank template is replaced by plain text, which begins with the token that the tokenizer puts first.
 
     Raises:
         UserError: the template is broken, refuses every conversation, or drops the user's text.
     """
-    given = tokenizer.chat_template
-    named: dict[str, str] = given if isinstance(given, dict) else {"default": given or ""}  # as default, tool_use, rag
-    template = named.get("default") or next(iter(named.values()), "")
+    templates = tokenizer.chat_template
+    if not isinstance(templates, dict):  # by name: default, tool_use, rag
+        templates = {"default": templates or ""}
+    template = templates.get("default") or next(iter(templates.values()), "")
     if not template.strip():
-        tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
+        tokenizer.chat_template = _bos_expression(tokenizer) + _PLAIN_TEXT
         return
-    dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)
-    candidates = ["".join(parts) + template for parts in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)]
-    passed = {candidate: _renders(tokenizer, candidate) for candidate in candidates}
-    best = max(passed, key=passed.__getitem__)  # among equals the first, which has the fewest preambles
+    clocks = (_NO_CLOCK, _FIXED_CLOCK) if "strftime_now" in template else ("",)
+    preambles = product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), clocks)
+    candidates = ["".join(combination) + template for combination in preambles]
+    passed = {candidate: _count_passed_probes(tokenizer, candidate) for candidate in candidates}
+    best = max(passed, key=passed.__getitem__)  # the first of equals, which has the fewest preambles
     if not passed[best]:
         raise UserError(
             f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, candidates[0])}. "
@@ -80,8 +83,8 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
     """Render each conversation up to where the assistant's answer begins, special tokens included.
 
-    A model that may reason first (Qwen3) answers at once: its template reads ``enable_thinking``. Successive turns of
-    the same role are joined where the template refuses or drops one of them.
+    Reasoning is switched off in templates that have ``enable_thinking`` (Qwen 3). Successive turns of the same role are
+    joined if the template refuses or drops one of them.
 
     Raises:
         UserError: the template cannot render a conversation, or drops a user's text.
@@ -98,7 +101,7 @@ def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Message
     texts = [str(text) for text in rendered]
     for text, conversation in zip(texts, conversations, strict=True):
         for message in conversation:
-            if message["role"] == "user" and not _holds(text, message["content"]):
+            if message["role"] == "user" and not _contains(text, message["content"]):
                 raise UserError(
                     f"The chat template of {tokenizer.name_or_path} drops a user's text "
                     f"({message['content'].strip()[:40]!r}). Correct the template, or choose another model."
@@ -107,22 +110,22 @@ def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Message
 
 
 def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The text that the template puts between its generation prompt and an answer.
+    """The text that the template puts between the generation prompt and an answer.
 
-    Empty or a space for most; a reasoning model's template has an empty reasoning block there, or the tags of the
-    answer's channel. Where the generation prompt opens the reasoning, the lead closes it.
+    It is empty or a space in most templates, and an empty reasoning block or the tags of the answer's channel in
+    templates of reasoning models. If the generation prompt opens the reasoning, this text closes it.
     """
     prompt = render(tokenizer, [_conversation()])[0]
-    answered, lead = _answered(tokenizer), ""
+    answered, lead = _render_answered(tokenizer), ""
     if answered.startswith(prompt):
-        before, answer, _ = answered[len(prompt) :].partition(_ANSWER)
-        lead = before if answer else ""
+        between, answer, _ = answered[len(prompt) :].partition(_ANSWER)
+        lead = between if answer else ""
     return lead + closing_of_open_reasoning(prompt + lead)
 
 
 def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The text after an answer, up to the chat template's end of turn, or else the tokenizer's end token."""
-    after = _answered(tokenizer).rpartition(_ANSWER)[2]
+    """The text after an answer up to its end token, which is the tokenizer's if the template has none."""
+    after = _after_answer(tokenizer)
     if token := end_token(tokenizer):
         return after.partition(token)[0] + token if token in after else token
     return after.rstrip()
@@ -130,7 +133,7 @@ def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     """The token that ends an answer; None if the template ends a turn with a text that is not a token."""
-    after = _answered(tokenizer).rpartition(_ANSWER)[2]
+    after = _after_answer(tokenizer)
     if token := _first_token_in(tokenizer, after):
         return token
     if after.strip():
@@ -139,11 +142,11 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 
 
 def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The beginning of the user's next turn, if the template puts no end after an answer; else empty.
+    """The first token, or else the text, before the user's next turn, which models without an end of turn generate.
 
-    A token if there is one, else the text: models trained with such a template (GLM-4) write it after an answer.
+    Empty if the template ends an answer; templates such as GLM-4's do not.
     """
-    if _answered(tokenizer).rpartition(_ANSWER)[2].strip():
+    if _after_answer(tokenizer).strip():
         return ""
     turns = _conversation(_QUESTION, _ANSWER, _NEXT)
     text = str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
@@ -152,7 +155,7 @@ def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def answers_in_channel(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether an answer is one of several messages of a turn, all in channels and with the same end (gpt-oss)."""
+    """Whether a turn has several messages in channels with the same end token, one of them the answer (gpt-oss)."""
     end = end_token(tokenizer)
     return "<|channel|>" in label_lead(tokenizer) and end is not None and end in render(tokenizer, [_conversation()])[0]
 
@@ -161,15 +164,20 @@ def _first_token_in(tokenizer: "PreTrainedTokenizerBase", text: str) -> str | No
     """The added or special token that comes first in a text."""
     known = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
     found = [(text.index(token), -len(token), token) for token in known if token and token in text]
-    return str(min(found)[2]) if found else None
+    return str(min(found)[2]) if found else None  # of tokens at the same position, the longest
 
 
-def _answered(tokenizer: "PreTrainedTokenizerBase") -> str:
+def _after_answer(tokenizer: "PreTrainedTokenizerBase") -> str:
+    return _render_answered(tokenizer).rpartition(_ANSWER)[2]
+
+
+def _render_answered(tokenizer: "PreTrainedTokenizerBase") -> str:
     turns = _conversation(_QUESTION, _ANSWER)
     return str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
 
 
 def _conversation(*texts: str, system: bool = False) -> Messages:
+    """A conversation of user and assistant in turn (default: one question), after a system text if ``system``."""
     turns: Messages = [
         {"role": "assistant" if number % 2 else "user", "content": text}
         for number, text in enumerate(texts or (_QUESTION,))
@@ -177,7 +185,7 @@ def _conversation(*texts: str, system: bool = False) -> Messages:
     return [{"role": "system", "content": _SYSTEM}, *turns] if system else turns
 
 
-# The simplest first; a model can be used if the first one renders.
+# From simple to complex; a template can be used if it renders the first.
 _PROBES = (
     _conversation(),
     _conversation(system=True),
@@ -188,18 +196,18 @@ _PROBES = (
 
 def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) -> Messages:
     """The conversation; successive turns of one role are joined if the template does not render them."""
-    if all(one["role"] != other["role"] for one, other in pairwise(conversation)):
+    if all(turn["role"] != following["role"] for turn, following in pairwise(conversation)):
         return conversation
     if _rendered_in_order(tokenizer, str(tokenizer.chat_template), conversation):
         return conversation
     return [
-        {"role": role, "content": "\n\n".join(turn["content"] for turn in run)}
-        for role, run in groupby(conversation, key=lambda turn: turn["role"])
+        {"role": role, "content": "\n\n".join(turn["content"] for turn in turns)}
+        for role, turns in groupby(conversation, key=lambda turn: turn["role"])
     ]
 
 
-def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
-    """The number of ``_PROBES`` that a template renders before one fails; each text must appear once, in order."""
+def _count_passed_probes(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
+    """The number of ``_PROBES`` before the first that a template does not render with each text once, in order."""
     for number, conversation in enumerate(_PROBES):
         text = _rendered_in_order(tokenizer, template, conversation)
         if any(text.count(message["content"]) != 1 for message in conversation):
@@ -213,17 +221,18 @@ def _rendered_in_order(tokenizer: "PreTrainedTokenizerBase", template: str, conv
         text = _render_with(tokenizer, template, conversation)
     except Exception:  # a template is a program, which may fail in any way
         return ""
-    place = 0
+    position = 0
     for message in conversation:
         content = message["content"].strip()
-        place = text.find(content, place)
-        if place < 0:
+        position = text.find(content, position)
+        if position < 0:
             return ""
-        place += len(content)
+        position += len(content)
     return text
 
 
 def _problem(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
+    """Why a template does not render the first of ``_PROBES``."""
     try:
         text = _render_with(tokenizer, template, _PROBES[0])
     except Exception as error:
@@ -244,11 +253,12 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
-def _holds(text: str, content: str) -> bool:
-    """Whether ``text`` has ``content``, whose white space a template may trim or fold."""
+def _contains(text: str, content: str) -> bool:
+    """Whether ``text`` contains ``content``, in which a template may have changed white space."""
     return content.strip() in text or "".join(content.split()) in "".join(text.split())
 
 
-def _first_token(tokenizer: "PreTrainedTokenizerBase") -> str:
+def _bos_expression(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Jinja expression of the token that the tokenizer puts first; empty if it puts none."""
     ids = tokenizer("yes").input_ids
     return "{{ bos_token }}" if ids and ids[0] == tokenizer.bos_token_id else ""

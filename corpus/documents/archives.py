@@ -1,4 +1,4 @@
-"""Archives (.zip, .tar, .tar.gz, .tgz) of documents, read member by member without unpacking them to the disk."""
+"""Archives (.zip, .tar, .tar.gz, .tgz) of documents, read member by member without extracting them to the disk."""
 
 import bz2
 import gzip
@@ -13,43 +13,47 @@ from typing import IO, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.source import Source, is_hidden, shown_name
+from corpus.documents.source import Source, escaped_name, is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-TIMES = 100  # maximum unpacked size in multiples of max_bytes
-RATIO = 100  # maximum unpacked size in multiples of the archive's size, if it exceeds max_bytes
+MAX_EXPANSION = 100  # maximum decompressed size in multiples of max_bytes
+MAX_RATIO = 100  # maximum decompressed size in multiples of the archive's size, unless below max_bytes
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file is an archive, by its name."""
+    """Whether a file's name is that of an archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
-    """The plain files in an archive; read each before the next one.
+    """The regular files in an archive; read each source before the next.
 
-    Folders, links, devices and hidden files are skipped. A member's name is ``ARCHIVE/MEMBER``, without ``..`` and a
-    leading slash; a repeated name has a number added.
+    Folders, links, devices and hidden files are skipped. A source's name is ``ARCHIVE/MEMBER``, without ``..`` and a
+    leading slash; a number is added to repeated names.
 
     Raises:
-        DataError: the archive is damaged or encrypted, or unpacks to more than 100 times ``config.max_bytes``, or to
-            more than ``config.max_bytes`` and 100 times its own size, which texts never do.
+        DataError: the archive is damaged or encrypted, or its decompressed size exceeds 100 times ``config.max_bytes``,
+            or 100 times the archive's size if that is more than ``config.max_bytes``; texts do not compress so well.
     """
-    read = _zip if path.suffix.lower() == ".zip" else _tar
+    list_members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
     unpacked = 0
     seen: set[str] = set()
     try:
-        most = max(config.max_bytes, RATIO * path.stat().st_size)
-        for inner, size, opened in read(path, name, config.max_bytes):
+        limit = max(config.max_bytes, MAX_RATIO * path.stat().st_size)
+        for inner, size, open_member in list_members(path, name, config.max_bytes):
             unpacked += size
-            if unpacked > most:
-                problem = f"unpacks to more than {most:,} bytes, {RATIO} times its own size or documents.max_bytes."
+            if unpacked > limit:
+                problem = (
+                    f"unpacks to more than {limit:,} bytes, {MAX_RATIO} times its own size or documents.max_bytes."
+                )
                 raise DataError(name, f"{problem} Unpack it if you trust it, and index its files.")
-            if unpacked > TIMES * config.max_bytes:
-                problem = f"unpacks to more than {TIMES} times documents.max_bytes ({config.max_bytes:,} bytes)."
+            if unpacked > MAX_EXPANSION * config.max_bytes:
+                problem = (
+                    f"unpacks to more than {MAX_EXPANSION} times documents.max_bytes ({config.max_bytes:,} bytes)."
+                )
                 raise DataError(name, f"{problem} Unpack it and index its files.")
             if not any(map(is_hidden, inner.parts)):
-                yield Source(_unique(f"{name}/{inner}", seen), opened)
+                yield Source(_unique_name(f"{name}/{inner}", seen), open_member)
     except DataError:
         raise
     except OSError as error:
@@ -58,28 +62,28 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
         raise DataError(name, f"is a damaged archive ({error}).") from None
 
 
-Member = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]
+Member = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]  # path, decompressed size in bytes, opener
 
 
-def _unique(name: str, seen: set[str]) -> str:
-    """The name, with a number before its suffix if it was seen before."""
-    stem, dot, ending = name.rpartition(".")
-    number, free = 1, name
-    while free in seen:
+def _unique_name(name: str, seen: set[str]) -> str:
+    """The name, with a number before its suffix if it is in ``seen``, to which the result is added."""
+    stem, dot, suffix = name.rpartition(".")
+    number, unique = 1, name
+    while unique in seen:
         number += 1
-        free = f"{stem} ({number}){dot}{ending}"
-    seen.add(free)
-    return free
+        unique = f"{stem} ({number}){dot}{suffix}"
+    seen.add(unique)
+    return unique
 
 
-def _zip(path: Path, name: str, _: int) -> Iterator[Member]:
+def _zip_members(path: Path, name: str, _: int) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.is_dir():
                 continue
             if member.flag_bits & 1:
                 raise DataError(name, "is encrypted. Unpack it and index its files.")
-            yield _inside(member.filename), member.file_size, partial(_open_zipped, archive, member)
+            yield _safe_path(member.filename), member.file_size, partial(_open_zipped, archive, member)
 
 
 def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
@@ -89,8 +93,8 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
         raise OSError(0, str(error)) from None
 
 
-class _Headers(BufferedIOBase):
-    """An unpacked tar file that refuses headers larger than any document."""
+class _LimitedHeaders(BufferedIOBase):
+    """A decompressed tar file that refuses to read headers larger than ``limit`` bytes, the maximum of a document."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -109,19 +113,19 @@ class _Headers(BufferedIOBase):
         return self._raw.tell()
 
 
-_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 
-def _tar(path: Path, name: str, limit: int) -> Iterator[Member]:
+def _tar_members(path: Path, name: str, limit: int) -> Iterator[Member]:
     with path.open("rb") as file:
-        unpack = _PACKED.get(file.read(2))
+        decompress = _DECOMPRESSORS.get(file.read(2))
         file.seek(0)
-        raw = file if unpack is None else unpack(file)
-        with tarfile.open(fileobj=_Headers(raw, name, limit), mode="r:") as archive:
+        raw = file if decompress is None else decompress(file)
+        with tarfile.open(fileobj=_LimitedHeaders(raw, name, limit), mode="r:") as archive:
             for member in archive:
-                archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all members
+                archive.members = []  # type: ignore[attr-defined]  # else tarfile collects all members in memory
                 if member.isfile():
-                    yield _inside(member.name), member.size, partial(_open_tarred, archive, member)
+                    yield _safe_path(member.name), member.size, partial(_open_tarred, archive, member)
 
 
 def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -130,6 +134,7 @@ def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]
     return stream
 
 
-def _inside(name: str) -> PurePosixPath:
-    inside = PurePosixPath(name.replace("\\", "/"))
-    return PurePosixPath(*(shown_name(part) for part in inside.parts if part not in ("/", "..")))
+def _safe_path(name: str) -> PurePosixPath:
+    """A member's path, escaped and inside the archive."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return PurePosixPath(*(escaped_name(part) for part in path.parts if part not in ("/", "..")))

@@ -1,8 +1,7 @@
 """The library: an SQLite file with the user's files, the texts of their documents, and the passages.
 
-A file is stored whole or not at all, so the process may be killed at any moment. Where several files have the same
-document, as PubMed's update files do, the version in the file whose name sorts last counts; that file
-may instead mark the document as withdrawn.
+A file is stored completely or not at all, so the process may be killed at any moment. If several files have the same
+document, as PubMed's update files do, the file whose name sorts last determines its text, or that it is withdrawn.
 """
 
 import json
@@ -24,7 +23,9 @@ from corpus.documents.passages import Passage
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10.0
-COMMIT_SECONDS = 1.0  # files finished within it are committed together; a kill loses them and the current file
+COMMIT_SECONDS = (
+    1.0  # files that finish within this time are committed together; if the process is killed, they are lost
+)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), revision TEXT NOT NULL);
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY,
     place TEXT NOT NULL UNIQUE,     -- path relative to the folder of this database
     name TEXT NOT NULL UNIQUE,      -- name in ids and messages
-    rank TEXT NOT NULL,             -- sort key: of several files with one document, the one that sorts last counts
+    rank TEXT NOT NULL,             -- sort key: of several files with the same document, the last one counts
     digest TEXT NOT NULL,           -- hash of its bytes
     made_by TEXT NOT NULL,          -- hash of the readers' edition and the settings that determine its passages
     problems TEXT NOT NULL          -- members, records and pages that could not be read: [[name, why], ...]
@@ -57,19 +58,19 @@ CREATE TABLE IF NOT EXISTS passages (
     PRIMARY KEY (document, number)
 ) WITHOUT ROWID;
 """
-_LIVE = """
+_LIVE_DOCUMENTS = """
     SELECT d.id, d.key, d.text, d.metadata, f.name AS source
     FROM documents d JOIN files f ON f.id = d.file
     WHERE d.text IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM documents o JOIN files g ON g.id = o.file
         WHERE o.key = d.key AND (g.rank > f.rank OR (g.rank = f.rank AND o.id > d.id))
     )"""
-_PASSAGES = """
+_LIVE_PASSAGES = """
     SELECT key, text, metadata, source, number, start, end, page, section
     FROM live JOIN passages ON passages.document = live.id"""
 # A library has no triggers, and no views except ``live`` of earlier versions. Those of another program could run
 # forever, and SQLite cannot be interrupted, so a file with them is rejected.
-_STORED_CODE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
+_FOREIGN_CODE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
 
 Entry = tuple[Extract, Sequence[Passage]] | Withdrawn | Problem
 Member = tuple[str, Iterable[Entry]]  # the name of a file, or of an archive's member, and its entries
@@ -90,29 +91,29 @@ class LibraryError(UserError):
 
 
 class Library:
-    """The documents, open for writing; use it as a context manager, which commits at its end.
+    """The library, open for writing; use as a context manager, which commits at its end.
 
     Raises:
-        LibraryError: from every method.
+        LibraryError: raised by every method.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._begun = 0.0
+        self._transaction_start = 0.0  # by time.monotonic
 
     def __enter__(self) -> "Library":
-        with _errors(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
+        with _sqlite_errors(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are confidential
             self._database = _connect(self._path)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _errors(self._path), closing(self._database):
+        with _sqlite_errors(self._path), closing(self._database):
             self._commit()
 
     def files(self) -> dict[str, KnownFile]:
         """The stored files by place."""
-        with _errors(self._path), _damage(self._path):
+        with _sqlite_errors(self._path), _damage_errors(self._path):
             rows = self._database.execute("SELECT place, name, digest, made_by, problems FROM files")
             return {
                 place: KnownFile(name, digest, settings_digest, tuple(Problem(*pair) for pair in json.loads(problems)))
@@ -124,7 +125,7 @@ class Library:
     ) -> tuple[Problem, ...]:
         """Replace a file's documents.
 
-        A member that cannot be read is left out. If none can be read, the stored documents stay.
+        A member that cannot be read is skipped. If none can be read, the stored documents stay.
 
         Args:
             place: path of the file relative to the database's folder.
@@ -145,17 +146,17 @@ class Library:
             row = (place, name, _rank(place), digest, settings_digest)
             file = self._database.execute(insert, row).lastrowid
             problems: list[Problem] = []
-            first: DataError | None = None
-            done = 0
+            first_error: DataError | None = None
+            stored_members = 0
             for member, documents in members:
                 try:
                     problems += self._add_member(file, name, member, documents)
-                    done += 1
+                    stored_members += 1
                 except DataError as error:
-                    first = first or error
+                    first_error = first_error or error
                     problems.append(Problem(member, str(error)))
-            if not done:
-                raise first or DataError(name, "has no file of a supported type.")
+            if not stored_members:
+                raise first_error or DataError(name, "has no file of a supported type.")
             stored = json.dumps([[problem.file, problem.why] for problem in problems])
             self._database.execute("UPDATE files SET problems = ? WHERE id = ?", (stored, file))
         return tuple(problems)
@@ -164,32 +165,32 @@ class Library:
         """Change the place and name of a file; a file stored at the new place is removed."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
-            [file, before] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
+            [file, old_name] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
             self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file))
-            if name != before:
-                self._rename(file, before, name)
+            if name != old_name:
+                self._rename(file, old_name, name)
 
     def remove(self, place: str) -> None:
         """Remove a file and its documents."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
 
-    def _rename(self, file: int, before: str, name: str) -> None:
+    def _rename(self, file: int, old_name: str, name: str) -> None:
         """Rename a file, and its documents' keys and sources, which begin with its name."""
 
         def renamed(text: str) -> str:
-            return name + text[len(before) :] if text == before or text.startswith(f"{before}/") else text
+            return name + text[len(old_name) :] if text == old_name or text.startswith(f"{old_name}/") else text
 
         problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
-        stored = json.dumps([[renamed(failed), why.replace(before, name, 1)] for failed, why in problems])
+        stored = json.dumps([[renamed(failed), why.replace(old_name, name, 1)] for failed, why in problems])
         self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file))
         rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
         for id, key, metadata in rows:
-            known = json.loads(metadata)
-            if "source" in known:
-                known["source"] = renamed(known["source"])
+            values = json.loads(metadata)
+            if "source" in values:
+                values["source"] = renamed(values["source"])
             update = "UPDATE documents SET key = ?, metadata = ? WHERE id = ?"
-            self._database.execute(update, (renamed(key), json.dumps(known), id))
+            self._database.execute(update, (renamed(key), json.dumps(values), id))
 
     def _add_member(
         self, file: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
@@ -197,14 +198,14 @@ class Library:
         """Write the documents of a member; return its problems."""
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
         source = {} if member_name == file_name else {"source": member_name}  # citations name the member of an archive
-        empty = True
+        is_empty = True
         problems: list[Problem] = []
         with self._all_or_nothing("member"):
             for document in documents:
                 if isinstance(document, Problem):
                     problems.append(document)
                     continue
-                empty = False
+                is_empty = False
                 if isinstance(document, Withdrawn):
                     self._database.execute(insert, (file, document.key, None, "{}"))
                     continue
@@ -213,19 +214,19 @@ class Library:
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
-                    [(id, n, one.start, one.end, one.page, one.section) for n, one in enumerate(passages, start=1)],
+                    [(id, number, p.start, p.end, p.page, p.section) for number, p in enumerate(passages, start=1)],
                 )
-            if empty:
+            if is_empty:
                 raise DataError(member_name, "has no text.")
         return problems
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """A change of the library: all or nothing, with a new revision."""
-        with _errors(self._path):
+        """Make the block an atomic change of the library, with a new revision."""
+        with _sqlite_errors(self._path):
             if not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
-                self._begun = time.monotonic()
+                self._transaction_start = time.monotonic()
             with self._all_or_nothing("file"):
                 yield
                 self._database.execute("UPDATE state SET revision = ?", (secrets.token_hex(8),))
@@ -237,19 +238,19 @@ class Library:
         try:
             yield
         except BaseException:
-            if self._database.in_transaction:  # on a full disk, SQLite has rolled everything back
+            if self._database.in_transaction:  # on a full disk SQLite itself rolls back the transaction
                 self._database.execute(f"ROLLBACK TO {name}")
                 self._database.execute(f"RELEASE {name}")
             raise
         self._database.execute(f"RELEASE {name}")
 
     def _commit(self, after: float = 0.0) -> None:
-        if self._database.in_transaction and time.monotonic() - self._begun >= after:
+        if self._database.in_transaction and time.monotonic() - self._transaction_start >= after:
             self._database.execute("COMMIT")
 
 
 class Passages(Sequence[Document]):
-    """All passages of a library, read from the disk at each iteration with few in memory at a time.
+    """All passages of a library, which are read from the disk one document at a time.
 
     A passage's id is ``KEY#N``, with N counted from 1 within its document. Its metadata are the id, the document's
     metadata (title, year ...), ``source`` (the file, or ARCHIVE/MEMBER), ``start`` and ``end`` (offsets in the
@@ -261,12 +262,12 @@ class Passages(Sequence[Document]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _reading(path) as database:
+        with _open_for_reading(path) as database:
             (self.revision,) = database.execute("SELECT revision FROM state").fetchone()
 
     @cached_property
     def _length(self) -> int:
-        with _reading(self._path) as database:
+        with _open_for_reading(self._path) as database:
             counted = "SELECT count(*) FROM live JOIN passages ON passages.document = live.id"
             (count,) = database.execute(counted).fetchone()
         return int(count)
@@ -275,31 +276,33 @@ class Passages(Sequence[Document]):
         return self._length
 
     def __bool__(self) -> bool:
-        """Whether there are any, without counting them."""
-        with _reading(self._path) as database:
-            return database.execute(f"{_PASSAGES} LIMIT 1").fetchone() is not None
+        """Whether there are passages, without counting them."""
+        with _open_for_reading(self._path) as database:
+            return database.execute(f"{_LIVE_PASSAGES} LIMIT 1").fetchone() is not None
 
     def find(self, ids: Sequence[str]) -> dict[str, Document]:
         """The passages with these ids; unknown ids are left out."""
         found: dict[str, Document] = {}
-        with _reading(self._path) as database:
+        with _open_for_reading(self._path) as database:
             for id in ids:
                 key, _, number = id.rpartition("#")
-                row = database.execute(f"{_PASSAGES} WHERE key = ? AND number = ?", (key, number)).fetchone()
+                row = database.execute(f"{_LIVE_PASSAGES} WHERE key = ? AND number = ?", (key, number)).fetchone()
                 if row is not None:
                     found[id] = _document(*row)
         return found
 
     def __iter__(self) -> Iterator[Document]:
         last = -1
-        with _reading(self._path) as database:
-            # A query for each document: one query for all of them would block writers.
+        with _open_for_reading(self._path) as database:
+            # One query for each document, since a single query for all would block writers.
             query = "SELECT id, key, text, metadata, source FROM live WHERE id > ? ORDER BY id LIMIT 1"
             while (row := database.execute(query, (last,)).fetchone()) is not None:
                 last, key, text, metadata, source = row
-                cuts = "SELECT number, start, end, page, section FROM passages WHERE document = ? ORDER BY number"
-                for cut in database.execute(cuts, (last,)).fetchall():
-                    yield _document(key, text, metadata, source, *cut)
+                of_document = (
+                    "SELECT number, start, end, page, section FROM passages WHERE document = ? ORDER BY number"
+                )
+                for row in database.execute(of_document, (last,)).fetchall():
+                    yield _document(key, text, metadata, source, *row)
 
     @overload
     def __getitem__(self, index: int) -> Document: ...
@@ -308,16 +311,16 @@ class Passages(Sequence[Document]):
     def __getitem__(self, index: int | slice) -> Document | list[Document]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        with _reading(self._path) as database:
-            query = f"{_PASSAGES} ORDER BY live.id, number LIMIT 1 OFFSET ?"
-            return _document(*database.execute(query, (place,)).fetchone())
+        offset = range(len(self))[index]
+        with _open_for_reading(self._path) as database:
+            query = f"{_LIVE_PASSAGES} ORDER BY live.id, number LIMIT 1 OFFSET ?"
+            return _document(*database.execute(query, (offset,)).fetchone())
 
 
 def document_text(path: Path, passage_id: str) -> str:
     """The text of a passage's document; the passage's ``start`` and ``end`` are offsets in it."""
     key = passage_id.rpartition("#")[0]
-    with _reading(path) as database:
+    with _open_for_reading(path) as database:
         row = database.execute("SELECT text FROM live WHERE key = ?", (key,)).fetchone()
     if row is None:
         raise UserError(f"There is no passage {passage_id!r} among the indexed documents.")
@@ -336,17 +339,17 @@ def _document(
     section: str | None,
 ) -> Document:
     id = f"{key}#{number}"
-    where = {name: value for name, value in (("page", page), ("section", section)) if value is not None}
+    location = {name: value for name, value in (("page", page), ("section", section)) if value is not None}
     return Document(
         id=id,
         page_content=text[start:end],
-        metadata={"id": id, "source": source, **json.loads(metadata), "start": start, "end": end, **where},
+        metadata={"id": id, "source": source, **json.loads(metadata), "start": start, "end": end, **location},
     )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with _errors(path), closing(_connect(path)) as database, _damage(path):
+def _open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    with _sqlite_errors(path), closing(_connect(path)) as database, _damage_errors(path):
         yield database
 
 
@@ -359,10 +362,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         elif version != SCHEMA_VERSION:
             problem = "was written by another version. Move it away and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        if database.execute(_STORED_CODE).fetchone() is not None:
+        if database.execute(_FOREIGN_CODE).fetchone() is not None:
             problem = "has views or triggers of another program. Remove the file and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        database.execute(f"CREATE TEMP VIEW live AS {_LIVE}")  # takes precedence over a view ``live`` in the file
+        # Takes precedence over a view ``live`` in the file.
+        database.execute(f"CREATE TEMP VIEW live AS {_LIVE_DOCUMENTS}")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # off in some builds of SQLite
     except BaseException:
@@ -372,28 +376,28 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Translate the errors that damaged rows cause."""
+def _damage_errors(path: Path) -> Iterator[None]:
+    """Translate errors caused by damaged rows into ``LibraryError``."""
     try:
         yield
     except (ValueError, TypeError, RecursionError) as error:
-        raise LibraryError(f"{path} {_explain(str(error).lower())}") from error
+        raise LibraryError(f"{path} {_message_for(str(error).lower())}") from error
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Translate SQLite's errors about the file at ``path``."""
+def _sqlite_errors(path: Path) -> Iterator[None]:
+    """Translate errors of SQLite and the file system into ``LibraryError``."""
     try:
         yield
     except sqlite3.Error as error:
-        raise LibraryError(f"{path} {_explain(str(error).lower())}") from error
+        raise LibraryError(f"{path} {_message_for(str(error).lower())}") from error
     except OSError as error:
         problem = f"cannot be written ({error.strerror}). Set store.path to another folder."
         raise LibraryError(f"{error.filename or path} {problem}") from error
 
 
-def _explain(message: str) -> str:
-    """The user's message for one of SQLite."""
+def _message_for(message: str) -> str:
+    """The message to the user for a message of SQLite."""
     if "locked" in message:
         return "is in use by another process. Wait until that has finished."
     if "readonly" in message or "unable to open" in message:

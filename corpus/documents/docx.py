@@ -1,6 +1,6 @@
-"""Word documents (.docx): the body with its text boxes and notes, read element by element.
+"""Reader of Word documents (.docx): the body with its text boxes and notes, element by element.
 
-python-docx is not used: its text lacks equations, symbols and insertions, and a merged table takes it minutes.
+python-docx is not used: its text lacks equations, symbols and insertions, and it needs minutes for some merged tables.
 """
 
 import re
@@ -13,24 +13,24 @@ from zipfile import BadZipFile, ZipFile
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
-from corpus.documents.source import Limited, Source, hint, read_bytes
+from corpus.documents.source import LimitedStream, Source, format_advice, read_bytes
 from corpus.documents.symbols import symbol
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_STRICT = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
-_DOCUMENT = "/officeDocument"
-_STYLES = "/styles"
+_NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_STRICT_NAMESPACE = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
+_DOCUMENT_TYPE = "/officeDocument"
+_STYLES_TYPE = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
-# Elements whose text is not part of the body, or repeats it for old programs.
-_LEFT_OUT = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
-_FREED = 100  # number of paragraphs freed at a time
-_SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
+# Elements whose text is not part of the body, or which repeat text for old programs.
+_SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_BATCH = 100  # paragraphs after which their memory is freed
+_CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class _Style:
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The body's text; a table's row is a line with tabs between its cells.
+    """The body's text, with a line for each row of a table and tabs between its cells.
 
-    Tracked changes are accepted, hidden text is left out, formulas are written in one line, superscripts with ^. Text
+    Tracked changes are accepted and hidden text is skipped. Formulas are written in one line, superscripts with ^. Text
     boxes, footnotes and endnotes follow the paragraph or table that contains or cites them. Headers, footers and
     comments are not read.
     """
@@ -57,20 +57,20 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
             if unpacked > config.max_bytes:
                 problem = f"unpacks to {unpacked:,} bytes, more than documents.max_bytes ({config.max_bytes:,})."
                 raise DataError(source.name, f"{problem} Raise the setting.")
-            found = _Reader(archive, source.name, config).read()
+            extract = _Reader(archive, source.name, config).read()
     except BadZipFile:
-        advice = hint(raw) if not raw.startswith(b"PK") else None
+        advice = format_advice(raw) if not raw.startswith(b"PK") else None
         raise DataError(source.name, f"is not a .docx file, or a damaged one. {advice or ''}".rstrip()) from None
     except (KeyError, XMLSyntaxError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = one_line(str(error)) or type(error).__name__
         raise DataError(source.name, f"is not a .docx file that can be read ({reason[:200]}).") from None
-    if found is None:
+    if extract is None:
         raise DataError(source.name, "has no text.")
-    yield found
+    yield extract
 
 
 class _Reader:
-    """Reads the parts of one file."""
+    """Reads one file, which is a zip archive of XML parts."""
 
     def __init__(self, archive: ZipFile, name: str, config: DocumentsConfig) -> None:
         self._archive = archive
@@ -82,15 +82,15 @@ class _Reader:
 
     def read(self) -> Extract | None:
         relations = self._relations("")
-        document = relations.get(_DOCUMENT)
+        document = relations.get(_DOCUMENT_TYPE)
         if document is None:
             raise ValueError("it has no document part")
-        styles = self._relations(document).get(_STYLES)
+        styles = self._relations(document).get(_STYLES_TYPE)
         if styles in self._archive.namelist():
             self._styles = dict(self._read_styles(styles or ""))
         for kind in ("footnote", "endnote"):
             self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
-        body = Body()
+        body = TextBuilder()
         section: str | None = None
         for element in self._blocks(document):
             if _name(element) == "p" and self._is_heading(element):
@@ -104,46 +104,46 @@ class _Reader:
 
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
         with self._archive.open(part) as stream:
-            root = etree.parse(Limited(stream, self._name, self._limit), parser).getroot()
-        _refuse_document_type(root)
+            root = etree.parse(LimitedStream(stream, self._name, self._limit), parser).getroot()
+        _check_document_type(root)
         return root
 
     def _relations(self, part: str) -> dict[str, str]:
-        """The parts that a part refers to, by the last component of their type."""
+        """The parts that a part refers to, by the last component of their relationship's type."""
         folder, _, file = part.rpartition("/")
         path = join(folder, "_rels", f"{file}.rels")
         if path not in self._archive.namelist():
             return {}
-        found: dict[str, str] = {}
-        for one in self._root(path):
-            if isinstance(one.tag, str) and one.get("TargetMode") != "External":
-                kind = f"/{(one.get('Type') or '').rpartition('/')[2]}"
-                target = one.get("Target") or ""
-                found.setdefault(kind, normpath(target.lstrip("/") if target.startswith("/") else join(folder, target)))
-        return found
+        parts: dict[str, str] = {}
+        for relation in self._root(path):
+            if isinstance(relation.tag, str) and relation.get("TargetMode") != "External":
+                kind = f"/{(relation.get('Type') or '').rpartition('/')[2]}"
+                target = relation.get("Target") or ""
+                parts.setdefault(kind, normpath(target.lstrip("/") if target.startswith("/") else join(folder, target)))
+        return parts
 
     def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The body's paragraphs and tables, including those in content controls; each is freed before the next."""
+        """The body's paragraphs and tables, including those in content controls; each is cleared after it is used."""
         from lxml import etree
 
         kinds = ("{*}p", "{*}tbl")
-        checked, waiting = False, 0
+        is_checked, unfreed = False, 0
         with self._archive.open(part) as stream:
-            limited = Limited(stream, self._name, self._limit)
+            limited = LimitedStream(stream, self._name, self._limit)
             for _, element in etree.iterparse(
                 limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
             ):
-                checked = checked or _refuse_document_type(element)
+                is_checked = is_checked or _check_document_type(element)
                 if len(element):
                     if next(element.iterancestors(*kinds), None) is not None:
-                        continue  # it is read with the table that contains it
-                    if not any(_name(above) in _LEFT_OUT for above in element.iterancestors()):
+                        continue  # read with the table that contains it
+                    if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
                         yield element
                     element.clear()
-                waiting += 1
-                if waiting < _FREED:
+                unfreed += 1
+                if unfreed < _BATCH:
                     continue
-                waiting = 0
+                unfreed = 0
                 parent = element.getparent()
                 while parent is not None and element.getprevious() is not None:
                     del parent[0]
@@ -153,13 +153,13 @@ class _Reader:
         self._cited.clear()
         yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
         for box in element.iterdescendants("{*}txbxContent"):
-            if _is_read(box, element):
+            if _is_visible(box, element):
                 for block in box.iterchildren("{*}p", "{*}tbl"):
                     yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
         yield from (self._notes.pop(note, "") for note in self._cited)
 
     def _read_notes(self, kind: str, part: str | None) -> dict[str, str]:
-        """The footnotes or endnotes by kind and number."""
+        """The texts of the footnotes or endnotes, by kind and number."""
         if part not in self._archive.namelist():
             return {}
         return {
@@ -173,33 +173,32 @@ class _Reader:
 
     def _paragraph(self, paragraph: "_Element") -> str:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
-        text = ""
-        open_align: str | None = None
-        gathered = ""
+        text = pending = ""  # pending: adjacent pieces with the same alignment
+        pending_align: str | None = None
         for piece, align in self._pieces(paragraph, None):
-            if align != open_align:
-                text += _aligned(text, gathered, open_align)
-                open_align, gathered = align, ""
-            gathered += piece
-        return text + _aligned(text, gathered, open_align)
+            if align != pending_align:
+                text += _aligned(text, pending, pending_align)
+                pending_align, pending = align, ""
+            pending += piece
+        return text + _aligned(text, pending, pending_align)
 
     def _pieces(self, element: "_Element", align: str | None) -> Iterator[tuple[str, str | None]]:
         """The pieces of text below an element, each with its vertical alignment."""
         for child in element:
             name = _name(child)
-            if name in _LEFT_OUT:
+            if name in _SKIPPED:
                 continue
             if name in ("oMath", "oMathPara"):
                 yield formula(child), None
             elif name == "r":
-                hidden, placed = self._format(child)
+                hidden, run_align = self._format(child)
                 if not hidden:
-                    yield from self._pieces(child, placed)
+                    yield from self._pieces(child, run_align)
             elif name == "t":
                 font = element.find("{*}rPr/{*}rFonts")
-                yield _of_font(child.text or "", None if font is None else font.get(f"{_W}ascii")), align
-            elif name in _SIGNS:
-                yield _SIGNS[name], align
+                yield _decode_symbols(child.text or "", None if font is None else font.get(f"{_NAMESPACE}ascii")), align
+            elif name in _CHARACTERS:
+                yield _CHARACTERS[name], align
             elif name in ("footnoteReference", "endnoteReference"):
                 self._cited.append(f"{name.removesuffix('Reference')} {_attribute(child, 'id')}")
             elif name == "sym":
@@ -209,10 +208,10 @@ class _Reader:
 
     def _format(self, run: "_Element") -> tuple[bool, str | None]:
         """Whether a run is hidden, and its vertical alignment, by its own properties or its style."""
-        own = run.find("{*}rPr")
-        used = None if own is None else own.find("{*}rStyle")
-        styles = self._inherited_styles(None if used is None else _value(used))
-        hidden, align = _formatting(own)
+        properties = run.find("{*}rPr")
+        style = None if properties is None else properties.find("{*}rStyle")
+        styles = self._inherited_styles(None if style is None else _value(style))
+        hidden, align = _visibility_and_alignment(properties)
         if hidden is None:
             hidden = any(style.hidden for style in styles)
         return hidden, align or next((style.align for style in styles if style.align), None)
@@ -228,32 +227,29 @@ class _Reader:
     def _read_styles(self, part: str) -> Iterator[tuple[str, _Style]]:
         for style in self._root(part).iterfind("{*}style"):
             based, name = style.find("{*}basedOn"), style.find("{*}name")
-            hidden, align = _formatting(style.find("{*}rPr"))
+            hidden, align = _visibility_and_alignment(style.find("{*}rPr"))
             yield (
                 _attribute(style, "styleId"),
                 _Style(
-                    "" if name is None else _value(name),
-                    None if based is None else _value(based),
-                    bool(hidden),
-                    align,
+                    "" if name is None else _value(name), None if based is None else _value(based), bool(hidden), align
                 ),
             )
 
     def _table(self, table: "_Element") -> Iterator[str]:
-        """A table's text; a cell that spans rows is repeated in each."""
+        """A table's text; a cell that spans rows is repeated in each row."""
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
-        for row in _directly(table, "tr"):
+        for row in _direct_children(table, "tr"):
             cells: list[Cell] = []
             column = 0
             header = row.find("{*}trPr/{*}tblHeader") is not None
-            for cell in _directly(row, "tc"):
+            for cell in _direct_children(row, "tc"):
                 span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
                 columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
                 if merge is not None and _value(merge) != "restart" and column in above:
                     merged = above[column]
                 else:
-                    paragraphs = (one for one in cell.iterdescendants("{*}p") if _is_read(one, cell))
+                    paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
                     text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
                     merged = Cell(text, columns if header else 1, 1, header)
                     above[column] = merged
@@ -269,19 +265,20 @@ class _Reader:
         return one_line(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
 
 
-def _refuse_document_type(element: "_Element") -> bool:
+def _check_document_type(element: "_Element") -> bool:
+    """Raise ``ValueError`` if the XML has a document type, which could declare entities; else return True."""
     if element.getroottree().docinfo.internalDTD is not None:
         raise ValueError("it has a document type, which Word never writes")
     return True
 
 
-def _is_read(element: "_Element", within: "_Element") -> bool:
-    """Whether an element in a block is read, by the elements between; text boxes may occur twice."""
+def _is_visible(element: "_Element", within: "_Element") -> bool:
+    """Whether no element between ``element`` and the block ``within`` is skipped; text boxes may be nested."""
     for above in element.iterancestors():
         if above is within:
             return True
-        if _name(above) in _LEFT_OUT:
-            return _name(above) == "txbxContent" and _name(element) == "txbxContent" and _is_read(above, within)
+        if _name(above) in _SKIPPED:
+            return _name(above) == "txbxContent" and _name(element) == "txbxContent" and _is_visible(above, within)
     return True
 
 
@@ -289,25 +286,25 @@ def _name(element: "_Element") -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def _directly(element: "_Element", name: str) -> Iterator["_Element"]:
-    """A table's rows or a row's cells, including those in content controls."""
+def _direct_children(element: "_Element", name: str) -> Iterator["_Element"]:
+    """The children of this name, such as a table's rows, including those in content controls."""
     for child in element:
         if _name(child) == name:
             yield child
         elif _name(child) in ("sdt", "sdtContent", "customXml", "ins"):
-            yield from _directly(child, name)
+            yield from _direct_children(child, name)
 
 
 def _attribute(element: "_Element", name: str) -> str:
-    return element.get(_W + name) or element.get(_STRICT + name) or ""
+    return element.get(_NAMESPACE + name) or element.get(_STRICT_NAMESPACE + name) or ""
 
 
 def _value(element: "_Element") -> str:
     return _attribute(element, "val")
 
 
-def _formatting(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether text is hidden (None if not specified), and its vertical alignment."""
+def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:
+    """Whether run properties hide text (None if not specified), and its vertical alignment."""
     if properties is None:
         return None, None
     vanish, align = properties.find("{*}vanish"), properties.find("{*}vertAlign")
@@ -325,6 +322,6 @@ def _aligned(before: str, text: str, align: str | None) -> str:
             return text
 
 
-def _of_font(text: str, font: str | None) -> str:
-    """The text with the private codes of symbol fonts replaced by Unicode characters."""
+def _decode_symbols(text: str, font: str | None) -> str:
+    """The text with the private-use codes of symbol fonts replaced by Unicode characters."""
     return re.sub("[\uf020-\uf0ff]", lambda sign: symbol(font or "Symbol", f"{ord(sign[0]):X}"), text)

@@ -1,24 +1,24 @@
-"""What a reader yields: a document's text with its parts, a withdrawn record, or a problem."""
+"""Results of readers: a document's text with its parts, a withdrawn record, or a problem."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Value = str | int | list[str]
-CHARACTERS = 500  # maximum length of a title, a section's name or another text in the metadata
-VALUES = 300  # maximum length of a list in the metadata
-BLOCK = "\n\n"  # separates the blocks of a ``Body``
+MAX_CHARACTERS = 500  # of a title, a heading or another text in the metadata
+MAX_VALUES = 300  # of a list in the metadata
+BLOCK_SEPARATOR = "\n\n"
 
 # Control characters except tab, line feed and form feed, lone surrogates, and invisible characters such as Unicode's
 # tags (U+E0000 to U+E007F).
-_UNFIT = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
 
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a text on one page and in one section; None where the format has no pages or sections."""
+    """``text[start:end]`` of a document, on one page and under one heading; None if the format has none."""
 
     start: int
     end: int
@@ -32,9 +32,9 @@ class Extract:
 
     Attributes:
         key: id, unique in a library. A record that other files may revise has a key without the file's name.
-        text: passages are cut from it, and citations point into it.
+        text: the text that passages and citations refer to by offsets.
         parts: in order, without overlap; only white space lies outside them.
-        metadata: title, year, journal, mesh and others, as far as the format has them.
+        metadata: title, year, journal, MeSH headings and others, if the format has them.
     """
 
     key: str
@@ -45,20 +45,20 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The record ``key`` of this or an earlier file is withdrawn."""
+    """A notice that the record ``key`` of this or an earlier file is withdrawn."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file, a member of an archive, or a part of it that cannot be read, with the message for the user."""
+    """A file, a member of an archive, or a part of it that cannot be read; ``why`` is the message for the user."""
 
     file: str
     why: str
 
 
-class Body:
+class TextBuilder:
     """A text built block by block; adjacent blocks on one page and in one section become one part."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Body:
         if not text:
             return
         section = None if section is None else _short(section)
-        start = self._size + len(BLOCK) if self._blocks else 0
+        start = self._size + len(BLOCK_SEPARATOR) if self._blocks else 0
         self._blocks.append(text)
         self._size = start + len(text)
         last = self._parts[-1] if self._parts else None
@@ -82,32 +82,31 @@ class Body:
             self._parts.append(Part(start, self._size, page, section))
 
     def extract(self, key: str, **metadata: Value | None) -> Extract | None:
-        """The document, without metadata that is None or empty; None if there is no text."""
+        """The document, without metadata that are None or empty; None if there is no text."""
         if not self._blocks:
             return None
-        known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
-        return Extract(key, BLOCK.join(self._blocks), tuple(self._parts), known)
+        given = {name: value for name, value in metadata.items() if value not in (None, "", [])}
+        return Extract(key, BLOCK_SEPARATOR.join(self._blocks), tuple(self._parts), given)
 
 
 def shortened(metadata: Mapping[str, Value]) -> dict[str, Value]:
-    """Metadata with long texts and lists cut: every passage has a copy of them."""
-    return {
-        name: [_short(one) for one in value[:VALUES]]
-        if isinstance(value, list)
-        else _short(value)
-        if isinstance(value, str)
-        else value
-        for name, value in metadata.items()
-    }
+    """Metadata with long texts and lists cut, since every passage has a copy of them."""
+
+    def shorten(value: Value) -> Value:
+        if isinstance(value, list):
+            return [_short(text) for text in value[:MAX_VALUES]]
+        return _short(value) if isinstance(value, str) else value
+
+    return {name: shorten(value) for name, value in metadata.items()}
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= CHARACTERS else f"{text[: CHARACTERS - 1]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
 
 
 def clean(text: str) -> str:
-    """The text without characters that cannot be displayed."""
-    return _UNFIT.sub("", text).replace("\f", "\n")
+    """The text without invisible and control characters; form feeds become line feeds."""
+    return _INVISIBLE.sub("", text).replace("\f", "\n")
 
 
 def without_data_uris(text: str) -> str:
@@ -116,5 +115,5 @@ def without_data_uris(text: str) -> str:
 
 
 def one_line(text: str | None) -> str | None:
-    """The text with each run of white space as one space; None if nothing is left."""
+    """The clean text with single spaces as white space; None if nothing is left."""
     return " ".join(clean(text or "").split()) or None

@@ -1,37 +1,35 @@
-"""Tables as text: a line for each row, with tabs between its cells."""
+"""Text of tables: a line for each row, with tabs between its cells."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
-HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage shows it
-HEADER_LENGTH = 2000  # maximum number of characters in a repeated header
-_COLUMNS = 200  # maximum number of columns that a cell spans
-_TIMES = 4  # maximum length of a table's text, with spanning cells repeated, in lengths of its cells
+HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage has it
+HEADER_LENGTH = 2000  # maximum number of characters of a repeated header
+_MAX_COLUMN_SPAN = 200
+_MAX_GROWTH = 4  # maximum length of a table's text with repeated cells, relative to its length without
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: its text in one line, the columns and rows it spans, and whether it is a header."""
+    """A cell: its text in one line, the number of columns and rows that it spans, and whether it is a header."""
 
     text: str
     columns: int = 1
     rows: int = 1
-    heads: bool = False
+    is_header: bool = False
 
 
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A table's text in blocks. Each begins with the header, unless the table is short or the header very long.
+    """A table's text in blocks of ``HEADER_EVERY`` rows below the header; one block if it is short or the header long.
 
     A cell that spans rows is repeated in each row, a header that spans columns in each column.
     """
     lines = [line for line in _lines(rows) if line.strip()]
     if not lines:
         return
-    heads = 0
-    while heads < min(len(rows), 3) and rows[heads] and all(cell.heads or not cell.text for cell in rows[heads]):
-        heads += 1
-    header, body = _one_header(lines[:heads]) if heads > 1 else lines[:1], lines[heads or 1 :]
+    header_rows = len(list(takewhile(_is_header, rows[:3])))
+    header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
     lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
         yield "\n".join(lines)
@@ -40,8 +38,12 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         yield "\n".join([*header, *body[first : first + HEADER_EVERY]])
 
 
+def _is_header(row: Sequence[Cell]) -> bool:
+    return bool(row) and all(cell.is_header or not cell.text for cell in row)
+
+
 def _one_header(lines: Sequence[str]) -> list[str]:
-    """Header rows as one row, with each column's headings joined; a row with one heading stays separate."""
+    """Header rows merged into one, with each column's headings joined; a row with a single heading stays separate."""
     rows = [line.split("\t") for line in lines]
     titles = [line for line, row in zip(lines, rows, strict=True) if sum(map(bool, row)) == 1]
     rows = [row for row in rows if sum(map(bool, row)) > 1]
@@ -51,36 +53,36 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A line for each row, with the cells that span it; ``left`` characters remain for repeated cells."""
+    """A line for each row, including cells that span it from above, while the repeated text is short enough."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
-    left = _TIMES * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
+    # Remaining number of characters for repeated cells.
+    budget = _MAX_GROWTH * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
     above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and the number of its remaining rows
     for row in rows:
         cells: list[str] = []
         column = 0
-        waiting = list(reversed(row))
-        if left < 0:  # the text is too long: spans are ignored from here
+        rest = list(reversed(row))
+        if budget < 0:  # ignore spans from here
             above.clear()
-        while waiting or column in above:
+        while rest or column in above:
             if column in above:
-                cell, more = above.pop(column)
+                cell, rows_left = above.pop(column)
                 span = 1
-                if more > 1:
-                    above[column] = (cell, more - 1)
-                text = cell.text
+                if rows_left > 1:
+                    above[column] = (cell, rows_left - 1)
             else:
-                cell = waiting.pop()
-                span, text = _span(cell) if left >= 0 else 1, cell.text
-                if cell.rows > 1 and left >= 0:
+                cell = rest.pop()
+                span = _span(cell) if budget >= 0 else 1
+                if cell.rows > 1 and budget >= 0:
                     above |= {column + place: (cell, cell.rows - 1) for place in range(span)}
             for place in range(span):
-                again = place > 0 or cell not in row
-                left -= len(text) + 1 if again else 0
-                repeated = left >= 0 and (place == 0 or (cell.heads and span < width))
-                cells.append(text if not again or repeated else "")
+                is_repetition = place > 0 or cell not in row
+                budget -= len(cell.text) + 1 if is_repetition else 0
+                may_repeat = budget >= 0 and (place == 0 or (cell.is_header and span < width))
+                cells.append(cell.text if may_repeat or not is_repetition else "")
             column += span
         yield "\t".join(cells).rstrip("\t ")
 
 
 def _span(cell: Cell) -> int:
-    return max(1, min(cell.columns, _COLUMNS))
+    return max(1, min(cell.columns, _MAX_COLUMN_SPAN))

@@ -1,6 +1,6 @@
-"""HTML: the visible text, block by block, with the heading above each part.
+"""Reader of HTML: the visible text, block by block, with the heading above each part.
 
-inscriptis and html2text are not used: they know neither hidden elements nor folded sections, and write superscripts as
+inscriptis and html2text are not used: they ignore hidden elements and folded sections, and write superscripts as plain
 digits; see docs/development/log.md.
 """
 
@@ -11,15 +11,15 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from common.encoding import CONVERT, encoding_of
+from common.encoding import CONVERT_ADVICE, encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
-from corpus.documents.source import Source, hint, read_bytes
+from corpus.documents.source import Source, format_advice, read_bytes
 
-_UNSEEN = {
+_SKIPPED = {
     *("audio", "canvas", "datalist", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "select"),
     *("style", "svg", "template", "video"),
 }
@@ -31,40 +31,44 @@ _INLINE = {
 _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b", re.IGNORECASE)
-_FLOWS = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
-_FOLDS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # classes of buttons that fold sections
+_DISPLAY_INLINE = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
+_FOLDING_CLASS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # class of a button that folds sections
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
-_DEPTH = 50  # maximum nesting of tables
-_LINKS = 200  # maximum number of elements in an entry of a table of contents
+_MAX_TABLE_DEPTH = 50  # nesting of tables
+_MAX_ITEM_ELEMENTS = 200  # elements in a list item that may consist of links only
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
-# Browsers use wider encodings for these (WHATWG's Encoding standard).
-_AS_BROWSERS = {
+# Larger encodings that browsers use for declared ones (WHATWG's Encoding standard).
+_BROWSER_ENCODINGS = {
     **dict.fromkeys(("ascii", "iso8859-1", "latin_1"), "cp1252"),
     **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
     **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"},
 }
-_C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
+# Browsers decode these control characters as Windows-1252: "&#150;" is a dash.
+_WINDOWS_1252_CONTROLS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
-_QUOTED = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # an attribute with a quoted value
-_ATTRIBUTES = 5000  # maximum number of attributes; the parser's time grows with their square
-_CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
+# An attribute with a quoted value.
+_QUOTED_ATTRIBUTE = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")
+_MAX_ATTRIBUTES = 5000  # of an element; the parser's time grows with their square
+_CHARSET_BYTES = 2048  # searched for the declaration; the standard says 1,024
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The page's text, with the title of its head, else its first heading.
+    """The page's text; its title is that of the head, else the first heading.
 
-    A table is one block, with a line for each row, tabs between its cells, and its header repeated every few rows; a
-    table that only lays out the page is read as blocks. A term and its definition are one line. Folded sections are
-    read; navigation, the page's footer and lists of links within the page are not. Scripts are not run, style sheets
-    are not applied and nothing is fetched.
+    A table has a line for each row and tabs between its cells, and repeats its header every few rows; a table for the
+    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; navigation,
+    the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not applied and
+    nothing is fetched.
     """
     from lxml import etree, html
 
     raw = read_bytes(source, config)
-    if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
-        raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
-    if any(_attributes(tag[0]) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
-        raise DataError(source.name, f"has an element with more than {_ATTRIBUTES:,} attributes. Remove that element.")
+    if (advice := format_advice(raw)) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
+        advice = advice or f"It holds NUL characters. {CONVERT_ADVICE}"
+        raise DataError(source.name, f"is not an HTML file. {advice}")
+    if any(_attribute_count(tag[0]) > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
+        problem = f"has an element with more than {_MAX_ATTRIBUTES:,} attributes. Remove that element."
+        raise DataError(source.name, problem)
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)
@@ -73,35 +77,35 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     if fatal := [error for error in parser.error_log if error.level == etree.ErrorLevels.FATAL]:
         reason = one_line(fatal[0].message)
         raise DataError(source.name, f"is not HTML that can be read to its end ({reason}).")
-    body = Body()
+    body = TextBuilder()
     section: str | None = None
     for is_heading, text in _Page(root).blocks():
         if is_heading:
             section = one_line(text)
         body.add(text, section=section)
     title = one_line(root.findtext(".//title")) or one_line("".join(root.xpath("(//h1)[1]//text()")))
-    found = body.extract(source.name, title=title)
-    if found is None:
+    extract = body.extract(source.name, title=title)
+    if extract is None:
         raise DataError(source.name, "has no visible text.")
-    yield found
+    yield extract
 
 
-def _attributes(tag: bytes) -> int:
-    """The approximate number of a tag's attributes, separated by white space, slashes or quoted values."""
-    return len(re.split(rb"[\s/]+", _QUOTED.sub(b" a ", tag)))
+def _attribute_count(tag: bytes) -> int:
+    """The approximate number of a tag's attributes, which white space, slashes or quotation marks separate."""
+    return len(re.split(rb"[\s/]+", _QUOTED_ATTRIBUTE.sub(b" a ", tag)))
 
 
 def _decoded(raw: bytes) -> str:
-    """The text by its byte order mark or declared encoding; else as UTF-8, else as Windows-1252."""
+    """The text, decoded by its byte order mark or declared encoding, else as UTF-8, else as Windows-1252."""
     if encoding_of(raw) == "utf-16":
         return raw.decode("utf-16", "replace")
-    named = _CHARSET.search(raw[:_CHARSET_WITHIN])
-    if named and not raw.startswith(codecs.BOM_UTF8):
-        encoding = (named[1] or named[2]).decode("ascii")
-        with suppress(LookupError, UnicodeError):  # no such encoding, or not one of texts
+    declared = _CHARSET.search(raw[:_CHARSET_BYTES])
+    if declared and not raw.startswith(codecs.BOM_UTF8):
+        encoding = (declared[1] or declared[2]).decode("ascii")
+        with suppress(LookupError, UnicodeError):  # no encoding of this name, or not a text encoding
             encoding = codecs.lookup(encoding).name
-            encoding = _AS_BROWSERS.get(encoding, encoding)
-            if b"<p>".decode(encoding) == "<p>":  # UTF-16 could not have written the declaration
+            encoding = _BROWSER_ENCODINGS.get(encoding, encoding)
+            if b"<p>".decode(encoding) == "<p>":  # false for UTF-16, in which the declaration cannot be written
                 return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")
@@ -112,28 +116,28 @@ def _decoded(raw: bytes) -> str:
 class _Page:
     """The blocks of a page, or of a table's cell."""
 
-    def __init__(self, root: Any, depth: int = 0, controlled: frozenset[str] | None = None) -> None:
+    def __init__(self, root: Any, depth: int = 0, foldable_ids: frozenset[str] | None = None) -> None:
         self._root = root
         self._depth = depth
-        self._controlled = _controlled(root) if controlled is None else controlled
+        self._foldable_ids = _foldable_ids(root) if foldable_ids is None else foldable_ids
         self._text = ""
-        self._pieces: list[str] = []  # after _text, not yet joined
-        self._raised: list[int] = []  # start of the text of each open <sup> or <sub>
+        self._pieces: list[str] = []  # to be appended to _text
+        self._script_starts: list[int] = []  # offset in _text of each open <sup> or <sub>
 
     def blocks(self) -> Iterator[tuple[bool, str]]:
-        """The text between the edges of block elements, and whether it is a heading.
+        """Whether each block is a heading, and its text; a block ends where a block element begins or ends.
 
-        The walk is not recursive, since the tree may be deep.
+        The tree is not walked recursively, since it may be deep.
         """
         from lxml import etree
 
-        inside: list[str] = []
+        inside: list[str] = []  # tags of the open block elements
         walk = etree.iterwalk(self._root, events=("start", "end"))
         skipped: Any = None
         for event, element in walk:
             tag = _tag(element)
             if event == "start":
-                if self._is_unseen(element, tag, inside):
+                if self._is_skipped(element, tag, inside):
                     skipped = element
                 elif tag == "math":
                     self._pieces.append(formula(element))
@@ -145,32 +149,32 @@ class _Page:
                 if skipped is not None:
                     walk.skip_subtree()
                     continue
-                if tag == "dd" and (term := self._joined().rstrip()):
+                if tag == "dd" and (term := self._join().rstrip()):
                     self._restart(f"{term}: ")
                     inside.append(tag)
                 elif tag in ("sup", "sub"):
-                    self._raised.append(len(self._joined()))
+                    self._script_starts.append(len(self._join()))
                 elif not _is_inline(element, tag) and tag != "br":
                     yield from self._flush(inside)
-                    inside.append(_kind(element, tag))
-                self._pieces.append(_spaced(element.text, "pre" in inside))
+                    inside.append(_block_tag(element, tag))
+                self._pieces.append(_text_of(element.text, "pre" in inside))
                 continue
             if element is skipped:
                 skipped = None
             elif tag == "br":
                 self._pieces.append("\n")
             elif tag in ("sup", "sub"):
-                self._raise(tag)
+                self._end_script(tag)
             elif tag == "dt":
                 inside.pop()
             elif not _is_inline(element, tag):
                 yield from self._flush(inside)
                 inside.pop()
             if element is not self._root:
-                self._pieces.append(_spaced(element.tail, "pre" in inside))
+                self._pieces.append(_text_of(element.tail, "pre" in inside))
         yield from self._flush(inside)
 
-    def _joined(self) -> str:
+    def _join(self) -> str:
         self._text += "".join(self._pieces)
         self._pieces.clear()
         return self._text
@@ -180,48 +184,48 @@ class _Page:
         self._pieces.clear()
 
     def _flush(self, inside: list[str]) -> Iterator[tuple[bool, str]]:
-        text = self._joined()
+        text = self._join()
         self._restart()
-        self._raised = [0 for _ in self._raised]
+        self._script_starts = [0 for _ in self._script_starts]
         if "pre" not in inside:
             text = "\n".join(re.sub(r" *([ \t]) *", r"\1", line).strip() for line in text.split("\n"))
         if text.strip():
             yield any(tag in _HEADINGS for tag in inside), text
 
-    def _raise(self, tag: str) -> None:
-        text = self._joined()
-        begin = self._raised.pop()
+    def _end_script(self, tag: str) -> None:
+        text = self._join()
+        begin = self._script_starts.pop()
         before, inner = text[:begin], text[begin:]
         self._restart(before + (raised(before, inner) if tag == "sup" else lowered(before, inner)))
 
-    def _is_unseen(self, element: Any, tag: str, inside: Sequence[str]) -> bool:
-        if tag in _UNSEEN or (tag == "dialog" and element.get("open") is None) or _is_navigation(element, tag):
+    def _is_skipped(self, element: Any, tag: str, inside: Sequence[str]) -> bool:
+        if tag in _SKIPPED or (tag == "dialog" and element.get("open") is None) or _is_navigation(element, tag):
             return True
         if tag == "button":
-            folds = any(element.get(name) is not None for name in ("aria-expanded", *_CONTROLS))
+            controls_section = any(element.get(name) is not None for name in ("aria-expanded", *_CONTROLS))
             in_heading = any(kind in _HEADINGS for kind in inside)
-            return not (folds or in_heading or _FOLDS.search(element.get("class", "")))
+            return not (controls_section or in_heading or _FOLDING_CLASS.search(element.get("class", "")))
         hidden = element.get("hidden")
         if (hidden is None or hidden.lower() == "until-found") and not _HIDDEN.search(element.get("style", "")):
             return False
-        return element.get("id") not in self._controlled
+        return element.get("id") not in self._foldable_ids
 
     def _is_data(self, table: Any) -> bool:
-        """Whether a table holds data; one that lays out a page has headings, tables or a single column."""
-        if self._depth >= _DEPTH or table.get("role") in ("presentation", "none"):
+        """Whether a table has data; a table for layout has headings, other tables or a single column."""
+        if self._depth >= _MAX_TABLE_DEPTH or table.get("role") in ("presentation", "none"):
             return False
         has_columns = max(map(len, _rows_of(table)), default=0) > 1
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
 
     def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
         for caption in table.iterfind("caption"):
-            yield from _Page(caption, self._depth + 1, self._controlled).blocks()
+            yield from _Page(caption, self._depth + 1, self._foldable_ids).blocks()
         rows = [
             [
                 Cell(
                     self._cell(cell),
-                    _number(cell.get("colspan")),
-                    _number(cell.get("rowspan")),
+                    _span(cell.get("colspan")),
+                    _span(cell.get("rowspan")),
                     cell.tag == "th" or _tag(cell.getparent().getparent()) == "thead",
                 )
                 for cell in row
@@ -232,20 +236,20 @@ class _Page:
             yield False, block
 
     def _cell(self, cell: Any) -> str:
-        if self._is_unseen(cell, _tag(cell), ()):
+        if self._is_skipped(cell, _tag(cell), ()):
             return ""
-        blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._controlled).blocks())
+        blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
         return " ".join(filter(None, blocks))
 
 
 def _rows_of(table: Any) -> list[list[Any]]:
-    """The cells of each of a table's own rows."""
+    """The cells of each row of a table, without those of nested tables."""
     rows = (row for part in table for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
     return [[cell for cell in row if cell.tag in ("td", "th")] for row in rows if row.tag == "tr"]
 
 
 def _is_navigation(element: Any, tag: str) -> bool:
-    """Whether an element is the page's footer, navigation, or a list of links within the page."""
+    """Whether an element is navigation, the page's footer, or a list of links within the page."""
     if element.get("role") in ("navigation", "search", "doc-toc", "contentinfo"):
         return True
     if tag == "footer":
@@ -257,15 +261,15 @@ def _is_navigation(element: Any, tag: str) -> bool:
 
 
 def _links_within(item: Any) -> bool:
-    """Whether all text of a list item, including nested lists, is links within the page."""
-    if len(list(islice(item.iter(), _LINKS))) == _LINKS:
+    """Whether a list item, including nested lists, consists of links within the page."""
+    if len(list(islice(item.iter(), _MAX_ITEM_ELEMENTS))) == _MAX_ITEM_ELEMENTS:
         return False
     words = "".join("".join(item.itertext()).split())
     links = (link for link in item.iterdescendants("a") if link.get("href", "").startswith("#"))
     return bool(words) and words == "".join("".join("".join(link.itertext()) for link in links).split())
 
 
-def _number(text: str | None) -> int:
+def _span(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
@@ -274,21 +278,21 @@ def _tag(element: Any) -> str:
 
 
 def _is_inline(element: Any, tag: str) -> bool:
-    return tag in _INLINE or _FLOWS.search(element.get("style", "")) is not None
+    return tag in _INLINE or _DISPLAY_INLINE.search(element.get("style", "")) is not None
 
 
-def _kind(element: Any, tag: str) -> str:
-    """The tag, or that of a heading for elements that head a section."""
-    heads = tag in ("summary", "button", "caption") or element.get("role") == "heading"
-    return "h6" if heads and tag not in _HEADINGS else tag
+def _block_tag(element: Any, tag: str) -> str:
+    """The tag of a block element; h6 for other elements that are headings."""
+    is_heading = tag in ("summary", "button", "caption") or element.get("role") == "heading"
+    return "h6" if is_heading and tag not in _HEADINGS else tag
 
 
-def _controlled(root: Any) -> frozenset[str]:
-    """The ids of foldable sections."""
+def _foldable_ids(root: Any) -> frozenset[str]:
+    """The ids of sections that a button shows and hides."""
     names = (element.get(name) for name in _CONTROLS for element in root.iterfind(f".//*[@{name}]"))
     return frozenset(id.removeprefix("#") for name in names for id in name.split())
 
 
-def _spaced(text: str | None, verbatim: bool) -> str:
-    shown = (text or "").translate(_C1)
-    return shown if verbatim else re.sub(r"\s+", " ", shown)
+def _text_of(text: str | None, verbatim: bool) -> str:
+    decoded = (text or "").translate(_WINDOWS_1252_CONTROLS)
+    return decoded if verbatim else re.sub(r"\s+", " ", decoded)

@@ -1,4 +1,4 @@
-"""MEDLINE's tagged format (.nbib), as PubMed's "Send to citation manager" saves it."""
+"""Reader of MEDLINE's tagged format (.nbib), which PubMed's "Send to citation manager" writes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,15 +6,15 @@ from typing import Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, with_notice, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
-_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # the literal heading that PubMed writes before a section without one
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed writes it before a section without a heading
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
-    """Each citation with a title or an abstract; its text is the title and the abstracts.
+    """A document for each citation with a title or an abstract; its text is the title and the abstracts.
 
     For a record without a PMID, a ``DataError`` is yielded.
     """
@@ -40,11 +40,11 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             notice = RETRACTED if retracted else CONCERN if "ECI" in record else None
             title = english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT"))
             title = with_notice(title, notice)
-            body = Body()
+            body = TextBuilder()
             body.add(title or "")
             for abstract in ("AB", "OAB"):
                 body.add(_UNLABELLED.sub("", _field(record, abstract) or ""))
-            found = body.extract(
+            extract = body.extract(
                 key_of(pmid),
                 pmid=pmid,
                 title=title,
@@ -53,14 +53,14 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
                 mesh=list(dict.fromkeys(heading.split("/")[0].strip("* ") for heading in record.get("MH", []))),
                 notice=notice,
             )
-            if found is not None:
-                yield found
+            if extract is not None:
+                yield extract
     if number == 0:
         raise DataError(source.name, "is empty.")
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:
-    """A field as one line; the parser returns unknown fields as lists of lines."""
+    """A field in one line; the parser returns fields that it does not know as lists of lines."""
     value = record.get(name)
     return one_line(" ".join(value) if isinstance(value, list) else value)
 

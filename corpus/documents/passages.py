@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from corpus.documents.extract import Extract, Part
-from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, word_spans
+from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, trimmed, word_spans
 
-PASSAGE_WORDS = 200  # without an embedder
-COUNTED = 1 << 18  # characters tokenized at once: a tokenizer needs about a hundred bytes for each
-_NEAR = 100  # characters around the middle of a long sentence within which it is split
-_HEADINGS = 6  # maximum number of headings kept with the text below them
-TOKEN = 64  # assumed maximum number of characters in a token; texts with longer ones are split more often
+PASSAGE_WORDS = 200  # maximum length without an embedder
+BATCH_CHARACTERS = 1 << 18  # tokenized at once; a tokenizer needs about 100 bytes of memory for each
+_SPLIT_RANGE = 100  # characters around the middle of a long sentence in which it is split
+_MAX_HEADINGS = 6  # consecutive headings that are kept with the text below them
+MAX_TOKEN_CHARACTERS = 64  # assumed; texts with longer tokens are split more often than necessary
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,22 @@ class Window:
 
     Attributes:
         limit: maximum number of tokens.
-        count: the number of tokens in each text, including those that the tokenizer adds to every text.
-        mark: identifies windows that split alike.
+        count: returns the number of tokens of each text, including special tokens.
+        fingerprint: equal for windows that split all documents alike.
     """
 
     limit: int
     count: Callable[[Sequence[str]], Sequence[int]]
-    mark: str
+    fingerprint: str
 
-    def over(self, texts: Sequence[str]) -> list[bool]:
-        """Which of the texts would be cut."""
+    def too_long(self, texts: Sequence[str]) -> list[bool]:
+        """Whether each text exceeds the limit."""
         return [tokens > self.limit for tokens in self.count(texts)]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """``text[start:end]`` of a document, with its page and its section or sections ("A; B")."""
+    """``text[start:end]`` of a document, with its page and section; several sections are joined as "A; B"."""
 
     start: int
     end: int
@@ -44,69 +44,68 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The passages of a document, and the number of its sentences that were split to fit the window."""
+class SplitDocument:
+    """The passages of a document, and the number of sentences that did not fit the window and were split."""
 
     passages: tuple[Passage, ...]
     long_sentences: int
 
 
 def words_window(words: int = PASSAGE_WORDS) -> Window:
-    """A window that counts words, for searches without an embedder."""
+    """A window that counts words, for search without an embedder."""
     return Window(words, lambda texts: [len(word_spans(text)) for text in texts], f"words {words}")
 
 
-def narrowest(windows: Sequence[Window], max_tokens: int | None = None) -> Window:
-    """The common window of several embedders: a text that fits it fits each of them.
+def common_window(windows: Sequence[Window], max_tokens: int | None = None) -> Window:
+    """The window of texts that fit each of several windows.
 
     Args:
         windows: at least one.
-        max_tokens: the user's limit on each embedder's tokens.
+        max_tokens: an upper limit on each window.
     """
     limits = [min(window.limit, max_tokens or window.limit) for window in windows]
-    least = min(limits)
+    narrowest_limit = min(limits)
 
     def count(texts: Sequence[str]) -> list[int]:
         counts = [window.count(texts) for window in windows]
-        # Each count on the scale of the narrowest window, rounded up, so that over one limit is over this limit.
+        # Counts are scaled to the narrowest limit and rounded up, so that exceeding any limit exceeds this one.
         return [
-            max(-(-tokens * least // limit) for tokens, limit in zip(row, limits, strict=True))
-            for row in zip(*counts, strict=True)
+            max(-(-tokens * narrowest_limit // limit) for tokens, limit in zip(of_text, limits, strict=True))
+            for of_text in zip(*counts, strict=True)
         ]
 
-    return Window(
-        least, count, "; ".join(f"{window.mark} {limit}" for window, limit in zip(windows, limits, strict=True))
-    )
+    fingerprints = (f"{window.fingerprint} {limit}" for window, limit in zip(windows, limits, strict=True))
+    return Window(narrowest_limit, count, "; ".join(fingerprints))
 
 
-def cut(document: Extract, window: Window) -> Cut:
-    """Split a document into passages that fit the window, at ends of paragraphs, else of sentences, else of words.
+def split_document(document: Extract, window: Window) -> SplitDocument:
+    """Split a document into passages that fit the window, between paragraphs, else between sentences, else words.
 
-    A passage lies on one page, and may span sections. A heading stays with the text below it if both fit. A sentence of
-    several lines, such as a table, is split at line ends. Only white space is left out.
+    A passage is on one page and may span sections. A heading stays with the text below it if both fit. A sentence of
+    several lines, such as a table, is split at line ends. Only white space is outside of passages.
     """
-    text, starts = document.text, [part.start for part in document.parts]
+    text, part_starts = document.text, [part.start for part in document.parts]
     spans: list[Span] = []
     long_sentences = 0
 
-    def heads(span: Span) -> bool:
-        section = document.parts[bisect_right(starts, span[1] - 1) - 1].section
+    def is_heading(span: Span) -> bool:
+        section = document.parts[bisect_right(part_starts, span[1] - 1) - 1].section
         return section is not None and heading_name(text[span[0] : span[1]]) == section
 
     for page in _pages(document.parts):
-        pieces, long = _pieces(text, page, window)
-        long_sentences += long
-        spans += _packed(text, pieces, window, heads)
+        pieces, split_sentences = _fitting_pieces(text, page, window)
+        long_sentences += split_sentences
+        spans += _merged(text, pieces, window, is_heading)
     passages = []
     for start, end in spans:
-        parts = document.parts[bisect_right(starts, start) - 1 : bisect_left(starts, end)]
+        parts = document.parts[bisect_right(part_starts, start) - 1 : bisect_left(part_starts, end)]
         sections = dict.fromkeys(part.section for part in parts if part.section is not None)
         passages.append(Passage(start, end, parts[0].page, "; ".join(sections) or None))
-    return Cut(tuple(passages), long_sentences)
+    return SplitDocument(tuple(passages), long_sentences)
 
 
 def _pages(parts: Sequence[Part]) -> Iterator[Span]:
-    """The text of each page."""
+    """The span of each page."""
     start = 0
     for number, part in enumerate(parts):
         if number + 1 == len(parts) or parts[number + 1].page != part.page:
@@ -114,13 +113,12 @@ def _pages(parts: Sequence[Part]) -> Iterator[Span]:
             start = number + 1
 
 
-def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int]], int]:
-    """The largest natural pieces that fit, each with its tokens, and the number of sentences that did not fit."""
-    paragraphs = paragraph_spans(text[page[0] : page[1]])
-    whole = [(start + page[0], end + page[0]) for start, end in paragraphs]
+def _fitting_pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int]], int]:
+    """Paragraphs, sentences and parts of sentences that fit, with their tokens, and the number of split sentences."""
+    paragraphs = [(start + page[0], end + page[0]) for start, end in paragraph_spans(text[page[0] : page[1]])]
     pieces: list[tuple[Span, int]] = []
-    long = 0
-    for paragraph, tokens in _counted(text, whole, window):
+    split_sentences = 0
+    for paragraph, tokens in _counted(text, paragraphs, window):
         if tokens <= window.limit:
             pieces.append((paragraph, tokens))
             continue
@@ -128,29 +126,31 @@ def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int
             if size <= window.limit:
                 pieces.append((sentence, size))
             else:
-                long += 1
-                pieces += _counted(text, _split(text, sentence, window), window)
-    return pieces, long
+                split_sentences += 1
+                pieces += _counted(text, _split_sentence(text, sentence, window), window)
+    return pieces, split_sentences
 
 
-def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads: Callable[[Span], bool]) -> list[Span]:
-    """Adjacent pieces merged while they fit; none ends with a heading that would fit with the text below it."""
+def _merged(
+    text: str, pieces: Sequence[tuple[Span, int]], window: Window, is_heading: Callable[[Span], bool]
+) -> list[Span]:
+    """Adjacent pieces merged while they fit; a heading at the end moves to the text below it if both fit."""
     if not pieces:
         return []
-    added = window.count([""])[0]  # tokens added to every text, so once to a passage
+    special = window.count([""])[0]  # number of special tokens, which a passage has once
     sized: list[list[tuple[Span, int]]] = []
     size = 0
     for span, tokens in pieces:
-        if sized and size + tokens - added <= window.limit:
+        if sized and size + tokens - special <= window.limit:
             sized[-1].append((span, tokens))
-            size += tokens - added
+            size += tokens - special
             continue
         group, size = [(span, tokens)], tokens
-        while sized and len(group) <= _HEADINGS and len(sized[-1]) > 1 and heads(sized[-1][-1][0]):
-            if size + sized[-1][-1][1] - added > window.limit:
+        while sized and len(group) <= _MAX_HEADINGS and len(sized[-1]) > 1 and is_heading(sized[-1][-1][0]):
+            if size + sized[-1][-1][1] - special > window.limit:
                 break
             group.insert(0, sized[-1].pop())
-            size += group[0][1] - added
+            size += group[0][1] - special
         sized.append(group)
     groups = [[span for span, _ in group] for group in sized]
     wholes = [(group[0][0], group[-1][1]) for group in groups]
@@ -163,59 +163,53 @@ def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads
 
 
 def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
-    """A group split in two, for tokenizers with more tokens in a text than in its pieces."""
-    found: list[Span] = []
-    for part in (group[: len(group) // 2], group[len(group) // 2 :]):
-        ((whole, tokens),) = _counted(text, [(part[0][0], part[-1][1])], window)
-        found += [whole] if tokens <= window.limit or len(part) == 1 else _halved(text, part, window)
-    return found
+    """A group halved until its parts fit, for tokenizers that count more tokens in a text than in its pieces."""
+    spans: list[Span] = []
+    for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+        ((whole, tokens),) = _counted(text, [(half[0][0], half[-1][1])], window)
+        spans += [whole] if tokens <= window.limit or len(half) == 1 else _halved(text, half, window)
+    return spans
 
 
-def _split(text: str, sentence: Span, window: Window) -> list[Span]:
-    """A sentence in pieces of whole lines, else words; a word that does not fit is halved until it does."""
+def _split_sentence(text: str, sentence: Span, window: Window) -> list[Span]:
+    """A sentence split between lines, else words, until each piece fits; a long word is halved."""
     start, end = sentence
     middle = (start + end) // 2
-    ends = [at for at in (text.rfind("\n", start, middle), text.find("\n", middle, end)) if at >= 0]
-    if ends:
-        cut_at = min(ends, key=lambda at: abs(at - middle))
+    line_ends = [at for at in (text.rfind("\n", start, middle), text.find("\n", middle, end)) if at >= 0]
+    if line_ends:
+        split_at = min(line_ends, key=lambda at: abs(at - middle))
     else:  # only words near the middle, so that the time is linear
-        near = range(max(start, middle - _NEAR), min(end, middle + _NEAR))
+        near = range(max(start, middle - _SPLIT_RANGE), min(end, middle + _SPLIT_RANGE))
         words = word_spans(text, near.start, near.stop)
-        begins = [begin for begin, _ in words if start < begin < end and begin > near.start]
-        cut_at = min(begins, key=lambda at: abs(at - middle), default=middle)
-    halves = [_trimmed(text, start, cut_at), _trimmed(text, cut_at, end)]
-    halves = [(begin, stop) for begin, stop in halves if begin < stop]
-    found: list[Span] = []
-    for span, tokens in _counted(text, halves, window):
-        found += [span] if tokens <= window.limit or span[1] - span[0] <= 1 else _split(text, span, window)
-    return found
-
-
-def _trimmed(text: str, start: int, end: int) -> Span:
-    part = text[start:end]
-    return end - len(part.lstrip()), start + len(part.rstrip())
+        word_starts = [begin for begin, _ in words if start < begin < end and begin > near.start]
+        split_at = min(word_starts, key=lambda at: abs(at - middle), default=middle)
+    halves = [trimmed(text, start, split_at), trimmed(text, split_at, end)]
+    pieces: list[Span] = []
+    for span, tokens in _counted(text, [half for half in halves if half[0] < half[1]], window):
+        pieces += [span] if tokens <= window.limit or span[1] - span[0] <= 1 else _split_sentence(text, span, window)
+    return pieces
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:
-    """Each span with its tokens; one with too many characters for the limit counts as just over it."""
-    longest = TOKEN * window.limit
+    """Each span with its number of tokens; for spans with too many characters to fit, the limit plus one."""
+    max_characters = MAX_TOKEN_CHARACTERS * window.limit
     found: list[tuple[Span, int]] = []
-    for lot in _lots(spans, longest):
-        texts = [text[start:end] for start, end in lot if end - start <= longest]
+    for batch in _batches(spans, max_characters):
+        texts = [text[start:end] for start, end in batch if end - start <= max_characters]
         counts = iter(window.count(texts) if texts else ())
-        found += [(span, next(counts) if span[1] - span[0] <= longest else window.limit + 1) for span in lot]
+        found += [(span, next(counts) if span[1] - span[0] <= max_characters else window.limit + 1) for span in batch]
     return found
 
 
-def _lots(spans: Sequence[Span], longest: int) -> Iterator[list[Span]]:
-    """The spans in order, in batches of at most ``COUNTED`` characters."""
-    lot: list[Span] = []
+def _batches(spans: Sequence[Span], max_characters: int) -> Iterator[list[Span]]:
+    """The spans in order, in batches of at most ``BATCH_CHARACTERS`` characters."""
+    batch: list[Span] = []
     size = 0
     for start, end in spans:
-        if end - start <= longest:
-            if size + end - start > COUNTED and lot:
-                yield lot
-                lot, size = [], 0
+        if end - start <= max_characters:
+            if size + end - start > BATCH_CHARACTERS and batch:
+                yield batch
+                batch, size = [], 0
             size += end - start
-        lot.append((start, end))
-    yield lot
+        batch.append((start, end))
+    yield batch

@@ -1,4 +1,4 @@
-"""PDF: the text of each page, by pypdf.
+"""Reader of PDF files: the text of each page, by pypdf.
 
 pdfminer.six splits tables into columns and pypdfium2 mixes columns like pypdf, so neither is better overall.
 """
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.layout import Stretch, page_text
-from corpus.documents.pages import read_on
-from corpus.documents.source import Source, hint, read_bytes
+from corpus.documents.pages import join_pages
+from corpus.documents.source import Source, format_advice, read_bytes
 
 if TYPE_CHECKING:
     from pypdf import PageObject
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _BOLD = re.compile(r"Bold|Black|Heavy|Demi", re.IGNORECASE)
 _MONOSPACED = re.compile(r"Courier|Mono|Consol", re.IGNORECASE)
-_NAMED = 5  # maximum number of pages named in a message
-_HEAD = 1024  # number of first bytes that contain a PDF file's signature
+_MAX_LISTED = 5  # pages in a message
+_SIGNATURE_BYTES = 1024  # bytes in which a PDF file's signature begins
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
-    """The text of the pages in order; a page's number counts from 1.
+    """The text of the pages in order; page numbers count from 1.
 
-    Running headers and footers are left out, hyphenated words are joined, a sentence that continues on the next page
-    belongs to the page where it starts, and two columns are read one after the other. A damaged page is a
-    ``DataError``, and so are the pages without text.
+    Running heads are removed, hyphenated words are joined, a sentence that continues on the next page belongs to the
+    page where it starts, and two columns are read one after the other. A ``DataError`` is yielded for each damaged
+    page, and one for the pages with images and no text.
 
     Raises:
         DataError: the file is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
@@ -43,10 +43,10 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
     from pypdf.errors import DependencyError
 
     raw = read_bytes(source, config)
-    if b"%PDF-" not in raw[:_HEAD]:
-        raise DataError(source.name, f"is not a PDF file. {hint(raw) or ''}".rstrip())
+    if b"%PDF-" not in raw[:_SIGNATURE_BYTES]:
+        raise DataError(source.name, f"is not a PDF file. {format_advice(raw) or ''}".rstrip())
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs every recoverable error
-    body = Body()
+    body = TextBuilder()
     try:
         reader = PdfReader(BytesIO(raw))
         encrypted = reader.is_encrypted and not reader.decrypt("")
@@ -55,65 +55,65 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
     except DependencyError:
         encrypted = True
     except Exception as error:  # pypdf raises many types of errors on broken files
-        raise _broken(source, error) from None
+        raise _damage_error(source, error) from None
     if encrypted:
         raise DataError(source.name, "is encrypted. Save a copy that opens without a password.")
     if pages > config.max_pages:
         problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
     texts = [""] * pages
-    pictures: list[int] = []  # numbers of pages without text
-    damaged = False
+    image_pages: list[int] = []  # numbers of pages with images and no text
+    is_damaged = False
     for number in range(pages):
         try:
             page = reader.pages[number]
             texts[number] = _text(page).translate(_LIGATURES)
-            if not texts[number].strip() and _has_picture(page):
-                pictures.append(number + 1)
-        except MemoryError:  # the limit of this process: other pages would fail too
+            if not texts[number].strip() and _has_image(page):
+                image_pages.append(number + 1)
+        except MemoryError:  # this process has reached its limit, so other pages would fail too
             raise
         except Exception as error:
-            damaged = True
-            yield _broken(source, error, number + 1)
-    for number, text in enumerate(read_on(texts), start=1):
+            is_damaged = True
+            yield _damage_error(source, error, number + 1)
+    for number, text in enumerate(join_pages(texts), start=1):
         body.add(text, page=number)
-    found = body.extract(source.name, title=one_line(str(title)) if title else None)
-    if found is not None:
-        yield found
-    elif not damaged:
+    extract = body.extract(source.name, title=one_line(str(title)) if title else None)
+    if extract is not None:
+        yield extract
+    elif not is_damaged:
         raise DataError(
             source.name, "contains no text; it seems to be a scan. Run OCR on it first, for example with ocrmypdf."
         )
-    if pictures:
-        yield DataError(source.name, _without_text(pictures, pages))
+    if image_pages:
+        yield DataError(source.name, _missing_text_message(image_pages, pages))
 
 
-def _has_picture(page: "PageObject") -> bool:
+def _has_image(page: "PageObject") -> bool:
     """Whether a page's resources have an image or a form; False if they are broken."""
     try:
         resources: Any = page["/Resources"]
         objects = resources["/XObject"]
-        return any(one.get_object()["/Subtype"] in ("/Image", "/Form") for one in objects.values())
+        return any(item.get_object()["/Subtype"] in ("/Image", "/Form") for item in objects.values())
     except Exception:  # pypdf raises many types of errors on broken files
         return False
 
 
-def _without_text(pictures: Sequence[int], pages: int) -> str:
+def _missing_text_message(image_pages: Sequence[int], pages: int) -> str:
     """The message about pages that are images."""
-    named = ", ".join(map(str, pictures[:_NAMED])) + (", ..." if len(pictures) > _NAMED else "")
+    listed = ", ".join(map(str, image_pages[:_MAX_LISTED])) + (", ..." if len(image_pages) > _MAX_LISTED else "")
     return (
-        f"{len(pictures)} of {pages} pages have images and no text (page {named}); the others are read. If they are "
-        "scans, run OCR on the file first, for example with ocrmypdf."
+        f"{len(image_pages)} of {pages} pages have images and no text (page {listed}); the others are read. If they "
+        "are scans, run OCR on the file first, for example with ocrmypdf."
     )
 
 
 def _text(page: "PageObject") -> str:
-    """The page's text by its layout; pypdf's own text if the positions do not cover it."""
+    """The page's text by its layout; pypdf's text if not all of it has a position."""
     lines: list[list[Stretch]] = [[]]
-    given: list[str] = []
+    visited: list[str] = []
 
     def visit(text: str, matrix: list[float], text_matrix: list[float], font: Any, size: float) -> None:
-        given.append(text)
+        visited.append(text)
         first, *others = text.split("\n")
         for number, piece in enumerate([first, *others]):
             if number:
@@ -124,14 +124,14 @@ def _text(page: "PageObject") -> str:
                 last = lines[-1][-1]
                 lines[-1][-1] = last._replace(text=last.text + piece)
 
-    _part_cells(page)
+    _separate_cells(page)
     text = page.extract_text(visitor_text=visit)
-    if not given or "".join(given).split() != text.split():
+    if not visited or "".join(visited).split() != text.split():
         return text
     return page_text([line for line in lines if line])
 
 
-def _part_cells(page: "PageObject") -> None:
+def _separate_cells(page: "PageObject") -> None:
     """Repeat the font operator before each move to the right within a line, so that pypdf splits the text there."""
     from pypdf.generic import ContentStream, NameObject
 
@@ -149,7 +149,7 @@ def _part_cells(page: "PageObject") -> None:
         elif operator == b"Q" and len(fonts) > 1:
             fonts.pop()
         elif operator in (b"Td", b"Tm") and len(operands) in (2, 6):
-            along = _moved_along(operands, before)
+            along = _moves_right(operands, before)
             before = operands if operator == b"Tm" else before
             if along and fonts[-1] is not None:
                 operations.append((fonts[-1], b"Tf"))
@@ -158,8 +158,8 @@ def _part_cells(page: "PageObject") -> None:
     page[NameObject("/Contents")] = content
 
 
-def _moved_along(operands: Any, before: Any) -> bool:
-    """Whether Td or Tm moves to the right within a line; ``before`` has the operands of the last Tm."""
+def _moves_right(operands: Any, before: Any) -> bool:
+    """Whether Td or Tm moves to the right within a line; ``before`` are the operands of the last Tm."""
     try:
         if len(operands) == 2:
             return bool(operands[0] > 0 and operands[1] == 0)
@@ -173,7 +173,7 @@ def _moved_along(operands: Any, before: Any) -> bool:
 
 
 def _stretch(text: str, matrix: list[float], text_matrix: list[float], font: Any, size: float) -> Stretch:
-    """A stretch with its position along and across its direction of writing, which handles rotated pages."""
+    """A stretch with its position along and across its direction of writing, since pages may be rotated."""
     a, b, c, d, e, f = _product(text_matrix, matrix)
     along, up = hypot(a, b) or 1.0, hypot(c, d) or 1.0
     x, y = (e * a + f * b) / along, (e * c + f * d) / up
@@ -182,14 +182,14 @@ def _stretch(text: str, matrix: list[float], text_matrix: list[float], font: Any
     return Stretch(x, y, abs(size) * up or 1.0, bold, text, monospaced)
 
 
-def _product(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
-    """The matrix that applies ``one`` and then ``other``."""
-    a, b, c, d, x, y = other
-    rows = [(one[at] * a + one[at + 1] * c, one[at] * b + one[at + 1] * d) for at in (0, 2, 4)]
+def _product(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    """The transformation matrix that applies ``first`` and then ``second``."""
+    a, b, c, d, x, y = second
+    rows = [(first[at] * a + first[at + 1] * c, first[at] * b + first[at + 1] * d) for at in (0, 2, 4)]
     return (*rows[0], *rows[1], rows[2][0] + x, rows[2][1] + y)
 
 
-def _broken(source: Source, error: BaseException, page: int | None = None) -> DataError:
+def _damage_error(source: Source, error: BaseException, page: int | None = None) -> DataError:
     reason = one_line(str(error)) or type(error).__name__
     if page is None:
         return DataError(source.name, f"is not a PDF file that can be read ({reason[:200]}).")

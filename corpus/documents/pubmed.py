@@ -1,4 +1,4 @@
-"""PubMed XML (baseline files, update files and exports), one citation at a time."""
+"""Reader of PubMed XML (baseline files, update files and exports), one citation at a time."""
 
 import re
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, Withdrawn, one_line
+from corpus.documents.extract import Extract, TextBuilder, Withdrawn, one_line
 from corpus.documents.formulas import formula, lowered, raised
-from corpus.documents.source import Limited, Source, hint, open_limited
+from corpus.documents.source import LimitedStream, Source, format_advice, open_limited
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -19,9 +19,9 @@ NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article without an En
 _UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of a section without a heading
 RETRACTED = "Retracted"
 CONCERN = "Expression of concern"
-# Notices by publication types, and by the comments and corrections that refer to an article.
-_BY_TYPE = {"Retracted Publication": RETRACTED}
-_BY_NOTICE = {
+# Notices by publication type, and by the type of a comment or correction that refers to the article.
+_NOTICE_BY_TYPE = {"Retracted Publication": RETRACTED}
+_NOTICE_BY_REFERENCE = {
     "RetractionIn": RETRACTED,
     "RetractedandRepublishedIn": RETRACTED,
     "ExpressionOfConcernIn": CONCERN,
@@ -30,15 +30,15 @@ _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 
 
 def key_of(pmid: str) -> str:
-    """The key of a citation, which is the same in all files."""
+    """The key of a citation's document, the same in all files, so that later files can revise it."""
     return f"pubmed:{pmid}"
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdrawn | DataError]:
-    """Citations, books and chapters with a title or an abstract, and deleted citations, in the file's order.
+    """Documents of citations, books and chapters with a title or an abstract, and ``Withdrawn`` for deleted citations.
 
-    The text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. A
-    retracted article has ``notice`` in its metadata and a title that says so. For a citation without a PMID, a
+    A text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. The
+    metadata of a retracted article have a ``notice``, and its title begins with it. For a citation without a PMID, a
     ``DataError`` is yielded. Entities are not expanded, and nothing outside the file is read.
     """
     from lxml import etree
@@ -47,21 +47,21 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
         try:
             yield from _records(source, stream)
         except etree.XMLSyntaxError as error:
-            advice = hint_of(source, config) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
+            advice = _format_advice_of(source, config) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
             raise DataError(source.name, f"is not XML that can be read. {advice}") from None
 
 
-def hint_of(source: Source, config: DocumentsConfig) -> str | None:
-    """A message on the file's real format, if its first bytes show it."""
+def _format_advice_of(source: Source, config: DocumentsConfig) -> str | None:
+    """Advice on the file's real format, if its first bytes show it."""
     with open_limited(source, config) as stream:
         first = stream.read(16)
-    return "It is empty." if not first else hint(first)
+    return "It is empty." if not first else format_advice(first)
 
 
-def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | DataError]:
+def _records(source: Source, stream: LimitedStream) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 
-    # Start events show an unsupported root element before the end of a long file.
+    # Start events report an unsupported root element at the start of the file.
     events = etree.iterparse(
         stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
@@ -69,18 +69,18 @@ def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | 
     for event, element in events:
         if root is None:
             root = element
-            _check(source, root)
+            _check_root(source, root)
         if event == "start" or element.getparent() is not root:
             continue
         match element.tag:
             case "PubmedArticle" | "MedlineCitation" | "PubmedBookArticle":
                 try:
-                    found = _article(source, element)
+                    document = _article(source, element)
                 except DataError as error:
                     yield error
                 else:
-                    if found is not None:
-                        yield found
+                    if document is not None:
+                        yield document
             case "DeleteCitation" | "DeleteDocument":
                 for pmid in element.iter("PMID"):
                     yield Withdrawn(key_of(_text(pmid) or ""))
@@ -93,7 +93,7 @@ def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | 
             stream.reset_limit()
 
 
-def _check(source: Source, root: "_Element") -> None:
+def _check_root(source: Source, root: "_Element") -> None:
     if root.tag not in _ROOTS:
         raise DataError(source.name, f"is XML, but not PubMed's: it begins with <{str(root.tag)[:60]}>.")
     dtd = root.getroottree().docinfo.internalDTD
@@ -102,14 +102,14 @@ def _check(source: Source, root: "_Element") -> None:
 
 
 def with_notice(title: str | None, notice: str | None) -> str | None:
-    """The title with the notice before it, as in journals: "RETRACTED: ..."."""
+    """The title after the notice in capitals ("RETRACTED: ..."), unless it already begins with it."""
     if notice is None or (title or "").upper().startswith(notice.upper()):
         return title
     return f"{notice.upper()}: {title or ''}".strip()
 
 
 def english_title(title: str | None, vernacular: str | None) -> str | None:
-    """The title, or the one in the article's language if PubMed has no English one."""
+    """The English title, or that in the article's language if PubMed has no English one."""
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 
@@ -127,7 +127,7 @@ def _citation(source: Source, citation: Any) -> Extract | None:
     notice = _notice(citation, article)
     title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
     title = with_notice(title, notice)
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     _add_abstract(body, [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")])
     return body.extract(
@@ -142,11 +142,11 @@ def _citation(source: Source, citation: Any) -> Extract | None:
 
 
 def _book(source: Source, document: Any) -> Extract | None:
-    """A book, or a chapter of one; its journal is the book."""
+    """A book or a chapter; its ``journal`` is the book's title."""
     pmid = _pmid(source, document)
     book = _text(document.find("Book/BookTitle"))
     title = english_title(_text(document.find("ArticleTitle")), _text(document.find("VernacularTitle"))) or book
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     _add_abstract(body, [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")])
     dates = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
@@ -163,7 +163,7 @@ def _pmid(source: Source, record: Any) -> str:
     return pmid
 
 
-def _add_abstract(body: Body, sections: list[Any]) -> None:
+def _add_abstract(body: TextBuilder, sections: list[Any]) -> None:
     for section in sections:
         label = one_line(section.get("Label"))
         if label is not None and _UNLABELLED.match(label):
@@ -174,15 +174,17 @@ def _add_abstract(body: Body, sections: list[Any]) -> None:
 
 
 def _notice(citation: Any, article: Any) -> str | None:
-    """Whether the article was retracted or its journal is concerned about it."""
-    types = (_text(one) or "" for one in article.iterfind("PublicationTypeList/PublicationType"))
-    notices = (str(one.get("RefType")) for one in citation.iterfind("CommentsCorrectionsList/CommentsCorrections"))
-    found = {*(_BY_TYPE.get(one) for one in types), *(_BY_NOTICE.get(one) for one in notices)}
-    return RETRACTED if RETRACTED in found else CONCERN if CONCERN in found else None
+    """The notice that an article was retracted, or else that its journal has expressed concern."""
+    types = (_text(element) or "" for element in article.iterfind("PublicationTypeList/PublicationType"))
+    references = (
+        str(element.get("RefType")) for element in citation.iterfind("CommentsCorrectionsList/CommentsCorrections")
+    )
+    notices = {*map(_NOTICE_BY_TYPE.get, types), *map(_NOTICE_BY_REFERENCE.get, references)}
+    return RETRACTED if RETRACTED in notices else CONCERN if CONCERN in notices else None
 
 
 def _year(article: Any) -> int | None:
-    """The year of the journal's issue, also from a text such as "2019 Nov-Dec", else of the online article."""
+    """The year of the journal's issue, which may be part of "2019 Nov-Dec", else that of the online article."""
     for path in ("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year"):
         if (year := year_in(_text(article.find(path)))) is not None:
             return year
@@ -191,8 +193,8 @@ def _year(article: Any) -> int | None:
 
 def year_in(text: str | None) -> int | None:
     """The first number in a text that can be a year."""
-    found = _YEAR.search(text or "")
-    return int(found[0]) if found else None
+    match = _YEAR.search(text or "")
+    return int(match[0]) if match else None
 
 
 def _text(element: Any) -> str | None:
@@ -201,7 +203,7 @@ def _text(element: Any) -> str | None:
 
 
 def _marked_up(element: Any) -> str:
-    """An element's text, with superscripts and formulas separated from numbers before them."""
+    """An element's text with superscripts, subscripts and formulas in plain text."""
     from lxml import etree
 
     text = element.text or ""
@@ -215,7 +217,7 @@ def _marked_up(element: Any) -> str:
                 text += formula(child)
             case _ if isinstance(child.tag, str):
                 text += _marked_up(child)
-            case _ if isinstance(child, etree._Entity):  # of a DTD that is not read
+            case _ if isinstance(child, etree._Entity):  # entities of a DTD, which is not read
                 text += child.text
         text += child.tail or ""
     return text

@@ -1,6 +1,7 @@
-"""Readers of files by suffix: the project's own formats, and the classes that ``documents.readers`` names."""
+"""Readers of files by suffix: those of this package, and the classes of setting ``documents.readers``."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -9,29 +10,30 @@ from common.errors import DataError, UserError
 from common.imports import import_class
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
-from corpus.documents.extract import Body, Extract, Problem, Withdrawn, one_line
+from corpus.documents.extract import Extract, Problem, TextBuilder, Withdrawn, one_line
 from corpus.documents.source import SUFFIXES, Source, format_of, read_bytes
 
 if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseBlobParser
     from langchain_core.documents import Document
 
-_RESERVED = ("id", "source", "page", "section", "start", "end", "score")  # metadata that passages set themselves
-_PROBLEMS = 20  # maximum number of a source's problems that are reported one by one
+# Metadata of passages that the library sets.
+_RESERVED_METADATA = ("id", "source", "page", "section", "start", "end", "score")
+_MAX_PROBLEMS = 20  # of a source that are reported one by one; the others are counted
 
 
 class Readers:
     """The readers of section ``documents``.
 
-    A user's reader is a LangChain ``BaseBlobParser`` class, made without arguments; it takes precedence over the
-    project's. Each ``Document`` that it yields is one document. Metadata that are texts, whole numbers or lists of
-    texts are kept (``title``, ``year``, ``mesh`` and others); ``page`` and ``section`` locate the text.
+    A user's reader is a LangChain ``BaseBlobParser`` class without required arguments; it takes precedence over the
+    reader of this package. Metadata of its ``Document``s that are strings, integers or lists of strings are stored
+    (``title``, ``year``, ``mesh`` and others); ``page`` and ``section`` locate the text.
 
     Attributes:
         suffixes: suffixes of the supported files and archives.
 
     Raises:
-        UserError: a class cannot be imported, is no ``BaseBlobParser``, or cannot be made without arguments.
+        UserError: a class cannot be imported, is no ``BaseBlobParser``, or cannot be called without arguments.
     """
 
     def __init__(self, config: DocumentsConfig) -> None:
@@ -40,46 +42,46 @@ class Readers:
         self.suffixes = tuple(dict.fromkeys([*SUFFIXES, *self._parsers, *archives.SUFFIXES]))
 
     def can_read(self, name: str) -> bool:
-        """Whether the type of a file that is no archive is supported, by its name."""
+        """Whether there is a reader for a file of this name; archives are not considered."""
         return self._suffix(name) is not None or format_of(name) is not None
 
     def read(self, source: Source) -> Iterator[Extract | Withdrawn | Problem]:
-        """The documents in a source that ``can_read`` accepts, one at a time, then the problems of its other records.
+        """The documents of a source that ``can_read`` accepts, then the problems of its unread records and pages.
 
         Raises (while iterating):
             DataError: the source cannot be read, is not of its format, or exceeds a limit of the settings.
         """
         if (suffix := self._suffix(source.name)) is not None:
-            return _parsed(source, self._parsers[suffix], self._config)
-        return _with_problems(source.name, self._read(source))
+            return _parser_extracts(source, self._parsers[suffix], self._config)
+        return _errors_as_problems(source.name, self._read(source))
 
     def _read(self, source: Source) -> Iterable[Extract | Withdrawn | DataError]:
-        """The documents by the project's reader; records and pages that cannot be read are a ``DataError``."""
+        """The documents by the reader of this package, and a ``DataError`` for each unread record or page."""
         format = format_of(source.name)
         module = import_module(f"corpus.documents.{'tables' if format in ('csv', 'jsonl') else format}")
-        found: Iterable[Extract | Withdrawn | DataError] = module.read(source, self._config)
-        return found
+        results: Iterable[Extract | Withdrawn | DataError] = module.read(source, self._config)
+        return results
 
     def _suffix(self, name: str) -> str | None:
-        low = name.lower().removesuffix(".gz")
-        return next((suffix for suffix in self._parsers if low.endswith(suffix)), None)
+        lower = name.lower().removesuffix(".gz")
+        return next((suffix for suffix in self._parsers if lower.endswith(suffix)), None)
 
 
-def _with_problems(
-    name: str, found: Iterable[Extract | Withdrawn | DataError]
+def _errors_as_problems(
+    name: str, results: Iterable[Extract | Withdrawn | DataError]
 ) -> Iterator[Extract | Withdrawn | Problem]:
-    """The documents, then the errors as problems; the first error is raised if there is no document."""
+    """The documents, then the errors as problems; without any document the first error is raised."""
     errors: list[DataError] = []
-    others, empty = 0, True
-    for one in found:
-        if not isinstance(one, DataError):
-            empty = False
-            yield one
-        elif len(errors) < _PROBLEMS:
-            errors.append(one)
+    others, is_empty = 0, True
+    for result in results:
+        if not isinstance(result, DataError):
+            is_empty = False
+            yield result
+        elif len(errors) < _MAX_PROBLEMS:
+            errors.append(result)
         else:
             others += 1
-    if errors and empty:
+    if errors and is_empty:
         raise errors[0]
     yield from (Problem(name, str(error)) for error in errors)
     if others:
@@ -90,20 +92,19 @@ def _make_parser(suffix: str, path: str) -> "BaseBlobParser":
     from langchain_core.document_loaders import BaseBlobParser
 
     setting = f"documents.readers, {suffix}"
-    # mypy: an abstract class stands for its subclasses
-    found = import_class(path, BaseBlobParser, setting)  # type: ignore[type-abstract]
+    parser = import_class(path, BaseBlobParser, setting)  # type: ignore[type-abstract]
     try:
-        return found()
+        return parser()
     except Exception as error:  # whatever the user's class raises
         raise UserError(f"{setting}: {path}() failed: {type(error).__name__}: {error}") from error
 
 
-def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -> Iterator[Extract]:
-    """The documents of a user's parser. The key of a single one is the source's name; others add their id or number."""
+def _parser_extracts(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -> Iterator[Extract]:
+    """The documents of a user's parser, with the source's name as key; several documents add their ids or numbers."""
     from langchain_core.documents.base import Blob
 
     blob = Blob.from_data(read_bytes(source, config), path=source.name)
-    documents = _documents(source, parser, blob)
+    documents = _parser_documents(source, parser, blob)
     first, second = next(documents, None), next(documents, None)
     if first is None:
         raise DataError(source.name, f"{type(parser).__name__} finds no text in it.")
@@ -119,8 +120,8 @@ def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -
         yield _extract(f"{source.name}/{id}", document)
 
 
-def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterator["Document"]:
-    """The documents with text; any error of the user's class is raised as a ``DataError``."""
+def _parser_documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterator["Document"]:
+    """The documents that have text; any error of the user's class becomes a ``DataError``."""
     from langchain_core.documents import Document
 
     try:
@@ -138,21 +139,21 @@ def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterat
 
 def _extract(key: str, document: "Document") -> Extract:
     page, section = document.metadata.get("page"), document.metadata.get("section")
-    body = Body()
+    body = TextBuilder()
     body.add(
         document.page_content,
         page=page if isinstance(page, int) else None,
         section=one_line(section) if isinstance(section, str) else None,
     )
-    kept = {
+    metadata = {
         str(name): one_line(value) if isinstance(value, str) else value
         for name, value in document.metadata.items()
-        if name not in _RESERVED and (isinstance(value, str | int) or _is_texts(value))
+        if name not in _RESERVED_METADATA and (isinstance(value, str | int) or _is_list_of_texts(value))
     }
-    found = body.extract(key)
-    assert found is not None  # its text is not empty
-    return Extract(key, found.text, found.parts, {name: value for name, value in kept.items() if value})
+    extract = body.extract(key)
+    assert extract is not None  # its text is not empty
+    return replace(extract, metadata={name: value for name, value in metadata.items() if value})
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,4 +1,4 @@
-"""Tables and JSON lines: a document a row, by the column map of the settings."""
+"""Tables and JSON lines: a document for each row, by the columns of setting ``documents.columns``."""
 
 import csv
 import sys
@@ -8,23 +8,23 @@ from itertools import islice
 from typing import Any
 
 from common.errors import DataError
-from common.json_file import kind_of, shown
+from common.json_file import escape, json_type
 from corpus.config import DocumentColumns, DocumentsConfig
 from corpus.csv_rows import csv_rows
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import year_in
-from corpus.documents.source import Limited, Source, format_of, open_limited, text_lines
+from corpus.documents.source import LimitedStream, Source, format_of, open_limited, text_lines
 from corpus.rows import json_row
 
-SHOWN = 20  # maximum number of columns named in an error
-Row = tuple[int, Mapping[str, Any] | DataError]  # with the number of its first line
+MAX_LISTED = 20  # columns in an error
+Row = tuple[int, Mapping[str, Any] | DataError]  # number of its first line, and its cells
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
     """A document for each row of a table with a header, or for each JSON object of a ``.jsonl`` file.
 
-    Rows without text and title are skipped. A document's key is ``FILE/ID``, or ``FILE/N`` with the row's number from 1
-    if it has no id. A row that cannot be used, or repeats an id, is a ``DataError`` with its line and field.
+    Rows without text and title are skipped. A document's key is ``FILE/ID``, or ``FILE/N`` with the row's number, from
+    1, if it has no id. For a row that is invalid or repeats an id, a ``DataError`` with line and field is yielded.
     """
     rows = _json_rows if format_of(source.name) == "jsonl" else _csv_rows
     with open_limited(source, config) as stream:
@@ -32,13 +32,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
 
 @contextmanager
-def _long_cells(most: int) -> Iterator[None]:
-    """Raise the csv module's limit on the length of a cell, which holds for the whole process, and restore it."""
-    before = csv.field_size_limit(min(most, sys.maxsize))
+def _cell_length_limit(limit: int) -> Iterator[None]:
+    """Set the csv module's limit on the length of a cell, which is global, inside the block."""
+    previous = csv.field_size_limit(min(limit, sys.maxsize))
     try:
         yield
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(previous)
 
 
 def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract | DataError]:
@@ -47,51 +47,51 @@ def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) ->
         if isinstance(row, DataError):
             yield row
             continue
-        columns = _as_written(columns, row)
+        columns = _matching_columns(columns, row)
         try:
-            found = _document(source, columns, number, line, row, seen)
+            document = _document(source, columns, number, line, row, seen)
         except DataError as error:
             yield error
         else:
-            if found is not None:
-                yield found
+            if document is not None:
+                yield document
 
 
 def _document(
     source: Source, columns: DocumentColumns, number: int, line: int, row: Mapping[str, Any], seen: set[str]
 ) -> Extract | None:
     if columns.text not in row:
-        names = [shown(str(name)) for name in islice(row, SHOWN)]
-        there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
-        problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
+        names = [escape(str(name)) for name in islice(row, MAX_LISTED)]
+        listed = ", ".join([*names, "..."] if len(row) > MAX_LISTED else names) or "none"
+        problem = f"is missing (columns here: {listed}). Name the right one in documents.columns.text."
         raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
     id = one_line(_text(source, line, row, columns.id)) or str(number)
     if id in seen:
-        raise DataError(source.name, f"the id {shown(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
+        raise DataError(source.name, f"the id {escape(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
     title = one_line(_text(source, line, row, columns.title))
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     body.add(_text(source, line, row, columns.text))
     year = year_in(_text(source, line, row, columns.year))
-    found = body.extract(f"{source.name}/{id}", title=title, year=year, mesh=_list(source, line, row, columns.mesh))
+    mesh = _list(source, line, row, columns.mesh)
     seen.add(id)
-    return found
+    return body.extract(f"{source.name}/{id}", title=title, year=year, mesh=mesh)
 
 
-def _as_written(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
-    """The columns under the row's names, which may differ in case and outer spaces."""
-    wanted = columns.model_dump()
-    if all(name is None or name in row for name in wanted.values()):
+def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
+    """The columns with the row's names, which may differ from the settings in case and outer spaces."""
+    expected = columns.model_dump()
+    if all(name is None or name in row for name in expected.values()):
         return columns
-    there: dict[str, list[str]] = {}
+    by_folded: dict[str, list[str]] = {}
     for name in row:
-        there.setdefault(str(name).strip().casefold(), []).append(name)
-    found = {
-        field: alike[0]
-        for field, name in wanted.items()
-        if name is not None and name not in row and len(alike := there.get(name.strip().casefold(), [])) == 1
+        by_folded.setdefault(str(name).strip().casefold(), []).append(name)
+    matching = {
+        field: names[0]
+        for field, name in expected.items()
+        if name is not None and name not in row and len(names := by_folded.get(name.strip().casefold(), [])) == 1
     }
-    return columns.model_copy(update=found)
+    return columns.model_copy(update=matching)
 
 
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
@@ -100,7 +100,7 @@ def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DataError(source.name, f"must be a text, not {kind_of(value)}.", record=f"line {line}", field=column)
+        raise DataError(source.name, f"must be a text, not {json_type(value)}.", record=f"line {line}", field=column)
     return str(value)
 
 
@@ -113,15 +113,15 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     return [item for item in map(one_line, items) if item]
 
 
-def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
-    """Rows of a table; tabs separate the cells of a ``.tsv`` file, in other files the header decides."""
+def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
+    """Rows of a table: tab-separated in a ``.tsv`` file; in other files the delimiter is detected from the header."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-    with _long_cells(config.max_bytes):
+    with _cell_length_limit(config.max_bytes):
         lines = text_lines(source, stream, "", config)
-        yield from csv_rows(source.name, lines, tabs=tabs, done=stream.reset_limit)
+        yield from csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 
 
-def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
+def _json_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     for number, line in enumerate(text_lines(source, stream, "\n", config), start=1):
         stream.reset_limit()
         if line.strip():

@@ -1,9 +1,9 @@
 """A process that reads files within limits of time and memory.
 
-Parsers of untrusted files may loop, exhaust the memory, or crash. So a separate process reads the files one by one and
-cuts their texts into passages. It is killed if a file takes too much time or memory, and restarted for the next file.
-The parent counts tokens, because it has the tokenizers. The process is a new interpreter instead of a fork, because
-threads of the parent may hold locks; it does not import the parent's main module.
+Parsers of untrusted files may loop, exhaust the memory, or crash. Therefore a worker process reads the files one by one
+and splits their texts into passages. It is killed if a file takes too much time or memory, and a new one reads the
+next file. The parent process counts tokens, because it has the tokenizers. The worker is a new interpreter instead of a
+fork, because threads of the parent may hold locks; it does not import the parent's main module.
 """
 
 import os
@@ -22,34 +22,34 @@ from common.errors import DataError, UserError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
 from corpus.documents.extract import Extract, Problem, Withdrawn, one_line
-from corpus.documents.passages import Cut, Window, cut
+from corpus.documents.passages import SplitDocument, Window, split_document
 from corpus.documents.readers import Readers
-from corpus.documents.source import Source, escaped, listed_kinds
+from corpus.documents.source import Source, escaped, suffix_counts
 
-WATCHED_SECONDS = 0.05  # interval of the checks on the process
-STOPS = 3  # killed members of an archive after which its other members are skipped
-_START = """
+CHECK_INTERVAL = 0.05  # seconds between checks of the worker's time and memory
+MAX_KILLS = 3  # number of members of an archive that kill the worker before its other members are skipped
+_WORKER_SCRIPT = """
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from corpus.documents.worker import main
 main()
 """
 
-Read = tuple[Extract, Cut] | Withdrawn | Problem
+ReadResult = tuple[Extract, SplitDocument] | Withdrawn | Problem
 
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
     config: DocumentsConfig
     limit: int
-    mark: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
     path: str
     name: str
-    skipped: int  # number of an archive's members that are already read
+    skipped: int  # number of an archive's first members, which earlier workers have read
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,9 @@ class _Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class _CountTokens:
+    """A request to the parent for the number of tokens of each text."""
+
     texts: Sequence[str]
 
 
@@ -77,14 +79,14 @@ class _Done:
 
 
 class _ReadError(DataError):
-    """A ``DataError`` whose message is complete."""
+    """A ``DataError`` whose message already names the file."""
 
     def __init__(self, why: str) -> None:
         Exception.__init__(self, why)
 
 
 class Worker:
-    """Reads files in another process, which starts with the first file; use it as a context manager.
+    """Reads files in a worker process, which starts with the first file; use as a context manager.
 
     Args:
         window: maximum size of a passage.
@@ -102,20 +104,21 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def members(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Read]]]:
+    def members(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[ReadResult]]]:
         """The supported members of an archive, or the file itself, each with its documents and their passages.
 
-        Iterate over them in order. If the process is killed at a member, the others are still read.
+        Iterate over a member's documents before the next member. If the worker is killed at a member, a new one reads
+        the others.
 
-        Raises (while iterating, over the members or over the documents of one):
+        Raises (while iterating over members or documents):
             DataError: the member cannot be read, or exceeds a limit.
         """
-        begun = stops = 0
+        started = kills = 0  # members
         while True:
             process = self._ready()
-            process.send(_Request(str(path), name, begun))
+            process.send(_Request(str(path), name, started))
             while isinstance(message := self._receive(process, name), _Member):
-                begun += 1
+                started += 1
                 yield message.name, self._documents(process, message.name)
                 if process.stopped:
                     break
@@ -124,35 +127,35 @@ class Worker:
                 if isinstance(message, _Failed):
                     raise _ReadError(message.why)
                 return
-            stops += 1
+            kills += 1
             if not archives.is_archive(name):
                 return
-            if stops == STOPS:
-                yield name, self._given_up(name)
+            if kills == MAX_KILLS:
+                yield name, self._skipped_members(name)
                 return
 
-    def _documents(self, process: "_Process", name: str) -> Iterator[Read]:
+    def _documents(self, process: "_Process", name: str) -> Iterator[ReadResult]:
         while not isinstance(message := self._receive(process, name), _Done):
             if isinstance(message, _Failed):
                 raise _ReadError(message.why)
             yield message
 
-    def _given_up(self, name: str) -> Iterator[Read]:
-        problem = f"{STOPS} files in it could not be read within the limits, so the files after them were skipped."
+    def _skipped_members(self, name: str) -> Iterator[ReadResult]:
+        problem = f"{MAX_KILLS} files in it could not be read within the limits, so the files after them were skipped."
         raise DataError(name, f"{problem} Unpack it and index its files.")
         yield
 
     def _receive(self, process: "_Process", name: str) -> Any:
-        while isinstance(message := process.receive(name), _Count):
+        while isinstance(message := process.receive(name), _CountTokens):
             process.send(list(self._window.count(message.texts)))
         return message
 
     def _ready(self) -> "_Process":
-        """An idle process."""
-        if self._running is not None and not (self._running.is_idle and self._running.is_fit()):
+        """An idle process: the running one if it can read another file, else a new one."""
+        if self._running is not None and not (self._running.is_idle and self._running.is_reusable()):
             self._stop()
         if self._running is None:
-            self._running = _Process(_Setup(self._config, self._window.limit, self._window.mark))
+            self._running = _Process(_Setup(self._config, self._window.limit, self._window.fingerprint))
         self._running.is_idle = False
         return self._running
 
@@ -163,11 +166,11 @@ class Worker:
 
 
 class _Process:
-    """The process, as its parent sees it.
+    """The worker process, seen from its parent.
 
     Attributes:
-        is_idle: whether it has read its last file to the end.
-        stopped: whether it has ended.
+        is_idle: whether its last file has been read to the end.
+        stopped: whether the process has ended.
     """
 
     def __init__(self, setup: _Setup) -> None:
@@ -176,20 +179,20 @@ class _Process:
         self._config = setup.config
         self.is_idle = True
         self.stopped = False
-        self._why: str | None = None
-        self._waited = 0.0  # seconds for the current document
+        self._kill_reason: str | None = None
+        self._waited = 0.0  # seconds of waiting for the current document
         self._waiting_since: float | None = None
-        errors = None if setup.config.readers else subprocess.DEVNULL  # libraries quote files there
-        command = [sys.executable, "-P", "-c", _START]
+        errors = None if setup.config.readers else subprocess.DEVNULL  # the libraries' messages may quote documents
+        command = [sys.executable, "-P", "-c", _WORKER_SCRIPT]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        self._seen = psutil.Process(self._process.pid)
+        self._statistics = psutil.Process(self._process.pid)
         self.send(sys.path)
         self.send(setup)
-        message = self._load()  # without a limit of time
+        message = self._load()  # without a time limit
         if not isinstance(message, _Done):
             self.stop()
-            why = message.why if isinstance(message, _Failed) else "it ended at once"
-            raise UserError(f"The process that reads documents cannot be started: {why}. Run medground doctor.")
+            reason = message.why if isinstance(message, _Failed) else "it ended at once"
+            raise UserError(f"The process that reads documents cannot be started: {reason}. Run medground doctor.")
         threading.Thread(target=self._watch, daemon=True).start()
 
     def send(self, message: object) -> None:
@@ -209,15 +212,15 @@ class _Process:
         if message is None:
             self.stop()
             status = self._process.returncode
-            why = self._why or f"crashes the program that reads it (status {status}). Leave it out, or save it anew."
-            raise DataError(name, why)
-        if not isinstance(message, _Count):
+            crash = f"crashes the program that reads it (status {status}). Leave it out, or save it anew."
+            raise DataError(name, self._kill_reason or crash)
+        if not isinstance(message, _CountTokens):
             self._waited = 0.0
         return message
 
-    def is_fit(self) -> bool:
-        """Whether it runs, and has released the memory of earlier files."""
-        runs = not self.stopped and self._why is None and self._process.poll() is None
+    def is_reusable(self) -> bool:
+        """Whether the process runs and has released most memory of earlier files."""
+        runs = not self.stopped and self._kill_reason is None and self._process.poll() is None
         return runs and self._memory() < self._config.max_memory / 4
 
     def stop(self) -> None:
@@ -243,7 +246,7 @@ class _Process:
         import psutil
 
         try:
-            return int(self._seen.memory_info().rss)
+            return int(self._statistics.memory_info().rss)
         except psutil.Error:
             return 0
 
@@ -251,33 +254,33 @@ class _Process:
         """Kill the process when it exceeds a limit."""
         while not self.stopped:
             since = self._waiting_since
-            took = self._waited + (time.monotonic() - since if since is not None else 0.0)
-            if since is not None and took > self._config.max_seconds:
-                self._why = _too_long(self._config)
+            waited = self._waited + (time.monotonic() - since if since is not None else 0.0)
+            if since is not None and waited > self._config.max_seconds:
+                self._kill_reason = _time_message(self._config)
             elif self._memory() > self._config.max_memory:
-                self._why = _too_much(self._config)
-            if self._why is not None:
+                self._kill_reason = _memory_message(self._config)
+            if self._kill_reason is not None:
                 self._process.kill()
                 return
-            time.sleep(WATCHED_SECONDS)
+            time.sleep(CHECK_INTERVAL)
 
 
-def _too_long(config: DocumentsConfig) -> str:
+def _time_message(config: DocumentsConfig) -> str:
     return f"takes more than documents.max_seconds ({config.max_seconds:,} s) to read. Split it, or raise the setting."
 
 
-def _too_much(config: DocumentsConfig) -> str:
+def _memory_message(config: DocumentsConfig) -> str:
     limit = f"documents.max_memory ({config.max_memory:,} bytes)"
     return f"takes more than {limit} to read. Split it, or raise the setting."
 
 
 def main() -> None:
-    """Read files for the parent until it ends."""
+    """Read files for the parent process until that ends."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent also gets it, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets the signal too, and ends this process
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
-    _Server(sys.stdin.buffer, _claimed_output()).serve()
+    _WorkerServer(sys.stdin.buffer, _redirect_output()).serve()
 
 
 def _end_with_parent(parent: int) -> None:
@@ -286,22 +289,22 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _claimed_output() -> IO[bytes]:
-    """The stream to the parent; output of libraries goes to standard error instead."""
+def _redirect_output() -> IO[bytes]:
+    """Redirect output of libraries to standard error; return the stream to the parent."""
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return stream
 
 
-class _Server:
-    """The process's own side: it answers requests."""
+class _WorkerServer:
+    """Answers the parent's requests in the worker process."""
 
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests = requests
         self._answers = answers
         setup: _Setup = self._load()
         self._config = setup.config
-        self._window = Window(setup.limit, self._count, setup.mark)
+        self._window = Window(setup.limit, self._count, setup.fingerprint)
         try:
             self._readers = Readers(self._config)
         except UserError as error:
@@ -314,26 +317,26 @@ class _Server:
         """Read files until the parent ends."""
         while True:
             request: _Request = self._load()
-            others: list[str] = []
+            unsupported: list[str] = []
             with self._reported(request.name):
-                for number, source in enumerate(self._sources(request, others)):
+                for number, source in enumerate(self._sources(request, unsupported)):
                     if number >= request.skipped:
                         self._read(source)
-                if others:
+                if unsupported:
                     self._send(_Member(request.name))
-                    files = "file in it has" if len(others) == 1 else "files in it have"
-                    why = f"{len(others)} {files} an unsupported type ({listed_kinds(others)})."
+                    files = "file in it has" if len(unsupported) == 1 else "files in it have"
+                    why = f"{len(unsupported)} {files} an unsupported type ({suffix_counts(unsupported)})."
                     self._send(_Failed(f"{request.name}: {why}"))
 
-    def _sources(self, request: _Request, others: list[str]) -> Iterator[Source]:
-        """The file, or the supported members of an archive; names of the others are added to ``others``."""
+    def _sources(self, request: _Request, unsupported: list[str]) -> Iterator[Source]:
+        """The file, or the supported members of an archive; the names of other members are added to ``unsupported``."""
         path = Path(request.path)
         if archives.is_archive(request.name):
             for member in archives.members(path, request.name, self._config):
                 if self._readers.can_read(member.name):
                     yield member
                 else:
-                    others.append(member.name)
+                    unsupported.append(member.name)
         else:
             yield Source(request.name, lambda: path.open("rb"))
 
@@ -342,23 +345,25 @@ class _Server:
         with self._reported(source.name):
             for document in self._readers.read(source):
                 _limit_time(self._config)
-                self._send((document, cut(document, self._window)) if isinstance(document, Extract) else document)
+                self._send(
+                    (document, split_document(document, self._window)) if isinstance(document, Extract) else document
+                )
 
     @contextmanager
     def _reported(self, name: str) -> Iterator[None]:
-        """Report the end of ``name``, or any error of a parser."""
+        """Send the parent the end of the file or member ``name``, or any error of its parser."""
         _limit_time(self._config)
         try:
             yield
             self._send(_Done())
         except Exception as error:
-            self._send(_Failed(escaped(self._why(name, error))))
+            self._send(_Failed(escaped(self._message(name, error))))
 
-    def _why(self, name: str, error: BaseException) -> str:
+    def _message(self, name: str, error: BaseException) -> str:
         cause: BaseException | None = error
-        while cause is not None:  # a reader may have translated it
+        while cause is not None:  # a reader may have raised another error from it
             if isinstance(cause, MemoryError):
-                return f"{name}: {_too_much(self._config)}"
+                return f"{name}: {_memory_message(self._config)}"
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, DataError):
             return str(error)
@@ -366,7 +371,7 @@ class _Server:
         return f"{name}: cannot be read ({reason[:300]}). Leave it out, or save it anew."
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        self._send(_Count(texts))
+        self._send(_CountTokens(texts))
         counts: list[int] = self._load()
         return counts
 
@@ -377,9 +382,9 @@ class _Server:
             self._end()
 
     def _send(self, message: object) -> None:
-        written = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)  # first: it may exhaust the memory
+        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)  # before writing, since it may exhaust the memory
         try:
-            self._answers.write(written)
+            self._answers.write(pickled)
             self._answers.flush()
         except BrokenPipeError:
             self._end()
@@ -390,7 +395,7 @@ class _Server:
 
 
 def _limit_memory(config: DocumentsConfig) -> None:
-    """Make allocations beyond the limit fail, on systems with such a limit; the parent watches too."""
+    """Make allocations beyond the limit fail, if the system can; the parent also checks the memory."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -398,10 +403,10 @@ def _limit_memory(config: DocumentsConfig) -> None:
 
 
 def _limit_time(config: DocumentsConfig) -> None:
-    """Let the system end a process without a parent if a parser's call blocks the thread that would end it."""
+    """Limit CPU time, so that the system ends an orphaned worker whose parser blocks the thread that would end it."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
         used = resource.getrusage(resource.RUSAGE_SELF)
-        most = used.ru_utime + used.ru_stime + 60 + config.max_seconds * (os.cpu_count() or 1)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(most), resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        limit = used.ru_utime + used.ru_stime + 60 + config.max_seconds * (os.cpu_count() or 1)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), resource.getrlimit(resource.RLIMIT_CPU)[1]))

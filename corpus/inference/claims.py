@@ -1,4 +1,4 @@
-"""Claims with labelled evidence: SciFact's files, or rows of evidence, claim and label as in HealthVer."""
+"""Claims with labelled evidence, from files in SciFact's format or rows of evidence, claim and label as HealthVer's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from common.errors import DataError, UserError
-from common.json_file import flaw, kind_of, shown
+from common.json_file import escape, json_type, value_problem
 from corpus.config import ClaimsConfig
 from corpus.rows import columns_of, file_rows, text_of
 from corpus.sample import DATA
@@ -19,7 +19,7 @@ from corpus.sentences import Span
 Verdict = Literal["supported", "contradicted", "not enough evidence"]
 CORPUS = "corpus.jsonl"  # SciFact's documents, beside its claims
 _SAMPLE = "mli_test_v1.jsonl"
-_WORDS: Mapping[Verdict, tuple[str, ...]] = {
+_LABELS: Mapping[Verdict, tuple[str, ...]] = {
     "supported": ("supported", "support", "supports", "entailment"),
     "contradicted": ("contradicted", "contradict", "contradicts", "refute", "refutes", "refuted", "contradiction"),
     "not enough evidence": (
@@ -32,7 +32,7 @@ _WORDS: Mapping[Verdict, tuple[str, ...]] = {
         "neutral",
     ),
 }
-_VERDICTS = {word: verdict for verdict, words in _WORDS.items() for word in words}
+_VERDICT_BY_LABEL = {word: verdict for verdict, words in _LABELS.items() for word in words}
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "claim": ("claim", "statement", "hypothesis", "sentence2"),
     "evidence": ("evidence", "premise", "sentence1"),
@@ -48,8 +48,8 @@ class Evidence:
     Attributes:
         id: identifies the pair of claim and document.
         document: the document's id.
-        verdict: ``not enough evidence`` if the document does not decide the claim.
-        rationales: sets of sentence numbers, from 0, each of which decides the claim; empty if unknown.
+        verdict: ``not enough evidence`` if the document neither supports nor contradicts the claim.
+        rationales: sets of sentence numbers, from 0; each set alone justifies the verdict. Empty if unknown.
     """
 
     id: str
@@ -68,22 +68,22 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict of most deciding documents; None if as many support the claim as contradict it."""
-        given = [one.verdict for one in self.evidence]
-        pro, con = given.count("supported"), given.count("contradicted")
-        if pro == con:
-            return None if pro else "not enough evidence"
-        return "supported" if pro > con else "contradicted"
+        """The majority verdict of supporting and contradicting documents; None if there are as many of each."""
+        verdicts = [evidence.verdict for evidence in self.evidence]
+        supporting, contradicting = verdicts.count("supported"), verdicts.count("contradicted")
+        if supporting == contradicting:
+            return None if supporting else "not enough evidence"
+        return "supported" if supporting > contradicting else "contradicted"
 
 
 @dataclass(frozen=True)
 class ClaimData:
-    """Claims over a corpus.
+    """Claims and the corpus with their evidence.
 
     Attributes:
-        claims: at most the limit of the settings.
+        claims: at most ``claims.limit`` of the settings.
         documents: all documents of the corpus, with their ids.
-        sentences: the spans of the sentences of each document, if the data numbers them.
+        sentences: by document id, the spans of its sentences; empty if the data has no rationales.
     """
 
     claims: tuple[ClaimRecord, ...]
@@ -92,20 +92,20 @@ class ClaimData:
 
     @property
     def mixed(self) -> int:
-        """Number of claims without a verdict."""
+        """Number of claims without a majority verdict."""
         return sum(claim.verdict is None for claim in self.claims)
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:
         """The documents by id."""
-        return {str(one.id): one for one in self.documents}
+        return {str(document.id): document for document in self.documents}
 
     @property
     def name(self) -> str:
-        """A name for the corpus that identifies its documents."""
+        """A name for the corpus that depends on its documents' ids and texts."""
         digest = sha256()
-        for one in self.documents:
-            digest.update(f"{one.id}\0{one.page_content}\0".encode())
+        for document in self.documents:
+            digest.update(f"{document.id}\0{document.page_content}\0".encode())
         return f"claims-{digest.hexdigest()[:12]}"
 
 
@@ -113,9 +113,10 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     """The claims of the settings with their corpus.
 
     A JSON lines file whose rows have an object ``evidence`` is in SciFact's format (Wadden et al. 2020): ``id, claim,
-    evidence`` (by document id a list of ``{"sentences": [numbers], "label": ...}``) and ``cited_doc_ids``; its corpus
-    has ``doc_id, title, abstract`` (a list of sentences). In any other file a row has ``evidence, claim, label`` (or
-    ``premise, hypothesis, label``), as HealthVer's (Sarrouti et al. 2021), and the corpus is all evidence of the file.
+    evidence`` (by document id a list of ``{"sentences": [numbers], "label": ...}``) and ``cited_doc_ids``; the rows of
+    its corpus have ``doc_id, title, abstract`` (a list of sentences). In any other file, such as HealthVer's (Sarrouti
+    et al. 2021), a row has ``evidence, claim, label`` (or ``premise, hypothesis, label``), and the corpus is the
+    evidence of all rows.
 
     Raises:
         UserError: there is no claim.
@@ -124,15 +125,15 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     path = DATA / _SAMPLE if config.path == "sample" else Path(config.path).expanduser()
     rows = list(file_rows(path))
     if any(isinstance(row.get("evidence"), dict) for _, row in rows):
-        found, documents, sentences = _scifact(path, rows, config)
+        claims, documents, sentences = _scifact(path, rows, config)
     else:
         if config.corpus is not None:
             problem = "is not in SciFact's format, so the evidence of its rows is the corpus."
             raise DataError(path, f"{problem} Set claims.corpus to null.")
-        found, documents, sentences = (*_rows(path, rows), {})
-    if not found:
+        claims, documents, sentences = (*_rows_as_claims(path, rows), {})
+    if not claims:
         raise UserError(f"{path}: there is no claim. Name another file in claims.path.")
-    return ClaimData(tuple(found[: config.limit]), tuple(documents), sentences)
+    return ClaimData(tuple(claims[: config.limit]), tuple(documents), sentences)
 
 
 Row = tuple[int | str, Mapping[str, Any]]
@@ -147,7 +148,7 @@ def _scifact(
     for line, row in file_rows(corpus):
         document, spans = _document(corpus, f"line {line}", row)
         if document.id in sentences:
-            raise DataError(corpus, f"the document {shown(str(document.id))!r} occurs twice.", record=f"line {line}")
+            raise DataError(corpus, f"the document {escape(str(document.id))!r} occurs twice.", record=f"line {line}")
         documents.append(document)
         sentences[str(document.id)] = spans
     claims: dict[str, ClaimRecord] = {}
@@ -155,19 +156,19 @@ def _scifact(
         record = f"line {line}"
         evidence = row.get("evidence")
         if not isinstance(evidence, dict):
-            raise DataError(path, f"must be an object, not {kind_of(evidence)}.", record=record, field="evidence")
-        text, id = _text(path, record, row, "claim"), str(row.get("id", line))
+            raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
+        text, id = _column_text(path, record, row, "claim"), str(row.get("id", line))
         cited = row.get("cited_doc_ids")
-        named = dict.fromkeys([*map(str, evidence), *(map(str, cited) if isinstance(cited, list) else ())])
-        given = []
-        for name in named:
+        document_ids = dict.fromkeys([*map(str, evidence), *(map(str, cited) if isinstance(cited, list) else ())])
+        of_documents = []
+        for name in document_ids:
             if name not in sentences:
-                problem = f"names the document {shown(name)!r}, which is not in {corpus}."
+                problem = f"names the document {escape(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
-            given.append(_rationales(path, record, id, name, evidence.get(name, []), len(sentences[name])))
+            of_documents.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
         if id in claims:
-            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
-        claims[id] = ClaimRecord(id, text, tuple(given))
+            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
+        claims[id] = ClaimRecord(id, text, tuple(of_documents))
     return list(claims.values()), documents, sentences
 
 
@@ -178,77 +179,80 @@ def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document
         raise DataError(path, "has no doc_id.", record=record)
     title, abstract = row.get("title"), row.get("abstract", row.get("text"))
     abstract = [abstract] if isinstance(abstract, str) else abstract
-    if not isinstance(abstract, list) or not all(isinstance(one, str) and not flaw(one) for one in abstract):
+    if not isinstance(abstract, list) or not all(
+        isinstance(text, str) and not value_problem(text) for text in abstract
+    ):
         raise DataError(path, "must be a list of sentences.", record=record, field="abstract")
-    text = f"{title.strip()}\n\n" if isinstance(title, str) and title.strip() and not flaw(title) else ""
+    text = f"{title.strip()}\n\n" if isinstance(title, str) and title.strip() and not value_problem(title) else ""
     metadata = {"title": text.strip()} if text else {}
     spans = []
-    for one in abstract:
-        words = one.strip()
-        spans.append((len(text), len(text) + len(words)))
-        text += f"{words} "
+    for sentence in map(str.strip, abstract):
+        spans.append((len(text), len(text) + len(sentence)))
+        text += f"{sentence} "
     return Document(id=id, page_content=text.rstrip(), metadata=metadata), tuple(spans)
 
 
-def _rationales(path: Path, record: str, claim: str, document: str, given: object, count: int) -> Evidence:
-    """The evidence of one document, which does not decide the claim without any."""
+def _evidence(path: Path, record: str, claim: str, document: str, labelled: object, count: int) -> Evidence:
+    """The evidence of a document with ``count`` sentences; ``labelled`` has its rationales, or none."""
     rationales: list[frozenset[int]] = []
     verdicts: set[Verdict] = set()
-    for one in given if isinstance(given, list) else [given]:
-        numbers = one.get("sentences") if isinstance(one, dict) else None
+    for rationale in labelled if isinstance(labelled, list) else [labelled]:
+        numbers = rationale.get("sentences") if isinstance(rationale, dict) else None
         if (
-            not isinstance(one, dict)
+            not isinstance(rationale, dict)
             or not isinstance(numbers, list)
             or not all(isinstance(n, int) and 0 <= n < count for n in numbers)
         ):
-            problem = f"document {shown(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
+            problem = (
+                f"document {escape(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
+            )
             raise DataError(path, problem, record=record, field="evidence")
         rationales.append(frozenset(numbers))
-        verdicts.add(_verdict(path, record, one.get("label"), "evidence"))
+        verdicts.add(_verdict(path, record, rationale.get("label"), "evidence"))
     if len(verdicts) > 1:
-        raise DataError(path, f"gives document {shown(document)!r} two labels.", record=record, field="evidence")
+        raise DataError(path, f"gives document {escape(document)!r} two labels.", record=record, field="evidence")
     return Evidence(f"{claim}:{document}", document, next(iter(verdicts), "not enough evidence"), tuple(rationales))
 
 
-def _rows(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Document]]:
-    """Claims from rows of evidence, claim and label; equal claims are one, and equal evidence is one document."""
+def _rows_as_claims(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Document]]:
+    """Claims from rows of evidence, claim and label; equal claims are merged, and equal evidence is one document."""
     documents: dict[str, Document] = {}
     texts: dict[str, str] = {}
     evidence: dict[str, list[Evidence]] = {}
     ids: set[str] = set()
     for line, row in rows:
         record = f"line {line}"
-        claim, premise = (_text(path, record, row, part) for part in ("claim", "evidence"))
+        claim, premise = (_column_text(path, record, row, field) for field in ("claim", "evidence"))
         name = _column(path, record, row, "label")
         id = str(next((row[name] for name in _COLUMNS["id"] if row.get(name)), line))
         if id in ids:
-            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
+            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
         ids.add(id)
         document = documents.setdefault(premise, Document(id=f"e{len(documents) + 1}", page_content=premise))
         key = " ".join(claim.casefold().split())
         texts.setdefault(key, claim)
-        found = Evidence(id, str(document.id), _verdict(path, record, row[name], name))
-        evidence.setdefault(key, []).append(found)
+        verdict = _verdict(path, record, row[name], name)
+        evidence.setdefault(key, []).append(Evidence(id, str(document.id), verdict))
     claims = [ClaimRecord(evidence[key][0].id, text, tuple(evidence[key])) for key, text in texts.items()]
     return claims, list(documents.values())
 
 
-def _text(path: Path, record: str, row: Mapping[str, Any], part: str) -> str:
-    return text_of(path, record, row, _column(path, record, row, part))
+def _column_text(path: Path, record: str, row: Mapping[str, Any], field: str) -> str:
+    return text_of(path, record, row, _column(path, record, row, field))
 
 
-def _column(path: Path, record: str, row: Mapping[str, Any], part: str) -> str:
-    """The name of a column in a row."""
-    for name in _COLUMNS[part]:
+def _column(path: Path, record: str, row: Mapping[str, Any], field: str) -> str:
+    """The column of a row that has a field of the claim, under any of its names."""
+    for name in _COLUMNS[field]:
         if name in row:
             return name
-    problem = f"has no {' or '.join(_COLUMNS[part])} (columns here: {columns_of(row)}). Rename the column."
+    problem = f"has no {' or '.join(_COLUMNS[field])} (columns here: {columns_of(row)}). Rename the column."
     raise DataError(path, problem, record=record)
 
 
 def _verdict(path: Path, record: str, label: object, field: str) -> Verdict:
-    verdict = _VERDICTS.get(str(label).strip().casefold())
+    verdict = _VERDICT_BY_LABEL.get(str(label).strip().casefold())
     if verdict is None:
-        known = "; ".join(", ".join(words) for words in _WORDS.values())
-        raise DataError(path, f"{shown(str(label))!r} is not a label. Known are {known}.", record=record, field=field)
+        known = "; ".join(", ".join(words) for words in _LABELS.values())
+        raise DataError(path, f"{escape(str(label))!r} is not a label. Known are {known}.", record=record, field=field)
     return verdict

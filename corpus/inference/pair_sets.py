@@ -1,4 +1,4 @@
-"""Public sets of premise-hypothesis pairs: files as downloaded, columns, labels, sources and licences."""
+"""Public sets of premise-hypothesis pairs: their files, columns, labels, sources and licences."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import DataError
-from common.json_file import kind_of, read_object, read_text, shown
+from common.json_file import escape, json_type, read_object, read_text
 from corpus.rows import Rows, file_rows, json_lines, table_rows
 
 PairSplit = Literal["train", "dev", "test"]
@@ -19,10 +19,10 @@ class PairSet:
     Attributes:
         title: full name.
         source: where to get it, the licence, and whether a login is needed.
-        files: official file names of each split; any of them is accepted.
+        files: accepted file names of each split, from the official releases.
         columns: the official names of premise, hypothesis, label and id.
-        labels: the model's word for each official label.
-        rows: reader of a file. Its rows have a ``split`` if the file holds several.
+        labels: the label that models are prompted with, by official label.
+        rows: reads a file. The rows of a file with several splits name theirs as ``split``.
     """
 
     title: str
@@ -34,7 +34,7 @@ class PairSet:
 
 
 def _sick_rows(path: Path) -> Rows:
-    """The files of SemEval-2014, one a split, or the later SICK.txt with a column that names the split."""
+    """Rows of a SemEval-2014 file with one split, or of the later SICK.txt, whose column SemEval_set names splits."""
     splits = {"TRAIN": "train", "TRIAL": "dev", "TEST": "test"}
     for number, row in table_rows(path, tabs=True):
         if "SemEval_set" not in row:
@@ -42,12 +42,12 @@ def _sick_rows(path: Path) -> Rows:
         elif (name := row["SemEval_set"].strip()) in splits:
             yield number, {**row, "split": splits[name], "entailment_judgment": row.get("entailment_label", "")}
         else:
-            problem = f"{shown(name)!r} is not a split ({', '.join(splits)})."
+            problem = f"{escape(name)!r} is not a split ({', '.join(splits)})."
             raise DataError(path, problem, record=f"line {number}", field="SemEval_set")
 
 
 def _scifact_rows(path: Path) -> Rows:
-    """A pair for each claim and each abstract that it cites; the premise is the title and the whole abstract."""
+    """A pair for each claim and abstract that it cites; the premise is the title and the abstract."""
     abstracts = {}
     corpus = path.parent / "corpus.jsonl"
     for line, row in json_lines(corpus):
@@ -57,13 +57,13 @@ def _scifact_rows(path: Path) -> Rows:
         record = f"line {number}"
         evidence = row.get("evidence")
         if not isinstance(evidence, dict | None):
-            raise DataError(path, f"must be an object, not {kind_of(evidence)}.", record=record, field="evidence")
+            raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
         cited = row.get("cited_doc_ids") or list(evidence or ())
         if not isinstance(cited, list):
-            raise DataError(path, f"must be a list, not {kind_of(cited)}.", record=record, field="cited_doc_ids")
+            raise DataError(path, f"must be a list, not {json_type(cited)}.", record=record, field="cited_doc_ids")
         for document in map(str, cited):
             if document not in abstracts:
-                problem = f"cites the abstract {shown(document)}, which is not in {corpus.name}."
+                problem = f"cites the abstract {escape(document)}, which is not in {corpus.name}."
                 raise DataError(path, problem, record=record)
             yield (
                 number,
@@ -77,9 +77,9 @@ def _scifact_rows(path: Path) -> Rows:
 
 
 def _verdict(path: Path, record: str, evidence: object) -> str:
-    """The common label of an abstract's rationales; NOT_ENOUGH_INFO without any."""
+    """The label of an abstract's rationales, which must agree; NOT_ENOUGH_INFO without rationales."""
     rationales = evidence if isinstance(evidence, list) else []
-    labels = {str(one.get("label")) for one in rationales if isinstance(one, dict)}
+    labels = {str(rationale.get("label")) for rationale in rationales if isinstance(rationale, dict)}
     if len(labels) > 1:
         problem = f"has rationales of one abstract with different labels ({', '.join(sorted(labels))})."
         raise DataError(path, problem, record=record, field="evidence")
@@ -87,33 +87,31 @@ def _verdict(path: Path, record: str, evidence: object) -> str:
 
 
 def _nli4ct_rows(path: Path) -> Rows:
-    """A pair for each statement; the premise is the section of the trial, or of both trials, that it is about."""
+    """A pair for each statement; the premise is the section of its one or two trials that the statement is about."""
     trials: dict[str, tuple[Path, Mapping[str, Any]]] = {}
 
-    def section(key: str, row: Mapping[str, Any], which: str) -> str:
-        trial, name = str(row[f"{which}_id"]), str(row.get("Section_id"))
+    def section(key: str, row: Mapping[str, Any], role: str) -> str:
+        trial, name = str(row[f"{role}_id"]), str(row.get("Section_id"))
         if trial not in trials:
             file = path.parent / "CT json" / f"{Path(trial).name}.json"
             trials[trial] = file, read_object(file)
         file, report = trials[trial]
-        return "\n".join((f"{which} trial, {name}:", *_texts(file, f"asked for by {key}", report, name)))
+        return "\n".join((f"{role} trial, {name}:", *_texts(file, f"asked for by {key}", report, name)))
 
     for key, row in read_object(path).items():
         if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=shown(key))
+            raise DataError(path, f"must be an object, not {json_type(row)}.", record=escape(key))
         if "Primary_id" not in row:
-            raise DataError(path, "is missing.", record=shown(key), field="Primary_id")
-        of = ("Primary", "Secondary") if row.get("Secondary_id") else ("Primary",)
-        yield (
-            shown(key),
-            {"Label": None, **row, "id": key, "premise": "\n\n".join(section(key, row, one) for one in of)},
-        )
+            raise DataError(path, "is missing.", record=escape(key), field="Primary_id")
+        roles = ("Primary", "Secondary") if row.get("Secondary_id") else ("Primary",)
+        premise = "\n\n".join(section(key, row, role) for role in roles)
+        yield escape(key), {"Label": None, **row, "id": key, "premise": premise}
 
 
 def _rqe_rows(path: Path) -> Rows:
-    """The <pair> elements of an XML file, those with an empty question as unlabelled.
+    """The <pair> elements of an XML file; those with an empty question have no label.
 
-    A pair is true if every answer to the FAQ answers the consumer's question too.
+    The label is true if every answer to the FAQ's question answers the consumer's question too.
     """
     from lxml import etree
 
@@ -123,20 +121,21 @@ def _rqe_rows(path: Path) -> Rows:
     except etree.XMLSyntaxError as error:
         raise DataError(path, f"is not XML: {error.msg}.") from None
     for number, pair in enumerate(root.iter("pair"), start=1):
-        row: dict[str, Any] = {**pair.attrib, **{str(one.tag): "".join(one.itertext()) for one in pair}}
-        empty = any(not row.get(name, " ").strip() for name in ("chq", "faq"))  # as in the official training file
-        yield f"pair {row.get('pid', number)}", {"value": None, **row, **({"value": None} if empty else {})}
+        row: dict[str, Any] = {**pair.attrib, **{str(child.tag): "".join(child.itertext()) for child in pair}}
+        if any(not row.get(name, " ").strip() for name in ("chq", "faq")):  # as in the official training file
+            row["value"] = None
+        yield f"pair {row.get('pid', number)}", {"value": None, **row}
 
 
 def _texts(path: Path, record: str, row: Mapping[str, Any], name: str) -> list[str]:
     value = row.get(name)
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         problem = "is missing." if name not in row else "must be a list of texts."
         raise DataError(path, problem, record=record, field=name)
-    return [one.strip() for one in value]
+    return [text.strip() for text in value]
 
 
-_THREE = {one: one for one in ("entailment", "neutral", "contradiction")}
+_NLI_LABELS = {label: label for label in ("entailment", "neutral", "contradiction")}
 _SNLI_COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gold_label", "id": "pairID"}
 
 PAIR_SETS: dict[str, PairSet] = {
@@ -146,14 +145,14 @@ PAIR_SETS: dict[str, PairSet] = {
         "training",
         files={"train": ("mli_train_v1.jsonl",), "dev": ("mli_dev_v1.jsonl",), "test": ("mli_test_v1.jsonl",)},
         columns=_SNLI_COLUMNS,
-        labels=_THREE,
+        labels=_NLI_LABELS,
     ),
     "snli": PairSet(
         title="SNLI (Bowman et al., 2015)",
         source="https://nlp.stanford.edu/projects/snli/, under CC BY-SA 4.0, without a login",
         files={"train": ("snli_1.0_train.jsonl",), "dev": ("snli_1.0_dev.jsonl",), "test": ("snli_1.0_test.jsonl",)},
         columns=_SNLI_COLUMNS,
-        labels=_THREE,
+        labels=_NLI_LABELS,
     ),
     "sick": PairSet(
         title="SICK (Marelli et al., 2014)",
@@ -164,7 +163,7 @@ PAIR_SETS: dict[str, PairSet] = {
             "test": ("SICK_test_annotated.txt", "SICK.txt"),
         },
         columns={"premise": "sentence_A", "hypothesis": "sentence_B", "label": "entailment_judgment", "id": "pair_ID"},
-        labels={one.upper(): one for one in _THREE},
+        labels={label.upper(): label for label in _NLI_LABELS},
         rows=_sick_rows,
     ),
     "healthver": PairSet(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
 from eval.stats.verification import VERDICTS
@@ -67,7 +67,7 @@ class Payload:
     @property
     def data(self) -> dict[str, Any]:
         """All added data in JSON types."""
-        data: dict[str, Any] = plain(
+        data: dict[str, Any] = to_jsonable(
             {
                 "passages": list(self._passages),
                 "records": list(self._records),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, UserError
-from common.json_file import read_text, shown
+from common.json_file import escape, read_text
 from corpus.records import LABELS
 from eval.compare import Side
 from eval.grid import GRID_FILE
@@ -135,7 +135,7 @@ def _complete(sample: Sample, side: Side) -> Sample:
         invalid = ["retrieved"]
     if invalid:
         raise UserError(
-            f"{side.name}: in the sample of record {shown(sample['id'])}, {invalid[0]} does not have medground's "
+            f"{side.name}: in the sample of record {escape(sample['id'])}, {invalid[0]} does not have medground's "
             "format. Run the evaluation again."
         )
     return complete

@@ -1,4 +1,4 @@
-"""Order of the training examples of an embedder run."""
+"""Batches of the training examples of an embedder run."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -9,18 +9,18 @@ from finetune.embedder.data import Example
 
 
 class Batches(Sampler[list[int]]):
-    """Batches of example indices for all epochs, as one epoch of the trainer. The seed determines the order.
+    """Batches of example indices for all epochs, which the trainer runs as one epoch. The seed determines the order.
 
     No text or abstract is in a batch twice, since the loss takes all other abstracts of a batch as negatives. An
-    example that does not fit into a batch moves to the next. The library's ``NoDuplicatesBatchSampler`` does the same,
-    but it gets its order epoch by epoch, and a run that resumes within an epoch loses it.
+    example that would repeat a text moves to a later batch. The library's ``NoDuplicatesBatchSampler`` does the same,
+    but shuffles anew in each epoch, so that a run that resumes within an epoch gets another order.
 
-    Batches have ``size`` examples; the last ones of an epoch may have fewer.
+    Batches have ``batch_size`` examples; the last ones of an epoch may have fewer.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, epochs: int, seed: int) -> None:
+    def __init__(self, examples: Sequence[Example], batch_size: int, epochs: int, seed: int) -> None:
         self._batches = [
-            batch for epoch in range(epochs) for batch in _epoch(examples, size, random.Random(f"{seed}/{epoch}"))
+            batch for epoch in range(epochs) for batch in _epoch(examples, batch_size, random.Random(f"{seed}/{epoch}"))
         ]
 
     def __len__(self) -> int:
@@ -30,23 +30,23 @@ class Batches(Sampler[list[int]]):
         yield from self._batches
 
 
-def _epoch(examples: Sequence[Example], size: int, rng: random.Random) -> Iterator[list[int]]:
-    waiting = list(range(len(examples)))
-    rng.shuffle(waiting)
-    while waiting:
+def _epoch(examples: Sequence[Example], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
+    remaining = list(range(len(examples)))
+    rng.shuffle(remaining)
+    while remaining:
         batch: list[int] = []
-        later: list[int] = []
-        in_batch: set[int | str] = set()
-        for place, index in enumerate(waiting):
-            one = examples[index]
-            texts: set[int | str] = {one.text, one.abstract, *one.negatives}
+        postponed: list[int] = []
+        in_batch: set[int | str] = set()  # texts, and indices of abstracts
+        for position, index in enumerate(remaining):
+            example = examples[index]
+            texts: set[int | str] = {example.text, example.abstract, *example.negatives}
             if in_batch & texts:
-                later.append(index)
+                postponed.append(index)
                 continue
             in_batch |= texts
             batch.append(index)
-            if len(batch) == size:
-                later += waiting[place + 1 :]
+            if len(batch) == batch_size:
+                postponed += remaining[position + 1 :]
                 break
         yield batch
-        waiting = later
+        remaining = postponed

@@ -18,7 +18,7 @@ from retrievers.embedders.packaged import packaged_minilm
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-BATCH = 16
+_EVALUATION_BATCH = 16  # texts
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Prompts:
 
 
 def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
-    """Load the base model in float32, on this machine's accelerator where it has one.
+    """Load the base model in float32, on this machine's accelerator if it has one.
 
     Raises:
-        UserError: the model cannot be loaded, is no embedding model, or has a window below ``config.max_length``.
+        UserError: the model cannot be loaded, is no embedding model, or its window is below ``config.max_length``.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -60,29 +60,29 @@ def prompts_of(model: "SentenceTransformer") -> Prompts:
     """The prompts that ``retrievers.embedders.sentence`` uses."""
     passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
     default = model.prompts.get(model.default_prompt_name or "") or ""
-    return Prompts(
-        query=model.prompts.get("query") or default, passage=next((one for one in passages if one), None) or default
-    )
+    return Prompts(query=model.prompts.get("query") or default, passage=next(filter(None, passages), default))
 
 
 def evaluate_embedder(
     model: "SentenceTransformer", dev: Sequence[Example], abstracts: Sequence[str], scale: float
 ) -> dict[str, float]:
-    """Accuracy@1 of the dev texts, and the mean cross-entropy in nats; empty without dev texts.
+    """Accuracy@1 and mean cross-entropy (nats) of the dev texts; empty without dev texts.
 
-    A text is ranked against its negatives, or against all ``abstracts`` if it has none. The cross-entropy is that of
-    the training loss, with these in place of a batch's.
+    Each text ranks its abstract against its negatives, or against all ``abstracts`` if it has no negatives. The
+    cross-entropy is the training loss over these candidates, with cosines multiplied by ``scale``.
     """
     if not dev:
         return {}
     prompts = prompts_of(model)
-    ranked = [(one.abstract, *one.negatives) if one.negatives else range(len(abstracts)) for one in dev]
-    places = sorted({place for some in ranked for place in some})
-    questions = _encode(model, [one.text for one in dev], prompts.query)
-    scores = questions @ _encode(model, [abstracts[place] for place in places], prompts.passage).T
-    for row, some in zip(scores, ranked, strict=True):
-        row[~np.isin(places, list(some))] = -np.inf
-    right = np.searchsorted(places, [one.abstract for one in dev])
+    candidates = [
+        (example.abstract, *example.negatives) if example.negatives else range(len(abstracts)) for example in dev
+    ]
+    columns = sorted(set().union(*candidates))  # the abstract of each column of the scores
+    texts = _encode(model, [example.text for example in dev], prompts.query)
+    scores = texts @ _encode(model, [abstracts[index] for index in columns], prompts.passage).T
+    for row, ranked in zip(scores, candidates, strict=True):
+        row[~np.isin(columns, list(ranked))] = -np.inf
+    right = np.searchsorted(columns, [example.abstract for example in dev])
     gold = scores[np.arange(len(dev)), right]
     return {
         "accuracy": float((scores.argmax(axis=1) == right).mean()),
@@ -94,7 +94,7 @@ def _encode(model: "SentenceTransformer", texts: Sequence[str], prompt: str) -> 
     vectors: np.ndarray = model.encode(
         [encodable(text) for text in texts],
         prompt=prompt,
-        batch_size=BATCH,
+        batch_size=_EVALUATION_BATCH,
         normalize_embeddings=True,
         show_progress_bar=False,
     )

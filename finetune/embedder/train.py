@@ -16,7 +16,7 @@ from finetune.embedder.batches import Batches
 from finetune.embedder.data import EmbedderData, make_data, make_evidence_data
 from finetune.embedder.model import evaluate_embedder, load_base
 from finetune.embedder.trainer import SCALE, EmbedderTrainer
-from finetune.report import base_name, figure, model_card
+from finetune.report import base_name, dev_figure, model_card
 from finetune.run import Job, Run, digest
 from finetune.trainer import evaluations
 
@@ -35,8 +35,9 @@ def train_embedder(
 ) -> Path:
     """Fine-tune an embedder and save it in ``output``, a sentence-transformers folder, with its card (see ``Run``).
 
-    Questions and conclusions of ``train`` are trained on. The questions of ``dev``, searched in all abstracts, choose
-    the checkpoint; with ``config.teach_dev`` they are trained on too. Of task evidence, ``claims`` stand in for both.
+    The run trains on questions and conclusions of ``train``. The questions of ``dev``, searched in all abstracts,
+    choose the checkpoint; with ``config.teach_dev`` the run trains on them too. Task ``evidence`` needs ``claims``
+    instead of both.
 
     Raises:
         UserError: the records, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -50,24 +51,24 @@ def train_embedder(
 
 @dataclass(frozen=True)
 class EmbedderJob(Job[EmbedderTrainer]):
-    """An embedder's part of a run."""
+    """Training of an embedder."""
 
     config: EmbedderTrainConfig
     embedder: "SentenceTransformer"
     data: EmbedderData
 
     def recipe(self) -> dict[str, Any]:
-        """Base weights and examples."""
+        """Digests of the base weights and the examples."""
         data = self.data
         return {
             "weights": weights_digest(self.embedder)[:16],
             "training examples": digest(
-                [data.abstracts, [(one.text, one.abstract, one.negatives) for one in data.train]]
+                [data.abstracts, [(example.text, example.abstract, example.negatives) for example in data.train]]
             ),
-            "dev examples": digest([(one.text, one.abstract, *one.negatives) for one in data.dev]),
+            "dev examples": digest([(example.text, example.abstract, *example.negatives) for example in data.dev]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> EmbedderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> EmbedderTrainer:
         """The trainer on the batches of all epochs."""
         del resumed
         config, data = self.config, self.data
@@ -78,7 +79,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
             batches=Batches(data.train, config.batch_size, config.epochs, config.seed),
             max_length=config.max_length,
             evaluate_model=lambda model: evaluate_embedder(model, data.dev, data.abstracts, SCALE),
-            **run,
+            **others,
         )
 
     def figures(self, trainer: EmbedderTrainer, step: int) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
         seen = sum(map(len, islice(trainer.batches, state.global_step)))
         return {
             "train_pairs": len(data.train),
-            "train_abstracts": len({one.abstract for one in data.train}),
+            "train_abstracts": len({example.abstract for example in data.train}),
             "negatives": len(data.train[0].negatives),
             "dev_questions": len(data.dev),
             "dev_accuracy@1": evaluations(state.log_history).get(step, {}).get("eval_accuracy"),
@@ -98,31 +99,31 @@ class EmbedderJob(Job[EmbedderTrainer]):
     def card(summary: Mapping[str, Any]) -> str:
         """The model card."""
         recipe: Mapping[str, Any] = summary["recipe"]
-        ranks = recipe["task"] == "evidence"
+        of_claims = recipe["task"] == "evidence"
         return model_card(
             summary,
             library="sentence-transformers",
             task="sentence-similarity",
             tags=("sentence-transformers", "medground"),
             title=f"`{base_name(recipe['model'])}` fine-tuned to find the "
-            f"{'evidence of a claim' if ranks else 'abstract of a question'}",
+            f"{'evidence of a claim' if of_claims else 'abstract of a question'}",
             usage=[
                 "```yaml",
                 "embedders:",
                 "  tuned: {model: DIR}",
                 *(
                     ["chain: {quote_embedder: tuned}"]
-                    if ranks
+                    if of_claims
                     else ["retrievers:", "  tuned: {kind: dense, embedder: tuned}"]
                 ),
                 "```",
             ],
             rows={
-                "pairs": f"{summary['train_pairs']} ({'claim, evidence' if ranks else ', '.join(recipe['pairs'])})",
-                f"{'sentences' if ranks else 'abstracts'} of the pairs": summary["train_abstracts"],
+                "pairs": f"{summary['train_pairs']} ({'claim, evidence' if of_claims else ', '.join(recipe['pairs'])})",
+                f"{'sentences' if of_claims else 'abstracts'} of the pairs": summary["train_abstracts"],
                 "hard negatives of a pair": summary["negatives"],
-                f"dev {'claims' if ranks else 'questions'}, for choosing the checkpoint": summary["dev_questions"],
-                "dev accuracy@1": figure(summary["dev_accuracy@1"]),
+                f"dev {'claims' if of_claims else 'questions'}, for choosing the checkpoint": summary["dev_questions"],
+                "dev accuracy@1": dev_figure(summary["dev_accuracy@1"]),
             },
             speed=f"{summary['pairs_per_second']} pairs/s",
         )

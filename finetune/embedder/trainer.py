@@ -1,4 +1,4 @@
-"""sentence-transformers' trainer on a fixed order of batches."""
+"""sentence-transformers' trainer on batches in a fixed order."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ from retrievers.base import encodable
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-SCALE = 20.0  # of cosines in the loss, the library's default
+SCALE = 20.0  # multiplies the cosines in the loss; the library's default
 
 
 class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
     """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of a text's own abstract among all abstracts of its batch. ``batches`` are those of
-    all epochs, as one epoch of the trainer; texts are cut to ``max_length`` tokens.
+    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` are those of all
+    epochs; texts are truncated to ``max_length`` tokens.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
         self.batches = batches
         super().__init__(
             model=embedder,
-            train_dataset=_rows(data, embedder),
+            train_dataset=_dataset(data, embedder),
             loss=MultipleNegativesRankingLoss(embedder, scale=SCALE),
             **others,
         )
@@ -58,17 +58,17 @@ class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
         self.model.save_pretrained(str(folder), create_model_card=False)
 
 
-def _rows(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
-    """The texts, their abstracts and one column for each negative, prompts included."""
+def _dataset(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
+    """The columns of the texts, their abstracts and each negative, with the model's prompts."""
     prompts = prompts_of(embedder)
 
     def passages(indices: Sequence[int]) -> list[str]:
         return [prompts.passage + encodable(data.abstracts[index]) for index in indices]
 
     columns = {
-        "text": [prompts.query + encodable(one.text) for one in data.train],
-        "abstract": passages([one.abstract for one in data.train]),
+        "text": [prompts.query + encodable(example.text) for example in data.train],
+        "abstract": passages([example.abstract for example in data.train]),
     }
-    for place in range(len(data.train[0].negatives)):
-        columns[f"negative_{place}"] = passages([one.negatives[place] for one in data.train])
+    for number in range(len(data.train[0].negatives)):
+        columns[f"negative_{number}"] = passages([example.negatives[number] for example in data.train])
     return Dataset.from_dict(columns)

@@ -18,8 +18,8 @@ from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
 class LabelledTexts:
     """Two texts and their label.
 
-    ``side`` is the text that is truncated if both do not fit. If ``is_conclusion``, the second text is an abstract's
-    conclusion instead of its context.
+    ``side`` is the index (0 or 1) of the text to truncate if the two do not fit the window. If ``is_conclusion``, the
+    second text is an abstract's conclusion instead of its context.
     """
 
     first: str
@@ -31,7 +31,7 @@ class LabelledTexts:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of a run, before they are encoded for a model."""
+    """The texts of a run, not yet tokenized."""
 
     train: tuple[LabelledTexts, ...]
     dev: tuple[LabelledTexts, ...]
@@ -57,8 +57,8 @@ class EncoderData:
         dev: dev examples; empty if the run trains on them.
         labels: in the order of the model's outputs.
         shortened: number of training examples that lost sentences or words to fit the window.
-        left_out: number of texts of both splits that do not fit the window even if truncated.
-        leakage: repeated premises, of task ``nli``.
+        left_out: number of train and dev examples that do not fit the window even if truncated.
+        leakage: premises repeated in other splits; empty with task ``qa``.
     """
 
     train: tuple[Example, ...]
@@ -77,21 +77,21 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
         DataError: a file cannot be used.
     """
     data = data or DataConfig()
-    texts = _from_records(data, config) if config.task == "qa" else _from_pairs(pairs or PairsConfig(), data, config)
-    check_labels([one.label for one in texts.train], "Check the training split and its labels.")
+    texts = _read_records(data, config) if config.task == "qa" else _read_pairs(pairs or PairsConfig(), data, config)
+    check_labels([example.label for example in texts.train], "Check the training split and its labels.")
     return texts
 
 
 def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
-    """Encode the texts; long texts lose whole sentences.
+    """Tokenize the texts; long texts lose whole sentences.
 
     Raises:
         UserError: no text of a split fits.
     """
     train, shortened = _encode(texts.train, texts.labels, encoder)
     dev, _ = _encode(texts.dev, texts.labels, encoder)
-    for name, encoded, given in (("training", train, texts.train), ("dev", dev, texts.dev)):
-        if given and not encoded:
+    for name, split_texts, encoded in (("training", texts.train, train), ("dev", texts.dev, dev)):
+        if split_texts and not encoded:
             raise UserError(
                 f"No text of the {name} split fits into {encoder.window} tokens. Set train.encoder.max_length higher."
             )
@@ -102,65 +102,69 @@ def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
 def _encode(
     texts: Sequence[LabelledTexts], labels: Sequence[str], encoder: PairTexts
 ) -> tuple[tuple[Example, ...], int]:
+    """The examples that fit the window, and how many of them are truncated."""
     indices = {label: index for index, label in enumerate(labels)}
-    cleaned = [(encoder.clean(one.first).strip(), encoder.clean(one.second).strip()) for one in texts]
+    pairs = [(encoder.clean(text.first).strip(), encoder.clean(text.second).strip()) for text in texts]
     examples: list[Example] = []
     shortened = 0
-    for one, pair, whole in zip(texts, cleaned, encoder.encode(cleaned), strict=True):
-        if encoder.fits(whole):
-            examples.append(Example(whole, indices[one.label], one.is_conclusion))
-            continue
-        try:
-            kept = pair[one.side][slice(*encoder.fit(pair, one.side))]
-        except UserError:
-            continue
-        cut = (kept, pair[1]) if one.side == 0 else (pair[0], kept)
-        examples.append(Example(encoder.encode([cut])[0], indices[one.label], one.is_conclusion))
-        shortened += 1
+    for text, pair, inputs in zip(texts, pairs, encoder.encode(pairs), strict=True):
+        if not encoder.fits(inputs):
+            try:
+                truncated = pair[text.side][slice(*encoder.fit(pair, text.side))]
+            except UserError:
+                continue
+            pair = (truncated, pair[1]) if text.side == 0 else (pair[0], truncated)
+            inputs = encoder.encode([pair])[0]
+            shortened += 1
+        examples.append(Example(inputs, indices[text.label], text.is_conclusion))
     return tuple(examples), shortened
 
 
-def _from_pairs(pairs: PairsConfig, data: DataConfig, config: EncoderConfig) -> Texts:
+def _read_pairs(pairs: PairsConfig, data: DataConfig, config: EncoderConfig) -> Texts:
     train, dev = load_train_and_dev(pairs)
-    made: list[NLIPair] = []
+    generated: list[NLIPair] = []
     if config.answer_pairs:
         records = load_records(data, "train")
-        made = answer_pairs(records, pairs.labels, setting="train.encoder.answer_pairs", seed=config.seed)
+        generated = answer_pairs(records, pairs.labels, setting="train.encoder.answer_pairs", seed=config.seed)
     if config.teach_dev:
         leakage = find_leakage((*train.pairs, *dev.pairs), (), pairs)
-        return Texts(_of_pairs((*train.pairs, *made, *dev.pairs)), (), train.labels, leakage)
+        return Texts(_labelled((*train.pairs, *generated, *dev.pairs)), (), train.labels, leakage)
     leakage = find_leakage(train.pairs, dev.pairs, pairs)
-    return Texts(_of_pairs((*train.pairs, *made)), _of_pairs(dev.pairs), train.labels, leakage)
+    return Texts(_labelled((*train.pairs, *generated)), _labelled(dev.pairs), train.labels, leakage)
 
 
-def _of_pairs(pairs: Iterable[NLIPair]) -> tuple[LabelledTexts, ...]:
+def _labelled(pairs: Iterable[NLIPair]) -> tuple[LabelledTexts, ...]:
     return tuple(LabelledTexts(pair.premise, pair.hypothesis, pair.label, side=0) for pair in pairs)
 
 
-def _from_records(data: DataConfig, config: EncoderConfig) -> Texts:
+def _read_records(data: DataConfig, config: EncoderConfig) -> Texts:
     train, dev = load_records(data, "train"), load_records(data, "dev")
-    if without := [record.id for record in (*train, *dev) if record.label is None]:
+    if unlabelled := [record.id for record in (*train, *dev) if record.label is None]:
         raise UserError(
-            f"{len(without)} of {len(train) + len(dev)} records have no label (the first is {without[0]}). Choose "
-            "labelled records, such as PubMedQA's pqa_labeled."
+            f"{len(unlabelled)} of {len(train) + len(dev)} records have no label (the first is {unlabelled[0]}). "
+            "Choose labelled records, such as PubMedQA's pqa_labeled."
         )
-    examples, measured = _questions(train), _questions(dev)
+    train_texts, dev_texts = _questions(train), _questions(dev)
     if config.conclusions:
-        examples += _conclusions(train)
+        train_texts += _conclusions(train)
     if config.teach_dev:
-        examples += measured + (_conclusions(dev) if config.conclusions else [])
-        measured = []
-    return Texts(tuple(examples), tuple(measured), LABELS)
+        train_texts += dev_texts + (_conclusions(dev) if config.conclusions else [])
+        dev_texts = []
+    return Texts(tuple(train_texts), tuple(dev_texts), LABELS)
 
 
 def _questions(records: Sequence[QARecord]) -> list[LabelledTexts]:
-    return [LabelledTexts(one.question, one.context, one.label, side=1) for one in records if one.label is not None]
+    return [
+        LabelledTexts(record.question, record.context, record.label, side=1)
+        for record in records
+        if record.label is not None
+    ]
 
 
 def _conclusions(records: Sequence[QARecord]) -> list[LabelledTexts]:
     """The questions with the abstracts' conclusions, which state the answer more directly than the contexts."""
     return [
-        LabelledTexts(one.question, one.conclusion, one.label, side=1, is_conclusion=True)
-        for one in records
-        if one.label is not None and one.conclusion.strip()
+        LabelledTexts(record.question, record.conclusion, record.label, side=1, is_conclusion=True)
+        for record in records
+        if record.label is not None and record.conclusion.strip()
     ]

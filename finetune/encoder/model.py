@@ -17,16 +17,16 @@ from retrievers.embedders.packaged import packaged_minilm
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_ENCODERS = "Set train.encoder.model to an encoder such as google/electra-base-discriminator."
+_MODEL_ADVICE = "Set train.encoder.model to an encoder such as google/electra-base-discriminator."
 _EVALUATION_TOKENS = 4096  # tokens of a batch in evaluation
 
 
 def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
-    """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
+    """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator if it has one.
 
     The head's weights are random with ``config.seed``, unless the checkpoint has a head for the same labels in the same
-    order. The tokenizer stores the window and the side that long texts are cut on, so that texts are encoded in use as
-    in training.
+    order. The tokenizer's ``model_max_length`` and ``truncation_side`` are set to ``config.max_length`` and
+    ``config.keep_text``, so that the saved model encodes texts as in training.
 
     Raises:
         UserError: the model cannot be loaded, cannot classify pairs, or has fewer layers or positions than the
@@ -42,7 +42,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
             label2id={label: number for number, label in enumerate(labels)},
         )
         stored = AutoConfig.from_pretrained(source, trust_remote_code=False).id2label
-        _keep_layers(architecture, config)
+        _set_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
             model = auto.from_pretrained(
@@ -52,7 +52,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
             if "Unrecognized configuration class" not in str(error):
                 raise
             raise UserError(
-                f"Model {config.model} takes no classification head ({architecture.model_type}). {_ENCODERS}"
+                f"Model {config.model} takes no classification head ({architecture.model_type}). {_MODEL_ADVICE}"
             ) from error
         if [label_name(stored[number]) for number in sorted(stored)] != list(labels):
             model = _with_new_head(auto, model)
@@ -76,29 +76,29 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         texts=PairTexts(tokenizer, config.max_length),
         batch_tokens=_EVALUATION_TOKENS,
     )
-    try:  # some heads need a token that the tokenizer does not write, such as T5's an end token
+    try:  # some heads need a token that the tokenizer does not add, such as T5's end token
         classifier.probabilities(classifier.texts.encode([("a", "b"), ("a", "b c")]))
     except (ValueError, RuntimeError, IndexError) as error:
-        raise UserError(f"Model {config.model} cannot classify a pair of texts ({error}). {_ENCODERS}") from error
+        raise UserError(f"Model {config.model} cannot classify a pair of texts ({error}). {_MODEL_ADVICE}") from error
     return classifier
 
 
 def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
-    """A classifier with the encoder of ``model`` and a random head: rows of another label must not be kept."""
-    fresh: PreTrainedModel = auto.from_config(model.config, dtype=torch.float32)
-    fresh.base_model.load_state_dict(model.base_model.state_dict())
-    fresh.eval()
-    return fresh
+    """A classifier with the encoder of ``model`` and a random head, without the weights of other labels."""
+    classifier: PreTrainedModel = auto.from_config(model.config, dtype=torch.float32)
+    classifier.base_model.load_state_dict(model.base_model.state_dict())
+    classifier.eval()
+    return classifier
 
 
-def _keep_layers(architecture: Any, config: EncoderConfig) -> None:
-    """Drop the layers after the first ``config.layers``."""
-    has = int(architecture.num_hidden_layers)
-    used = config.layers or has
-    for name, value, most in (("layers", used, has), ("frozen_layers", config.frozen_layers, used)):
-        if value > most:
+def _set_layers(architecture: Any, config: EncoderConfig) -> None:
+    """Set the number of layers to ``config.layers``; ``from_pretrained`` then loads no further ones."""
+    available = int(architecture.num_hidden_layers)
+    used = config.layers or available
+    for name, value, limit in (("layers", used, available), ("frozen_layers", config.frozen_layers, used)):
+        if value > limit:
             raise UserError(
-                f"train.encoder.{name} is {value}, and {config.model} has {most} layers to use. Set it lower."
+                f"train.encoder.{name} is {value}, and {config.model} has {limit} layers to use. Set it lower."
             )
     architecture.num_hidden_layers = used
 
@@ -109,15 +109,16 @@ def _freeze(model: "PreTrainedModel", config: EncoderConfig) -> None:
         return
     base: Any = model.base_model
     depth = model.config.num_hidden_layers
-    stack = next((part for part in base.modules() if isinstance(part, nn.ModuleList) and len(part) == depth), None)
-    if stack is None:
+    module_lists = (module for module in base.modules() if isinstance(module, nn.ModuleList))
+    layers = next((modules for modules in module_lists if len(modules) == depth), None)
+    if layers is None:
         raise UserError(
             f"train.encoder.frozen_layers is {config.frozen_layers}, and the layers of {config.model} cannot be "
             "found. Set it to 0."
         )
     embeddings = getattr(base, "embeddings", None) or model.get_input_embeddings()
-    for part in (embeddings, *stack[: config.frozen_layers]):
-        part.requires_grad_(False)
-        for module in part.modules():
+    for frozen in (embeddings, *layers[: config.frozen_layers]):
+        frozen.requires_grad_(False)
+        for module in frozen.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0

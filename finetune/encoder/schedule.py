@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch.utils.data import Sampler
 
@@ -19,29 +20,29 @@ class Stage:
 
 
 class Schedule(Sampler[int]):
-    """The examples of all stages, epoch after epoch, as one epoch of the trainer. The seed determines the order.
+    """The examples of all epochs of all stages, which the trainer runs as one epoch. The seed determines the order.
 
     Args:
-        stages: in order.
-        lengths: tokens of each example; a batch has examples of similar length.
-        batch: examples of a step. A step may mix the end of an epoch with the start of the next.
-        warmup: share of a stage's steps over which the rate rises.
+        stages: in training order.
+        lengths: number of tokens of each example; a batch has examples of similar length.
+        batch_size: examples of a step. A step may mix the end of an epoch with the start of the next.
+        warmup: share of a stage's steps over which the learning rate rises.
         seed: seed of the order.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], lengths: Sequence[int], *, batch: int, warmup: float, seed: int
+        self, stages: Sequence[Stage], lengths: Sequence[int], *, batch_size: int, warmup: float, seed: int
     ) -> None:
         self._stages = stages
         self._lengths = lengths
-        self._batch = batch
+        self._batch_size = batch_size
         self._warmup = warmup
         self._seed = seed
         count = 0
-        self._ends = [0]  # the last step of each stage; a step that two stages share belongs to the first
+        self._boundaries = [0]  # steps where stages begin and end; a step that two stages share belongs to the first
         for stage in stages:
             count += stage.epochs * len(stage.examples)
-            self._ends.append(math.ceil(count / batch))
+            self._boundaries.append(math.ceil(count / batch_size))
         self._count = count
 
     def __len__(self) -> int:
@@ -51,15 +52,15 @@ class Schedule(Sampler[int]):
         epoch = 0
         for stage in self._stages:
             lengths = [self._lengths[example] for example in stage.examples]
-            sampler = SeededSampler(lengths, self._batch, self._seed, grouped=True)
+            sampler = SeededSampler(lengths, self._batch_size, self._seed, grouped=True)
             for _ in range(stage.epochs):
                 sampler.set_epoch(epoch)
-                yield from (stage.examples[place] for place in sampler)
+                yield from (stage.examples[index] for index in sampler)
                 epoch += 1
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0; 0 after the last."""
-        for stage, start, end in zip(self._stages, self._ends, self._ends[1:], strict=False):
+        for stage, (start, end) in zip(self._stages, pairwise(self._boundaries), strict=True):
             if step < end:
                 steps = end - start
                 return stage.rate * min(1.0, (step - start + 1) / max(1.0, self._warmup * steps), (end - step) / steps)

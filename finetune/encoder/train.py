@@ -32,7 +32,7 @@ def train_encoder(
     """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
 
     ``pairs`` is the source of the pairs of task ``nli``, ``data`` that of the records of task ``qa`` and of
-    ``answer_pairs``; both are the sample by default.
+    ``answer_pairs``; both are the embedded sample by default.
 
     Raises:
         UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -42,25 +42,25 @@ def train_encoder(
     classifier = load_base(config, texts.labels)
     examples = encode_texts(texts, classifier.texts)
     if examples.shortened:
-        run.say(
+        run.print(
             f"{examples.shortened} of {len(examples.train)} training texts are cut to fit {config.max_length} tokens "
             "(train.encoder.max_length), by whole sentences where possible."
         )
     if examples.left_out:
-        run.say(f"{examples.left_out} texts do not fit {config.max_length} tokens and are left out.")
+        run.print(f"{examples.left_out} texts do not fit {config.max_length} tokens and are left out.")
     return run.train(EncoderJob(config, classifier, examples))
 
 
 @dataclass(frozen=True)
 class EncoderJob(Job[EncoderTrainer]):
-    """An encoder's part of a run."""
+    """Training of a sequence classifier."""
 
     config: EncoderConfig
     classifier: SequenceClassifier
     data: EncoderData
 
     def recipe(self) -> dict[str, Any]:
-        """Base weights, labels and examples."""
+        """Digests of the base weights and the examples, and the labels."""
         return {
             "weights": weights_digest(self.classifier.model)[:16],
             "labels": self.data.labels,
@@ -68,7 +68,7 @@ class EncoderJob(Job[EncoderTrainer]):
             "dev examples": _digest(self.data.dev),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> EncoderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> EncoderTrainer:
         """The trainer on the schedule of ``config``."""
         del resumed
         config, data = self.config, self.data
@@ -87,16 +87,16 @@ class EncoderJob(Job[EncoderTrainer]):
                 label_weights(data.train, len(data.labels), config.class_weight), config.label_smoothing
             ),
             evaluate_model=lambda _: evaluate_classifier(self.classifier, data.dev),
-            **run,
+            **others,
         )
 
     def figures(self, trainer: EncoderTrainer, step: int) -> dict[str, Any]:
         """Counts of the examples, dev figures and speed."""
         data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
         result = evaluations(state.log_history).get(step, {})
-        counts = Counter(data.labels[one.label] for one in data.train)
-        seen = list(islice(trainer.schedule, state.global_step * trainer.args.per_device_train_batch_size))
-        tokens = sum(len(data.train[index].inputs["input_ids"]) for index in seen)
+        counts = Counter(data.labels[example.label] for example in data.train)
+        trained = list(islice(trainer.schedule, state.global_step * trainer.args.per_device_train_batch_size))
+        tokens = sum(len(data.train[index].inputs["input_ids"]) for index in trained)
         return {
             "labels": data.labels,
             "train_examples": {label: counts[label] for label in data.labels},
@@ -106,7 +106,7 @@ class EncoderJob(Job[EncoderTrainer]):
             "repeated_premises": data.leakage,
             "dev_accuracy": result.get("eval_accuracy"),
             "dev_macro_f1": result.get("eval_macro_f1"),
-            "examples_per_second": round(len(seen) / seconds, 2),
+            "examples_per_second": round(len(trained) / seconds, 2),
             "tokens_per_second": round(tokens / seconds, 1),
         }
 
@@ -115,16 +115,16 @@ class EncoderJob(Job[EncoderTrainer]):
 
 def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:
     """A first stage on the conclusions, if there are any, then all examples."""
-    conclusions = tuple(index for index, one in enumerate(data.train) if one.is_conclusion)
+    conclusions = tuple(index for index, example in enumerate(data.train) if example.is_conclusion)
     stages = [Stage(conclusions, config.conclusions, config.conclusion_rate)] if conclusions else []
     return Schedule(
         [*stages, Stage(tuple(range(len(data.train))), config.epochs, config.learning_rate)],
-        [len(one.inputs["input_ids"]) for one in data.train],
-        batch=config.batch_size,
+        [len(example.inputs["input_ids"]) for example in data.train],
+        batch_size=config.batch_size,
         warmup=config.warmup,
         seed=config.seed,
     )
 
 
 def _digest(examples: tuple[Example, ...]) -> str:
-    return digest([(one.inputs, one.label) for one in examples])
+    return digest([(example.inputs, example.label) for example in examples])

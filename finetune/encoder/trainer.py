@@ -1,4 +1,4 @@
-"""transformers' ``Trainer`` with weighted labels, on a schedule of stages."""
+"""transformers' ``Trainer`` with label weights and a schedule of stages; dev figures."""
 
 import math
 from collections.abc import Sequence
@@ -31,11 +31,12 @@ class Loss:
 
 
 def label_weights(examples: Sequence[Example], labels: int, power: float) -> torch.Tensor:
-    """A label's weight: its share of the examples to the power of ``-power``, scaled to a mean of 1 over the examples.
+    """The weights of ``labels`` labels, in shape (labels,).
 
-    A label without examples has weight 0.
+    A label's weight is its share of the examples to the power of ``-power``, scaled to a mean of 1 over the examples; a
+    label without examples has weight 0.
     """
-    counts = torch.bincount(torch.tensor([one.label for one in examples]), minlength=labels).float()
+    counts = torch.bincount(torch.tensor([example.label for example in examples]), minlength=labels).float()
     weights = torch.where(counts > 0, (counts / counts.sum()).clamp(min=1e-9) ** -power, 0.0)
     return weights * counts.sum() / (weights * counts).sum()
 
@@ -49,7 +50,7 @@ class EncoderTrainer(BaseTrainer):
         self.schedule = schedule
         super().__init__(
             model=classifier.model,
-            train_dataset=[{**one.inputs, "label": one.label} for one in train],
+            train_dataset=[{**example.inputs, "label": example.label} for example in train],
             processing_class=classifier.tokenizer,
             **others,
         )
@@ -58,7 +59,7 @@ class EncoderTrainer(BaseTrainer):
         return self.schedule
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Make the scheduler of the schedule's rates; the optimizer's own learning rate is 1."""
+        """Make a scheduler that multiplies the optimizer's learning rate, 1, by the schedule's rates."""
         del num_training_steps
         self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.schedule.rate)
         return self.lr_scheduler
@@ -68,11 +69,12 @@ def evaluate_classifier(classifier: SequenceClassifier, examples: Sequence[Examp
     """Accuracy, macro F1 over all labels, and the mean cross-entropy in nats; empty without examples."""
     if not examples:
         return {}
-    found = classifier.probabilities([one.inputs for one in examples])
-    targets = [classifier.labels[one.label] for one in examples]
-    predictions = [max(scores, key=scores.__getitem__) for scores in found]
+    probabilities = classifier.probabilities([example.inputs for example in examples])
+    targets = [classifier.labels[example.label] for example in examples]
+    predictions = [max(scores, key=scores.__getitem__) for scores in probabilities]
     figures = label_metrics(targets, predictions, classifier.labels)
-    gold = [max(scores[target], 1e-9) for scores, target in zip(found, targets, strict=True)]
+    # 1e-9 keeps the logarithm of a probability that rounds to 0 finite
+    gold = [max(scores[target], 1e-9) for scores, target in zip(probabilities, targets, strict=True)]
     return {
         "accuracy": figures["accuracy"].value,
         "macro_f1": figures["macro_f1"].value,

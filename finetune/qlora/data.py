@@ -1,6 +1,6 @@
 """Training and dev examples of a QLoRA run, tokenised as in the prompts of ``chains.nli``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.config import Family, PromptConfig
@@ -15,12 +15,12 @@ from finetune.config import QLoRAConfig
 from finetune.leakage import Leakage, find_leakage
 from finetune.pairs import answer_pairs, check_labels, load_train_and_dev, nli_prompts
 
-IGNORED = -100  # target of tokens that do not count in the loss
+IGNORED = -100  # the target, in transformers and PyTorch, of tokens that do not count in the loss
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of prompt and answer; the answer, with its end token, begins at ``start``."""
+    """Token ids of prompt, answer and end token; ``start`` is the index of the answer's first token."""
 
     ids: list[int]
     start: int
@@ -44,7 +44,7 @@ class QLoRAData:
         dev: dev examples, for choosing the checkpoint.
         labels: the candidate labels.
         answer_pairs: number of training pairs made from questions.
-        leakage: repeated premises.
+        leakage: premises repeated in other splits.
     """
 
     train: Examples
@@ -64,21 +64,22 @@ def make_data(
             be made.
     """
     train, dev = load_train_and_dev(pairs)
-    made: list[NLIPair] = []
+    generated: list[NLIPair] = []
     if config.answer_pairs:
-        made = answer_pairs(answers, pairs.labels, setting="train.qlora.answer_pairs", seed=config.seed)
-    all_pairs = (*train.pairs, *made)
+        generated = answer_pairs(answers, pairs.labels, setting="train.qlora.answer_pairs", seed=config.seed)
+    all_pairs = (*train.pairs, *generated)
     check_labels([pair.label for pair in all_pairs], "Check pairs.labels and pairs.columns.label.")
-    examples = encode_pairs(base, all_pairs, train.labels, prompt.family, config.max_length)
-    measured = encode_pairs(base, dev.pairs[: config.dev_limit], train.labels, prompt.family, config.max_length)
-    for name, split in (("train", examples), ("dev", measured)):
+    train_examples = encode_pairs(base, all_pairs, train.labels, prompt.family, config.max_length)
+    dev_examples = encode_pairs(base, dev.pairs[: config.dev_limit], train.labels, prompt.family, config.max_length)
+    for name, split in (("train", train_examples), ("dev", dev_examples)):
         if not split.examples:
             limit = f" or train.qlora.max_length of {config.max_length}" if config.max_length else ""
             raise UserError(
                 f"Every pair of the {name} split is longer than the model's window of {base.window} tokens{limit}. "
                 "Choose a model with a larger window, or raise the limit."
             )
-    return QLoRAData(examples, measured, train.labels, len(made), find_leakage(train.pairs, dev.pairs, pairs))
+    leakage = find_leakage(train.pairs, dev.pairs, pairs)
+    return QLoRAData(train_examples, dev_examples, train.labels, len(generated), leakage)
 
 
 def encode_pairs(
@@ -86,27 +87,30 @@ def encode_pairs(
 ) -> Examples:
     """Tokenise each pair with its label; pairs longer than the window or ``max_length`` are left out.
 
-    Prompt, white space, label and end token are tokenised as one text, so that the ids before ``start`` and those of
-    the label are the ids that ``chains.models.scoring`` scores.
+    Prompt, white space, label and end token are tokenised as one text, so that the prompt and the label have the ids
+    that ``chains.models.scoring`` scores.
     """
     tokenizer = llm.tokenizer
     prompts = nli_prompts(llm, pairs, labels, llm.family(family))
     texts, prompt_ids = [text for text, _ in prompts], [ids for _, ids in prompts]
     lead, end = label_lead(tokenizer), answer_end(tokenizer)
     scorables = with_labels(tokenizer, texts, prompt_ids, labels, lead)
-    full = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
-    most = min((limit for limit in (llm.window, max_length) if limit is not None), default=None)
-    longest = llm.label_length(labels)  # the dev figures score every label after the prompt
-    kept = [
+    encoded = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
+    limit = min((tokens for tokens in (llm.window, max_length) if tokens is not None), default=None)
+    longest_label = llm.label_length(labels)  # evaluation scores every label after the prompt
+    fitting = [
         (pair, Example(ids, len(scorable.ids)))
-        for pair, ids, scorable, prompt in zip(pairs, full, scorables, prompt_ids, strict=True)
-        if most is None or max(len(ids), len(prompt) + longest) <= most
+        for pair, ids, scorable, prompt in zip(pairs, encoded, scorables, prompt_ids, strict=True)
+        if limit is None or max(len(ids), len(prompt) + longest_label) <= limit
     ]
-    return Examples(tuple(one for _, one in kept), tuple(pair for pair, _ in kept), len(pairs) - len(kept))
+    return Examples(
+        examples=tuple(example for _, example in fitting),
+        pairs=tuple(pair for pair, _ in fitting),
+        left_out=len(pairs) - len(fitting),
+    )
 
 
-def columns(examples: Sequence[Example], *, answer_only: bool) -> Iterator[tuple[list[int], list[int]]]:
-    """The ids and the targets of each example; with ``answer_only`` the prompt's targets are ``IGNORED``."""
-    for example in examples:
-        prompt = [IGNORED] * example.start if answer_only else example.ids[: example.start]
-        yield example.ids, prompt + example.ids[example.start :]
+def dataset_row(example: Example, *, answer_only: bool) -> dict[str, list[int]]:
+    """The row of a training dataset; with ``answer_only`` the labels of the prompt are ``IGNORED``."""
+    ids, start = example.ids, example.start
+    return {"input_ids": ids, "labels": ([IGNORED] * start if answer_only else ids[:start]) + ids[start:]}

@@ -1,4 +1,4 @@
-"""Settings of a QLoRA run on a device: what it cannot do is replaced by the nearest that it can."""
+"""Fits the settings of a QLoRA run to the device: replaces those that the device does not support."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from finetune.run import Device
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """Settings that a device can carry out, and the substitutions that were made, as text."""
+    """Settings that a device supports, and a sentence about each replaced setting."""
 
     llm: LLMConfig
     config: QLoRAConfig
@@ -26,10 +26,10 @@ class DeviceSettings:
 
 
 def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
-    """Replace settings that this device cannot carry out.
+    """Replace settings that this device does not support.
 
-    Full fine-tuning loads 32-bit weights and computes in the number format of ``llm.dtype``. Several processes get one
-    card each.
+    Full fine-tuning loads 32-bit weights and computes in the dtype of ``llm.dtype``. Each process of a distributed run
+    gets one GPU.
 
     Raises:
         UserError: settings contradict each other, on any device.
@@ -40,9 +40,8 @@ def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
     substitutions = []
     if llm.dtype == "float16" and not on_cuda:
         llm = llm.model_copy(update={"dtype": "auto"})
-        substitutions.append(
-            f"llm.dtype is {_name(resolve_dtype(llm))} instead of float16, which needs an NVIDIA card in training"
-        )
+        dtype = str(resolve_dtype(llm)).removeprefix("torch.")
+        substitutions.append(f"llm.dtype is {dtype} instead of float16, which needs an NVIDIA card in training")
     if config.optimizer != "adamw" and not on_cuda:
         substitutions.append(
             f"train.qlora.optimizer is adamw instead of {config.optimizer}, which needs an NVIDIA card"
@@ -57,10 +56,10 @@ def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
 
 
 def keep_differentiable(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from converting NF4 weights to its inference layout during an evaluation.
+    """Keep bitsandbytes from converting NF4 weights to its inference layout, which has no gradient.
 
-    On processors with AVX512-BF16 it converts them for good at the first pass in evaluation mode. The kernel of that
-    layout has no gradient, so that further training is wrong without an error (bitsandbytes 0.50).
+    On processors with AVX512-BF16, bitsandbytes 0.50 converts the weights for good at the first forward pass in
+    evaluation mode. Training after an evaluation would then be wrong without an error.
     """
     module: Any
     for module in model.modules():
@@ -85,7 +84,3 @@ def _check(llm: LLMConfig, config: QLoRAConfig) -> None:
             f"train.qlora.method is full, and {llm.quantization} weights cannot be trained. Set llm.quantization to "
             "none, or train.qlora.method to lora."
         )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

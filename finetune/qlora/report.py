@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.report import figure, model_card
+from finetune.report import dev_figure, model_card
 
 PLOT_FILE = "training.png"
 
@@ -52,7 +52,7 @@ def card(summary: Mapping[str, Any]) -> str:
             "Any program with PEFT loads it on the loaded base: `PeftModel.from_pretrained(base, DIR)`."
             + " The base `embedded` is medground-tiny, in the package's `chains/embedded`." * (base == "embedded"),
         ]
-    notes = [f"- {one}" for one in summary["substitutions"]]
+    substitutions = [f"- {text}" for text in summary["substitutions"]]
     return model_card(
         summary,
         library="peft" if is_adapter else "transformers",
@@ -68,10 +68,10 @@ def card(summary: Mapping[str, Any]) -> str:
             "pairs": f"{summary['train_pairs']} for training, {summary['dev_pairs']} for choosing the checkpoint",
             "pairs made from questions": summary["answer_pairs"],
             "pairs left out as too long": f"{summary['left_out']['train']} and {summary['left_out']['dev']}",
-            "dev accuracy": f"{figure(dev['before'])} before, {figure(dev['result'])} after",
+            "dev accuracy": f"{dev_figure(dev['before'])} before, {dev_figure(dev['result'])} after",
             "number format": summary["compute"],
         },
         speed=f"{summary['examples_per_second']} examples/s, {summary['tokens_per_second']} tokens/s",
-        notes=["Settings that were replaced on this device:", "", *notes, ""] * bool(notes)
+        notes=["Settings that were replaced on this device:", "", *substitutions, ""] * bool(substitutions)
         + [f"`{PLOT_FILE}` shows the losses and the dev accuracy."],
     )

@@ -24,9 +24,9 @@ from corpus.records import QARecord
 from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
 from finetune.distributed import processes
-from finetune.qlora.data import QLoRAData, columns, make_data
+from finetune.qlora.data import QLoRAData, dataset_row, make_data
 from finetune.qlora.device import DeviceSettings, fit_to_device, keep_differentiable
-from finetune.qlora.loss import common_start
+from finetune.qlora.loss import common_prefix_length
 from finetune.qlora.report import PLOT_FILE, card, plot
 from finetune.qlora.trainer import PairTrainer
 from finetune.run import Device, Job, Run, digest
@@ -44,12 +44,12 @@ def train_qlora(
     answers: Sequence[QARecord] = (),
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune a model and leave the adapter with its card and its figures in ``output`` (see ``Run``).
+    """Fine-tune a model and save the adapter with its card and figures in ``output`` (see ``Run``).
 
     With ``method: full`` the result is a model. PEFT and ``llm.adapter`` load ``output`` and each of its checkpoints.
 
-    Train and dev pairs come from ``pairs``, whose test split is only searched for repeated premises. ``answers`` are
-    question records of the training split, for ``config.answer_pairs``.
+    Train and dev pairs come from ``pairs``; its test split is only searched for premises of the training pairs.
+    ``answers`` are question records of the training split, for ``config.answer_pairs``.
 
     Raises:
         UserError: the settings contradict each other or the data, ``output`` cannot be used, or see ``Run.train``.
@@ -58,20 +58,20 @@ def train_qlora(
     if prompt.shots:
         raise UserError(f"prompt.shots is {prompt.shots}, and training prompts have no examples. Set it to 0.")
     run = Run(output, settings.config, "train.qlora", quiet=quiet)
-    for line in settings.substitutions:
-        run.say(f"On this device {line}.")
+    for substitution in settings.substitutions:
+        run.print(f"On this device {substitution}.")
     base = load_llm(settings.llm)
     keep_differentiable(base.model)
     data = make_data(base, prompt, pairs, settings.config, answers)
     for name, examples in (("training", data.train), ("dev", data.dev)):
         if examples.left_out:
-            run.say(f"{examples.left_out} {name} pairs are too long and are left out.")
+            run.print(f"{examples.left_out} {name} pairs are too long and are left out.")
     return run.train(QLoRAJob(base, prompt, data, settings))
 
 
 @dataclass(frozen=True)
 class QLoRAJob(Job[PairTrainer]):
-    """A QLoRA adapter's part of a run."""
+    """Training of a QLoRA or LoRA adapter, or of all weights."""
 
     base: LocalLLM
     prompt: PromptConfig
@@ -83,29 +83,30 @@ class QLoRAJob(Job[PairTrainer]):
         return self.settings.device
 
     def recipe(self) -> dict[str, Any]:
-        """Base weights, wording and examples."""
+        """Base weights and their number format, prompt family, labels and digests of the examples."""
         base = self.base
         return {
             "model": base.name,
             "weights": weights_digest(base.model)[:16],
             "quantization": self.settings.llm.quantization,
             "double_quant": self.settings.llm.double_quant,
-            "dtype": str(self.settings.device.dtype).removeprefix("torch."),
+            "dtype": self.settings.device.dtype_name,
             "family": base.family(self.prompt.family),
             "processes": processes(),
             "labels": self.data.labels,
-            "training pairs": digest([one.ids for one in self.data.train.examples]),
-            "dev pairs": digest([one.ids for one in self.data.dev.examples]),
+            "training pairs": digest([example.ids for example in self.data.train.examples]),
+            "dev pairs": digest([example.ids for example in self.data.dev.examples]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> PairTrainer:
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> PairTrainer:
         """The trainer of the model with a new adapter.
 
         Raises:
-            UserError: the model has no such layers to adapt.
+            UserError: the model has none of the layers in ``target_modules``.
         """
         config, examples = self.settings.config, self.data.train.examples
-        rows = list(columns(examples, answer_only=config.loss == "answer"))
+        answer_only = config.loss == "answer"
+        rows = [dataset_row(example, answer_only=answer_only) for example in examples]
         torch.manual_seed(config.seed)
         return PairTrainer(
             model=_trained_model(self.base, config),
@@ -118,25 +119,25 @@ class QLoRAJob(Job[PairTrainer]):
                 optim={"adamw": "adamw_torch"}.get(config.optimizer, config.optimizer),
                 max_grad_norm=config.max_grad_norm,
                 activation_checkpointing=config.gradient_checkpointing,
-                max_length=None,  # data.py leaves long pairs out
+                max_length=None,  # make_data left long pairs out
                 eval_on_start=not resumed,
                 include_num_input_tokens_seen="non_padding",
             ),
             processing_class=self.base.tokenizer,
-            train_dataset=Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "labels": [to for _, to in rows]}),
+            train_dataset=Dataset.from_list(rows),
             sampler=SeededSampler(
-                [len(ids) for ids, _ in rows], config.batch_size, config.seed, grouped=config.group_by_length
+                [len(row["input_ids"]) for row in rows], config.batch_size, config.seed, grouped=config.group_by_length
             ),
-            answer_only=config.loss == "answer",
-            shared=common_start(examples) if config.share_start else 0,
+            answer_only=answer_only,
+            shared=common_prefix_length(examples) if config.share_start else 0,
             evaluate_model=self._evaluate,
-            **run,
+            **others,
         )
 
     def figures(self, trainer: PairTrainer, step: int) -> dict[str, Any]:
         """Counts of the pairs, dev accuracy, speed and number format."""
         data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
-        accuracies = {number: entry["eval_accuracy"] for number, entry in evaluations(state.log_history).items()}
+        accuracies = {step: entry["eval_accuracy"] for step, entry in evaluations(state.log_history).items()}
         return {
             "method": self.settings.config.method,
             "labels": data.labels,
@@ -152,7 +153,7 @@ class QLoRAJob(Job[PairTrainer]):
             },
             "examples_per_second": round((state.epoch or 0) * len(data.train.examples) / seconds, 1),
             "tokens_per_second": round(state.num_input_tokens_seen / seconds),
-            "compute": str(self.settings.device.dtype).removeprefix("torch."),
+            "compute": self.settings.device.dtype_name,
             "substitutions": self.settings.substitutions,
         }
 
@@ -163,12 +164,13 @@ class QLoRAJob(Job[PairTrainer]):
         plot(trainer.state.log_history, output / PLOT_FILE)
 
     def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
-        """The dev figures of ``eval nli``; every process judges all pairs, so that none waits for another."""
-        # a new object each time, since a LocalLLM keeps packed weights
-        live = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
-        chain = nli_chain(live, self.data.labels, prompt_family=self.prompt.family)
+        """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that none waits."""
+        # a new LocalLLM each time, since it caches packed weights
+        llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
+        chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)
         result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
-        gold = [max(one["label_scores"][one["target"]], 1e-9) for one in result.samples]
+        # 1e-9 keeps the logarithm of a probability that rounds to 0 finite
+        gold = [max(sample["label_scores"][sample["target"]], 1e-9) for sample in result.samples]
         return {"accuracy": result.metrics["accuracy"], "loss": -sum(map(math.log, gold)) / len(gold)}
 
 
@@ -186,9 +188,9 @@ def _trained_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | Pef
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # PEFT uses an old name of transformers
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # PEFT uses a deprecated name
             adapted = get_peft_model(base.model, lora)
-    except ValueError as error:  # no such layers, or an architecture that PEFT does not know
+    except ValueError as error:  # a layer is missing, or PEFT does not know the architecture
         raise UserError(
             f"train.qlora.target_modules does not suit {base.name} ({str(error).splitlines()[0]}). "
             "Set it to all-linear, or to names of the model's linear layers."

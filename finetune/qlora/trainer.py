@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
-"""TRL's ``SFTTrainer`` with the loss on answers alone."""
+"""TRL's ``SFTTrainer`` on tokenised pairs, with the faster loss of ``finetune.qlora.loss``."""
 
 import inspect
 from typing import Any
@@ -11,7 +11,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from finetune.qlora.data import IGNORED
-from finetune.qlora.loss import answer_loss, shares_cache
+from finetune.qlora.loss import answer_loss, can_share_cache
 from finetune.sampler import SeededSampler
 from finetune.trainer import BaseTrainer
 
@@ -20,12 +20,12 @@ class PairTrainer(BaseTrainer, SFTTrainer):
     """Trains on tokenised examples.
 
     Args:
-        model: the model, with its adapter where one is trained.
+        model: the model, with its adapter unless all weights are trained.
         args: TRL's settings.
         sampler: the order of the examples.
-        answer_only: whether only the answers count in the loss.
-        shared: number of tokens that all prompts begin with, to be computed once a batch; 0 for none. Applies to a run
-            of one process only.
+        answer_only: whether the loss covers the answers only.
+        shared: number of tokens that all prompts begin with, to compute once a batch; 0 for none. Ignored in a
+            distributed run, with gradient checkpointing, and for models that cannot share them.
         others: arguments of ``BaseTrainer`` and ``SFTTrainer``.
     """
 
@@ -43,11 +43,12 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         super().__init__(model=model, args=args, **others)
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self._answer_only = answer_only and "logits_to_keep" in inspect.signature(base.forward).parameters
-        alone = self.accelerator.num_processes == 1 and not args.activation_checkpointing
-        self._shared = shared if alone and self._answer_only and shared and shares_cache(self.model) else 0
-        for value in self.model.parameters():
-            if value.requires_grad:  # TRL makes a 4-bit base's adapter bfloat16, in which small steps are lost
-                value.data = value.data.float()
+        one_process = self.accelerator.num_processes == 1
+        shareable = shared and one_process and self._answer_only and not args.activation_checkpointing
+        self._shared = shared if shareable and can_share_cache(self.model) else 0
+        for weights in self.model.parameters():
+            if weights.requires_grad:  # TRL makes a 4-bit base's adapter bfloat16, which rounds small updates away
+                weights.data = weights.data.float()
         self.add_callback(SetEpoch(sampler))
 
     def _get_train_sampler(self, *_: object) -> SeededSampler:
@@ -60,7 +61,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: "torch.Tensor | int | None" = None,
     ) -> Any:
-        """The mean cross-entropy of the tokens of a step that count, over all devices."""
+        """The mean cross-entropy of all tokens of a step whose target is not ``IGNORED``, over all devices."""
         if not self._answer_only or self.aux_loss_enabled or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         loss = answer_loss(model, inputs, self._shared)
@@ -70,7 +71,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         return loss / count
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Skip TRL's card; the run writes its own."""
+        """Skip TRL's card; ``Run`` writes the model card."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if not self.args.should_save:
@@ -86,7 +87,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
 
 
 class SetEpoch(TrainerCallback):
-    """Sets the sampler's epoch; accelerate does not where a run of several processes resumes within an epoch."""
+    """Sets the sampler's epoch, which accelerate leaves out if a distributed run resumes within an epoch."""
 
     def __init__(self, sampler: SeededSampler) -> None:
         self._sampler = sampler

@@ -10,8 +10,8 @@ import typer
 
 from common.errors import UserError
 
-_STOPPED = 130
-_RESUMES = {  # commands that resume an interrupted run
+_INTERRUPTED = 130  # exit status, as of a shell's command that SIGINT ends
+_RESUME_POINTS = {  # of commands that resume an interrupted run
     "index": "where it stopped",
     "eval": "where it stopped",
     "train": "from its last checkpoint",
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     A user error is one sentence on stderr, or with ``MEDGROUND_DEBUG=1`` a traceback.
     """
-    gc.set_threshold(50_000)  # imports create many objects and little garbage; it saves 5 % of a first answer's time
+    gc.set_threshold(50_000)  # saves 5 % of a first answer's time: imports create many objects and little garbage
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -44,21 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         print(f"medground: {_message(error)}", file=sys.stderr)  # noqa: T201
     except RuntimeError as error:
-        if "home directory" not in str(error):  # what pathlib raises for a path such as ~nobody/file
+        if "home directory" not in str(error):  # pathlib raises it for a path such as ~nobody/file
             raise
         print(f"medground: {error} Write the path out.", file=sys.stderr)  # noqa: T201
     except (SystemExit, KeyboardInterrupt) as ended:  # Typer turns an interrupt into SystemExit while a command runs
-        if isinstance(ended, SystemExit) and ended.code != _STOPPED:
+        if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:
             raise
-        named = next(iter(sys.argv[1:] if arguments is None else arguments), None)
-        more = f" The same command resumes {_RESUMES[named]}." if named in _RESUMES else ""
-        print(f"Stopped.{more}", file=sys.stderr)  # noqa: T201
-        sys.exit(_STOPPED)
+        command = next(iter(sys.argv[1:] if arguments is None else arguments), None)
+        hint = f" The same command resumes {_RESUME_POINTS[command]}." if command in _RESUME_POINTS else ""
+        print(f"Stopped.{hint}", file=sys.stderr)  # noqa: T201
+        sys.exit(_INTERRUPTED)
     sys.exit(1)
 
 
 def _message(error: UserError | OSError) -> str:
-    """The error in words; it may quote a file, so control characters are escaped."""
+    """The error message. Control characters are escaped, since the message may quote a file."""
     from medground.cli.show import plain
 
     if isinstance(error, OSError) and error.strerror:

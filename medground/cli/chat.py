@@ -8,7 +8,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdicts, say
+from medground.cli.show import plain, print_err, print_evidence, print_notes, print_passages, print_verdicts
 
 if TYPE_CHECKING:
     from chains.answer import Passage
@@ -30,7 +30,7 @@ def chat(
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
     data: options.Data = None,
-    go_on: Annotated[bool, typer.Option("--continue", help="Continue your latest conversation.")] = False,
+    continue_latest: Annotated[bool, typer.Option("--continue", help="Continue your latest conversation.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Chat in the terminal: follow-up questions are understood in context.
@@ -42,22 +42,21 @@ def chat(
     """
     settings = options.make_settings(config, overrides, data=data)
     pipeline = options.make_pipeline(settings, data, quiet)
-    talk = pipeline.chat()
+    session = _Session(pipeline.chat(), settings.chat.user)
     if pipeline.note is not None:
-        say(pipeline.note)
-    say(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
-    say(f"Conversations of {settings.chat.user} are stored in {settings.chat.path}. /help lists the commands.")
-    session = _Session(talk, settings.chat.user)
+        print_err(pipeline.note)
+    print_err(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
+    print_err(f"Conversations of {settings.chat.user} are stored in {settings.chat.path}. /help lists the commands.")
     try:
-        if go_on:
-            session.go_on()
+        if continue_latest:
+            session.open_latest()
         session.run()
     finally:
-        talk.conversations.close()
+        session.close()
 
 
 class _Session:
-    """A terminal session with its current conversation."""
+    """A terminal session: the current conversation, and the passages of its last answer."""
 
     def __init__(self, chat: "Chat", user: str) -> None:
         self._chat = chat
@@ -66,7 +65,7 @@ class _Session:
         self._passages: tuple[Passage, ...] = ()
 
     def run(self) -> None:
-        """Read lines until the end of input; user errors are printed."""
+        """Read lines until the end of input or ``/quit``; user errors are printed."""
         from common.errors import UserError
 
         while (line := self._line()) is not None:
@@ -77,16 +76,20 @@ class _Session:
                 elif line:
                     self._ask(line)
             except UserError as error:
-                say(f"medground: {error}")
+                print_err(f"medground: {error}")
             except sqlite3.Error as error:  # such as a full disk
-                say(f"medground: the conversations' file (chat.path): {error}. The last turn may not be stored.")
+                print_err(f"medground: the conversations' file (chat.path): {error}. The last turn may not be stored.")
             except KeyboardInterrupt:
-                say("\ninterrupted: the answer is not stored")
+                print_err("\ninterrupted: the answer is not stored")
 
-    def go_on(self) -> None:
+    def open_latest(self) -> None:
         """Continue the latest conversation, if there is one."""
-        if there := self._chat.conversations.list(self._user):
-            self._open(there[0])
+        if conversations := self._chat.conversations.list(self._user):
+            self._open(conversations[0])
+
+    def close(self) -> None:
+        """Close the file of conversations."""
+        self._chat.conversations.close()
 
     def _line(self) -> str | None:
         try:
@@ -94,7 +97,7 @@ class _Session:
         except EOFError:
             return None
         except KeyboardInterrupt:
-            say("")
+            print_err("")
             return None
 
     def _ask(self, message: str) -> None:
@@ -119,7 +122,7 @@ class _Session:
                     print_notes(event.turn.answer.notes if event.turn.answer else ())
                     typer.echo()
 
-    def _command(self, name: str = "", rest: str = "") -> bool:
+    def _command(self, name: str = "", argument: str = "") -> bool:
         """Run a command; False ends the session."""
         match name:
             case "quit" | "exit" | "q":
@@ -130,35 +133,35 @@ class _Session:
             case "list":
                 self._list()
             case "open":
-                self._open(self._named(rest))
+                self._open(self._find(argument))
             case "delete":
-                self._delete(rest)
+                self._delete(argument)
             case "passages":
                 print_passages(self._passages) if self._passages else typer.echo("There are none yet.")
             case "help":
                 typer.echo(HELP)
             case _:
-                say(f"There is no command /{plain(name)}.\n{HELP}")
+                print_err(f"There is no command /{plain(name)}.\n{HELP}")
         return True
 
     def _list(self) -> None:
-        there = self._chat.conversations.list(self._user)
-        for number, one in enumerate(there, start=1):
-            here = "*" if one.id == self._conversation else " "
-            turns = "1 turn" if one.turns == 1 else f"{one.turns} turns"
-            typer.echo(
-                f"{here}{number}. {plain(one.title) or '(no message yet)'}  {turns}, {one.updated[:16]}, {one.id}"
-            )
-        if not there:
+        conversations = self._chat.conversations.list(self._user)
+        for number, summary in enumerate(conversations, start=1):
+            mark = "*" if summary.id == self._conversation else " "
+            title = plain(summary.title) or "(no message yet)"
+            turns = "1 turn" if summary.turns == 1 else f"{summary.turns} turns"
+            minute = summary.updated[:16]  # without seconds
+            typer.echo(f"{mark}{number}. {title}  {turns}, {minute}, {summary.id}")
+        if not conversations:
             typer.echo("There are no conversations yet.")
 
-    def _open(self, one: "Summary") -> None:
-        self._conversation = one.id
-        for turn in self._chat.conversations.read(self._user, one.id):
+    def _open(self, summary: "Summary") -> None:
+        self._conversation = summary.id
+        for turn in self._chat.conversations.read(self._user, summary.id):
             typer.echo(f"> {plain(turn.message)}\n{plain(turn.text)}\n")
 
-    def _delete(self, which: str) -> None:
-        id = self._named(which).id if which else self._conversation
+    def _delete(self, number_or_id: str) -> None:
+        id = self._find(number_or_id).id if number_or_id else self._conversation
         if id is None:
             typer.echo("There is no current conversation. /list shows your conversations, /delete N deletes one.")
             return
@@ -167,12 +170,12 @@ class _Session:
             self._conversation = None
         typer.echo("Deleted.")
 
-    def _named(self, which: str) -> "Summary":
-        """A conversation by its number in the list or its id."""
+    def _find(self, number_or_id: str) -> "Summary":
+        """The conversation with a number in the list, or an id."""
         from common.errors import UserError
 
-        there = self._chat.conversations.list(self._user)
-        for number, one in enumerate(there, start=1):
-            if which.strip() in (str(number), one.id):
-                return one
-        raise UserError(f"There is no conversation {which.strip()!r}. /list shows your conversations.")
+        wanted = number_or_id.strip()
+        for number, summary in enumerate(self._chat.conversations.list(self._user), start=1):
+            if wanted in (str(number), summary.id):
+                return summary
+        raise UserError(f"There is no conversation {wanted!r}. /list shows your conversations.")

@@ -1,4 +1,4 @@
-"""``medground check``: statements checked against the searched texts."""
+"""``medground check``: check statements against the evidence in the searched corpus."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_check, print_json, say, wrapped
+from medground.cli.show import print_check, print_err, print_json, wrapped
 
 if TYPE_CHECKING:
     from chains.verification.statements import Check, Checker
     from common.errors import UserError
     from corpus.inference.statements import Segment, Statements
 
-AT_ONCE = 4  # statements in a batch, whose results are printed together
+BATCH_SIZE = 4  # statements; results are printed after each batch
 
 
 @app.command()
@@ -58,7 +58,7 @@ def check(
     checker = pipeline.checker()
     if statements is not None:
         for problem in statements.problems:
-            say(problem)
+            print_err(problem)
         _check_text(checker, statements, pipeline.check_note, as_json=as_json)
         return
     assert statement is not None
@@ -72,15 +72,15 @@ def check(
 def _check_text(checker: "Checker", statements: "Statements", note: str | None, *, as_json: bool) -> None:
     """Print each segment of a text with its verdict, then the counts.
 
-    If interrupted, it still prints the counts (or the JSON document) of the segments checked so far.
+    After an interrupt, the counts (or the JSON document) of the segments checked so far are still printed.
     """
     from chains.verification.statements import Check
 
-    listed: list[dict[str, Any]] = []
+    segments: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     complete = False
     try:
-        for segment, checked in _checked(checker, statements):
+        for segment, checked in _checked_segments(checker, statements):
             if isinstance(checked, Check):
                 counts[checked.verdict] += 1
                 counts["conflicting"] += checked.conflicting
@@ -92,35 +92,37 @@ def _check_text(checker: "Checker", statements: "Statements", note: str | None, 
                 continue
             result = {"check": checked.model_dump(mode="json")} if isinstance(checked, Check) else {}
             error = {"error": str(checked)} if isinstance(checked, Exception) else {}
-            listed.append({"text": segment_text, "start": segment.start, "kind": segment.kind, **result, **error})
+            segments.append({"text": segment_text, "start": segment.start, "kind": segment.kind, **result, **error})
         complete = True
     finally:
         if as_json:
-            print_json({"complete": complete, "counts": _counts(counts), "segments": listed})
+            print_json({"complete": complete, "counts": _complete_counts(counts), "segments": segments})
         else:
             typer.echo(_summary(counts))
             if note is not None:
-                say(note)
+                print_err(note)
 
 
-def _checked(checker: "Checker", statements: "Statements") -> "Iterator[tuple[Segment, Check | UserError | None]]":
-    """The segments in order, statements with their results; ``AT_ONCE`` statements are one batch."""
+def _checked_segments(
+    checker: "Checker", statements: "Statements"
+) -> "Iterator[tuple[Segment, Check | UserError | None]]":
+    """All segments in order, each with the result of its check; None for a segment that is no statement."""
     from chains.verification.statements import Claim
 
-    waiting: list[Segment] = []
+    batch: list[Segment] = []
 
-    def results() -> "Iterator[tuple[Segment, Check | UserError | None]]":
-        claims = [Claim(one.statement, one.query) for one in waiting if one.is_statement]
-        found = iter(checker.check_all(claims))
-        for one in waiting:
-            yield one, next(found) if one.is_statement else None
+    def check_batch() -> "Iterator[tuple[Segment, Check | UserError | None]]":
+        claims = [Claim(segment.statement, segment.query) for segment in batch if segment.is_statement]
+        results = iter(checker.check_all(claims))
+        for segment in batch:
+            yield segment, next(results) if segment.is_statement else None
 
     for segment in statements.segments:
-        waiting.append(segment)
-        if sum(one.is_statement for one in waiting) == AT_ONCE:
-            yield from results()
-            waiting.clear()
-    yield from results()
+        batch.append(segment)
+        if sum(segment.is_statement for segment in batch) == BATCH_SIZE:
+            yield from check_batch()
+            batch.clear()
+    yield from check_batch()
 
 
 def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | None", note: str | None) -> None:
@@ -133,7 +135,8 @@ def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | 
         print_check(checked, "  ", omit_note=note)
 
 
-def _counts(counts: Counter[str]) -> dict[str, int]:
+def _complete_counts(counts: Counter[str]) -> dict[str, int]:
+    """The counts in a fixed order with zeros, and the number of statements; conflicting ones also have a verdict."""
     from chains.answer import Verdict
 
     verdicts = {str(verdict): counts[verdict] for verdict in get_args(Verdict)}
@@ -147,10 +150,9 @@ def _counts(counts: Counter[str]) -> dict[str, int]:
 
 
 def _summary(counts: Counter[str]) -> str:
-    counted = _counts(counts)
-    total = counted.pop("statements")
-    others = counted.pop("not statements")
-    # Conflicting statements also count under their verdict.
-    listed = ", ".join(f"{count} {what}" for what, count in counted.items() if count) or "none"
+    by_result = _complete_counts(counts)
+    total = by_result.pop("statements")
+    others = by_result.pop("not statements")
+    listed = ", ".join(f"{count} {result}" for result, count in by_result.items() if count) or "none"
     parts = "1 part of the text is no statement" if others == 1 else f"{others} parts of the text are no statements"
     return f"statements: {total} ({listed})" + (f"; {parts}" if others else "")

@@ -1,4 +1,4 @@
-"""``medground compare``: paired tests between runs."""
+"""``medground compare``: paired significance tests between runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, print_table, say
+from medground.cli.show import print_err, print_json, print_table
 
 
 @app.command()
@@ -20,26 +20,26 @@ def compare(
 ) -> None:
     """Compare runs, record by record.
 
-    Each task is compared with the same one of the first run that has it; a folder of several runs means all of them.
-    Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different names, such
-    as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are listed.
+    Each task is compared with the task of the same name in the first run that has it; a folder of several runs means
+    all of them. With one run only, its tasks over the same records are compared. FOLDER:TASK compares tasks of
+    different names, such as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are listed.
 
     The difference has a paired bootstrap interval; right and wrong answers are tested with McNemar's exact test, and
     its p-value is corrected by Holm's method for all tests of the call. A retrieval is right if the question's own
     abstract is first; a verdict is right if it supports a right answer or does not support a wrong one.
     """
-    from eval.compare import as_json as plain_comparisons
+    from eval.compare import as_json as json_comparisons
     from eval.compare import choose_pairs, compare_tables, unmatched_tasks, write_comparison
     from eval.compare import compare as compare_pairs
 
     comparisons, unmatched = compare_pairs(choose_pairs(runs)), unmatched_tasks(runs)
     if as_json:
-        print_json(plain_comparisons(comparisons, unmatched))
+        print_json(json_comparisons(comparisons, unmatched))
     else:
         for table in compare_tables(comparisons):
             print_table(table)
     if unmatched:
-        say(
+        print_err(
             f"Not compared, as one run alone has them: {', '.join(side.name for side in unmatched)}. To compare tasks "
             "of different names, write FOLDER:TASK FOLDER:TASK."
         )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from medground.settings import Settings
 
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder of the results.")]
-STEPS = 320  # QLoRA steps: one to two minutes on two cores
-BATCH = 32  # questions per batch, until both answers are found
+STEPS = 320  # of QLoRA: one to two minutes on two cores
+BATCH_SIZE = 32  # questions that are answered at once until the two answers to show are found
 
 
 @app.command()
@@ -29,8 +29,8 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     """Run retrieval, answers, fine-tuning and verification on the sample.
 
     It indexes the sample, evaluates retrieval and answers, trains an inference adapter, and shows a right and a wrong
-    answer with their verdicts. It uses only what is installed: no hub, no GPU, no settings. --limit limits the
-    number of records, pairs and steps.
+    answer with their verdicts. It needs no hub, no GPU and no settings. --limit limits the number of records, pairs
+    and steps.
     """
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import prepare_output_folder, write_results
@@ -43,26 +43,27 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
     typer.echo(f"{pipeline.note}\n")
     typer.echo("Retrieval: each question of the sample is searched among all of its abstracts.\n")
-    every = options.make_settings(None, None, split="all", limit=limit)
-    searching = Pipeline.from_settings(every, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
-    found = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
-    for table in result_tables(found):
+    all_records = options.make_settings(None, None, split="all", limit=limit)
+    searching = Pipeline.from_settings(all_records, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
+    retrieval = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
+    for table in result_tables(retrieval):
         print_table(table)
 
     typer.echo("Answers: the test questions without context, with retrieved passages, and with their own abstract.\n")
     resources = PipelineResources(pipeline)
     test = resources.records()
-    answered = list(run_tasks(qa_tasks(settings, len(test)), resources))
-    for table in result_tables(answered):
+    answers = list(run_tasks(qa_tasks(settings, len(test)), resources))
+    for table in result_tables(answers):
         print_table(table)
 
     adapter = output / "adapter"
-    judged = _inference(output, adapter, limit, quiet)
+    inference = _train_and_evaluate_inference(output, adapter, limit, quiet)
 
-    checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
-    verified = Pipeline.from_settings(checking, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
-    _show_answers(verified, test)
-    results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
+    verifying = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
+    _show_answers(
+        Pipeline.from_settings(verifying, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet), test
+    )
+    results = write_results(output, [*retrieval, *answers, *inference], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
     typer.echo(f"Store:   {settings.store.path}")
@@ -70,30 +71,30 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 
 def _show_answers(pipeline: "Pipeline", records: "Sequence[QARecord]") -> None:
     """Print the first right answer with the verdict supported and the first wrong one with the verdict contradicted."""
-    wanted = {
+    titles = {  # by whether the answer is right, and its verdict
         (True, "supported"): "A right answer, supported by its passage:",
         (False, "contradicted"): "A wrong answer, contradicted by its passage:",
     }
     chain = pipeline.chain()
-    found: dict[tuple[bool, str | None], tuple[QARecord, Answer]] = {}
-    for start in range(0, len(records), BATCH):
-        some = records[start : start + BATCH]
-        for record, answer in zip(some, chain.batch([record.question for record in some]), strict=True):
-            found.setdefault((answer.label == record.label, answer.verdict), (record, answer))
-        if wanted.keys() <= found.keys():
+    first: dict[tuple[bool, str | None], tuple[QARecord, Answer]] = {}
+    for start in range(0, len(records), BATCH_SIZE):
+        batch = records[start : start + BATCH_SIZE]
+        for record, answer in zip(batch, chain.batch([record.question for record in batch]), strict=True):
+            first.setdefault((answer.label == record.label, answer.verdict), (record, answer))
+        if titles.keys() <= first.keys():
             break
-    for kind, title in wanted.items():
-        if kind not in found:
+    for key, title in titles.items():
+        if key not in first:
             typer.echo(f"{title} none among the {len(records)} test questions.\n")
             continue
-        record, answer = found[kind]
+        record, answer = first[key]
         typer.echo(f"{title}\n\n{wrapped(record.question)}")
         print_answer(answer)
         typer.echo(f"  answer of the record: {record.label}\n")
 
 
-def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
-    """Evaluate the pairs before and after QLoRA, and compare the merged model with the adapter."""
+def _train_and_evaluate_inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
+    """Train an adapter, evaluate the pairs before and after, and compare the merged model with the adapter."""
     from corpus.load import load_records
     from eval.tables import result_tables
     from finetune.merge import merge
@@ -105,29 +106,29 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
     typer.echo(f"Inference: the test pairs before and after {steps} steps of QLoRA, base in 4 bits.")
     typer.echo("configs/qlora.yaml has the full recipe.\n")
-    before = _judged(settings, "before", quiet)
+    before = _evaluate_pairs(settings, "before", quiet)
     print_table(result_tables([before])[0])
     answers = load_records(settings.data, split="train")
     train_qlora(
         settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
     )
     tuned = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
-    after = _judged(tuned, None, quiet)
+    after = _evaluate_pairs(tuned, None, quiet)
     print_table(result_tables([after])[0])
 
     merged = output / "merged"
     if (merged / "merge.json").is_file():  # from an earlier run
         shutil.rmtree(merged)
-    whole = options.make_settings(None, ["llm.dtype=float32"], limit=limit, section="pairs")
+    unquantized = options.make_settings(None, ["llm.dtype=float32"], limit=limit, section="pairs")
     from corpus.inference.pairs import load_pairs
 
-    pairs = load_pairs(whole.pairs)
-    report = merge(str(adapter), merged, llm=whole.llm, pairs=pairs.pairs, labels=pairs.labels, quiet=quiet)
+    pairs = load_pairs(unquantized.pairs)
+    report = merge(str(adapter), merged, llm=unquantized.llm, pairs=pairs.pairs, labels=pairs.labels, quiet=quiet)
     typer.echo(f"{report.text()}\n")
     return [before, after]
 
 
-def _judged(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
+def _evaluate_pairs(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
     from eval.tasks import NLITask
     from medground.pipeline import Pipeline
     from medground.tasks import PipelineResources

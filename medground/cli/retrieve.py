@@ -6,7 +6,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, print_passages, say
+from medground.cli.show import print_err, print_json, print_passages
 
 
 @app.command()
@@ -30,13 +30,13 @@ def retrieve(
     question = options.validated_text(question)
     pipeline = options.make_pipeline(settings, data, quiet)
     corpus = pipeline.corpus
-    found = [as_passage(document) for document in pipeline.retriever().invoke(question)]
+    passages = [as_passage(document) for document in pipeline.retriever().invoke(question)]
     if as_json:
-        passages = [one.model_dump(mode="json") for one in found]
-        print_json({"question": question, "retriever": settings.retriever, "corpus": corpus.name, "passages": passages})
-    elif found:
-        print_passages(found)
+        dumped = [passage.model_dump(mode="json") for passage in passages]
+        print_json({"question": question, "retriever": settings.retriever, "corpus": corpus.name, "passages": dumped})
+    elif passages:
+        print_passages(passages)
     else:
-        say("Nothing was found.")
+        print_err("Nothing was found.")
     if corpus.note is not None:
-        say(corpus.note)
+        print_err(corpus.note)

@@ -1,4 +1,4 @@
-"""``medground serve``: an HTTP service with OpenAI's API and a page."""
+"""``medground serve``: an HTTP service with OpenAI's API and a chat page."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import say
+from medground.cli.show import print_err
 
 Host = Annotated[
     str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen at; default: serve.host.")
@@ -33,12 +33,12 @@ def serve(
     OpenAI's API is at /v1, a page for browsers at /. The service listens on this machine only, unless --host names
     another address, which needs tokens (serve.tokens_file).
     """
-    named = {"serve.host": host, "serve.port": port}
-    stated = [f"{key}={value}" for key, value in named.items() if value is not None]
-    settings = options.make_settings(config, [*(overrides or []), *stated], data=data)
+    given = {"serve.host": host, "serve.port": port}
+    overrides = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    settings = options.make_settings(config, overrides, data=data)
     from medground.service import run
 
     pipeline = options.make_pipeline(settings, data, quiet)
     if pipeline.note:
-        say(pipeline.note)
+        print_err(pipeline.note)
     run.serve(settings, pipeline.corpus, quiet=quiet)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from chains.answer import Answer, Citation, Passage, Sentence, Verdict
     from chains.verification.statements import Check
 
-_SHOWN_CHARACTERS = 600
-_SIGNS = {"supported": "✓", "contradicted": "✗", "not enough evidence": "?"}
+_MAX_CHARACTERS = 600  # of a passage
+_VERDICT_SYMBOLS = {"supported": "✓", "contradicted": "✗", "not enough evidence": "?"}
 
 
 def print_json(value: Any) -> None:
@@ -24,13 +24,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def say(text: str) -> None:
+def print_err(message: str) -> None:
     """Print a message on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(message, err=True)
 
 
 def print_table(table: "Table") -> None:
-    """Print a table; in full width if the output is not a terminal."""
+    """Print a table; 160 characters wide if the output is not a terminal."""
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False)
@@ -42,13 +42,15 @@ def print_table(table: "Table") -> None:
 
 def print_passages(passages: "Sequence[Passage]") -> None:
     """Print id, score, origin and text of passages; long texts are truncated."""
-    for rank, one in enumerate(passages, start=1):
-        typer.echo(f"{rank}. {plain(one.id)}" + (f"  score {one.score:.3f}" if one.score is not None else ""))
-        if one.origin:
-            typer.echo(wrapped(f"({one.origin})"))
-        text = one.text
-        cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " ..."
-        typer.echo(wrapped(cut))
+    for rank, passage in enumerate(passages, start=1):
+        score = f"  score {passage.score:.3f}" if passage.score is not None else ""
+        typer.echo(f"{rank}. {plain(passage.id)}{score}")
+        if passage.origin:
+            typer.echo(wrapped(f"({passage.origin})"))
+        text = passage.text
+        if len(text) > _MAX_CHARACTERS:
+            text = text[:_MAX_CHARACTERS].rsplit(" ", 1)[0] + " ..."
+        typer.echo(wrapped(text))
 
 
 def print_answer(answer: "Answer") -> None:
@@ -64,11 +66,11 @@ def print_evidence(answer: "Answer") -> None:
     from chains.marks import passage_numbers
 
     if answer.label_scores:
-        typer.echo(f"  probabilities: {_listed(answer.label_scores)}")
+        typer.echo(f"  probabilities: {_listed_scores(answer.label_scores)}")
     numbers = passage_numbers(answer.passages)
     origins = {passage.id: passage.origin for passage in answer.passages}
     for citation in answer.citations:
-        _print_quote(_named(citation.passage_id, numbers), citation, origins.get(citation.passage_id), "  ")
+        _print_quote(_numbered(citation.passage_id, numbers), citation, origins.get(citation.passage_id), "  ")
 
 
 def print_verdicts(answer: "Answer") -> None:
@@ -76,38 +78,39 @@ def print_verdicts(answer: "Answer") -> None:
     from chains.marks import passage_numbers
 
     numbers = passage_numbers(answer.passages)
-    for place, one in enumerate(answer.sentences, start=1):
-        if one.verdict is not None or one.attributed:
-            typer.echo(wrapped(f"sentence {place}: {_support(one, numbers)}", "  "))
-    for one in answer.removed:
-        typer.echo(wrapped(f"removed: {' '.join(one.text.split())} {_support(one, numbers)}", "  "))
+    for number, sentence in enumerate(answer.sentences, start=1):
+        if sentence.verdict is not None or sentence.attributed:
+            typer.echo(wrapped(f"sentence {number}: {_sentence_verdict(sentence, numbers)}", "  "))
+    for sentence in answer.removed:
+        typer.echo(wrapped(f"removed: {' '.join(sentence.text.split())} {_sentence_verdict(sentence, numbers)}", "  "))
     if answer.verdict is not None and answer.verification is not None:
-        typer.echo(f"  verdict: {answer.verdict}{_shares(answer.verification.scores)}")
-        if (sentence := answer.verification.sentence) is not None:
-            typer.echo(f"  because of {_named(sentence.passage_id, numbers)} score {sentence.score:.3f}")
-            typer.echo(wrapped(f"\u201c{sentence.quote}\u201d", "      "))
+        scores = answer.verification.scores
+        typer.echo(f"  verdict: {answer.verdict}" + (f" ({_listed_scores(scores)})" if scores else ""))
+        if (evidence := answer.verification.sentence) is not None:
+            typer.echo(f"  because of {_numbered(evidence.passage_id, numbers)} score {evidence.score:.3f}")
+            typer.echo(wrapped(f"\u201c{evidence.quote}\u201d", "      "))
 
 
 def print_check(check: "Check", indent: str = "", *, omit_note: str | None = None) -> None:
     """Print a checked statement: the result, its quotes for and against, and its notes except ``omit_note``."""
     typer.echo(wrapped(check.text, indent))
     if check.scores:
-        typer.echo(f"{indent}  probabilities: {_listed({str(key): value for key, value in check.scores.items()})}")
+        typer.echo(f"{indent}  probabilities: {_listed_scores(check.scores)}")
     for side, citations in (("for", check.supporting), ("against", check.contradicting)):
         for citation in citations:
             year = check.year(citation)
-            head = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
-            origin = next((one.origin for one in check.passages if one.id == citation.passage_id), None)
-            _print_quote(head, citation, origin, f"{indent}  ")
+            heading = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
+            origin = next((passage.origin for passage in check.passages if passage.id == citation.passage_id), None)
+            _print_quote(heading, citation, origin, f"{indent}  ")
     print_notes([note for note in check.notes if note != omit_note])
 
 
-def _print_quote(head: str, citation: "Citation", origin: str | None, indent: str) -> None:
-    typer.echo(f"{indent}{head} score {citation.score:.3f}")
-    also = f"also in {'; '.join(citation.also_in)}" if citation.also_in else None
-    for text in (f"({origin})" if origin else "", f"({also})" if also else "", f"\u201c{citation.readable}\u201d"):
-        if text:
-            typer.echo(wrapped(text, f"{indent}    "))
+def _print_quote(heading: str, citation: "Citation", origin: str | None, indent: str) -> None:
+    typer.echo(f"{indent}{heading} score {citation.score:.3f}")
+    sources = [f"({origin})"] if origin else []
+    sources += [f"(also in {'; '.join(citation.also_in)})"] if citation.also_in else []
+    for text in (*sources, f"\u201c{citation.readable}\u201d"):
+        typer.echo(wrapped(text, f"{indent}    "))
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -116,16 +119,17 @@ def print_notes(notes: Sequence[str]) -> None:
         typer.echo(f"  note: {plain(note)}")
 
 
-def _named(id: str, numbers: Mapping[str, int]) -> str:
+def _numbered(id: str, numbers: Mapping[str, int]) -> str:
+    """A passage's id after its number in the answer, if it has one."""
     return f"[{numbers[id]}] {plain(id)}" if id in numbers else plain(id)
 
 
-def _support(sentence: "Sentence", numbers: Mapping[str, int]) -> str:
-    """The verdict on a sentence with its evidence, and attributed citations."""
+def _sentence_verdict(sentence: "Sentence", numbers: Mapping[str, int]) -> str:
+    """A sentence's verdict with the quote that decides it, and the passages that the sentence is attributed to."""
     cited = "".join(f"[{number}]" for number in sentence.citations)
     if sentence.verdict is None:
         return f"attributed to {cited}" if sentence.attributed else "not verified"
-    text = f"{_SIGNS[sentence.verdict]} {sentence.verdict}"
+    text = f"{_VERDICT_SYMBOLS[sentence.verdict]} {sentence.verdict}"
     if sentence.attributed:
         text += f", attributed to {cited}"
     if sentence.verification is not None and (quote := sentence.verification.sentence) is not None:
@@ -133,12 +137,8 @@ def _support(sentence: "Sentence", numbers: Mapping[str, int]) -> str:
     return text
 
 
-def _listed(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
-
-
-def _shares(scores: "Mapping[Verdict, float]") -> str:
-    return f" ({_listed({str(verdict): share for verdict, share in scores.items()})})" if scores else ""
+def _listed_scores(scores: "Mapping[Verdict, float] | Mapping[str, float]") -> str:
+    return ", ".join(f"{label} {score:.2f}" for label, score in scores.items())
 
 
 def wrapped(text: str, indent: str = "   ") -> str:

@@ -3,16 +3,13 @@
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import say
-
-if TYPE_CHECKING:
-    from medground.settings import Settings
+from medground.cli.show import print_err
 
 train = typer.Typer(help="Fine-tune a model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train")
@@ -38,13 +35,13 @@ def qlora(
     from corpus.load import load_records
     from finetune.qlora.train import train_qlora
 
-    how = settings.train.qlora
-    answers = load_records(settings.data, split="train") if how.answer_pairs else ()
-    train_qlora(settings.llm, settings.prompt, settings.pairs, how, output, answers=answers, quiet=quiet)
+    recipe = settings.train.qlora
+    answers = load_records(settings.data, split="train") if recipe.answer_pairs else ()
+    train_qlora(settings.llm, settings.prompt, settings.pairs, recipe, output, answers=answers, quiet=quiet)
     if summary := _summary(output):
-        what, setting = ("adapter", "llm.adapter") if how.method == "lora" else ("model", "llm.model")
-        _say_result(what, output, summary, summary["dev_accuracy"]["result"])
-        _say_usage("eval nli", config, overrides, data, f"{setting}={_named(output)}")
+        kind, setting = ("adapter", "llm.adapter") if recipe.method == "lora" else ("model", "llm.model")
+        _print_result(kind, output, summary, summary["dev_accuracy"]["result"])
+        _print_usage("eval nli", config, overrides, data, f"{setting}={_local_path(output)}")
 
 
 @train.command()
@@ -69,11 +66,11 @@ def encoder(
 
     train_encoder(settings.train.encoder, output, pairs=settings.pairs, data=settings.data, quiet=quiet)
     if summary := _summary(output):
-        _say_result("classifier", output, summary, summary["dev_accuracy"])
+        _print_result("classifier", output, summary, summary["dev_accuracy"])
         if section == "pairs":
-            _say_usage("eval nli", config, overrides, data, "nli.kind=encoder", f"nli.model={_named(output)}")
+            _print_usage("eval nli", config, overrides, data, "nli.kind=encoder", f"nli.model={_local_path(output)}")
         else:
-            say(f"Use it in Python: chains.encoder.classifier.classifier_chain({_named(output)!r})")
+            print_err(f"Use it in Python: chains.encoder.classifier.classifier_chain({_local_path(output)!r})")
 
 
 @train.command()
@@ -93,36 +90,30 @@ def embedder(
     DIR gets the embedder with the best figures on the dev split, for embedders.NAME.model. An interrupted run resumes
     from its last checkpoint.
     """
-    how = options.make_settings(config, overrides).train.embedder
-    section: Literal["data", "claims"] = "claims" if how.task == "evidence" else "data"
+    recipe = options.make_settings(config, overrides).train.embedder
+    section: Literal["data", "claims"] = "claims" if recipe.task == "evidence" else "data"
     settings = options.make_settings(config, overrides, data=data, limit=limit, section=section)
+    examples: dict[str, Any]
     if section == "claims":
-        _train_on_claims(settings, output, quiet=quiet)
-        return
-    from corpus.load import load_records
+        from corpus.inference.claims import load_claims
 
-    records, dev = (load_records(settings.data, split=split) for split in ("train", "dev"))
+        examples = {"claims": load_claims(settings.claims)}
+    else:
+        from corpus.load import load_records
+
+        examples = {split: load_records(settings.data, split=split) for split in ("train", "dev")}
     from finetune.embedder.train import train_embedder  # takes seconds; errors in the data come first
 
-    train_embedder(how, output, train=records, dev=dev, quiet=quiet)
+    train_embedder(recipe, output, quiet=quiet, **examples)
     if summary := _summary(output):
-        _say_result("embedder", output, summary, summary["dev_accuracy@1"])
-        replaced = next(iter(settings.embedders))
-        place = f"embedders.{replaced}.model={_named(output)}"
-        _say_usage("eval retrieval --split test", config, overrides, data, place)
-
-
-def _train_on_claims(settings: "Settings", output: Path, *, quiet: bool) -> None:
-    from corpus.inference.claims import load_claims
-
-    claims = load_claims(settings.claims)
-    from finetune.embedder.train import train_embedder
-
-    train_embedder(settings.train.embedder, output, claims=claims, quiet=quiet)
-    if summary := _summary(output):
-        _say_result("embedder", output, summary, summary["dev_accuracy@1"])
-        place = f"embedders.quotes.model={_named(output)}"
-        say(f"Use it: medground ask QUESTION {shlex.join(['--set', place, '--set', 'chain.quote_embedder=quotes'])}")
+        _print_result("embedder", output, summary, summary["dev_accuracy@1"])
+        if section == "claims":
+            setting = f"embedders.quotes.model={_local_path(output)}"
+            words = shlex.join(["--set", setting, "--set", "chain.quote_embedder=quotes"])
+            print_err(f"Use it: medground ask QUESTION {words}")
+        else:
+            setting = f"embedders.{next(iter(settings.embedders))}.model={_local_path(output)}"
+            _print_usage("eval retrieval --split test", config, overrides, data, setting)
 
 
 def _summary(output: Path) -> dict[str, Any] | None:
@@ -137,26 +128,28 @@ def _summary(output: Path) -> dict[str, Any] | None:
     return summary
 
 
-def _say_result(what: str, output: Path, summary: dict[str, Any], accuracy: float | None) -> None:
+def _print_result(kind: str, output: Path, summary: dict[str, Any], accuracy: float | None) -> None:
     figure = "not measured on a dev split" if accuracy is None else f"dev accuracy {accuracy:.3f}"
-    typer.echo(f"{what}: {_named(output)}, step {summary['step']} of {summary['steps']}, {figure}")
+    typer.echo(f"{kind}: {_local_path(output)}, step {summary['step']} of {summary['steps']}, {figure}")
     from finetune.leakage import leakage_warning
 
     if warning := leakage_warning(summary.get("repeated_premises", {})):
-        say(warning)
+        print_err(warning)
 
 
-def _say_usage(command: str, config: Path | None, overrides: list[str] | None, data: str | None, *use: str) -> None:
-    """Show a command that uses the result, with the training command's settings of models and data."""
-    kept = [text for text in overrides or [] if not text.startswith("train.")]
+def _print_usage(
+    command: str, config: Path | None, overrides: list[str] | None, data: str | None, *settings: str
+) -> None:
+    """Print a command that uses the result: with ``settings``, and the training command's other than ``train.*``."""
+    others = [setting for setting in overrides or [] if not setting.startswith("train.")]
     words = [
         *(["--config", str(config)] if config else []),
         *(["--data", data] if data else []),
-        *(word for text in (*kept, *use) for word in ("--set", text)),
+        *(word for setting in (*others, *settings) for word in ("--set", setting)),
     ]
-    say(f"Use it: medground {command} {shlex.join(words)}")
+    print_err(f"Use it: medground {command} {shlex.join(words)}")
 
 
-def _named(folder: Path) -> str:
-    """The folder as a path that cannot be a hub id."""
+def _local_path(folder: Path) -> str:
+    """The folder in a form that is no hub id, such as ./org/model."""
     return str(folder) if folder.is_absolute() or folder.parts[:1] == ("..",) else f"./{folder}"

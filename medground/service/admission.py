@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
-from medground.service.batching import Cancel, Cancelled
+from medground.service.batching import Cancellation, Cancelled
 
 Event = TypeVar("Event")
 _END = object()
 
 
 class Busy(Exception):  # noqa: N818
-    """No slot is free; one may be in ``retry_after`` seconds."""
+    """No slot is free; one is expected to be free after ``retry_after`` seconds."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"too many requests are waiting; try again in {retry_after} s")
@@ -34,8 +34,8 @@ class TimedOut(Exception):  # noqa: N818
 class Admission:
     """Admits requests while slots are free.
 
-    A request holds a slot from ``open`` until its thread ends. If it is cancelled, the thread ends at once, or after
-    the model's current pass.
+    A request holds a slot from ``open`` until its thread ends. The thread of a cancelled request ends at once, or after
+    the model's current batch.
 
     Args:
         slots: maximum number of concurrent requests.
@@ -45,8 +45,8 @@ class Admission:
     def __init__(self, slots: int, timeout: float) -> None:
         self._slots, self._timeout = slots, timeout
         self._lock = threading.Lock()
-        self._active: set[Cancel] = set()
-        self._seconds = 1.0  # moving average of the time of a request
+        self._active: set[Cancellation] = set()
+        self._mean_seconds = 1.0  # exponential moving average of the duration of a request
         self._closing = False
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="request")
 
@@ -61,43 +61,43 @@ class Admission:
         return self._closing
 
     def open(
-        self, make: Callable[[], Iterator[Event]], wanted: Callable[[Event], bool] = lambda _: True
-    ) -> "Ticket[Event]":
-        """Start a request whose events are those of ``make``; call it on the event loop.
+        self, make_events: Callable[[], Iterator[Event]], is_wanted: Callable[[Event], bool] = lambda _: True
+    ) -> "AdmittedRequest[Event]":
+        """Start a request in its thread; call this method on the event loop.
 
         Args:
-            make: runs in the request's thread.
-            wanted: whether an event is passed to the event loop.
+            make_events: called in the thread; its iterator yields the request's events.
+            is_wanted: whether an event is passed to the event loop.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
-        cancel = Cancel()
+        cancellation = Cancellation()
         with self._lock:
             if self._closing:
                 raise Closing
             if len(self._active) >= self._slots:
-                raise Busy(max(1, math.ceil(self._seconds)))
-            self._active.add(cancel)
-        ticket = Ticket[Event](cancel, self._timeout)
+                raise Busy(max(1, math.ceil(self._mean_seconds)))
+            self._active.add(cancellation)
+        request = AdmittedRequest[Event](cancellation, self._timeout)
         started = time.monotonic()
 
         def work() -> None:
             try:
-                ticket.run(make, wanted)
+                request.run(make_events, is_wanted)
             finally:
                 with self._lock:
-                    self._active.discard(cancel)
-                    self._seconds += 0.1 * (time.monotonic() - started - self._seconds)
+                    self._active.discard(cancellation)
+                    self._mean_seconds += 0.1 * (time.monotonic() - started - self._mean_seconds)
 
         try:
             self._pool.submit(work)
-        except RuntimeError as error:  # closed in between
+        except RuntimeError as error:  # the pool was shut down after the check above
             with self._lock:
-                self._active.discard(cancel)
+                self._active.discard(cancellation)
             raise Closing from error
-        return ticket
+        return request
 
     def close(self) -> None:
         """Admit no further request."""
@@ -105,33 +105,33 @@ class Admission:
             self._closing = True
 
     def stop(self) -> None:
-        """Cancel the remaining requests and wait for their threads."""
+        """Cancellation the remaining requests and wait for their threads."""
         self.close()
         with self._lock:
             active = list(self._active)
-        for cancel in active:
-            cancel()
+        for cancellation in active:
+            cancellation.cancel()
         self._pool.shutdown(wait=True)
 
 
-class Ticket(Generic[Event]):
-    """The events of one request, passed from its thread to the event loop; closing the iterator cancels the request."""
+class AdmittedRequest(Generic[Event]):
+    """Passes the events of one request from its thread to the event loop."""
 
-    def __init__(self, cancel: Cancel, timeout: float) -> None:
-        self._cancel = cancel
+    def __init__(self, cancellation: Cancellation, timeout: float) -> None:
+        self._cancellation = cancellation
         self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + timeout
+        self._deadline = self._loop.time() + timeout
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def events(self) -> AsyncGenerator[Event]:
-        """The events in order.
+        """The events in order; closing the iterator cancels the request.
 
         Raises:
             TimedOut: the request took too long.
             Closing: the service was shut down.
             Exception: the error that ended the thread.
         """
-        timer = self._loop.call_at(self._end, self._queue.put_nowait, TimedOut())
+        timer = self._loop.call_at(self._deadline, self._queue.put_nowait, TimedOut())
         try:
             while (item := await self._queue.get()) is not _END:
                 if isinstance(item, BaseException):
@@ -139,16 +139,16 @@ class Ticket(Generic[Event]):
                 yield item
         finally:
             timer.cancel()
-            self._cancel()
+            self._cancellation.cancel()
 
-    def run(self, make: Callable[[], Iterator[Event]], wanted: Callable[[Event], bool]) -> None:
+    def run(self, make_events: Callable[[], Iterator[Event]], is_wanted: Callable[[Event], bool]) -> None:
         """Produce the events until they end or the request is cancelled; runs in the request's thread."""
         try:
-            with self._cancel.around(), closing(make()) as events:  # type: ignore[type-var]
+            with self._cancellation.of_this_thread(), closing(make_events()) as events:  # type: ignore[type-var]
                 for event in events:
-                    if self._cancel.requested:
+                    if self._cancellation.requested:
                         raise Cancelled
-                    if wanted(event):
+                    if is_wanted(event):
                         self._put(event)
             self._put(_END)
         except BaseException as error:
@@ -157,5 +157,5 @@ class Ticket(Generic[Event]):
     def _put(self, item: object) -> None:
         try:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
-        except RuntimeError:  # the loop is closed: nobody reads
-            self._cancel()
+        except RuntimeError:  # the event loop is closed, so nobody reads the events
+            self._cancellation.cancel()

@@ -1,6 +1,6 @@
-"""The application: its routes, who may call them, and their answers.
+"""The FastAPI application: routes, authentication and responses.
 
-The page (``medground.service.static``) uses only these routes:
+The page (``medground.service.static``) uses OpenAI's route for answers, and these:
 
 - ``GET /v1/session``: 200 ``{"user", "login", "note", "about"}``; 401 if there are tokens and the request has neither a
   valid bearer token nor a valid cookie. ``login`` is true if there are tokens.
@@ -32,7 +32,7 @@ from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
 from medground.service.metrics import CONTENT_TYPE
-from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
+from medground.service.middleware import CLIENT_CLOSED_REQUEST, SAFE_METHODS, ServiceMiddleware, log
 from medground.service.protocol import (
     MODEL,
     ChatRequest,
@@ -40,19 +40,19 @@ from medground.service.protocol import (
     Completion,
     Login,
     Rename,
-    checked,
+    check_result,
     evidence,
     footnotes,
     history,
 )
 from medground.service.service import ChatStream, Service
-from medground.service.sessions import Attempts, Sessions
+from medground.service.sessions import LoginLimiter, Sessions
 from medground.service.users import Users
 
 Event = TypeVar("Event")
 UserOf = Callable[[Request], Awaitable[str]]
-_LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_HEARTBEAT = 15  # seconds; proxies close connections on which nothing is sent, many after 60
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_HEARTBEAT_SECONDS = 15  # proxies close connections on which nothing is sent, many after 60 seconds
 
 
 def make_app(service: Service) -> FastAPI:
@@ -69,9 +69,9 @@ def make_app(service: Service) -> FastAPI:
         title="medground", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
     if not service.users.has_tokens:
-        # A page of another site could otherwise reach the service under a name that resolves to 127.0.0.1.
-        own = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL, own.lower()], www_redirect=False)
+        # Prevents DNS rebinding: a page of another site that reaches the service by a name that resolves to 127.0.0.1.
+        host = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL_HOSTS, host.lower()], www_redirect=False)
     app.add_middleware(
         ServiceMiddleware,
         metrics=service.metrics,
@@ -82,8 +82,8 @@ def make_app(service: Service) -> FastAPI:
     add_errors(app)
     sessions = Sessions(config.session_hours, secure=config.tls)
     user_of = _user_of(service.users, sessions)
-    _add_completions(app, service, user_of)  # first: routes are tried in this order
-    _add_state(app, service, user_of)
+    _add_completions(app, service, user_of)  # first, since routes are matched in this order
+    _add_status(app, service, user_of)
     _add_session(app, service, sessions, user_of)
     _add_conversations(app, service, user_of)
     _add_checks(app, service, user_of)
@@ -109,18 +109,20 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
         """Answer the last message."""
         _check_model(body.model)
         if len(body.messages) > service.config.max_messages:
-            given, most = len(body.messages), service.config.max_messages
-            raise HTTPException(400, f"The request has {given} messages; the limit is {most}. Leave out old ones.")
+            count, limit = len(body.messages), service.config.max_messages
+            raise HTTPException(400, f"The request has {count} messages; the limit is {limit}. Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        asked = service.ask(
-            user, body.conversation, body.messages[-1].text, history(body.messages), whole=not body.stream
+        chat_stream = service.ask(
+            user, body.conversation, body.messages[-1].text, history(body.messages), only_last_event=not body.stream
         )
         if body.stream:
-            await anext(asked.events)  # an invalid message raises here, while the status can still be set
+            await anext(chat_stream.events)  # an invalid message raises here, before status 200 is sent
             headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the stream
-            return StreamingResponse(_stream(service, asked), media_type="text/event-stream", headers=headers)
-        return await _whole(service, asked, request)
+            return StreamingResponse(
+                _event_stream(service, chat_stream), media_type="text/event-stream", headers=headers
+            )
+        return await _complete_response(service, chat_stream, request)
 
 
 def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
@@ -128,70 +130,73 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
     async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(user_of)]) -> Any:
         """Check a statement, or several, against the searched texts.
 
-        Each is supported, contradicted, or has not enough evidence, with quotes for and against. With ``statement`` the
-        answer is its check, with ``statements`` a list; one of these that cannot be checked has an ``error`` instead.
+        The verdict is supported, contradicted or not enough evidence, with quotes for and against. With ``statement``
+        the response is one check, with ``statements`` a list. A statement that cannot be checked has an ``error`` in
+        the list.
         """
         if service.checker is None:
             raise HTTPException(501, service.checker_unavailable_reason)
         statements = body.statements or [body.statement or ""]
         if len(statements) > service.config.max_messages:
-            given, most = len(statements), service.config.max_messages
-            raise HTTPException(400, f"The request has {given} statements; the limit is {most}. Send several requests.")
-        results = await _unless_gone(service, request, _last(service.check(statements)))
+            count, limit = len(statements), service.config.max_messages
+            raise HTTPException(
+                400, f"The request has {count} statements; the limit is {limit}. Send several requests."
+            )
+        results = await _unless_disconnected(service, request, _last_event(service.check(statements)))
         if results is None:
-            return PlainTextResponse("", 499)  # nobody reads it
+            return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
         if body.statements is None and isinstance(results[0], UserError):
             raise results[0]
-        data = [checked(text, result) for text, result in zip(statements, results, strict=True)]
+        data = [check_result(text, result) for text, result in zip(statements, results, strict=True)]
         return data[0] if body.statements is None else {"object": "list", "data": data}
 
 
 def _add_conversations(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
-    def stored() -> Conversations:  # the chat is set after the application is made
+    def store() -> Conversations:  # a function, since service.chat may be set after this
         return service.chat.conversations
 
     @app.get("/v1/conversations")
     def conversations(user: user, query: Annotated[str, Query(max_length=1000)] = "") -> dict[str, Any]:
         """The user's stored conversations, the latest first; with ``query``, those that contain all its words."""
-        found = stored().list(user, query)
-        return {"object": "list", "data": [one.model_dump(mode="json") for one in found]}
+        summaries = store().list(user, query)
+        return {"object": "list", "data": [summary.model_dump(mode="json") for summary in summaries]}
 
     @app.get("/v1/conversations/{id}")
     def conversation(id: str, user: user) -> dict[str, Any]:
         """The turns of a conversation, oldest first."""
-        title, turns = stored().summary(user, id).title, stored().read(user, id)
-        listed = [turn.model_dump(mode="json") for turn in turns]
-        return {"id": id, "object": "conversation", "title": title, "turns": listed}
+        title = store().summary(user, id).title
+        turns = [turn.model_dump(mode="json") for turn in store().read(user, id)]
+        return {"id": id, "object": "conversation", "title": title, "turns": turns}
 
     @app.patch("/v1/conversations/{id}", dependencies=[Depends(_json_only)])
     def rename(id: str, body: Rename, user: user) -> dict[str, Any]:
         """Give a conversation another title."""
-        stored().rename(user, id, body.title)
-        return stored().summary(user, id).model_dump(mode="json")
+        store().rename(user, id, body.title)
+        return store().summary(user, id).model_dump(mode="json")
 
     @app.delete("/v1/conversations/{id}")
     def delete(id: str, user: user) -> dict[str, Any]:
         """Delete a conversation from the disk."""
-        stored().delete(user, id)
+        store().delete(user, id)
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
     @app.get("/v1/conversations/{id}/export")
     def exported(id: str, user: user, format: Literal["markdown", "json"] = "markdown") -> Response:
         """A conversation as a file, with its quotes and their sources."""
-        summary, turns = stored().summary(user, id), stored().read(user, id)
-        write, suffix, kind = {
+        summary, turns = store().summary(user, id), store().read(user, id)
+        convert, suffix, media_type = {
             "markdown": (export.to_markdown, "md", "text/markdown; charset=utf-8"),
             "json": (export.to_json, "json", "application/json"),
         }[format]
-        name = f"medground-{summary.created[:10]}-{summary.id[:8]}.{suffix}"
+        name = f"medground-{summary.created[:10]}-{summary.id[:8]}.{suffix}"  # created[:10] is the date
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(write(summary, turns), media_type=kind, headers=headers)
+        return Response(convert(summary, turns), media_type=media_type, headers=headers)
 
 
 def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: UserOf) -> None:
-    attempts = Attempts()
+    limiter = LoginLimiter()
 
     @app.get("/v1/session")
     def session(user: Annotated[str, Depends(user_of)]) -> dict[str, Any]:
@@ -204,23 +209,23 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Us
         if not service.users.has_tokens:
             raise HTTPException(400, "The service has no tokens, so there is nothing to log in to.")
         address = request.client.host if request.client is not None else ""
-        if (seconds := attempts.wait_seconds(address)) > 0:
-            again = {"Retry-After": str(seconds)}
-            raise HTTPException(429, f"Too many unknown tokens were sent. Try again in {seconds} s.", again)
+        if (seconds := limiter.wait_seconds(address)) > 0:
+            headers = {"Retry-After": str(seconds)}
+            raise HTTPException(429, f"Too many unknown tokens were sent. Try again in {seconds} s.", headers)
         user = service.users.of_token(body.token)
         if user is None:
-            attempts.record_failure(address)
+            limiter.record_failure(address)
             raise HTTPException(401, "The token is unknown.")
         return Response(status_code=204, headers={"Set-Cookie": sessions.issue(user)})
 
     @app.delete("/v1/session", status_code=204)
     async def logout(request: Request) -> Response:
         """End the session of the cookie."""
-        removed = sessions.revoke(request.cookies.get(sessions.name))
-        return Response(status_code=204, headers={"Set-Cookie": removed})
+        deletion = sessions.revoke(request.cookies.get(sessions.name))
+        return Response(status_code=204, headers={"Set-Cookie": deletion})
 
 
-def _add_state(app: FastAPI, service: Service, user_of: UserOf) -> None:
+def _add_status(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     @app.get("/healthz")
@@ -245,6 +250,8 @@ def _add_state(app: FastAPI, service: Service, user_of: UserOf) -> None:
 
 
 def _user_of(users: Users, sessions: Sessions) -> UserOf:
+    """The FastAPI dependency that authenticates a request: by its bearer token, or without one by its cookie."""
+
     async def user_of(request: Request) -> str:  # FastAPI would call a plain function in a thread
         authorization = request.headers.get("Authorization")
         user = users.of_header(authorization)
@@ -278,95 +285,97 @@ def _model(service: Service) -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": 0, "owned_by": "medground", "medground": service.about}
 
 
-async def _whole(service: Service, asked: ChatStream, request: Request) -> Response:
-    """The answer in one document."""
-    done = await _unless_gone(service, request, _last(asked.events))
+async def _complete_response(service: Service, chat_stream: ChatStream, request: Request) -> Response:
+    """The answer as one JSON document."""
+    done = await _unless_disconnected(service, request, _last_event(chat_stream.events))
     if done is None:
-        return PlainTextResponse("", 499)  # nobody reads it
-    assert isinstance(done, DoneEvent)  # a turn ends with it
+        return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
+    assert isinstance(done, DoneEvent)  # the last event of every chat stream
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
-    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
+    return JSONResponse(Completion().complete(text, evidence(done.turn, chat_stream.conversation, service.note)))
 
 
-async def _last(events: AsyncGenerator[Event]) -> Event:
+async def _last_event(events: AsyncGenerator[Event]) -> Event:
     """The last event of a request."""
     last: Event | None = None
-    async with aclosing(events) as given:
-        async for event in given:
+    async with aclosing(events):
+        async for event in events:
             last = event
     assert last is not None  # every request has an event
     return last
 
 
-async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, Any, Event]) -> Event | None:
-    """The result of a request; None if its client disconnects, which cancels the request."""
+async def _unless_disconnected(service: Service, request: Request, result: Coroutine[Any, Any, Event]) -> Event | None:
+    """The awaited result; None if the client disconnects before, which cancels the request."""
 
-    async def gone() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
             pass
 
-    work, watch = asyncio.create_task(turn), asyncio.create_task(gone())
+    work, disconnection = asyncio.create_task(result), asyncio.create_task(disconnected())
     try:
-        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, disconnection}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             service.metrics.cancelled.inc()
             return None
         return work.result()
     finally:
-        for task in (work, watch):
+        for task in (work, disconnection):
             task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await work
 
 
-async def _stream(service: Service, asked: ChatStream) -> AsyncIterator[str]:
-    """The answer as server-sent events; an error after the first event is an event, too."""
-    completion, whole = Completion(), False
+async def _event_stream(service: Service, chat_stream: ChatStream) -> AsyncIterator[str]:
+    """The answer as server-sent events; an error is an event too, since status 200 has been sent."""
+    completion, complete = Completion(), False
     try:
-        async with aclosing(_with_heartbeats(asked.events)) as events:
-            yield _event(completion.chunk(first=True))
+        async with aclosing(_with_heartbeats(chat_stream.events)) as events:
+            yield _sse(completion.chunk(first=True))
             async for event in events:
                 if event is None:
                     yield ": waiting\n\n"
                 elif isinstance(event, TokenEvent):
-                    yield _event(completion.chunk(event.text))
+                    yield _sse(completion.chunk(event.text))
                 elif isinstance(event, DoneEvent):
                     if notes := footnotes(event.turn.answer, service.note):
-                        yield _event(completion.chunk(notes))
+                        yield _sse(completion.chunk(notes))
                     _log_text(service, event)
-                    yield _event(completion.last(evidence(event.turn, asked.conversation, service.note)))
-        whole = True
+                    yield _sse(completion.last(evidence(event.turn, chat_stream.conversation, service.note)))
+        complete = True
         yield "data: [DONE]\n\n"
     except Exception as error:
-        whole = True
+        complete = True
         _, body, _ = describe_error(error)
-        yield _event(body)
+        yield _sse(body)
     finally:
-        if not whole:
+        if not complete:
             service.metrics.cancelled.inc()
 
 
 async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
-    """The events, and None for each ``_HEARTBEAT`` seconds without one."""
-    coming: asyncio.Future[Event | None] | None = None
+    """The events, and None for each ``_HEARTBEAT_SECONDS`` seconds without one."""
+    next_event: asyncio.Future[Event | None] | None = None
     try:
         while True:
-            coming = asyncio.ensure_future(anext(events, None))
-            while not (await asyncio.wait({coming}, timeout=_HEARTBEAT))[0]:
+            next_event = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
+            while not next_event.done():
                 yield None
-            if (event := coming.result()) is None:
+                await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
+            if (event := next_event.result()) is None:
                 return
             yield event
     finally:
-        if coming is not None and not coming.done():
-            coming.cancel()
+        if next_event is not None and not next_event.done():
+            next_event.cancel()
             with suppress(asyncio.CancelledError, Exception):
-                await coming
+                await next_event
         await events.aclose()
 
 
-def _event(document: dict[str, Any]) -> str:
+def _sse(document: dict[str, Any]) -> str:
     return f"data: {json.dumps(document)}\n\n"
 
 

@@ -9,7 +9,9 @@ class ServeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen at. Any but this machine's own needs tokens."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen at. An address that other machines can reach needs tokens.",
     )
     port: int = Field(default=8000, ge=0, le=65535, strict=True, description="Port to listen at; 0 takes a free one.")
     tokens: dict[str, SecretStr] = Field(

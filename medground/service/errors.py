@@ -1,4 +1,4 @@
-"""HTTP statuses and bodies of errors, in the form that OpenAI's clients read."""
+"""HTTP statuses, headers and bodies of errors, in OpenAI's format."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
     """Status, body and headers of the answer to a request that failed."""
     match error:
         case Busy():
-            again = {"Retry-After": str(error.retry_after)}
-            return 429, error_body(f"The service is busy: {error}.", "rate_limit_error", "busy"), again
+            headers = {"Retry-After": str(error.retry_after)}
+            return 429, error_body(f"The service is busy: {error}.", "rate_limit_error", "busy"), headers
         case Closing():
             return 503, error_body("The service is shutting down.", "server_error", "closing"), {"Retry-After": "5"}
         case TimedOut():
@@ -55,5 +55,5 @@ def add_errors(app: FastAPI) -> None:
 
 
 def _problem(detail: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in detail["loc"] if part != "body")
-    return f"{where}: {detail['msg']}" if where else str(detail["msg"])
+    field = ".".join(str(part) for part in detail["loc"] if part != "body")
+    return f"{field}: {detail['msg']}" if field else str(detail["msg"])

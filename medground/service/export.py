@@ -8,16 +8,16 @@ from chains.chat.turn import Summary, Turn
 from chains.marks import passage_numbers
 from medground.service.protocol import cited_unquoted, support_in_words
 
-# The characters that begin emphasis, code, links, images, HTML, entities, tables and headings.
-_INLINE = re.compile(r"[\\`*_\[\]<>&|#~$]")
-_AT_START = re.compile(r"^(?:[-+=]|\d+[.)])", re.M)
-_INVISIBLE = re.compile(
+# Markdown for emphasis, code, links, images, HTML, entities, tables, headings, strikethrough and formulas
+_SPECIAL_CHARACTERS = re.compile(r"[\\`*_\[\]<>&|#~$]")
+_LINE_STARTS = re.compile(r"^(?:[-+=]|\d+[.)])", re.M)  # of lists, horizontal rules and underlined headings
+_INVISIBLE = re.compile(  # control characters but \n, direction marks, and Unicode tags
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
 
 
 def to_json(summary: Summary, turns: Sequence[Turn]) -> str:
-    """The conversation with all evidence."""
+    """The conversation with all fields of its turns."""
     document = {**summary.model_dump(mode="json"), "turns": [turn.model_dump(mode="json") for turn in turns]}
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
@@ -42,8 +42,8 @@ def _evidence(turn: Turn) -> list[str]:
         origin = origins.get(citation.passage_id)
         source = f"{citation.passage_id}, {origin}" if origin else citation.passage_id
         quote = _escape(" ".join(citation.quote.split()))
-        mark = f"\\[{numbers[citation.passage_id]}\\] " if citation.passage_id in numbers else ""
-        parts.append(f"> {mark}“{quote}”\n>\n> {_escape(source)}")
+        prefix = f"\\[{numbers[citation.passage_id]}\\] " if citation.passage_id in numbers else ""
+        parts.append(f"> {prefix}“{quote}”\n>\n> {_escape(source)}")
     for number, passage in cited_unquoted(answer):
         parts.append(f"> \\[{number}\\] {_escape(', '.join(filter(None, (passage.id, passage.origin))))}")
     if support := support_in_words(answer):
@@ -57,9 +57,5 @@ def _evidence(turn: Turn) -> list[str]:
 def _escape(text: str) -> str:
     """The text with Markdown escaped, without control characters, direction marks and indentation."""
     visible = "\n".join(line.strip() for line in _INVISIBLE.sub(" ", text).split("\n"))
-    return _AT_START.sub(_escaped_start, _INLINE.sub(r"\\\g<0>", visible))
-
-
-def _escaped_start(found: re.Match[str]) -> str:
-    start = found[0]
-    return f"{start[:-1]}\\{start[-1]}"
+    escaped = _SPECIAL_CHARACTERS.sub(r"\\\g<0>", visible)
+    return _LINE_STARTS.sub(lambda start: f"{start[0][:-1]}\\{start[0][-1]}", escaped)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medground.service")
 
+CLIENT_CLOSED_REQUEST = 499  # status, in the log and the metrics, of a request whose client disconnected
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = _POLICY + b"; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; font-src 'self'"
-# A response's own headers take precedence, such as the caching of the page's files.
+# Added to every response, unless its route has set the header, as for the caching of the page's files.
 HEADERS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -33,7 +34,7 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-_PORTS = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class ServiceMiddleware:
@@ -42,8 +43,8 @@ class ServiceMiddleware:
     Args:
         app: the application.
         metrics: counts every request.
-        max_body: maximum bytes of a request's body; longer ones get status 413.
-        scheme: of the service's own origin, ``http`` or ``https``.
+        max_body: maximum number of bytes of a request's body; a longer one gets status 413.
+        scheme: ``http`` or ``https``, as clients reach the service.
         closing: whether the service is shutting down; each connection is then closed after its response.
     """
 
@@ -60,45 +61,45 @@ class ServiceMiddleware:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        started, status, read = time.monotonic(), 0, 0
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        started, status, received = time.monotonic(), 0, 0
+        request_headers: dict[bytes, bytes] = dict(scope["headers"])
 
-        async def limited() -> "Message":
-            nonlocal read
+        async def receive_limited() -> "Message":
+            nonlocal received
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_body:
+            received += len(message.get("body", b""))
+            if received > self._max_body:
                 raise HTTPException(413, self._too_long, {"Connection": "close"})
             return message
 
-        async def completed(message: "Message") -> None:
+        async def send_with_headers(message: "Message") -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = list(message.get("headers", ()))
+                headers = list(message.get("headers", ()))
                 if scope["path"] == "/":
-                    given.append((b"content-security-policy", _PAGE_POLICY))
-                names = {name for name, _ in given}
-                given += [pair for pair in HEADERS if pair[0] not in names]
+                    headers.append((b"content-security-policy", _PAGE_POLICY))
+                names = {name for name, _ in headers}
+                headers += [(name, value) for name, value in HEADERS if name not in names]
                 if self._closing() and b"connection" not in names:
-                    given.append((b"connection", b"close"))
-                message["headers"] = given
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
-            refused = self._refusal(scope, headers)
-            if refused is None:
-                await self._app(scope, limited, completed)
+            refusal = self._refusal(scope, request_headers)
+            if refusal is None:
+                await self._app(scope, receive_limited, send_with_headers)
             else:
-                if b"expect" not in headers:
+                if b"expect" not in request_headers:  # else uvicorn would ask the client for the body
                     await _discard(receive, 8 * self._max_body)
-                await _refuse(completed, *refused)
+                await _refuse(send_with_headers, *refusal)
         except ClientDisconnect:
-            status = status or 499
+            status = status or CLIENT_CLOSED_REQUEST
         except Exception as error:
             log_failure(error)
             if not status:
-                await _refuse(completed, 500, "The service failed; its log has the details.")
+                await _refuse(send_with_headers, 500, "The service failed; its log has the details.")
         finally:
             seconds = time.monotonic() - started
             path = getattr(scope.get("route"), "path", None) or "other"
@@ -107,9 +108,9 @@ class ServiceMiddleware:
             log.info("%s %s %d %.0f ms", method, path, status, 1000 * seconds)
 
     def _refusal(self, scope: "Scope", headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        """Status and message of a rejected request; None if it is accepted."""
+        """Status and message for a request that must be rejected; None for one that is accepted."""
         origin = headers.get(b"origin")
-        if origin is not None and not self._is_own(origin, headers.get(b"host", b"")):
+        if origin is not None and not self._is_own_origin(origin, headers.get(b"host", b"")):
             return 403, (
                 "The request comes from a page of another origin. If this is the service's own page, configure the "
                 "proxy to pass the Host header, and set serve.tls to true if clients use https."
@@ -123,11 +124,11 @@ class ServiceMiddleware:
             return 413, self._too_long
         return None
 
-    def _is_own(self, origin: bytes, host: bytes) -> bool:
+    def _is_own_origin(self, origin: bytes, host: bytes) -> bool:
         """Whether an ``Origin`` header names the address that the request was sent to."""
-        default = _PORTS[self._scheme]
-        own = host.decode("latin-1").lower().removesuffix(default)
-        return origin.decode("latin-1").lower().removesuffix(default) == f"{self._scheme}://{own}"
+        port = _DEFAULT_PORTS[self._scheme]
+        address = host.decode("latin-1").lower().removesuffix(port)
+        return origin.decode("latin-1").lower().removesuffix(port) == f"{self._scheme}://{address}"
 
 
 def log_failure(error: BaseException) -> None:
@@ -145,13 +146,13 @@ def _follows_link(scope: "Scope", headers: dict[bytes, bytes]) -> bool:
     )
 
 
-async def _discard(receive: "Receive", most: int) -> None:
-    """Read up to ``most`` bytes of a body: closing a connection with unread data would reset it."""
+async def _discard(receive: "Receive", max_bytes: int) -> None:
+    """Read up to ``max_bytes`` of a body for at most one second: closing a connection with unread data resets it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(1):
-            while most > 0:
+            while max_bytes > 0:
                 message = await receive()
-                most -= len(message.get("body", b""))
+                max_bytes -= len(message.get("body", b""))
                 if message["type"] != "http.request" or not message.get("more_body"):
                     return
 

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions protocol: requests, answers and errors. The field ``medground`` is an extension."""
+"""JSON bodies of the API: OpenAI's chat completions with the field ``medground``, and requests of other routes."""
 
 import re
 import time
@@ -14,13 +14,13 @@ from chains.marks import passage_numbers
 from chains.verification.statements import Check
 from common.errors import UserError
 
-MODEL = "medground"
-NEW = "new"
-_EVIDENCE = {
+MODEL = "medground"  # name of the only model
+NEW = "new"  # in place of a conversation's id, to create one
+_EVIDENCE_FIELDS = {
     *("label", "label_scores", "sentences", "removed", "citations"),
     *("passages", "verdict", "verification", "conflicts", "withheld"),
 }
-# The text added by ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
+# Matches the output of ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
 _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
 _FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
 
@@ -96,7 +96,7 @@ class CheckRequest(BaseModel):
     statements: list[Statement] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _one_or_many(self) -> Self:
+    def _has_one_field(self) -> Self:
         if (self.statement is None) == (self.statements is None):
             raise ValueError("give statement or statements")
         return self
@@ -141,30 +141,33 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
         also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
         quote = f"\u201c{citation.readable}\u201d"
         lines.append(_footnote(numbers.get(citation.passage_id), f"{citation.passage_id}{origin}{also}: {quote}"))
-    lines += [_footnote(number, f"{one.id}{origins.get(one.id, '')}") for number, one in cited_unquoted(answer)]
+    for number, passage in cited_unquoted(answer):
+        lines.append(_footnote(number, f"{passage.id}{origins.get(passage.id, '')}"))
     if support := support_in_words(answer):
         lines.append(f"Sentences: {support}.")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
-    lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))
+    notes = (*answer.notes, *([note] if note is not None else []))
+    lines += [f"Note: {' '.join(text.split())}" for text in notes]
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
 def cited_unquoted(answer: Answer) -> list[tuple[int, Passage]]:
-    """Numbers and passages that sentences cite and no citation quotes."""
+    """The passages that sentences cite and no citation quotes, each with its number."""
     quoted = {citation.passage_id for citation in answer.citations}
     cited = {number for sentence in answer.sentences for number in sentence.citations}
     numbered = enumerate(answer.passages, start=1)
-    return [(number, one) for number, one in numbered if number in cited and one.id not in quoted]
+    return [(number, passage) for number, passage in numbered if number in cited and passage.id not in quoted]
 
 
 def support_in_words(answer: Answer) -> str:
     """Verdict and attributed citations of each sentence by its number, such as "1 supported; 2 attributed to [3]"."""
     parts = []
-    for place, one in enumerate(answer.sentences, start=1):
-        attributed = f"attributed to {''.join(f'[{number}]' for number in one.citations)}" if one.attributed else ""
-        if support := ", ".join(filter(None, (one.verdict, attributed))):
-            parts.append(f"{place} {support}")
+    for number, sentence in enumerate(answer.sentences, start=1):
+        cited = "".join(f"[{passage}]" for passage in sentence.citations)
+        attributed = f"attributed to {cited}" if sentence.attributed else ""
+        if support := ", ".join(filter(None, (sentence.verdict, attributed))):
+            parts.append(f"{number} {support}")
     return "; ".join(parts)
 
 
@@ -176,32 +179,27 @@ def _footnote(number: int | None, text: str) -> str:
 def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str, Any]:
     """The field ``medground`` of an answer; documented in docs/service.md."""
     answer = turn.answer
-    given: dict[str, Any] = {}
-    if answer is not None:
-        given = answer.model_dump(
-            mode="json",
-            include=_EVIDENCE,
-        )
+    fields = {} if answer is None else answer.model_dump(mode="json", include=_EVIDENCE_FIELDS)
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
-    return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
+    return {"conversation": conversation, "question": turn.question, "text": turn.text, **fields, "notes": notes}
 
 
-def checked(statement: str, result: Check | UserError) -> dict[str, Any]:
-    """A checked statement, documented in docs/check.md, with ``error`` if it could not be checked."""
+def check_result(statement: str, result: Check | UserError) -> dict[str, Any]:
+    """The JSON object of a checked statement, documented in docs/check.md; with ``error`` if the check failed."""
     if isinstance(result, Check):
         return {"object": "check", **result.model_dump(mode="json")}
     return {"object": "check", "statement": statement, **error_body(str(result), "invalid_request_error")}
 
 
 class Completion:
-    """The JSON objects of one completion; they share its id and time."""
+    """The JSON objects of one completion; all have the same id and time."""
 
     def __init__(self) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
 
-    def whole(self, text: str, extension: dict[str, Any]) -> dict[str, Any]:
-        """The whole answer as one object."""
+    def complete(self, text: str, extension: dict[str, Any]) -> dict[str, Any]:
+        """The answer as one object; ``extension`` is the field ``medground``."""
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": None},
@@ -216,7 +214,7 @@ class Completion:
         return self._chunk(delta, None)
 
     def last(self, extension: dict[str, Any]) -> dict[str, Any]:
-        """The last chunk, with the evidence."""
+        """The last chunk; ``extension`` is the field ``medground``."""
         return {**self._chunk({}, "stop"), "medground": extension}
 
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
@@ -229,5 +227,5 @@ class Completion:
 
 def error_body(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
     """An error in OpenAI's format."""
-    sendable = message.encode("utf-8", "replace").decode()  # it may quote a lone surrogate
-    return {"error": {"message": sendable, "type": kind, "param": None, "code": code}}
+    encodable = message.encode("utf-8", "replace").decode()  # the message may quote a lone surrogate
+    return {"error": {"message": encodable, "type": kind, "param": None, "code": code}}

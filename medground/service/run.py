@@ -1,4 +1,4 @@
-"""Starts the service, which runs until a signal ends it."""
+"""Start of the service: packages, socket, models and server."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_installed() -> None:
-    """Check that the packages of the extra ``serve`` are installed."""
+    """Raise ``UserError`` if a package of the extra ``serve`` is not installed."""
     needed = ("fastapi", "itsdangerous", "prometheus_client", "uvicorn")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(
@@ -34,32 +34,32 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
 
     users = load_users(settings.serve, settings.chat.user)
     config = settings.serve
-    if settings.agent.kind != "off":  # an agent answers one by one: in a shared pass, all would wait for the last
+    if settings.agent.kind != "off":  # an agent answers one by one: all questions of a batch would wait for the last
         config = config.model_copy(update={"batch": 1})
     pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
     service = Service(config, users, pipeline.about, pipeline.note)
-    if pipeline.no_judge is not None:
-        service.checker_unavailable_reason = pipeline.no_judge
+    if pipeline.judge_unavailable_reason is not None:
+        service.checker_unavailable_reason = pipeline.judge_unavailable_reason
     elif settings.chain.context != "retrieved":
         service.checker_unavailable_reason = (
             f"Statements are checked by searching, and chain.context is {settings.chain.context}."
         )
-    else:  # before the chat: its models may share their base with the judge
-        service.checker = service.passes.share(pipeline.checker().check_all)
-    service.chat = pipeline.chat(service.passes.share)
+    else:  # made before the chat, since nli.adapter changes the pipeline's llm
+        service.checker = service.batcher.share(pipeline.checker().check_all)
+    service.chat = pipeline.chat(service.batcher.share)
     return service
 
 
 def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
     """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
-    A running pass has as long again; then the process ends with status 1.
+    If a model still works after twice that time, the process ends with status 1.
     """
     check_installed()
-    # Each pass gets its share of threads; PyTorch reads the variable on import.
+    # Concurrent batches divide the cores between them; PyTorch reads the variable on import.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.serve.passes)))
     listening = _listen(settings.serve.host, settings.serve.port)
-    os.umask(0o077)  # only the owner may read the files of this process: store, conversations, traces
+    os.umask(0o077)  # only the owner may read the files that this process creates: store, conversations, traces
     with listening:
         service = make_service(settings, corpus, quiet=quiet)
         from medground.service.app import make_app
@@ -74,12 +74,12 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
-        service.at_close.append(_end_within(2 * max(1.0, settings.serve.grace)))
+        service.close_callbacks.append(_exit_timer(2 * max(1.0, settings.serve.grace)))
         make_server(app, service).run(sockets=[listening])
 
 
-def _end_within(seconds: float) -> Callable[[], None]:
-    """A function that ends the process after ``seconds``, since a thread that waits for a model cannot be ended."""
+def _exit_timer(seconds: float) -> Callable[[], None]:
+    """A function that starts a timer for the end of the process, since a thread that runs a model cannot be ended."""
 
     def end() -> None:
         sys.stderr.write(f"A model was still working {seconds:g} seconds after the stop; its answers are lost.\n")

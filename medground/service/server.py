@@ -3,7 +3,8 @@
 uvicorn runs in this process on an already bound socket and finishes requests on shutdown. None of uvicorn 0.54,
 hypercorn 0.18 and granian 2.8 limits half-sent requests as needed: uvicorn has no timeout for them; hypercorn's
 ``read_timeout`` starts again with each byte; granian's ``header_read_timeout`` ends with the headers; none bounds the
-number of connections. ``Connection`` adds the three limits to uvicorn's h11 protocol.
+number of connections. ``Connection`` adds to uvicorn's h11 protocol a maximum number of connections, and a timeout
+each for receiving a request and for sending a response.
 """
 
 import asyncio
@@ -28,40 +29,46 @@ from medground.service.service import Service
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-BACKLOG = 2048
-_ACCEPTED = 64  # connections that asyncio accepts at once; each needs a file descriptor
+BACKLOG = 2048  # connections that the operating system queues until asyncio accepts them
+_ACCEPTED_AT_ONCE = 64  # connections that asyncio accepts in one go; each needs a file descriptor
 
 
-def make_server(app: "FastAPI", service: Service, *, quiet: float = 0.5) -> "Server":
+def make_server(app: "FastAPI", service: Service, *, quiet_seconds: float = 0.5) -> "Server":
     """The server of an application, for sockets that are already bound.
 
     Args:
         app: the application.
         service: its models, users and limits.
-        quiet: seconds without a request after which a shutting-down server stops listening.
+        quiet_seconds: time without a request after which a shutting-down server stops listening.
     """
     config = uvicorn.Config(
         app,
         loop="asyncio",  # uvloop would accept the whole backlog before it closes any connection
         http=Connection,
         ws="none",
-        backlog=_ACCEPTED,
+        backlog=_ACCEPTED_AT_ONCE,
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=service.config.tls,
         timeout_graceful_shutdown=max(1, math.ceil(service.config.grace)),
     )
-    return Server(config, service, quiet)
+    return Server(config, service, quiet_seconds)
 
 
 class State(ServerState):
-    """uvicorn's state, with the idle connections in ``waiting``, the longest idle first."""
+    """uvicorn's state with the limits.
 
-    def __init__(self, most: int, timeout: float) -> None:
+    Attributes:
+        max_connections: maximum number of open connections.
+        timeout: seconds for receiving a request, and for sending a response.
+        idle: connections that wait for a request or receive one, the longest idle first.
+    """
+
+    def __init__(self, max_connections: int, timeout: float) -> None:
         super().__init__()
-        self.most, self.timeout = most, timeout
-        self.waiting: dict[Connection, None] = {}
+        self.max_connections, self.timeout = max_connections, timeout
+        self.idle: dict[Connection, None] = {}
 
 
 class Connection(H11Protocol):
@@ -69,57 +76,57 @@ class Connection(H11Protocol):
 
     server_state: State
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.access_log = False  # ServiceMiddleware logs without the query string, which may contain a user's text
-        self._receiving: asyncio.TimerHandle | None = None
-        self._sending: asyncio.TimerHandle | None = None
+        self._receive_timer: asyncio.TimerHandle | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request; if there are too many connections, close the longest idle one."""
         super().connection_made(transport)
-        # asyncio sets this only for sockets with an explicit protocol; without it a body waits 40 ms for an ACK.
+        # asyncio sets TCP_NODELAY only for sockets with an explicit protocol; without it a body waits 40 ms for an ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state = self.server_state
-        if len(self.connections) > state.most:
-            longest = next(iter(state.waiting), None)
-            if longest is None:  # none is idle
+        if len(self.connections) > state.max_connections:
+            longest_idle = next(iter(state.idle), None)
+            if longest_idle is None:
                 self._refuse(503, "The service has too many connections (serve.connections).")
                 return
-            longest.drop()
-        state.waiting[self] = None
-        self._receiving = self.loop.call_later(state.timeout, self._too_slow)
+            longest_idle.drop()
+        state.idle[self] = None
+        self._receive_timer = self.loop.call_later(state.timeout, self._refuse_slow_request)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers."""
-        self._received()
-        self._stop_sending_timer()
+        self._stop_receiving()
+        self._stop_send_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
-        if self._receiving is None:
-            self._receiving = self.loop.call_later(self.server_state.timeout, self._too_slow)
+        if self._receive_timer is None:
+            self._receive_timer = self.loop.call_later(self.server_state.timeout, self._refuse_slow_request)
         super().data_received(data)
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # the request is complete
-            self._received()
+            self._stop_receiving()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Mark the connection as idle until the next request."""
         super().on_response_complete()
         if not self.transport.is_closing() and self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self.server_state.waiting.setdefault(self)
+            self.server_state.idle.setdefault(self)
 
     def pause_writing(self) -> None:
         """Start the timeout for sending."""
         super().pause_writing()
-        self._stop_sending_timer()
-        self._sending = self.loop.call_later(self.server_state.timeout, self.drop)
+        self._stop_send_timer()
+        self._send_timer = self.loop.call_later(self.server_state.timeout, self.drop)
 
     def resume_writing(self) -> None:
         """Stop the timeout for sending."""
         super().resume_writing()
-        self._stop_sending_timer()
+        self._stop_send_timer()
 
     def send_400_response(self, msg: str) -> None:
         """Reject a malformed request; uvicorn's version lacks security headers and fails if a response has begun."""
@@ -127,30 +134,30 @@ class Connection(H11Protocol):
 
     def drop(self) -> None:
         """Close the connection immediately."""
-        self.server_state.waiting.pop(self, None)
+        self.server_state.idle.pop(self, None)
         self.transport.abort()
 
     def _should_upgrade(self) -> bool:
         return False  # ServiceMiddleware rejects WebSockets; other upgrades may be ignored
 
-    def _received(self) -> None:
-        self.server_state.waiting.pop(self, None)
-        if self._receiving is not None:
-            self._receiving.cancel()
-            self._receiving = None
+    def _stop_receiving(self) -> None:
+        self.server_state.idle.pop(self, None)
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = None
 
-    def _stop_sending_timer(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
+    def _stop_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
-    def _too_slow(self) -> None:
+    def _refuse_slow_request(self) -> None:
         seconds = f"{self.server_state.timeout:g}"
         self._refuse(408, f"The request did not arrive within {seconds} seconds (serve.receive_timeout).")
 
     def _refuse(self, status: int, message: str) -> None:
         """Send an error, unless a response has begun, and close."""
-        self._received()
+        self._stop_receiving()
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -169,10 +176,12 @@ class Connection(H11Protocol):
 class Server(uvicorn.Server):
     """Exits after the admitted requests: on SIGTERM with status 0, on SIGINT like Python."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, quiet: float) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, quiet_seconds: float) -> None:
         super().__init__(config)
-        self._service, self._quiet = service, quiet
-        self.server_state = State(min(service.config.connections, _descriptors() // 2), service.config.receive_timeout)
+        self._service, self._quiet_seconds = service, quiet_seconds
+        self.server_state = State(
+            min(service.config.connections, _max_open_files() // 2), service.config.receive_timeout
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down."""
@@ -182,31 +191,31 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start with a short backlog, which limits how many connections asyncio accepts at once, then lengthen it."""
+        """Start with a short backlog, asyncio's limit on connections accepted at once, then lengthen it."""
         await super().startup(sockets)
         for listening in sockets or ():
             listening.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Reject new requests with status 503, stop listening after a while without any, then end as uvicorn does.
+        """Reject new requests with status 503 until none comes for ``quiet_seconds``, then end as uvicorn does.
 
         Closing the socket earlier would reset connections that are not yet accepted.
         """
         self._service.close()
         loop = asyncio.get_running_loop()
-        end = loop.time() + (self.config.timeout_graceful_shutdown or 0)
-        answered, quiet = self.server_state.total_requests, loop.time()
-        while loop.time() < min(end, quiet + self._quiet) and not self.force_exit:
+        deadline = loop.time() + (self.config.timeout_graceful_shutdown or 0)
+        requests, last_request = self.server_state.total_requests, loop.time()
+        while loop.time() < min(deadline, last_request + self._quiet_seconds) and not self.force_exit:
             await asyncio.sleep(0.05)
-            if self.server_state.tasks or answered != self.server_state.total_requests:
-                answered, quiet = self.server_state.total_requests, loop.time()
+            if self.server_state.tasks or requests != self.server_state.total_requests:
+                requests, last_request = self.server_state.total_requests, loop.time()
         await super().shutdown(sockets)
 
 
-def _descriptors() -> int:
-    """The maximum number of open files and connections of the process."""
+def _max_open_files() -> int:
+    """The process's limit on open files, which connections count towards."""
     if sys.platform == "win32":
         return 2048
     import resource
 
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # the soft limit

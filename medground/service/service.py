@@ -1,4 +1,4 @@
-"""State shared by all routes: the chat, the users and the admission of requests."""
+"""State shared by all routes: the chat, the checker, the users and the admission of requests."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from chains.chat.events import ChatEvent, DoneEvent
 from chains.verification.statements import Claim, read_claim
 from common.errors import UserError
 from medground.service.admission import Admission
-from medground.service.batching import Passes
+from medground.service.batching import Batcher
 from medground.service.config import ServeConfig
 from medground.service.metrics import Metrics
 from medground.service.protocol import NEW
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class ChatStream:
-    """An admitted chat request; ``conversation`` is a stored one's id, which ``DoneEvent`` sets for a new one."""
+    """The events of an admitted chat message.
+
+    Attributes:
+        conversation: id of the stored conversation, ``NEW`` until the ``DoneEvent`` of a new one; None if not stored.
+    """
 
     conversation: str | None
     events: AsyncGenerator[ChatEvent] = field(init=False)
@@ -38,11 +42,11 @@ class Service:
         users: who may use the service.
         about: names of model, retriever and agent (``Pipeline.about``).
         note: shown with every answer; None for no note.
+        close_callbacks: called when the service begins to shut down.
         checker: checks statements, batched with those of other requests; None without an NLI model.
         checker_unavailable_reason: the reason if ``checker`` is None.
-        chat: set when the models are loaded.
-        passes: the queue before the models.
-        at_close: called when the service begins to shut down.
+        chat: set after the models are loaded.
+        batcher: shares the models' batches between requests.
     """
 
     config: ServeConfig
@@ -50,21 +54,24 @@ class Service:
     about: dict[str, str]
     note: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    at_close: list[Callable[[], None]] = field(default_factory=list)
+    close_callbacks: list[Callable[[], None]] = field(default_factory=list)
     checker: "CheckAll | None" = None
     checker_unavailable_reason: str = "This service checks no statements."
     chat: "Chat" = field(init=False)
     admission: Admission = field(init=False)
-    passes: Passes = field(init=False)
+    batcher: Batcher = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.config
         self.admission = Admission(config.passes * config.batch + config.queue, config.timeout)
-        self.passes = Passes(
-            most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batches.observe
+        self.batcher = Batcher(
+            max_batch=config.batch,
+            workers=config.passes,
+            max_wait=config.wait_ms / 1000,
+            observe=self.metrics.batches.observe,
         )
         self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
-        self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
+        self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.batcher.waiting)
 
     def ask(
         self,
@@ -73,37 +80,40 @@ class Service:
         message: str,
         earlier: Sequence[tuple[str, str]] = (),
         *,
-        whole: bool = False,
+        only_last_event: bool = False,
     ) -> "ChatStream":
-        """Admit a message; call it on the event loop.
+        """Admit a message; call this method on the event loop.
 
         Args:
             user: the user's name.
-            conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
+            conversation: id of a stored conversation, ``NEW`` for a new one, None if the client sends the conversation.
             message: the newest message.
             earlier: roles and texts of the earlier messages, if the client sends the conversation.
-            whole: yield only the last event.
+            only_last_event: whether the stream yields no event but the last.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
-        asked, chat = ChatStream(conversation), self.chat
+        chat_stream, chat = ChatStream(conversation), self.chat
 
         def stream() -> Iterator[ChatEvent]:
-            if asked.conversation is None:
+            if chat_stream.conversation is None:
                 yield from chat.stream(chat.replayed(earlier), message)
                 return
-            for event in chat.converse(user, None if asked.conversation == NEW else asked.conversation, message):
+            for event in chat.converse(
+                user, None if chat_stream.conversation == NEW else chat_stream.conversation, message
+            ):
                 if isinstance(event, DoneEvent):
-                    asked.conversation = event.conversation
+                    chat_stream.conversation = event.conversation
                 yield event
 
-        asked.events = self.admission.open(stream, lambda event: not whole or isinstance(event, DoneEvent)).events()
-        return asked
+        request = self.admission.open(stream, lambda event: not only_last_event or isinstance(event, DoneEvent))
+        chat_stream.events = request.events()
+        return chat_stream
 
     def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":
-        """Admit statements; the only event is their results. Call it on the event loop.
+        """Admit statements; the only event is their results. Call this method on the event loop.
 
         Raises:
             Busy: no slot is free.
@@ -113,20 +123,20 @@ class Service:
         assert checker is not None  # the route handles a service without one
 
         def results() -> "Iterator[Sequence[Check | UserError]]":
-            found = iter(checker([claim for claim in claims if isinstance(claim, Claim)]))
-            yield [claim if isinstance(claim, UserError) else next(found) for claim in claims]
+            checks = iter(checker([claim for claim in claims if isinstance(claim, Claim)]))
+            yield [claim if isinstance(claim, UserError) else next(checks) for claim in claims]
 
         return self.admission.open(results).events()
 
     def close(self) -> None:
-        """Admit no further request; call it on the event loop."""
+        """Admit no further request; call this method on the event loop."""
         self.admission.close()
-        for call in self.at_close:
-            call()
+        for callback in self.close_callbacks:
+            callback()
 
     def stop(self) -> None:
         """End all threads and close the file of conversations."""
         self.admission.close()
-        self.passes.close()
+        self.batcher.close()
         self.admission.stop()
         self.chat.conversations.close()

@@ -19,8 +19,8 @@ class _Session(NamedTuple):
 class Sessions:
     """Issues, checks and revokes session cookies.
 
-    A cookie has the user's name and a random id, signed with a key that exists only in this process. So a restart ends
-    all sessions, no key can be stolen from the disk, and a revoked session stays revoked.
+    A cookie has the user's name and a random id, signed with a key that exists only in this process. A restart
+    therefore ends all sessions, including revoked ones, and no key can be stolen from the disk.
 
     Args:
         hours: lifetime of a session.
@@ -46,7 +46,7 @@ class Sessions:
     def revoke(self, cookie: str | None) -> str:
         """End a session and return the ``Set-Cookie`` header that deletes the cookie."""
         now = time.time()
-        self._revoked = {id: end for id, end in self._revoked.items() if end > now}
+        self._revoked = {id: expiry for id, expiry in self._revoked.items() if expiry > now}
         if (session := self._read(cookie)) is not None:
             self._revoked[session.id] = now + self._seconds
         return self._header("", 0)
@@ -66,35 +66,34 @@ class Sessions:
         return cookie.output(header="").strip()
 
 
-class Attempts:
-    """Failed logins of each client address; a client with too many has to wait.
+class LoginLimiter:
+    """Limits the failed logins of each client address.
 
     Args:
-        most: maximum number of failed logins within ``seconds``.
+        max_failures: maximum number of failed logins within ``seconds``.
         seconds: time until a failed login no longer counts.
-        addresses: maximum number of stored addresses; beyond it, the one with the oldest failure is dropped.
+        max_addresses: maximum number of stored addresses; beyond it, the one that failed longest ago is dropped.
     """
 
-    def __init__(self, most: int = 10, seconds: float = 300, addresses: int = 1024) -> None:
-        self._most, self._seconds, self._addresses = most, seconds, addresses
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+    def __init__(self, max_failures: int = 10, seconds: float = 300, max_addresses: int = 1024) -> None:
+        self._max_failures, self._seconds, self._max_addresses = max_failures, seconds, max_addresses
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()  # times by network
 
     def wait_seconds(self, address: str) -> int:
         """Seconds until the address may try again; 0 if it may now."""
-        times = self._failed.get(_network(address), deque())
+        times = self._failures.get(_network(address), deque())
         now = time.monotonic()
         while times and times[0] <= now - self._seconds:
             times.popleft()
-        return math.ceil(times[0] + self._seconds - now) if len(times) >= self._most else 0
+        return math.ceil(times[0] + self._seconds - now) if len(times) >= self._max_failures else 0
 
     def record_failure(self, address: str) -> None:
         """Count a failed login."""
         network = _network(address)
-        times = self._failed.setdefault(network, deque(maxlen=self._most))
-        times.append(time.monotonic())
-        self._failed.move_to_end(network)
-        while len(self._failed) > self._addresses:
-            self._failed.popitem(last=False)
+        self._failures.setdefault(network, deque(maxlen=self._max_failures)).append(time.monotonic())
+        self._failures.move_to_end(network)
+        while len(self._failures) > self._max_addresses:
+            self._failures.popitem(last=False)
 
 
 def _network(address: str) -> str:

@@ -12,7 +12,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_START = "index.html"
+_INDEX_FILE = "index.html"
 
 
 def add_page(app: FastAPI) -> None:
@@ -21,13 +21,13 @@ def add_page(app: FastAPI) -> None:
     All files are read once here, so no path from a client is ever opened. They contain no user data and need no login;
     the data comes from the API.
     """
-    assets = _read()
-    start = assets.pop(_START)
+    assets = _read_files()
+    index = assets.pop(_INDEX_FILE)
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         """The page."""
-        return _response(_START, start)
+        return _response(_INDEX_FILE, index)
 
     @app.get("/assets/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
@@ -37,16 +37,16 @@ def add_page(app: FastAPI) -> None:
         return _response(name, assets[name])
 
 
-def _read() -> dict[str, bytes]:
+def _read_files() -> dict[str, bytes]:
     """The packaged files by name."""
     folder = files("medground.service").joinpath("page")
-    return {file.name: file.read_bytes() for file in folder.iterdir() if _ending(file.name) in _TYPES}
+    return {file.name: file.read_bytes() for file in folder.iterdir() if _suffix(file.name) in _TYPES}
 
 
 def _response(name: str, content: bytes) -> Response:
     # no-cache: after an update, a browser must not run the scripts of the previous version.
-    return Response(content, media_type=_TYPES[_ending(name)], headers={"Cache-Control": "no-cache"})
+    return Response(content, media_type=_TYPES[_suffix(name)], headers={"Cache-Control": "no-cache"})
 
 
-def _ending(name: str) -> str:
+def _suffix(name: str) -> str:
     return name.rpartition(".")[2]

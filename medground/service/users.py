@@ -38,12 +38,12 @@ class Users:
         return self.of_token(token.strip() if scheme.lower() == "bearer" else "")
 
     def of_token(self, token: str) -> str | None:
-        """The user of a token; None if it is unknown. The time taken does not depend on the token."""
+        """The user of a token; None if the token is unknown. The comparison takes the same time for every token."""
         if not self.has_tokens:
             return self.local
         digest = _digest(token)
-        found = [user for user, known in self._digests.items() if hmac.compare_digest(known, digest)]
-        return found[0] if found else None
+        users = [user for user, known in self._digests.items() if hmac.compare_digest(known, digest)]
+        return users[0] if users else None
 
 
 def load_users(config: ServeConfig, local: str) -> Users:

@@ -1,4 +1,4 @@
-"""Embedders, from settings or the user's ``Embeddings`` object."""
+"""Embedders: loading from settings, fingerprints, and embedding of questions."""
 
 import hashlib
 from contextlib import suppress
@@ -16,43 +16,44 @@ from retrievers.config import Dtype, EmbedderClassConfig, EmbedderConfig, StoreC
 from retrievers.embedders.base import BatchEmbedder
 
 DTYPE_FILE = "auto_dtype.txt"  # in the store's folder
+# Texts whose vectors are the fingerprint of a user-defined embedder.
 PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 mmHg in the treated group (p=0.03).")
 
 
 def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> Embeddings:
     """The embedder of ``config``; equal settings share one object, so a model is loaded once.
 
-    ``store`` keeps the first choice of ``dtype: auto``: another measurement on a busy machine might choose differently,
-    and everything would be embedded again.
+    With ``store``, the first choice for ``dtype: auto`` is stored in the store's folder: a later measurement might
+    choose another dtype because the machine is busy, and all passages would be embedded again.
 
     Raises:
         UserError: the model is absent, gated, unreachable or not an embedding model.
     """
-    chooses = config.dtype == "auto" and config.model != "chroma-default"
-    if store is not None and chooses and not isinstance(config, EmbedderClassConfig):
-        config = config.model_copy(update={"dtype": _kept_dtype(store)})
+    is_auto = config.dtype == "auto" and config.model != "chroma-default"
+    if store is not None and is_auto and not isinstance(config, EmbedderClassConfig):
+        config = config.model_copy(update={"dtype": _stored_dtype(store)})
     return _make(config)
 
 
-def _kept_dtype(store: StoreConfig) -> Dtype:
-    """The store's choice for ``auto``, made on first use."""
+def _stored_dtype(store: StoreConfig) -> Dtype:
+    """The dtype for ``auto`` in the store's folder, which the first call chooses and writes."""
     path = Path(store.path).expanduser() / DTYPE_FILE
     with suppress(OSError, UnicodeError):
         match path.read_text(encoding="utf-8").strip():
-            case "float32" | "bfloat16" as known:
-                return known
-    chosen = _fastest_dtype()
+            case "float32" | "bfloat16" as stored:
+                return stored
+    dtype = _fastest_dtype()
     with suppress(OSError):  # if it cannot be written, the next command measures again
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(path, f"{chosen}\n")
-    return chosen
+        write_whole(path, f"{dtype}\n")
+    return dtype
 
 
 def _fastest_dtype() -> Dtype:
-    """The choice for ``auto`` on this machine; torch is imported only if it may be bfloat16."""
-    from retrievers.embedders.minilm import has_card
+    """The dtype for ``auto`` on this machine; torch is imported only if it may be bfloat16."""
+    from retrievers.embedders.minilm import may_have_gpu
 
-    if not has_card() and not has_bfloat16():
+    if not may_have_gpu() and not has_bfloat16():
         return "float32"
     from sentence_transformers.util import get_device_name
 
@@ -87,10 +88,10 @@ def _make(config: EmbedderConfig) -> Embeddings:
 
 
 def _from_class(config: EmbedderClassConfig) -> Embeddings:
-    """The user's embedder: a LangChain ``Embeddings`` class, made with its keyword arguments."""
-    found = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
+    """A user-defined embedder: an object of a LangChain ``Embeddings`` class."""
+    embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
     try:
-        return found(**config.arguments)
+        return embedder_class(**config.arguments)
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
 
@@ -98,14 +99,14 @@ def _from_class(config: EmbedderClassConfig) -> Embeddings:
 def fingerprint(embedder: Embeddings) -> str:
     """A text that differs between embedders with different vectors.
 
-    For an object that is not ours, it is a digest of its class and of its normalised, rounded vectors of two texts.
+    For a user-defined embedder it is a digest of the class's name and of the normalised, rounded vectors of ``PROBES``.
     """
     if isinstance(embedder, BatchEmbedder):
         return str(embedder.fingerprint)
     import numpy as np
 
-    kind = type(embedder)
-    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
+    embedder_class = type(embedder)
+    digest = hashlib.sha256(f"{embedder_class.__module__}.{embedder_class.__qualname__}".encode())
     for probe in PROBES:
         for vector in (embedder.embed_query(probe), embedder.embed_documents([probe])[0]):
             values = np.asarray(vector, dtype=np.float64)
@@ -115,7 +116,7 @@ def fingerprint(embedder: Embeddings) -> str:
 
 
 def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[float]]:
-    """A vector for each question, in one pass if the embedder supports it."""
+    """A vector for each question, in one call if the embedder supports this."""
     from retrievers.embedders.token_limits import shorten
 
     questions = [shorten(embedder, question) for question in questions]

@@ -1,4 +1,4 @@
-"""Base of our embedders: batches of similar length, fingerprints and windows."""
+"""Base class of this project's embedders, and what they share: batching by length, and windows in tokens."""
 
 import hashlib
 from abc import abstractmethod
@@ -13,15 +13,15 @@ from retrievers.base import encodable
 if TYPE_CHECKING:
     import numpy as np
 
-CHARACTERS_PER_TOKEN = 4  # in English; it affects speed only
+CHARACTERS_PER_TOKEN = 4  # about the mean in English; the value affects only the speed
 
 
 class BatchEmbedder(Embeddings):
     """An embedder that embeds many questions in one pass.
 
     Attributes:
-        fingerprint: changes whenever the vectors may change.
-        window: how many tokens of a passage it reads, prompt included; None if there is no limit or it is unknown.
+        fingerprint: a value, compared as text, that changes whenever the vectors may change.
+        window: the ``Window`` of a passage under the prompt; None if there is no limit or it is unknown.
     """
 
     fingerprint: Any
@@ -39,24 +39,24 @@ class BatchEmbedder(Embeddings):
 def embed_by_length(
     texts: Sequence[str], batches: Iterator[list[int]], embed: "Callable[[list[str]], np.ndarray]"
 ) -> list[list[float]]:
-    """The vectors of texts that ``embed`` computes batch by batch, in the order of the texts."""
+    """Embed the texts in ``batches`` of their indices, and return the vectors in the order of the texts."""
     import numpy as np
 
-    rows: dict[int, Any] = {}
+    vectors: dict[int, Any] = {}
     for batch in batches:
-        rows |= zip(batch, embed([texts[index] for index in batch]).astype(np.float32), strict=True)
-    return [rows[index].tolist() for index in range(len(texts))]
+        vectors |= zip(batch, embed([texts[index] for index in batch]).astype(np.float32), strict=True)
+    return [vectors[index].tolist() for index in range(len(texts))]
 
 
 def batches_by_length(texts: Sequence[str], limit: int, budget: int) -> Iterator[list[int]]:
-    """Indices of texts, longest first, in batches of at most about ``budget`` tokens with padding.
+    """Indices of the texts, longest first, in batches of about ``budget`` tokens at most, padding included.
 
-    A text has at most ``limit`` tokens; a longer one is cut.
+    The model truncates each text to ``limit`` tokens.
     """
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     while order:
-        tokens = min(limit, len(texts[order[0]]) // CHARACTERS_PER_TOKEN + 3)
-        size = max(1, budget // tokens)
+        longest = min(limit, len(texts[order[0]]) // CHARACTERS_PER_TOKEN + 3)  # tokens; 3 for special tokens
+        size = max(1, budget // longest)
         yield order[:size]
         order = order[size:]
 
@@ -64,7 +64,10 @@ def batches_by_length(texts: Sequence[str], limit: int, budget: int) -> Iterator
 def tokens_window(
     limit: int, encode: Callable[[list[str]], Sequence[Sequence[int]]], prompt: str, identity: str
 ) -> Window:
-    """The window of a tokenizer, which encodes without truncation, for passages under a prompt."""
+    """The window of passages under a prompt.
+
+    ``encode`` returns the untruncated token ids of each text, and ``identity`` has all that token counts depend on.
+    """
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in encode([prompt + encodable(text) for text in texts])]
@@ -73,7 +76,7 @@ def tokens_window(
 
 
 def untruncated(tokenizer: Any) -> Callable[[list[str]], list[list[int]]]:
-    """The encoding of a ``tokenizers.Tokenizer`` after its truncation and padding are switched off."""
+    """Switch off truncation and padding of a ``tokenizers.Tokenizer``; returns its function from texts to token ids."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return lambda texts: [one.ids for one in tokenizer.encode_batch(texts)]
+    return lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)]

@@ -9,7 +9,7 @@ from retrievers.embedders.base import BatchEmbedder, tokens_window, untruncated
 
 
 class ChromaDefaultEmbedder(BatchEmbedder):
-    """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks by SHA-256."""
+    """all-MiniLM-L6-v2 as an ONNX file, which Chroma downloads once (79 MB) and verifies by its SHA-256."""
 
     def __init__(self) -> None:
         """Download the file unless it is in Chroma's cache."""
@@ -41,7 +41,7 @@ class ChromaDefaultEmbedder(BatchEmbedder):
         """The model's window in tokens."""
         from tokenizers import Tokenizer
 
-        given = self._function.tokenizer
-        tokenizer = Tokenizer.from_str(given.to_str())
+        truncating = self._function.tokenizer
+        tokenizer = Tokenizer.from_str(truncating.to_str())  # a copy, since the function needs its truncation
         encode = untruncated(tokenizer)
-        return tokens_window(int(given.truncation["max_length"]), encode, "", tokenizer.to_str())
+        return tokens_window(int(truncating.truncation["max_length"]), encode, "", tokenizer.to_str())

@@ -1,9 +1,9 @@
-"""A faster BERT encoder for CPUs, in float32, or in bfloat16 with AVX512-BF16; same results as transformers.
+"""A faster BERT encoder for CPUs, in float32, or in bfloat16 with AVX512-BF16, with the results of transformers.
 
-Three differences save time. There is no padding: the texts of a batch are concatenated, and attention handles texts of
-equal length together. Weights are stored once in oneDNN's layout, and GELU is fused into its matrix product. In
-bfloat16, attention is two matrix products over a group of texts whose scores fit the cache; the blocks of torch's CPU
-kernel are too small for AVX512-BF16.
+It differs from transformers' encoder in three ways. There is no padding: the texts of a batch are concatenated, and
+attention handles texts of equal length together. Weights are stored in oneDNN's layout, and GELU is fused into the
+matrix product before it. In bfloat16, attention is two matrix products over a group of texts whose scores fit the
+cache, because torch's kernel for CPUs works in blocks that are too small for AVX512-BF16.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from common.cpu import PackedLinear, packs_linear, rounded
+from common.cpu import PackedLinear, packs_linear, padded_rows
 
-GROUP_TOKENS = 512  # per attention product, so that the scores fit the L2 cache
+GROUP_TOKENS = 512  # tokens per matrix product of attention, so that the scores fit the L2 cache
 
 
 def pack_encoder(model: Any) -> bool:
-    """Replace the encoder of a loaded ``BertModel`` by a packed one if that is faster; returns whether it was replaced.
+    """Replace the encoder of a ``BertModel`` by a ``PackedEncoder`` if that is faster; returns whether it was replaced.
 
-    Supported are BERT encoders with exact GELU on a CPU with AVX-512, in float32, or in bfloat16 if the CPU has
+    It is faster for BERT encoders with exact GELU on a CPU with AVX-512, in float32, or in bfloat16 if the CPU has
     AVX512-BF16 and no AMX (with AMX, torch's kernels are fast). The packed encoder is for inference only: it has no
     parameters to train or save.
     """
@@ -30,9 +30,9 @@ def pack_encoder(model: Any) -> bool:
         return False
     if model.config.hidden_act != "gelu" or model.config.is_decoder:
         return False
-    has = torch.cpu.get_capabilities()
+    cpu = torch.cpu.get_capabilities()
     if model.dtype != torch.float32 and not (
-        model.dtype == torch.bfloat16 and has.get("avx512_bf16") and not has.get("amx_bf16")
+        model.dtype == torch.bfloat16 and cpu.get("avx512_bf16") and not cpu.get("amx_bf16")
     ):
         return False
     packed: Any = PackedEncoder(model.encoder, model.config.num_attention_heads)
@@ -41,7 +41,7 @@ def pack_encoder(model: Any) -> bool:
 
 
 class PackedEncoder(nn.Module):
-    """Replaces a ``BertEncoder``. Hidden states are padded, and zero at padding in the output."""
+    """Replaces a ``BertEncoder``: input and output have padding, and the output is zero there."""
 
     def __init__(self, encoder: Any, heads: int) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class PackedEncoder(nn.Module):
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Output:
         """Encode ``hidden_states`` (texts, tokens, width).
 
-        ``attention_mask`` (texts, 1, tokens, tokens) is true for tokens that may be attended to, equal for all tokens
-        of a text; None for no padding.
+        ``attention_mask`` (texts, 1, tokens, tokens) is True at the keys that are not padding, the same for all queries
+        of a text; None if there is no padding.
         """
         texts, tokens, width = hidden_states.shape
         if attention_mask is None:
@@ -61,19 +61,22 @@ class PackedEncoder(nn.Module):
         lengths = valid.sum(1)
         order = torch.argsort(lengths)
         distinct, counts = torch.unique(lengths, return_counts=True)
-        sizes = zip(counts.tolist(), distinct.tolist(), strict=True)
-        runs = [(count, length) for count, length in sizes if length]
+        groups = zip(counts.tolist(), distinct.tolist(), strict=True)
+        runs = [(count, length) for count, length in groups if length]
         sorted_valid = valid[order]
         padded = hidden_states.new_zeros(hidden_states.shape)
         padded[sorted_valid] = self._encode(hidden_states[order][sorted_valid], runs)
         return Output(last_hidden_state=padded[torch.argsort(order)])
 
     def _encode(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """Encode states (tokens, width). A run is ``(count, length)``: ``count`` texts of ``length`` tokens."""
+        """Encode the states (tokens, width) of concatenated texts, sorted by length.
+
+        A run is ``(count, length)``: ``count`` texts of ``length`` tokens each follow each other.
+        """
         tokens = len(states)
-        if padding := rounded(tokens) - tokens:
+        if padding := padded_rows(tokens) - tokens:
             states = torch.cat([states, states.new_zeros(padding, states.shape[1])])
-            runs = [*runs, (padding, 1)]  # padding rows count as texts of one token
+            runs = [*runs, (padding, 1)]  # rows of padding are handled as texts of one token
         for layer in self._layers:
             states = layer.forward(states, runs)
         return states[:tokens]
@@ -95,14 +98,14 @@ class _Layer:
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         """Encode states (tokens, width) of texts with these runs (``PackedEncoder._encode``)."""
-        attend = self._attend_by_torch if states.dtype == torch.float32 else self._attend
+        attend = self._attend_float32 if states.dtype == torch.float32 else self._attend_bfloat16
         attended = self._out(attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))
-        changed = self._down(self._up(states))
-        normed: Tensor = self._norms[1](changed.add_(states))
+        transformed = self._down(self._up(states))
+        normed: Tensor = self._norms[1](transformed.add_(states))
         return normed
 
-    def _attend(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    def _attend_bfloat16(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         width = qkv.shape[1] // 3
         out = torch.empty((qkv.shape[0], width), dtype=qkv.dtype)
         start = 0
@@ -121,11 +124,11 @@ class _Layer:
                 start = end
         return out
 
-    def _attend_by_torch(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    def _attend_float32(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         attended, start = [], 0
         for count, length in runs:
-            part = qkv[start : start + count * length].view(count, length, 3, self._heads, -1)
-            query, key, value = part.permute(2, 0, 3, 1, 4)
+            run = qkv[start : start + count * length].view(count, length, 3, self._heads, -1)
+            query, key, value = run.permute(2, 0, 3, 1, 4)
             heads = scaled_dot_product_attention(query, key, value, scale=self._scaling)
             attended.append(heads.transpose(1, 2).reshape(count * length, -1))
             start += count * length

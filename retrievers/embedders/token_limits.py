@@ -7,12 +7,12 @@ from corpus.documents.passages import Window
 from corpus.sentences import sentence_spans
 from retrievers.embedders.base import BatchEmbedder
 
-SHORT = 120  # characters that fit every embedder's window
-MIN_TOKENS = 8  # minimum room for a passage after the prompt
+SHORT_CHARACTERS = 120  # length below which a question fits every embedder's window
+MIN_TOKENS = 8  # minimum that prompt and special tokens leave for a passage
 
 
 def window_of(embedder: Embeddings) -> Window | None:
-    """The embedder's window; ``UserError`` if the prompt leaves no room for a passage."""
+    """The embedder's window, None if it is unknown; ``UserError`` if the prompt leaves no room for a passage."""
     window: Window | None = embedder.window if isinstance(embedder, BatchEmbedder) else None
     if window is None:
         return None
@@ -27,24 +27,26 @@ def window_of(embedder: Embeddings) -> Window | None:
 def shorten(embedder: Embeddings, question: str) -> str:
     """The question, shortened to the embedder's window if it is longer.
 
-    The last sentences with a question mark that fit are kept; without question marks, the last sentences.
+    The shortened question has the last of its sentences that end in a question mark, as many as fit the window, or else
+    the last of all its sentences; at least one sentence.
     """
-    window = None if len(question) < SHORT else window_of(embedder)
+    window = None if len(question) < SHORT_CHARACTERS else window_of(embedder)
     return question if window is None else cut_to_window(question, window)
 
 
 def cut_to_window(question: str, window: Window, *, only_questions: bool = False) -> str:
-    """See ``shorten``; with ``only_questions`` a text without a question mark is unchanged."""
-    if len(question) < SHORT or window.count([question])[0] <= window.limit:
+    """See ``shorten``; with ``only_questions``, a text without a question mark is unchanged."""
+    if len(question) < SHORT_CHARACTERS or window.count([question])[0] <= window.limit:
         return question
     sentences = [question[start:end] for start, end in sentence_spans(question)]
-    questions = [one for one in sentences if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))]
+    # The question marks are ASCII, fullwidth, Arabic and Greek; closing quotes and brackets may follow.
+    questions = [each for each in sentences if each.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))]
     if not questions and only_questions:
         return question
     candidates = questions or sentences
-    kept = candidates[-1]
-    for one in reversed(candidates[:-1]):
-        if window.count([f"{one} {kept}"])[0] > window.limit:
+    shortened = candidates[-1]
+    for sentence in reversed(candidates[:-1]):
+        if window.count([f"{sentence} {shortened}"])[0] > window.limit:
             break
-        kept = f"{one} {kept}"
-    return kept
+        shortened = f"{sentence} {shortened}"
+    return shortened

@@ -1,1 +1,1 @@
-"""Files of the store of which a search reads only the parts that it needs."""
+"""Files in the store's folder from which a search reads only the parts that it needs."""

@@ -1,4 +1,4 @@
-"""Documents in a file, each read by its row."""
+"""Documents in a file, read by row."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from common.errors import UserError
 from retrievers.document_ids import with_id
 
 DOCUMENTS = "documents.jsonl"
-OFFSETS = "offsets.npy"  # where each document's line begins
+OFFSETS = "offsets.npy"  # of the documents' lines, in bytes
 
 
 class DocumentFile:
@@ -23,45 +23,41 @@ class DocumentFile:
 
         self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._file = (folder / DOCUMENTS).open("rb")
-        self._reading = threading.Lock()
+        self._file_lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __getitem__(self, row: int) -> Document:
-        """The document of a row, in the order in which they were written."""
-        with self._reading:
+        """The document that was written as number ``row``, from 0."""
+        with self._file_lock:
             self._file.seek(int(self._offsets[row]))
             line = self._file.readline()
         return Document(**json.loads(line))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
 
 def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Document]:
-    """The documents, each id once, each written to the folder's files as it is handed on.
+    """Write the documents to the folder, each id once, and yield each document that was written.
 
     Raises:
-        UserError: two different documents have one id.
+        UserError: two different documents have the same id.
     """
     import numpy as np
 
     digests: dict[str, bytes] = {}
     offsets: list[int] = []
-    end = 0
+    offset = 0
     with (folder / DOCUMENTS).open("wb") as file:
         for document in map(with_id, documents):
             id, digest = str(document.id), hashlib.sha256(document.page_content.encode()).digest()[:16]
-            known = digests.setdefault(id, digest)
-            if known != digest:
+            first = digests.setdefault(id, digest)
+            if first != digest:
                 raise UserError(f"Two different documents have the id {id!r}. Give each its own.")
-            if known is not digest:
+            if first is not digest:  # an equal document was written before
                 continue
             content = {"id": id, "page_content": document.page_content, "metadata": document.metadata}
-            offsets.append(end)
+            offsets.append(offset)
             line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
-            end += file.write(line.encode("utf-8", "replace"))  # lone surrogates become question marks
+            offset += file.write(line.encode("utf-8", "replace"))  # lone surrogates become question marks
             yield document
     np.save(folder / OFFSETS, np.asarray(offsets, dtype=np.int64))

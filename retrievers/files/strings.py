@@ -1,4 +1,4 @@
-"""Sorted strings on disk: memory-mapped, found by binary search."""
+"""Table of sorted strings on disk: memory-mapped, searched by bisection."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 def encoded(text: str) -> bytes:
-    """The bytes by which strings are sorted and compared; half of a surrogate pair is accepted."""
+    """The bytes by which strings are sorted and compared: UTF-8, in which lone surrogates are encoded, too."""
     return text.encode("utf-8", "surrogatepass")
 
 
 class StringTable:
-    """Strings in the order of their encoding; a search reads only the parts of the files that it touches.
+    """Strings in the order of their encoding, one per row; a search reads only the rows that it compares.
 
     The files of the table ``word`` are ``words.npy``, the joined strings, and ``word_ends.npy``, where each ends.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Open the table ``name``, which ``write`` made."""
+        """Open the table ``name``, which ``write`` has written."""
         import numpy as np
 
         self._text = np.load(folder / f"{name}s.npy", mmap_mode="r")
@@ -25,17 +25,17 @@ class StringTable:
 
     @staticmethod
     def write(folder: Path, name: str, strings: Sequence[bytes]) -> None:
-        """Write encoded strings, which must be sorted and not empty."""
+        """Write the table ``name`` of encoded strings, at least one, which must be sorted."""
         import numpy as np
 
         np.save(folder / f"{name}s.npy", np.frombuffer(b"".join(strings), dtype=np.uint8))
-        np.save(folder / f"{name}_ends.npy", np.cumsum([len(one) for one in strings], dtype=np.int64))
+        np.save(folder / f"{name}_ends.npy", np.cumsum([len(string) for string in strings], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def __getitem__(self, row: int) -> bytes:
-        """The encoded string at a row."""
+        """The encoded string of a row."""
         if row >= len(self._ends):
             raise IndexError(row)
         return bytes(self._text[self._ends[row - 1] if row else 0 : self._ends[row]])
@@ -48,7 +48,7 @@ class StringTable:
             begin = end
 
     def row(self, text: str) -> int | None:
-        """The row of a string; None if the table lacks it."""
-        sought = encoded(text)
-        row = bisect_left(self, sought)
-        return row if row < len(self) and self[row] == sought else None
+        """The row of a string; None if it is not in the table."""
+        string = encoded(text)
+        row = bisect_left(self, string)
+        return row if row < len(self) and self[row] == string else None

@@ -1,17 +1,18 @@
 """Exact search by cosine in a file of a collection's vectors and documents.
 
-Chroma reads the whole graph of a collection into memory at the first access, 2.4 kB a vector of 384 numbers, and then
-searches it approximately. The file is read block by block, so a process needs no more memory for a larger collection.
+At the first access, Chroma reads a collection's whole graph of vectors into memory (2.4 kB for a vector of 384
+numbers), and it searches the graph approximately. The vector file is read block by block, so a process needs no more
+memory for a larger collection.
 
-A file belongs to one state of a collection, which is named in the collection's metadata, and is a folder,
-``vectors/COLLECTION/STATE/``. It is written before the metadata name its state, and the file of the former state is
-removed afterwards, so that no search reads a file that differs from the collection.
+A vector file is a folder, ``vectors/COLLECTION/STATE/``, for one state of a collection's texts, which the collection's
+metadata name. The file of a new state is written before the metadata name this state, and the file of the previous
+state is removed afterwards, so that no search reads a file that differs from the collection.
 """
 
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,24 +26,24 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDER = "vectors"
-ABOUT = "about.json"  # written last: a folder with it is complete
-FORMAT = 1
+ABOUT = "about.json"  # written last: a folder that has it is complete
+FORMAT = 1  # of the files
 ID, PLACES, ROWS, DIGESTS = "id", "places.npy", "vectors.npy", "digests.npy"
 DIGEST_BYTES = 16  # of the digest of a text
 BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
-PAGE = 5000  # vectors to fetch at a time
-# Returns the unit vectors of texts by their ids, without those that the collection lacks.
+PAGE = 5000  # number of vectors to fetch at a time
 Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
+"""From a list of ids to the unit vectors of those that the collection has, by id."""
 
 
 class VectorFile:
-    """The unit vectors of a collection and its documents, by row."""
+    """The unit vectors and the documents of a collection, one of each per row."""
 
     def __init__(self, folder: Path) -> None:
         """Open a file.
 
         Raises:
-            OSError, EOFError, ValueError: it is missing, incomplete, damaged or of another version.
+            OSError, EOFError, ValueError: the file is missing, incomplete, damaged or of another version.
         """
         import numpy as np
 
@@ -50,9 +51,9 @@ class VectorFile:
             raise ValueError("another version of medground wrote it")
         self._rows = np.load(folder / ROWS, mmap_mode="r")
         self._file = (folder / ROWS).open("rb")  # stays readable when another process replaces the folder
-        self._reading = threading.Lock()
+        self._file_lock = threading.Lock()
         self._digests = np.load(folder / DIGESTS, mmap_mode="r")
-        self._ids = StringTable(folder, ID)  # sorted; ``_places`` has the row of each
+        self._ids = StringTable(folder, ID)  # sorted; ``_places`` has the row of each id
         self._places = np.load(folder / PLACES, mmap_mode="r")
         self._documents = DocumentFile(folder)
 
@@ -64,11 +65,9 @@ class VectorFile:
         return self._documents[row]
 
     def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
-        """The rows and cosines of the ``count`` nearest vectors of each question, in any order.
+        """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), in any order.
 
-        Args:
-            questions: unit vectors, (questions, size).
-            count: number of vectors for each question, or all if the file has fewer.
+        ``questions`` are unit vectors, (questions, size).
         """
         import numpy as np
 
@@ -80,41 +79,56 @@ class VectorFile:
             scores = np.concatenate([scores, questions @ block.T], axis=1)
             if scores.shape[1] > count:
                 best = np.argpartition(scores, -count, axis=1)[:, -count:]
-                scores, rows = (np.take_along_axis(one, best, axis=1) for one in (scores, rows))
-        # A matrix product's last digit depends on a vector's place in the block; equal texts must have equal scores.
-        exact = (self._rows[rows].astype(np.float64) * questions[:, None, :]).sum(axis=2)
-        return [list(zip(*pair, strict=True)) for pair in zip(rows.tolist(), exact.tolist(), strict=True)]
+                scores, rows = (np.take_along_axis(array, best, axis=1) for array in (scores, rows))
+        nearest = []
+        for question, numbers in zip(questions, rows.tolist(), strict=True):
+            # The rounding of a matrix product depends on a vector's position in the block, but equal texts must have
+            # equal scores.
+            cosines = (self._read(numbers).astype(np.float64) * question).sum(axis=1)
+            nearest.append(list(zip(numbers, cosines.tolist(), strict=True)))
+        return nearest
+
+    def _read(self, rows: Sequence[int]) -> "np.ndarray":
+        """The vectors of rows; not mapped, since the system also maps the neighbours of each page that is touched."""
+        import numpy as np
+
+        vectors = np.empty((len(rows), self._rows.shape[1]), dtype=np.float32)
+        with self._file_lock:
+            for row, vector in zip(rows, vectors, strict=True):
+                self._file.seek(self._rows.offset + row * vector.nbytes)
+                self._file.readinto(vector)
+        return vectors
 
     def _blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
-        """The first row and the vectors of each block, read because mapped pages would count as memory in use."""
+        """The number of the first row and the vectors of each block; not mapped, since mapped pages count as memory."""
         import numpy as np
 
         count, size = self._rows.shape
         step = max(1, BLOCK_BYTES // (4 * size))
         for begin in range(0, count, step):
-            with self._reading:
+            with self._file_lock:
                 self._file.seek(self._rows.offset + 4 * size * begin)
                 block = np.fromfile(self._file, dtype=np.float32, count=size * min(step, count - begin))
             yield begin, block.reshape(-1, size)
 
     def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
-        """The unit vectors of the ids that the file has."""
-        found = {id: self._ids.row(id) for id in ids}
-        return {id: self._rows[self._places[number]] for id, number in found.items() if number is not None}
+        """The unit vectors of those ids that the file has, by id."""
+        numbers = {id: self._ids.row(id) for id in ids}
+        return {id: self._rows[self._places[number]] for id, number in numbers.items() if number is not None}
 
     def unchanged(self, digests: Mapping[str, bytes]) -> "dict[str, np.ndarray]":
-        """The unit vectors of the ids whose text has the same digest as when the file was written."""
-        known = self._digests.tobytes()
+        """The unit vectors, by id, of texts that have the same digest as when the file was written."""
+        stored = self._digests.tobytes()
         ids = (id.decode("utf-8", "surrogatepass") for id in self._ids)
         return {
             id: self._rows[row]
             for id, row in zip(ids, self._places.tolist(), strict=True)
-            if digests.get(id, b"")[:DIGEST_BYTES] == known[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+            if digests.get(id, b"")[:DIGEST_BYTES] == stored[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
         }
 
 
 class VectorFiles:
-    """The vector files of a collection in a folder of their own."""
+    """The folder of a collection's vector files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -134,20 +148,21 @@ class VectorFiles:
     ) -> None:
         """Write the file of a new state.
 
-        No file is written without documents, or if the collection lacks one because another process is changing it.
+        No file is written if there are no documents, or if ``fetch`` lacks one because another process is changing the
+        collection.
 
         Args:
-            state: name of the state.
-            documents: the documents.
-            digests: digests of their texts by id.
-            before: name of the former state; vectors of texts that are unchanged since then are taken from its file.
+            state: name of the new state.
+            documents: all documents of the collection.
+            digests: digests of the documents' texts, by id.
+            before: name of the previous state, from whose file the vectors of unchanged texts are copied.
             fetch: fetches the other vectors.
         """
         folder = self._folder / state
         folder.mkdir(mode=0o700, parents=True)
-        former = self.open(before)
+        previous = self.open(before)
         try:
-            complete = _write(folder, documents, digests, former.unchanged(digests) if former else {}, fetch)
+            complete = _write(folder, documents, digests, previous.unchanged(digests) if previous else {}, fetch)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -167,7 +182,7 @@ def _write(
     unchanged: "Mapping[str, np.ndarray]",
     fetch: Fetch,
 ) -> bool:
-    """Write the files to an empty folder; False if there are no documents or ``fetch`` lacks one."""
+    """Write the files to an empty folder; returns False if there are no documents or ``fetch`` lacks one."""
     import numpy as np
 
     ids = [str(document.id) for document in write_documents(documents, folder)]
@@ -195,7 +210,7 @@ def _write(
 
 
 def unit(vectors: "np.ndarray") -> "np.ndarray":
-    """Each row as float32 with length 1; zeros stay zeros."""
+    """The rows scaled to length 1, as float32; rows of zeros stay zero."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)

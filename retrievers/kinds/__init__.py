@@ -1,1 +1,1 @@
-"""The kinds of retriever, one file each: its settings and its search."""
+"""The kinds of retriever: one file per kind, with its settings and its retriever class."""

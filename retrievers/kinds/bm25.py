@@ -13,12 +13,12 @@ from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
-from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
+from retrievers.lexical import LexicalIndex, MemoryIndex, Parameters, SearchableIndex
 
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-WORDS = 200  # maximum number of words of a question
+MAX_WORDS = 200  # of a question
 
 
 class BM25Config(RetrieverConfig):
@@ -32,12 +32,13 @@ class BM25Config(RetrieverConfig):
 class BM25Retriever(Retriever):
     """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), through bm25s.
 
-    Words are compared by ``corpus.words``. A document that shares no word with the question is not returned.
+    ``corpus.words`` splits texts into words and stems them. A document that shares no word with the question is not
+    returned.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = BM25Config
 
-    _index: Lexical | LexicalIndex = PrivateAttr()
+    _index: SearchableIndex | LexicalIndex = PrivateAttr()
 
     def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
         """Search an index on disk, or documents, which are indexed in memory."""
@@ -46,15 +47,15 @@ class BM25Retriever(Retriever):
         if isinstance(documents, LexicalIndex):
             self._index = documents
         else:
-            self._index = MemoryIndex(documents, _parameters(config))
+            self._index = MemoryIndex(documents, Parameters(config.k1, config.b))
 
     @classmethod
     def build(cls, config: BM25Config, context: "Context") -> Self:
-        return cls(_updated(config, context), config)
+        return cls(_updated_index(config, context), config)
 
     @classmethod
     def index(cls, config: BM25Config, context: "Context") -> int:
-        _updated(config, context)
+        _updated_index(config, context)
         return 0
 
     @classmethod
@@ -65,34 +66,30 @@ class BM25Retriever(Retriever):
         return self._current().frequencies(terms)
 
     def search_text(self, question: str) -> str:
-        """See ``Retriever``; in a long text, other words would outweigh those of its questions."""
-        return cut_to_window(question, words_window(WORDS), only_questions=True)
+        """See ``Retriever``. The words of a long text would outweigh those of the questions in it."""
+        return cut_to_window(question, words_window(MAX_WORDS), only_questions=True)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         index = self._current()
         return [_hits(index, terms(question), k) for question in questions]
 
-    def _current(self) -> Lexical:
+    def _current(self) -> SearchableIndex:
         return self._index.current() if isinstance(self._index, LexicalIndex) else self._index
 
 
-def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
+def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
     import numpy as np
 
     scores = index.scores(words)
     if scores is None:
         return []
-    # Keep all documents that tie at rank k: the base class breaks ties by id.
-    bar = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
-    best = np.flatnonzero((scores >= bar) & (scores > 0))
-    return [Hit(index.document(int(place)), float(scores[place])) for place in best]
+    # All documents that tie at rank k are returned: the base class breaks ties by id.
+    lowest = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
+    best = np.flatnonzero((scores >= lowest) & (scores > 0))
+    return [Hit(index.document(int(number)), float(scores[number])) for number in best]
 
 
-def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
+def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
-    return LexicalIndex(store, context.corpus, _parameters(config), server).update(context.documents)
-
-
-def _parameters(config: BM25Config) -> Parameters:
-    return Parameters(config.k1, config.b)
+    return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)

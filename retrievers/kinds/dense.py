@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
+TIES = 16  # extra neighbours to fetch, so that the base class can break ties at rank k by id
 
 
 class DenseConfig(RetrieverConfig):
@@ -28,14 +28,14 @@ class DenseConfig(RetrieverConfig):
 
 
 class DenseRetriever(Retriever):
-    """The nearest passages of a store by cosine; the score is the cosine similarity, 1 at best."""
+    """Finds the nearest passages in a store; the score is the cosine similarity, at most 1."""
 
     config_class: ClassVar[type[RetrieverConfig]] = DenseConfig
 
     _store: Store = PrivateAttr()
 
     def __init__(self, store: Store, top_k: int = 5) -> None:
-        """Search the passages that ``store`` already holds; ``build`` updates it first."""
+        """Search the passages in ``store`` as it is; ``build`` updates the store first."""
         super().__init__(top_k=top_k)
         self._store = store
 
@@ -63,21 +63,22 @@ class DenseRetriever(Retriever):
             ]
 
     def _nearest(self, vectors: "np.ndarray", count: int) -> list[list[Hit]]:
+        """The ``count`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""
         if file := self._store.vector_file():
             return [
-                [Hit(file.document(row), cosine) for row, cosine in found]
-                for found in file.nearest(unit(vectors), count)
+                [Hit(file.document(row), cosine) for row, cosine in nearest]
+                for nearest in file.nearest(unit(vectors), count)
             ]
         self._store.refresh_graph()
         collection = self._store.collection
-        if not (stored := collection.count()):
+        if not (total := collection.count()):
             return [[] for _ in vectors]
-        found = collection.query(
+        result = collection.query(
             query_embeddings=vectors,
-            n_results=min(count, stored),
+            n_results=min(count, total),
             include=["distances", "documents", "metadatas"],
         )
-        columns = (found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [])
+        columns = (result["ids"], result["documents"] or [], result["metadatas"] or [], result["distances"] or [])
         return [
             [
                 Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))

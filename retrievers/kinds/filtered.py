@@ -21,8 +21,8 @@ from retrievers.store import REVISION
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-FIRST = 50  # minimum number of passages in the first search
-REMEDIES = {
+MIN_DEPTH = 50  # minimum number of passages in the first search
+REMEDIES = {  # advice for an error message, by the metadata field that no document has
     "year": "Index PubMed files, tables with a year column or records with YEAR, or remove year_from and year_to.",
     "mesh": "Index PubMed files, tables with a mesh column or records with MESHES, or remove mesh.",
     "source": "Index your own documents (medground index PATH), or remove source.",
@@ -30,7 +30,7 @@ REMEDIES = {
 
 
 class FilterConfig(WrappingConfig):
-    """Passages that meet all conditions that are set."""
+    """Filtering of another retriever's results by all conditions that are set."""
 
     kind: Literal["filter"] = "filter"
     retriever: str = Field(description="Name of the retriever that searches.")
@@ -56,7 +56,7 @@ class FilterConfig(WrappingConfig):
 class FilteredRetriever(WrappingRetriever):
     """The results of another retriever that meet the conditions of ``FilterConfig``, with their scores.
 
-    The search is repeated with a greater depth until enough passages pass or the retriever has no more.
+    The search is repeated with greater depth until enough passages meet the conditions or no more can.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
@@ -68,84 +68,89 @@ class FilteredRetriever(WrappingRetriever):
     def build(cls, config: FilterConfig, context: "Context") -> Self:
         retriever = context.other(config.retriever)
         if not retriever.is_online:
-            check_fields(context.documents, config, _fields_of_corpus(context))
+            check_fields(context.documents, config, _corpus_fields(context))
         return cls(retriever, config)
 
     @classmethod
-    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (it depends on the corpus only)
-        _fields_of_corpus(context)  # stored, so that ``build`` need not read the passages
+    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (the fields do not depend on it)
+        _corpus_fields(context)  # caches the fields, so that ``build`` need not read the passages
         return 0
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        lowest = self._config.min_score
+        min_score = self._config.min_score
 
-        def hits(found: list[Document], depth: int) -> list[Hit] | None:
-            passed = [Hit(one, one.metadata["score"]) for one in found if fits(one, self._config)]
-            is_below = lowest is not None and found and _score(found[-1]) < lowest
-            return passed if len(passed) >= k or len(found) < depth or is_below else None
+        def select(documents: list[Document], depth: int) -> list[Hit] | None:
+            hits = [Hit(each, each.metadata["score"]) for each in documents if meets(each, self._config)]
+            rest_is_below = min_score is not None and documents and _score(documents[-1]) < min_score
+            return hits if len(hits) >= k or len(documents) < depth or rest_is_below else None
 
-        return search_deeper(self._retriever, questions, max(FIRST, 2 * k), hits)
+        return search_deeper(self._retriever, questions, max(MIN_DEPTH, 2 * k), select)
 
 
-def fits(document: Document, config: FilterConfig) -> bool:
-    """Whether a document meets all conditions; it fails a condition whose metadata it lacks."""
-    known = document.metadata
+def meets(document: Document, config: FilterConfig) -> bool:
+    """Whether a document meets all conditions; without a condition's metadata it does not meet the condition."""
+    metadata = document.metadata
     if config.min_score is not None and _score(document) < config.min_score:
         return False
-    if (config.year_from is not None or config.year_to is not None) and not _in_years(known.get("year"), config):
+    if (config.year_from is not None or config.year_to is not None) and not _in_years(metadata.get("year"), config):
         return False
-    if config.mesh and not _folded(config.mesh) & _folded(known.get("mesh")):
+    if config.mesh and not _casefolded(config.mesh) & _casefolded(metadata.get("mesh")):
         return False
-    source = known.get("source")
+    source = metadata.get("source")
     return not config.source or (
         isinstance(source, str) and any(fnmatchcase(source, pattern) for pattern in config.source)
     )
 
 
-def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | None = None) -> None:
-    """Raise ``UserError`` if a filter needs metadata that no document has.
+def check_fields(documents: Documents, config: FilterConfig, present: Set[str] | None = None) -> None:
+    """Raise ``UserError`` if a filter needs a metadata field that no document has.
 
-    ``known`` is the metadata that the documents have; None reads the documents.
+    ``present`` are the fields that documents have; None finds them by reading the documents.
     """
-    asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
-    missing = {name for name, condition in asked.items() if condition}
+    conditions = {
+        "year": (config.year_from, config.year_to) != (None, None),
+        "mesh": config.mesh,
+        "source": config.source,
+    }
+    missing = {field for field, condition in conditions.items() if condition}
     if missing:
-        missing -= _fields(documents) if known is None else known
+        missing -= _fields(documents) if present is None else present
     if missing and (count := len(documents)):
-        name = min(missing)
-        raise UserError(f"The filter needs {name}, but none of the {count} passages has it. {REMEDIES[name]}")
+        field = min(missing)
+        raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {REMEDIES[field]}")
 
 
-def _fields_of_corpus(context: "Context") -> set[str]:
-    """The metadata for filters that the corpus has; cached in the store's folder by the corpus's ``revision``."""
+def _corpus_fields(context: "Context") -> set[str]:
+    """``_fields`` of the corpus, cached in the store's folder together with the corpus's ``revision``."""
     documents = context.documents
     revision = getattr(documents, REVISION, None)
     if revision is None:
         return _fields(documents)
     digest = hashlib.sha256(encodable(context.corpus).encode()).hexdigest()[:16]
-    note = Path(context.store.path).expanduser() / f"fields-{digest}.json"
+    cache = Path(context.store.path).expanduser() / f"fields-{digest}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        noted = json.loads(note.read_text(encoding="utf-8"))
-        if noted["revision"] == revision:
-            return set(noted["fields"])
-    found = _fields(documents)
+        cached = json.loads(cache.read_text(encoding="utf-8"))
+        if cached["revision"] == revision:
+            return set(cached["fields"])
+    fields = _fields(documents)
     with suppress(OSError):  # if it cannot be written, the documents are read again next time
-        write_whole(note, json.dumps({"revision": revision, "fields": sorted(found)}))
-    return found
+        write_whole(cache, json.dumps({"revision": revision, "fields": sorted(fields)}))
+    return fields
 
 
 def _fields(documents: Documents) -> set[str]:
+    """The metadata fields for filters that at least one document has."""
     missing = set(REMEDIES)
     for document in documents:
-        missing = {name for name in missing if not _has(document, name)}
+        missing = {field for field in missing if not _has(document, field)}
         if not missing:
             break
     return set(REMEDIES) - missing
 
 
-def _has(document: Document, name: str) -> bool:
-    value = document.metadata.get(name)
-    return bool(_folded(value)) if name == "mesh" else isinstance(value, int if name == "year" else str)
+def _has(document: Document, field: str) -> bool:
+    value = document.metadata.get(field)
+    return bool(_casefolded(value)) if field == "mesh" else isinstance(value, int if field == "year" else str)
 
 
 def _score(document: Document) -> float:
@@ -158,5 +163,5 @@ def _in_years(year: Any, config: FilterConfig) -> bool:
     return (config.year_from is None or config.year_from <= year) and (config.year_to is None or year <= config.year_to)
 
 
-def _folded(headings: Any) -> set[str]:
-    return {str(one).casefold() for one in headings} if isinstance(headings, list | tuple) else set()
+def _casefolded(headings: Any) -> set[str]:
+    return {str(heading).casefold() for heading in headings} if isinstance(headings, list | tuple) else set()

@@ -1,6 +1,6 @@
 """Fusion of several retrievers' results for one question.
 
-LangChain's EnsembleRetriever supports reciprocal rank fusion only, drops the scores and takes one question at a time;
+LangChain's EnsembleRetriever supports only reciprocal rank fusion, drops the scores and takes one question at a time;
 ``retrievers.base`` requires scores and batches.
 """
 
@@ -16,51 +16,53 @@ if TYPE_CHECKING:
 
 Fusion = Literal["zscore", "minmax", "rrf"]
 
-Findings = Sequence[Document]
-"""The results of one retriever, best first, with scores."""
+Results = Sequence[Document]
+"""The results of one retriever for the question, best first, with scores."""
 
 
-def reciprocal_ranks(found: Sequence[Findings], weights: Sequence[float], k: float) -> list[Hit]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the sum of weight / (k + rank), ranks from 1.
+def reciprocal_ranks(results: Sequence[Results], weights: Sequence[float], k: float) -> list[Hit]:
+    """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the score is the sum of weight / (k + rank).
 
-    A retriever that has not found a document adds nothing to its score.
+    ``results`` has one item per retriever, and ranks start at 1. A retriever that did not return a document adds
+    nothing to the document's score.
     """
     totals: dict[str, float] = {}
-    for findings, weight in zip(found, weights, strict=True):
-        for rank, document in enumerate(findings, start=1):
+    for documents, weight in zip(results, weights, strict=True):
+        for rank, document in enumerate(documents, start=1):
             id = str(document.id)
             totals[id] = totals.get(id, 0.0) + weight / (k + rank)
-    documents = _by_id(found)
-    return [Hit(documents[id], score) for id, score in totals.items()]
+    by_id = _by_id(results)
+    return [Hit(by_id[id], score) for id, score in totals.items()]
 
 
 def weighted_scores(
-    found: Sequence[Findings], weights: Sequence[float], asked: int, fusion: Fusion, k: float = 60
+    results: Sequence[Results], weights: Sequence[float], depth: int, fusion: Fusion, k: float = 60
 ) -> list[Hit]:
-    """The weighted sum of normalised scores over all candidates of the question.
+    """The weighted sum of each candidate's normalised scores; ``results`` has one item per retriever.
 
-    ``zscore`` standardises a retriever's scores, ``minmax`` scales them to 0 to 1; equal scores all become 0. A
-    candidate that a retriever has not found gets the lowest score of those it has found. If the retriever returned
-    fewer passages than the ``asked`` ones, the candidate gets at most 0: for BM25, it shares no word with the question.
-    ``rrf`` is ``reciprocal_ranks`` with the constant ``k``.
+    The candidates are the documents that any of the retrievers returned. ``zscore`` standardises a retriever's scores,
+    ``minmax`` scales them to 0 to 1; equal scores all become 0. Before normalisation, a candidate that a retriever did
+    not return gets its lowest score; if the retriever returned fewer documents than the requested ``depth``, it gets at
+    most 0: for BM25, it shares no word with the question. ``rrf`` is ``reciprocal_ranks`` with the constant ``k``.
     """
     import numpy as np
 
     if fusion == "rrf":
-        return reciprocal_ranks(found, weights, k)
-    documents = _by_id(found)
-    totals = np.zeros(len(documents))
-    for findings, weight in zip(found, weights, strict=True):
-        totals += weight * _normalised(_scores(findings, list(documents), asked), fusion)
-    return [Hit(document, float(total)) for document, total in zip(documents.values(), totals, strict=True)]
+        return reciprocal_ranks(results, weights, k)
+    candidates = _by_id(results)
+    totals = np.zeros(len(candidates))
+    for documents, weight in zip(results, weights, strict=True):
+        totals += weight * _normalised(_scores(documents, list(candidates), depth), fusion)
+    return [Hit(document, float(total)) for document, total in zip(candidates.values(), totals, strict=True)]
 
 
-def _scores(findings: Findings, ids: Sequence[str], asked: int) -> "np.ndarray":
+def _scores(documents: Results, ids: Sequence[str], depth: int) -> "np.ndarray":
+    """A retriever's score of each candidate id."""
     import numpy as np
 
-    scores = {str(document.id): float(document.metadata["score"]) for document in findings}
-    last = min(scores.values(), default=0.0)
-    missing = last if len(findings) >= asked else min(last, 0.0)
+    scores = {str(document.id): float(document.metadata["score"]) for document in documents}
+    lowest = min(scores.values(), default=0.0)
+    missing = lowest if len(documents) >= depth else min(lowest, 0.0)
     return np.array([scores.get(id, missing) for id in ids])
 
 
@@ -73,5 +75,5 @@ def _normalised(scores: "np.ndarray", fusion: Literal["zscore", "minmax"]) -> "n
     return (scores - offset) / scale if scale > 0 else scores * 0.0
 
 
-def _by_id(found: Sequence[Findings]) -> dict[str, Document]:
-    return {str(document.id): document for findings in found for document in findings}
+def _by_id(results: Sequence[Results]) -> dict[str, Document]:
+    return {str(document.id): document for documents in results for document in documents}

@@ -40,7 +40,7 @@ class HybridConfig(RetrieverConfig):
 
 
 class HybridRetriever(Retriever):
-    """Fuses the results of other retrievers (``retrievers.kinds.fusion``); the score is the weighted sum."""
+    """Fuses the results of other retrievers (``retrievers.kinds.fusion``); a document's score is the fused score."""
 
     config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
 
@@ -64,6 +64,6 @@ class HybridRetriever(Retriever):
         weights = list(self._config.retrievers.values())
         searches = [retriever.search(questions, depth) for retriever in self._retrievers]
         return [
-            weighted_scores(found, weights, depth, self._config.fusion, self._config.k)
-            for found in zip(*searches, strict=True)
+            weighted_scores(results, weights, depth, self._config.fusion, self._config.k)
+            for results in zip(*searches, strict=True)
         ]

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class LangChainRetriever(Retriever):
-    """A LangChain ``BaseRetriever`` of the user's, found by ``kind: package.module.Class``.
+    """Adapter of a LangChain ``BaseRetriever`` class that the settings name by ``kind: package.module.Class``.
 
-    A class with ``from_documents``, such as LangChain's lexical retrievers, is built from the corpus; any other from
-    its keyword arguments alone. The score is the number in ``metadata["score"]`` if every document has one, else 1 /
-    rank. A document without an id gets a digest of its text.
+    A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus; another class
+    from its keyword arguments alone. The score is ``metadata["score"]`` if it is a number in every document, else
+    1 / rank. A document without an id gets a digest of its text as id.
     """
 
     _retriever: BaseRetriever = PrivateAttr()
@@ -34,7 +34,7 @@ class LangChainRetriever(Retriever):
 
     @classmethod
     def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
-        found: Any = find_class(config.kind)
+        retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):
             arguments["retriever"] = context.other(arguments["retriever"])
@@ -42,22 +42,22 @@ class LangChainRetriever(Retriever):
             arguments["retrievers"] = {name: context.other(name) for name in arguments["retrievers"]}
         if isinstance(arguments.get("embedder"), str):
             arguments["embedder"] = context.embedder(arguments["embedder"])
-        if "top_k" in found.model_fields:
+        if "top_k" in retriever_class.model_fields:
             arguments["top_k"] = config.top_k
         try:
-            if hasattr(found, "from_documents"):
+            if hasattr(retriever_class, "from_documents"):
                 if not len(context.documents):
-                    return cls(_Nothing(), config.top_k)
-                made = found.from_documents(identified(context.documents), **arguments)
+                    return cls(_EmptyRetriever(), config.top_k)
+                retriever = retriever_class.from_documents(identified(context.documents), **arguments)
             else:
-                made = found(**arguments)
+                retriever = retriever_class(**arguments)
         except (ValidationError, TypeError, ValueError, ImportError) as error:
             raise UserError(f"A retriever of kind {config.kind} cannot be made from its settings: {error}") from error
-        return cls(made, config.top_k)
+        return cls(retriever, config.top_k)
 
     @classmethod
     def identity(cls, config: RetrieverClassConfig, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``; includes the class's source if it can be read."""
+        """See ``Retriever``; includes a digest of the class's source code if it can be read."""
         import inspect
 
         try:
@@ -66,21 +66,21 @@ class LangChainRetriever(Retriever):
             source = ""
         return {**super().identity(config, context), "source": hashlib.sha256(source.encode()).hexdigest()}
 
-    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:  # noqa: ARG002  (the class decides how many)
-        return [_hits(found) for found in self._retriever.batch(questions)]
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:  # noqa: ARG002  (LangChain's batch has no k)
+        return [_hits(documents) for documents in self._retriever.batch(questions)]
 
 
-class _Nothing(BaseRetriever):
+class _EmptyRetriever(BaseRetriever):
     """The retriever of an empty corpus."""
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:  # noqa: ARG002
         return []
 
 
-def _hits(found: list[Document]) -> list[Hit]:
-    each = {str(one.id): one for one in reversed([with_id(one) for one in found])}
-    ranked = list(reversed(each.values()))
-    scores = [one.metadata.get("score") for one in ranked]
+def _hits(documents: list[Document]) -> list[Hit]:
+    by_id = {str(document.id): document for document in reversed(list(map(with_id, documents)))}  # keeps each id once
+    ranked = list(reversed(by_id.values()))
+    scores = [document.metadata.get("score") for document in ranked]
     if all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
-        return [Hit(one, float(one.metadata["score"])) for one in ranked]
-    return [Hit(one, 1 / rank) for rank, one in enumerate(ranked, start=1)]
+        return [Hit(document, float(document.metadata["score"])) for document in ranked]
+    return [Hit(document, 1 / rank) for rank, document in enumerate(ranked, start=1)]

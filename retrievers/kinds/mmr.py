@@ -33,9 +33,9 @@ class MMRConfig(WrappingConfig):
 class MMRRetriever(WrappingRetriever):
     """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
 
-    The documents are chosen one by one by the highest score: relevance x the cosine with the question, less (1 -
-    relevance) x the greatest cosine with those already chosen (at least 0). So scores never rise from one choice to the
-    next. (LangChain's function returns no scores and does not break ties.)
+    Documents are chosen one by one, each time the one with the highest score: relevance x cosine with the question -
+    (1 - relevance) x greatest cosine with a document already chosen, or 0 if this cosine is negative. So the scores
+    never rise from one choice to the next. (LangChain's function returns no scores and does not break ties.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
@@ -61,47 +61,49 @@ class MMRRetriever(WrappingRetriever):
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         import numpy as np
 
-        candidates = self._retriever.search(questions, max(k, self._config.candidates))
-        asked = unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
-        vectors = self._vectors({str(one.id): one.page_content for found in candidates for one in found})
+        results = self._retriever.search(questions, max(k, self._config.candidates))
+        question_vectors = unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
+        vectors = self._vectors({str(each.id): each.page_content for candidates in results for each in candidates})
         hits: list[list[Hit]] = []
-        for found, question in zip(candidates, asked, strict=True):
-            known = sorted(found, key=lambda one: str(one.id))
-            if not known:
+        for candidates, question in zip(results, question_vectors, strict=True):
+            if not candidates:
                 hits.append([])
                 continue
-            texts = np.stack([vectors[str(one.id)] for one in known])
+            by_id = sorted(candidates, key=lambda document: str(document.id))
+            texts = np.stack([vectors[str(document.id)] for document in by_id])
             chosen = _choose(texts @ question, texts @ texts.T, self._config.relevance, k)
-            hits.append([Hit(known[place], score) for place, score in chosen])
+            hits.append([Hit(by_id[index], score) for index, score in chosen])
         return hits
 
     def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
-        """The vectors of texts by their ids; vectors missing in the store, such as of online articles, are computed."""
+        """The vector of each text, by id; those missing in the store, such as of online articles, are computed."""
         import numpy as np
 
         with self._store.errors():
             self._store.refresh()
             vectors = self._store.embeddings(sorted(texts))
-        if lacking := [id for id in sorted(texts) if id not in vectors]:
-            made = self._store.embedder.embed_documents([texts[id] for id in lacking])
-            vectors.update(zip(lacking, unit(np.asarray(made, dtype=np.float32)), strict=True))
+        if missing := [id for id in sorted(texts) if id not in vectors]:
+            computed = self._store.embedder.embed_documents([texts[id] for id in missing])
+            vectors.update(zip(missing, unit(np.asarray(computed, dtype=np.float32)), strict=True))
         return vectors
 
 
-def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
-    """Indices of the chosen documents, in order, with their scores; ties go to the first.
+def _choose(
+    to_question: "np.ndarray", to_each_other: "np.ndarray", relevance: float, count: int
+) -> list[tuple[int, float]]:
+    """Indices of the chosen documents, in order, with their scores; of equal scores, the lowest index is chosen.
 
-    ``near`` are the cosines with the question, (n,), ``alike`` the cosines with each other, (n, n).
+    ``to_question``, (n,), and ``to_each_other``, (n, n), are the documents' cosines.
     """
     import numpy as np
 
-    nearest_chosen = np.zeros(len(near))
-    left = np.ones(len(near), dtype=bool)
+    to_chosen = np.zeros(len(to_question))  # greatest cosine with a chosen document
+    available = np.ones(len(to_question), dtype=bool)
     chosen: list[tuple[int, float]] = []
-    for _ in range(min(count, len(near))):
-        scores = np.where(left, relevance * near - (1 - relevance) * nearest_chosen, -np.inf)
-        place = int(scores.argmax())
-        chosen.append((place, float(scores[place])))
-        left[place] = False
-        nearest_chosen = np.maximum(nearest_chosen, alike[place])
+    for _ in range(min(count, len(to_question))):
+        scores = np.where(available, relevance * to_question - (1 - relevance) * to_chosen, -np.inf)
+        index = int(scores.argmax())
+        chosen.append((index, float(scores[index])))
+        available[index] = False
+        to_chosen = np.maximum(to_chosen, to_each_other[index])
     return chosen

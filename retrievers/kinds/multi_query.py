@@ -22,7 +22,7 @@ class RewriteRequest(TypedDict):
 
 
 Rewriter = Runnable[RewriteRequest, list[str]]
-"""Writes other wordings of a question; fewer than ``count``, or none, is not an error."""
+"""A runnable that writes other wordings of a question; it may return fewer than ``count``, or none."""
 
 
 class MultiQueryConfig(WrappingConfig):
@@ -41,11 +41,11 @@ class MultiQueryConfig(WrappingConfig):
 
 
 class MultiQueryRetriever(WrappingRetriever):
-    """Searches with another retriever for the question and for other wordings of it.
+    """Searches with another retriever for a question and for other wordings of the question.
 
-    All wordings of all questions are one batch. The results of a question's wordings are combined by reciprocal rank
-    fusion with equal weights. (LangChain's MultiQueryRetriever does not rank its results and takes one question at a
-    time.)
+    All wordings of all questions are searched for in one batch. The results of a question's wordings are combined by
+    reciprocal rank fusion with equal weights. (LangChain's MultiQueryRetriever does not rank its results and takes one
+    question at a time.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MultiQueryConfig
@@ -70,14 +70,14 @@ class MultiQueryRetriever(WrappingRetriever):
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._config.candidates)
-        asked = [RewriteRequest(question=question, count=self._config.rewrites) for question in questions]
+        requests = [RewriteRequest(question=question, count=self._config.rewrites) for question in questions]
         wordings = [
-            _wordings(question, written[: self._config.rewrites])
-            for question, written in zip(questions, self._rewriter.batch(asked), strict=True)
+            _wordings(question, rewrites[: self._config.rewrites])
+            for question, rewrites in zip(questions, self._rewriter.batch(requests), strict=True)
         ]
-        found = iter(self._retriever.search([text for texts in wordings for text in texts], depth))
+        results = iter(self._retriever.search([text for texts in wordings for text in texts], depth))
         return [
-            reciprocal_ranks([next(found) for _ in texts], [1.0] * len(texts), self._config.k) for texts in wordings
+            reciprocal_ranks([next(results) for _ in texts], [1.0] * len(texts), self._config.k) for texts in wordings
         ]
 
 

@@ -1,4 +1,4 @@
-"""Parent document retrieval: searches parts of documents and returns whole documents."""
+"""Parent document retrieval: searches the sentences or sections of documents and returns whole documents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -17,18 +17,17 @@ from retrievers.store import REVISION, Store
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-SEPARATOR = "#"
-MORE = 8  # parts searched first per requested document
-TIES = 16  # extra documents to fetch, so that ties are broken by id
-
+SEPARATOR = "#"  # in a part's id, between the document's id and the part's number
+PARTS_PER_DOCUMENT = 8  # number of parts in the first search for each requested document
+TIES = 16  # extra documents to fetch, so that the base class can break ties by id
 
 PartKind = Literal["sentence", "section"]
 
 
 class ParentConfig(RetrieverConfig):
-    """Search by embedding in parts of the documents.
+    """Search by embedding in the sentences or sections of the documents.
 
-    A document gets the score of its nearest part and is returned whole.
+    A document gets the score of its nearest sentence or section and is returned whole.
     """
 
     kind: Literal["parent"] = "parent"
@@ -40,25 +39,25 @@ class ParentConfig(RetrieverConfig):
 
 
 class ParentRetriever(Retriever):
-    """Documents by their nearest part; the score is that part's cosine with the question.
+    """Finds documents by their nearest part; a document's score is the cosine of this part with the question.
 
-    (LangChain's ParentDocumentRetriever returns no scores, and a number of documents that depends on the parts found.)
+    (LangChain's ParentDocumentRetriever returns no scores, and fewer documents if several parts are of one document.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
 
-    _find: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
-    _parts: DenseRetriever = PrivateAttr()
+    _documents_by_ids: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
+    _part_retriever: DenseRetriever = PrivateAttr()
 
     def __init__(
         self, store: Store, documents: Documents, config: ParentConfig | None = None, *, quiet: bool = False
     ) -> None:
-        """Split ``documents`` into parts and make ``store``, which holds nothing else, hold exactly these."""
+        """Update ``store``, a collection for the parts alone, to the parts of ``documents``."""
         config = config or ParentConfig()
         super().__init__(top_k=config.top_k)
-        self._find = finder(documents)
+        self._documents_by_ids = finder(documents)
         index(store, Parts(documents, config.parts), quiet=quiet)
-        self._parts = DenseRetriever(store)
+        self._part_retriever = DenseRetriever(store)
 
     @classmethod
     def build(cls, config: ParentConfig, context: "Context") -> Self:
@@ -71,33 +70,33 @@ class ParentRetriever(Retriever):
         return context.update_collection(config.embedder, parts, parts_name(context.corpus, config.parts))
 
     def inner(self) -> Sequence[Retriever]:
-        return (self._parts,)
+        return (self._part_retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        wanted = k + TIES
+        needed = k + TIES
 
-        def hits(parts: list[Document], depth: int) -> list[Hit] | None:
+        def select(parts: list[Document], depth: int) -> list[Hit] | None:
             parents = self._parents(parts)
-            return parents if len(parents) >= wanted or len(parts) < depth else None
+            return parents if len(parents) >= needed or len(parts) < depth else None
 
-        return search_deeper(self._parts, questions, MORE * wanted, hits)
+        return search_deeper(self._part_retriever, questions, PARTS_PER_DOCUMENT * needed, select)
 
     def _parents(self, parts: Sequence[Document]) -> list[Hit]:
-        """Each document once, with the score of its best part."""
-        best: dict[str, float] = {}
+        """Each document of the parts (best first) once, with the score of its best part."""
+        scores: dict[str, float] = {}
         for part in parts:
-            best.setdefault(str(part.id).rpartition(SEPARATOR)[0], part.metadata["score"])
-        documents = self._find(list(best))
-        return [Hit(documents[id], score) for id, score in best.items() if id in documents]
+            scores.setdefault(str(part.id).rpartition(SEPARATOR)[0], part.metadata["score"])
+        documents = self._documents_by_ids(list(scores))
+        return [Hit(documents[id], score) for id, score in scores.items() if id in documents]
 
 
 def parts_name(corpus: str, kind: PartKind) -> str:
-    """The name of a corpus's parts in the store."""
+    """The corpus name under which the store has the parts of a corpus."""
     return f"{corpus} {kind}"
 
 
 class Parts:
-    """The parts of documents, split on each iteration: few are in memory at a time."""
+    """The parts of documents; each iteration splits the documents again, so that few parts are in memory at a time."""
 
     def __init__(self, documents: Documents, kind: PartKind) -> None:
         self._documents = documents
@@ -109,19 +108,19 @@ class Parts:
 
     def __iter__(self) -> Iterator[Document]:
         for document in map(with_id, self._documents):
-            yield from cut(document, self._kind)
+            yield from split(document, self._kind)
 
 
-def cut(document: Document, kind: PartKind) -> Iterator[Document]:
-    """The parts of a document with ids; parts without a letter are left out if there are others."""
+def split(document: Document, kind: PartKind) -> Iterator[Document]:
+    """The parts of a document, with ids; those without a letter or digit are left out unless all parts are."""
     text = document.page_content
     match kind:
         case "sentence":
             spans = sentence_spans(text)
         case "section":
             spans = _line_spans(text)
-    worded = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))] or [(0, len(text))]
-    for number, (start, end) in enumerate(worded):
+    with_words = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))]
+    for number, (start, end) in enumerate(with_words or [(0, len(text))]):
         yield Document(id=f"{document.id}{SEPARATOR}{number}", page_content=text[start:end])
 
 

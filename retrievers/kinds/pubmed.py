@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-KEY = "NCBI_API_KEY"
-ABSTRACT = "abstract"
+API_KEY = "NCBI_API_KEY"  # environment variable
+ABSTRACT = "abstract"  # key of an article's text
 INSTALL = "pip install langchain-community xmltodict"
 
 
 class PubMedConfig(RetrieverConfig):
-    """Search PubMed online: every question is sent to the server at ``url``. Off unless configured.
+    """Search PubMed online: every question is sent to the server at ``url``. No retriever is of this kind by default.
 
     Without an API key (environment variable ``NCBI_API_KEY``) NCBI answers three requests a second.
     """
@@ -49,12 +49,12 @@ class PubMedConfig(RetrieverConfig):
 class PubMedRetriever(Retriever):
     """LangChain's PubMed retriever with ids, scores and metadata as for the other retrievers.
 
-    Articles come in PubMed's order of relevance, without those that have no abstract; the score is 1 / rank. A question
-    is cut to the 300 characters that LangChain's retriever sends. The metadata have ``source`` and, if known,
-    ``title``, ``year``, ``journal`` and ``mesh``.
+    Articles come in PubMed's order of relevance, without those that have no abstract; the score is 1 / rank. Only the
+    first 300 characters of a question are sent, as by LangChain's retriever. The metadata have ``source`` and, if
+    known, ``title``, ``year``, ``journal`` and ``mesh``.
 
-    The articles are parsed like PubMed files: LangChain's parser loses words in italics and reads neither headings nor
-    most years.
+    The articles are parsed like PubMed files, because LangChain's parser loses words in italics and reads neither MeSH
+    headings nor most years.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = PubMedConfig
@@ -66,10 +66,10 @@ class PubMedRetriever(Retriever):
         config = config or PubMedConfig()
         super().__init__(top_k=config.top_k)
         self._config = config
-        _online(config, 1)
+        _client(config, 1)  # fails now, not at the first search, if packages are missing
 
     @classmethod
-    def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no corpus of ours)
+    def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no local corpus)
         return cls(config)
 
     @property
@@ -80,57 +80,59 @@ class PubMedRetriever(Retriever):
         return [self._hits(question, k) for question in questions]
 
     def _hits(self, question: str, k: int) -> list[Hit]:
-        online = _online(self._config, k)
-        with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # it prints while it waits
-            found = online.load_docs(question[: online.MAX_QUERY_LENGTH])
-        articles = [one for one in found if one.page_content]
-        each = {str(article.id): article for article in reversed(articles)}
-        ranked = [article for article in articles if each.get(str(article.id)) is article]
-        return [Hit(article, 1 / rank) for rank, article in enumerate(ranked, start=1)]
+        client = _client(self._config, k)
+        with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # the client prints while it waits
+            articles = client.load_docs(question[: client.MAX_QUERY_LENGTH])
+        by_id: dict[str, Document] = {}
+        for article in articles:
+            if article.page_content:
+                by_id.setdefault(str(article.id), article)
+        return [Hit(article, 1 / rank) for rank, article in enumerate(by_id.values(), start=1)]
 
 
-def _online(config: PubMedConfig, count: int) -> "LangChainPubMed":
+def _client(config: PubMedConfig, count: int) -> "LangChainPubMed":
+    """LangChain's client, which finds ``count`` articles, with this project's parser."""
     try:
         from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
 
-        class Online(LangChainPubMed):
+        class Client(LangChainPubMed):
             def _parse_article(self, uid: str, text_dict: dict[str, Any]) -> dict[str, Any]:
                 return {**text_dict, "id": uid, "source": f"https://pubmed.ncbi.nlm.nih.gov/{uid}/"}
 
             def _dict2document(self, doc: dict[str, Any]) -> Document:
                 return Document(id=doc["id"], page_content=doc.pop(ABSTRACT), metadata=doc)
 
-        online = Online(
+        client = Client(
             top_k_results=count,
             base_url_esearch=f"{config.url}/esearch.fcgi?sort=relevance&",
             base_url_efetch=f"{config.url}/efetch.fcgi?",
-            api_key=os.environ.get(KEY, ""),
+            api_key=os.environ.get(API_KEY, ""),
             parse=None,
         )
-        online.parse = _read
+        client.parse = _parse_response
     except ImportError as error:
         raise UserError(f"Retrievers of kind pubmed need {error.name or 'more packages'}. Install: {INSTALL}") from None
-    return online
+    return client
 
 
-def _read(answer: str) -> dict[str, Any]:
+def _parse_response(xml: str) -> dict[str, Any]:
     """The article in PubMed's response: its abstract, empty if it has none, and its metadata."""
-    source = Source("the article", lambda: BytesIO(answer.encode()))
-    for found in pubmed.read(source, DocumentsConfig()):
-        if isinstance(found, Extract):
-            known = {name: value for name, value in found.metadata.items() if name != "pmid"}
-            title = str(known.get("title", ""))
-            return {**known, ABSTRACT: found.text.removeprefix(title).strip()}
-    return {ABSTRACT: ""}  # of a book
+    source = Source("the article", lambda: BytesIO(xml.encode()))
+    for extract in pubmed.read(source, DocumentsConfig()):
+        if isinstance(extract, Extract):
+            metadata = {name: value for name, value in extract.metadata.items() if name != "pmid"}
+            title = str(metadata.get("title", ""))
+            return {**metadata, ABSTRACT: extract.text.removeprefix(title).strip()}
+    return {ABSTRACT: ""}  # a response without an article, such as for a book
 
 
 @contextlib.contextmanager
 def _errors(url: str) -> Iterator[None]:
-    """Translate errors of urllib and the parsers into errors that name the server."""
+    """Turn errors of urllib and the parsers into a ``UserError`` that names the server."""
     try:
         yield
     except urllib.error.HTTPError as error:
-        advice = f"Wait a moment, or set {KEY}." if error.code == 429 else "Try again later, or check the url."
+        advice = f"Wait a moment, or set {API_KEY}." if error.code == 429 else "Try again later, or check the url."
         raise UserError(f"PubMed at {url} answered {error.code} {error.reason}. {advice}") from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error

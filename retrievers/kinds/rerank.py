@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-BATCH = 32
+BATCH = 32  # pairs per forward pass
 
 
 class Reranker:
     """A cross-encoder that scores how well a passage answers a question.
 
-    The score is the output of a model with one output. For a classifier with several labels it is one minus the
+    The score of a model with one output is this output. The score of a classifier with several labels is 1 minus the
     probability of the labels ``against``. Pairs longer than the model's window are truncated at the longer text's end.
     """
 
@@ -38,47 +38,44 @@ class Reranker:
         device = get_device_name()
         _check_head(model)
         with hub_errors("Cross-encoder", model), no_bars():
-            loaded: Any = CrossEncoder(
+            self._model: Any = CrossEncoder(
                 model,
                 device=device,
                 model_kwargs={"dtype": resolve_dtype(dtype, device), "use_safetensors": True},
                 trust_remote_code=False,
             )
-        self._model = loaded
-        self._against = [] if loaded.num_labels == 1 else _places(model, loaded, against)
+        self._against = [] if self._model.num_labels == 1 else _label_indices(model, self._model, against)
+        window, modules = self._model.max_seq_length, repr(self._model)
         self.fingerprint = content_key(
-            weights=weights_digest(loaded), against=self._against, window=loaded.max_seq_length, modules=repr(loaded)
+            weights=weights_digest(self._model), against=self._against, window=window, modules=modules
         )
 
-    def scores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
-        """The score of each (question, passage); shape (pairs,)."""
-        return self._scores(pairs)
-
-    def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
-        """The score of each text from 0 to 1; of a model with one output its sigmoid, whatever the model's default."""
-        from torch.nn import Sigmoid
-
-        activation = None if self._against else Sigmoid()
-        found: list[float] = self._scores([(question, text) for text in texts], activation).tolist()
-        return found
-
-    def _scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
+    def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
+        """The score of each (question, passage), (pairs,); ``activation`` replaces the model's activation function."""
         import numpy as np
 
         if not pairs:
             return np.zeros(0)
-        clean = [(encodable(question), encodable(passage)) for question, passage in pairs]
-        several = bool(self._against)
-        found = self._model.predict(
-            clean, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=several
+        pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
+        softmax = bool(self._against)
+        outputs = self._model.predict(
+            pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=softmax
         )
-        rows = np.asarray(found, dtype=np.float64).reshape(len(pairs), -1)
-        return 1 - rows[:, self._against].sum(axis=1) if several else rows[:, 0]
+        rows = np.asarray(outputs, dtype=np.float64).reshape(len(pairs), -1)
+        return 1 - rows[:, self._against].sum(axis=1) if self._against else rows[:, 0]
+
+    def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
+        """The score of each text, from 0 to 1: for a model with one output, the sigmoid of its logit."""
+        from torch.nn import Sigmoid
+
+        activation = None if self._against else Sigmoid()
+        relevances: list[float] = self.scores([(question, text) for text in texts], activation).tolist()
+        return relevances
 
 
 @cache
 def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranker:
-    """``Reranker``; each model is loaded once."""
+    """A ``Reranker``; equal arguments share one object, so a model is loaded once."""
     return Reranker(model, dtype, against)
 
 
@@ -102,7 +99,7 @@ class RerankConfig(WrappingConfig):
 
 
 class RerankRetriever(WrappingRetriever):
-    """Another retriever's first candidates, sorted by the cross-encoder's score."""
+    """Sorts another retriever's first candidates by the cross-encoder's scores."""
 
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
@@ -121,10 +118,14 @@ class RerankRetriever(WrappingRetriever):
         return {**super().identity(config, context), "model": _reranker(config).fingerprint}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        found = self._retriever.search(questions, max(k, self._config.candidates))
-        pairs = [(question, one.page_content) for question, ones in zip(questions, found, strict=True) for one in ones]
+        results = self._retriever.search(questions, max(k, self._config.candidates))
+        pairs = [
+            (question, candidate.page_content)
+            for question, candidates in zip(questions, results, strict=True)
+            for candidate in candidates
+        ]
         scores = iter(self._reranker.scores(pairs).tolist())
-        return [[Hit(one, next(scores)) for one in ones] for ones in found]
+        return [[Hit(candidate, next(scores)) for candidate in candidates] for candidates in results]
 
 
 def _reranker(config: RerankConfig) -> Reranker:
@@ -132,24 +133,26 @@ def _reranker(config: RerankConfig) -> Reranker:
 
 
 def _check_head(name: str) -> None:
-    """Reject a bare encoder, to which sentence-transformers would add a scoring layer of random weights."""
+    """Reject an encoder without a scoring head; sentence-transformers would add a head with random weights."""
     from transformers import AutoConfig
 
     with hub_errors("Cross-encoder", name):
         architectures = AutoConfig.from_pretrained(name, trust_remote_code=False).architectures or []
-    if architectures and not any("SequenceClassification" in one or "CausalLM" in one for one in architectures):
+    heads = ("SequenceClassification", "CausalLM")  # of the supported architectures' names
+    if architectures and not any(head in architecture for architecture in architectures for head in heads):
         raise UserError(
             f"{name} is no cross-encoder ({architectures[0]} has nothing that scores a pair). Name one, such as "
             "cross-encoder/ms-marco-MiniLM-L6-v2, or a folder that `medground train encoder` has made."
         )
 
 
-def _places(name: str, model: Any, against: Sequence[str]) -> list[int]:
-    labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}
-    places = sorted(labels[label.lower()] for label in against if label.lower() in labels)
-    if not places or len(places) == len(labels):
+def _label_indices(name: str, model: Any, against: Sequence[str]) -> list[int]:
+    """The indices of those labels ``against`` that the model has."""
+    labels = {str(label).lower(): int(index) for index, label in model.config.id2label.items()}
+    indices = sorted(labels[label.lower()] for label in against if label.lower() in labels)
+    if not indices or len(indices) == len(labels):
         raise UserError(
             f"Cross-encoder {name} has the labels {', '.join(labels)}. Say in against which of them speak against a "
             "passage: one or more, not all."
         )
-    return places
+    return indices

@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from chains.config import Decide, LLMConfig
 from chains.labels import Case, Decider, parse_label
-from chains.models.generation import Written
+from chains.models.generation import Continuation
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode
 from common.errors import UserError
@@ -51,9 +51,9 @@ def test_scores_that_underflow_still_sum_to_one(llm: LocalLLM) -> None:
 
 def test_generated_labels_are_parsed_regardless_of_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["NO, it is not.", " Entailment", "who knows"]
-    outputs = [Written(text, 3) for text in texts]
+    outputs = [Continuation(text, 3) for text in texts]
     monkeypatch.setattr(
-        "chains.models.local_chat.written_batches",
+        "chains.models.local_chat.continuation_batches",
         lambda *args, **kwargs: [([2], outputs[2:]), ([0, 1], outputs[:2])],
     )
     decisions = decide_all(llm, mode="generate")
@@ -74,9 +74,9 @@ def test_reserve_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: pyte
 
     def write(*args, max_new_tokens: int, **kwargs):
         token_limits.append(max_new_tokens)
-        return [(range(len(PROMPTS)), [Written("no", 1)] * len(PROMPTS))]
+        return [(range(len(PROMPTS)), [Continuation("no", 1)] * len(PROMPTS))]
 
-    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
+    monkeypatch.setattr("chains.models.local_chat.continuation_batches", write)
     decide_all(one_token_llm, mode="generate")
     assert token_limits == [longest]
 

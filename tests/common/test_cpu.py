@@ -1,28 +1,28 @@
-"""What the processor says of itself."""
-
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from common.cpu import bfloat16_is_faster, computes_bfloat16, rounded
+from common.cpu import bfloat16_is_faster, computes_bfloat16, padded_rows
 
 
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists() or sys.platform != "linux", reason="reads Linux's own list")
-def test_it_agrees_with_the_kernel() -> None:
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists() or sys.platform != "linux", reason="reads /proc/cpuinfo")
+def test_computes_bfloat16_agrees_with_proc_cpuinfo() -> None:
     flags = set(Path("/proc/cpuinfo").read_text().split())
     assert computes_bfloat16() is bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
-@pytest.mark.parametrize(("slower", "expected"), [(0.5, True), (0.9, False), (2.0, False)])
-def test_bfloat16_must_prove_faster(monkeypatch: pytest.MonkeyPatch, slower: float, expected: bool) -> None:
-    """``slower`` is the time of a product in bfloat16 by that in float32, on a clock that only products move."""
+@pytest.mark.parametrize(("bfloat16_seconds", "expected"), [(0.5, True), (0.9, False), (2.0, False)])
+def test_bfloat16_is_faster_needs_three_quarters_of_float32_time(
+    monkeypatch: pytest.MonkeyPatch, bfloat16_seconds: float, expected: bool
+) -> None:
+    """A product in float32 takes 1 s on the simulated clock."""
     now = 0.0
 
     def product(states: torch.Tensor, _: torch.Tensor) -> None:
         nonlocal now
-        now += slower if states.dtype == torch.bfloat16 else 1.0
+        now += bfloat16_seconds if states.dtype == torch.bfloat16 else 1.0
 
     monkeypatch.setattr("common.cpu.computes_bfloat16", lambda: True)
     monkeypatch.setattr("common.cpu.time.perf_counter", lambda: now)
@@ -30,13 +30,13 @@ def test_bfloat16_must_prove_faster(monkeypatch: pytest.MonkeyPatch, slower: flo
     assert bfloat16_is_faster.__wrapped__() is expected
 
 
-def test_a_processor_without_bfloat16_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_not_faster_without_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.cpu.computes_bfloat16", lambda: False)
     assert bfloat16_is_faster.__wrapped__() is False
 
 
-def test_few_different_numbers_of_rows_are_left() -> None:
-    left = [rounded(rows) for rows in range(1, 4097)]
-    assert all(0 <= more - rows <= max(15, rows / 8) for rows, more in enumerate(left, start=1))
-    assert len(set(left)) < 70
-    assert rounded(0) == 0
+def test_padded_rows_have_few_values_and_little_padding() -> None:
+    padded = [padded_rows(rows) for rows in range(1, 4097)]
+    assert all(0 <= size - rows <= max(15, rows / 8) for rows, size in enumerate(padded, start=1))
+    assert len(set(padded)) < 70
+    assert padded_rows(0) == 0

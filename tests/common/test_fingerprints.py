@@ -4,14 +4,14 @@ from langchain_core.documents import Document
 from common.fingerprints import content_key, documents_digest
 
 
-def test_a_key_is_a_sha256_of_the_content() -> None:
+def test_content_key_is_sha256_hex_independent_of_order() -> None:
     key = content_key(prompt="Does it?", identity={"model": "m", "dtype": "float32"})
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")
     assert key == content_key(identity={"dtype": "float32", "model": "m"}, prompt="Does it?")
 
 
-def test_every_part_of_the_content_changes_the_key() -> None:
+def test_different_contents_have_different_keys() -> None:
     contents: list[dict[str, object]] = [
         {"prompt": "Does it?", "identity": {"model": "m", "limit": 8}},
         {"prompt": "Does it? ", "identity": {"model": "m", "limit": 8}},
@@ -25,13 +25,21 @@ def test_every_part_of_the_content_changes_the_key() -> None:
     assert len({content_key(**content) for content in contents}) == len(contents)
 
 
-def test_numpy_numbers_count_as_numbers() -> None:
+def test_numpy_number_has_key_of_python_number() -> None:
     assert content_key(score=np.float64(0.5)) == content_key(score=0.5)
 
 
-def test_metadata_count_in_a_digest_of_documents_where_that_is_asked_for() -> None:
-    plain, dated = (Document(id="a", page_content="b", metadata=metadata) for metadata in ({}, {"year": 2011}))
-    assert documents_digest([plain]) == documents_digest([dated])
-    assert documents_digest([plain], metadata=True) != documents_digest([dated], metadata=True)
-    turned = [Document(id="a", page_content="b", metadata=one) for one in ({"x": 1, "y": 2}, {"y": 2, "x": 1})]
-    assert len({documents_digest([one], metadata=True) for one in turned}) == 1
+def with_metadata(**metadata: int) -> list[Document]:
+    return [Document(id="a", page_content="b", metadata=metadata)]
+
+
+def test_documents_digest_includes_metadata_only_on_request() -> None:
+    assert documents_digest(with_metadata()) == documents_digest(with_metadata(year=2011))
+    digests = {documents_digest(with_metadata(**metadata), metadata=True) for metadata in ({}, {"year": 2011})}
+    assert len(digests) == 2
+
+
+def test_documents_digest_ignores_order_of_metadata() -> None:
+    assert documents_digest(with_metadata(x=1, y=2), metadata=True) == documents_digest(
+        with_metadata(y=2, x=1), metadata=True
+    )

@@ -1,5 +1,3 @@
-"""Each way that a model can fail to load has its own sentence."""
-
 import errno
 import socket
 from pathlib import Path
@@ -15,17 +13,17 @@ from common.hub import hub_errors
 
 @pytest.fixture(autouse=True)
 def proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a proxy the hub is not connected to before a call."""
+    """With a proxy, ``hub_errors`` does not test the connection to the hub."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
 
-def answer(kind: type[errors.HfHubHTTPError], status: int) -> errors.HfHubHTTPError:
+def http_error(kind: type[errors.HfHubHTTPError], status: int) -> errors.HfHubHTTPError:
     request = httpx.Request("GET", "https://huggingface.co/owner/name/resolve/main/config.json")
     return kind(f"{status} Client Error.", response=httpx.Response(status, request=request))
 
 
 def wrapped(cause: Exception) -> OSError:
-    """The cause inside an OSError, as transformers passes it on."""
+    """An OSError with this cause, as transformers raises."""
     try:
         try:
             raise cause
@@ -35,110 +33,112 @@ def wrapped(cause: Exception) -> OSError:
         return outer
 
 
-def sentence(error: Exception, id: str = "owner/name", **options: str) -> str:
+def message_for(error: Exception, id: str = "owner/name", **options: str) -> str:
     with pytest.raises(UserError) as raised, hub_errors("Model", id, **options):  # type: ignore[arg-type]
         raise error
     assert raised.value.__cause__ is error
     return str(raised.value)
 
 
-REMOTE = {
-    "gated": (answer(errors.GatedRepoError, 403), ["is gated", "/owner/name in a browser", "accept", "hf auth login"]),
-    "absent": (answer(errors.RepositoryNotFoundError, 404), ["nothing by this name", "spelling"]),
-    "revision": (answer(errors.RevisionNotFoundError, 404), ["no such revision"]),
-    "file": (answer(errors.RemoteEntryNotFoundError, 404), ["lacks a file"]),
-    "token": (answer(errors.HfHubHTTPError, 401), ["refused this machine's token"]),
-    "busy": (answer(errors.HfHubHTTPError, 429), ["too many requests"]),
-    "broken hub": (answer(errors.HfHubHTTPError, 503), ["status 503"]),
+# Errors of loading from the hub, and parts of their messages.
+HUB_ERRORS = {
+    "gated": (
+        http_error(errors.GatedRepoError, 403),
+        ["is gated", "/owner/name in a browser", "accept", "hf auth login"],
+    ),
+    "missing": (http_error(errors.RepositoryNotFoundError, 404), ["nothing by this name", "spelling"]),
+    "missing revision": (http_error(errors.RevisionNotFoundError, 404), ["no such revision"]),
+    "missing file": (http_error(errors.RemoteEntryNotFoundError, 404), ["lacks a file"]),
+    "refused token": (http_error(errors.HfHubHTTPError, 401), ["refused this machine's token"]),
+    "rate limit": (http_error(errors.HfHubHTTPError, 429), ["too many requests"]),
+    "server error": (http_error(errors.HfHubHTTPError, 503), ["status 503"]),
     "unreachable": (httpx.ConnectError("refused"), ["cannot be reached", constants.ENDPOINT]),
-    "dropped": (httpx.RemoteProtocolError("peer closed"), ["broke during the download", "to resume it"]),
-    "slow": (httpx.ReadTimeout("slow"), ["broke during the download"]),
-    "not connected": (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
-    "weights": (SafetensorError("header too large"), ["weights file is broken", "header too large"]),
+    "dropped connection": (httpx.RemoteProtocolError("peer closed"), ["broke during the download", "to resume it"]),
+    "timeout": (httpx.ReadTimeout("slow"), ["broke during the download"]),
+    "offline": (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
+    "broken weights": (SafetensorError("header too large"), ["weights file is broken", "header too large"]),
     "other": (ValueError("Unrecognized model\nmore"), ["cannot be loaded: Unrecognized model"]),
 }
 
 
-@pytest.mark.parametrize("kind", REMOTE)
-def test_each_trouble_with_the_hub(kind: str) -> None:
-    error, parts = REMOTE[kind]
-    for shape in (error, wrapped(error)):
-        if kind == "other" and shape is not error:
-            continue
-        message = sentence(shape)
+@pytest.mark.parametrize("name", HUB_ERRORS)
+def test_hub_error_has_its_message(name: str) -> None:
+    error, parts = HUB_ERRORS[name]
+    for raised in (error,) if name == "other" else (error, wrapped(error)):
+        message = message_for(raised)
         assert message.startswith("Model owner/name")
         assert all(part in message for part in parts)
 
 
-def test_a_data_sets_page_is_another() -> None:
-    assert "/datasets/owner/name in" in sentence(answer(errors.GatedRepoError, 403), repo_type="dataset")
+def test_message_about_data_set_links_its_page() -> None:
+    assert "/datasets/owner/name in" in message_for(http_error(errors.GatedRepoError, 403), repo_type="dataset")
 
 
-def test_paths(tmp_path: Path) -> None:
+def test_local_path_error_has_its_message(tmp_path: Path) -> None:
     file = tmp_path / "model.bin"
     file.write_bytes(b"")
-    assert "no such folder" in sentence(OSError("x"), str(tmp_path / "absent"))
-    assert "no such folder" in sentence(errors.HFValidationError("x"), "./absent")
-    assert "is a file" in sentence(OSError("x"), str(file))
-    assert "has no model that can be loaded" in sentence(ValueError("no model_type"), str(tmp_path))
-    assert "may not be read" in sentence(PermissionError(errno.EACCES, "denied", "config.json"), str(tmp_path))
-    assert "weights file is broken" in sentence(SafetensorError("short"), str(tmp_path))
+    assert "no such folder" in message_for(OSError("x"), str(tmp_path / "absent"))
+    assert "no such folder" in message_for(errors.HFValidationError("x"), "./absent")
+    assert "is a file" in message_for(OSError("x"), str(file))
+    assert "has no model that can be loaded" in message_for(ValueError("no model_type"), str(tmp_path))
+    assert "may not be read" in message_for(PermissionError(errno.EACCES, "denied", "config.json"), str(tmp_path))
+    assert "weights file is broken" in message_for(SafetensorError("short"), str(tmp_path))
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the subfolder adapters/int1."""
     (tmp_path / "adapters" / "int1").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def refusal(id: str) -> str:
-    """What is said before the hub is asked."""
+def message_before_loading(id: str) -> str:
     with pytest.raises(UserError) as raised, hub_errors("Adapter", id):
-        pytest.fail("the hub is asked")
+        pytest.fail("the adapter is loaded")
     return str(raised.value)
 
 
-@pytest.mark.usefixtures("here")
-def test_a_name_below_a_folder_that_is_here_is_not_asked_of_the_hub() -> None:
-    told = refusal("adapters/int2")
-    assert told.startswith(
+@pytest.mark.usefixtures("working_folder")
+def test_missing_path_below_existing_folder_is_not_loaded_from_hub() -> None:
+    message = message_before_loading("adapters/int2")
+    assert message.startswith(
         "Adapter adapters/int2: there is a folder adapters here, and no int2 in it (it holds int1). Check the path; "
     )
-    assert "if you mean adapters/int2 on the hub, start the command where there is no folder adapters" in told
-    assert refusal("adapters/int1/last").endswith("no last in it (it is empty). Check the path.")
-    assert "folder adapters here, and no a/b in it" in refusal("./adapters/a/b")
+    assert "if you mean adapters/int2 on the hub, start the command where there is no folder adapters" in message
+    assert message_before_loading("adapters/int1/last").endswith("no last in it (it is empty). Check the path.")
+    assert "folder adapters here, and no a/b in it" in message_before_loading("./adapters/a/b")
     for number in range(2, 8):
         Path(f"adapters/int{number}").mkdir()
-    assert "(it holds int1, int2, int3, int4, int5, ...)" in refusal("adapters/none")
+    assert "(it holds int1, int2, int3, int4, int5, ...)" in message_before_loading("adapters/none")
 
 
 @pytest.mark.parametrize("id", ["owner/name", "adapters/int1", "adapters", "name"])
-@pytest.mark.usefixtures("here")
-def test_other_names_are(id: str) -> None:
-    asked = False
+@pytest.mark.usefixtures("working_folder")
+def test_existing_path_or_other_name_is_loaded(id: str) -> None:
+    is_loaded = False
     with hub_errors("Adapter", id):
-        asked = True
-    assert asked
+        is_loaded = True
+    assert is_loaded
 
 
-def test_a_data_set_has_names_of_the_hub_only(here: Path) -> None:
-    (here / "owner").mkdir()
+def test_data_set_is_loaded_from_hub_despite_folder_of_its_owner(working_folder: Path) -> None:
+    (working_folder / "owner").mkdir()
     with hub_errors("Data set", "owner/name", repo_type="dataset"):
         pass
 
 
-def test_offline_the_cache_is_asked_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "owner").mkdir()
+def test_offline_cache_is_tried_before_path_is_reported(working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_folder / "owner").mkdir()
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     with hub_errors("Model", "owner/name"):
-        pass  # it is there
-    assert "a folder owner here, and no name in it" in sentence(errors.OfflineModeIsEnabled("offline"))
-    (here / "owner").rmdir()
-    assert "HF_HUB_OFFLINE is set" in sentence(errors.OfflineModeIsEnabled("offline"))
+        pass  # the cache has the model
+    assert "a folder owner here, and no name in it" in message_for(errors.OfflineModeIsEnabled("offline"))
+    (working_folder / "owner").rmdir()
+    assert "HF_HUB_OFFLINE is set" in message_for(errors.OfflineModeIsEnabled("offline"))
 
 
-def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_hub_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import hf_hub_download
 
     monkeypatch.delenv("HTTPS_PROXY")
@@ -146,48 +146,50 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         with hub_errors("Model", "owner/name"):
             assert not constants.is_offline_mode()
-    asked: list[object] = []
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *given: asked.append(given))
+    requests: list[object] = []
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *arguments: requests.append(arguments))
     with pytest.raises(UserError, match="not on this machine and the hub") as raised, hub_errors("Model", "owner/name"):
         hf_hub_download("owner/name", "config.json")
     assert "cannot be reached" in str(raised.value)
-    assert not asked
+    assert not requests
     assert not constants.is_offline_mode()
     with hub_errors("Model", "./folder"):
         assert not constants.is_offline_mode()
 
 
-def test_a_full_disk_comes_before_all_else(tmp_path: Path) -> None:
-    assert "disk is full" in sentence(OSError(errno.ENOSPC, "No space left"))
-    assert "disk is full" in sentence(wrapped(OSError(errno.ENOSPC, "No space left")), str(tmp_path))
+def test_full_disk_is_reported_for_every_source(tmp_path: Path) -> None:
+    assert "disk is full" in message_for(OSError(errno.ENOSPC, "No space left"))
+    assert "disk is full" in message_for(wrapped(OSError(errno.ENOSPC, "No space left")), str(tmp_path))
 
 
-def test_what_is_not_about_the_source_passes_through() -> None:
-    for error in (RuntimeError("CUDA out of memory"), AttributeError("a mistake of ours"), UserError("mine")):
+def test_other_errors_pass_through_unchanged() -> None:
+    for error in (RuntimeError("CUDA out of memory"), AttributeError("bug"), UserError("message")):
         with pytest.raises(type(error)) as raised, hub_errors("Model", "owner/name"):
             raise error
         assert raised.value is error
 
 
-def test_offline_a_mistake_of_ours_is_not_a_missing_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_bug_is_not_reported_as_missing_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     with pytest.raises(AttributeError), hub_errors("Model", str(tmp_path)):
-        raise AttributeError("a mistake of ours")
+        raise AttributeError("bug")
 
 
-def test_a_package_that_a_model_needs_is_named(tmp_path: Path) -> None:
+def test_message_names_missing_package(tmp_path: Path) -> None:
     missing = ImportError("Loading a GPTQ model requires optimum (`pip install optimum`)\nmore")
     for id in ("owner/name", str(tmp_path)):
-        told = sentence(missing, id)
-        assert told == f"Model {id} needs a package that cannot be used here: {str(missing).splitlines()[0]}"
+        assert (
+            message_for(missing, id)
+            == f"Model {id} needs a package that cannot be used here: {str(missing).splitlines()[0]}"
+        )
 
 
-def test_an_adapter_named_as_a_model(tmp_path: Path) -> None:
+def test_adapter_folder_as_model_gets_advice(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    assert "Name it in llm.adapter" in sentence(OSError("no config.json"), str(tmp_path))
+    assert "Name it in llm.adapter" in message_for(OSError("no config.json"), str(tmp_path))
 
 
-def test_a_circle_of_causes_ends() -> None:
+def test_cycle_of_causes_ends() -> None:
     first, second = OSError("a"), OSError("b")
     first.__cause__, second.__cause__ = second, first
-    assert "cannot be loaded: a" in sentence(first)
+    assert "cannot be loaded: a" in message_for(first)

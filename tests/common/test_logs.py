@@ -16,51 +16,54 @@ from finetune.config import EncoderConfig
 from finetune.encoder.model import load_base
 
 
-def test_bars_are_hidden_and_come_back(capsys: pytest.CaptureFixture[str]) -> None:
-    from transformers.utils import logging as of_transformers
+def test_no_bars_hides_progress_bars_only_inside_the_block(capsys: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging as transformers_logging
 
-    def work(title: str) -> list[int]:
-        with of_transformers.tqdm(range(3), desc=title) as bar:
+    def iterate_with_bar(title: str) -> list[int]:
+        with transformers_logging.tqdm(range(3), desc=title) as bar:
             return list(bar)
 
     with no_bars():
-        assert work("hidden") == [0, 1, 2]
-    assert work("shown") == [0, 1, 2]
+        assert iterate_with_bar("hidden") == [0, 1, 2]
+    assert iterate_with_bar("shown") == [0, 1, 2]
     err = capsys.readouterr().err
     assert "hidden" not in err
     assert "shown" in err
 
 
-def test_a_hook_of_the_users_own_is_put_back() -> None:
-    from transformers.utils import logging as of_transformers
+def test_no_bars_restores_the_users_hook() -> None:
+    from transformers.utils import logging as transformers_logging
 
     def hook(factory: Callable[..., object], args: object, kwargs: object) -> object:
         return factory
 
-    before = of_transformers.set_tqdm_hook(hook)
+    previous = transformers_logging.set_tqdm_hook(hook)
     try:
         with pytest.raises(ZeroDivisionError), no_bars():
             1 / 0  # noqa: B018
-        assert of_transformers.set_tqdm_hook(before) is hook
+        assert transformers_logging.set_tqdm_hook(previous) is hook
     finally:
-        of_transformers.set_tqdm_hook(before)
+        transformers_logging.set_tqdm_hook(previous)
 
 
-@pytest.mark.parametrize("kind", ["causal", "classifier", "untaught"])
-def test_loading_a_model_shows_no_bar(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    make = {"causal": make_chat, "classifier": make_classifier, "untaught": make_encoder}[kind]
-    model = str(make(tmp_path / "model"))
+LOADERS: dict[str, tuple[Callable[..., Path], Callable[[str], object]]] = {
+    "causal": (make_chat, lambda model: load_llm(LLMConfig(model=model, device_map="cpu"))),
+    "classifier": (make_classifier, lambda model: load_sequence_classifier(model, "float32", "cpu", 4096)),
+    "encoder": (make_encoder, lambda model: load_base(EncoderConfig(model=model, max_length=32), ("yes", "no"))),
+}
+
+
+@pytest.mark.parametrize(("make_model", "load"), LOADERS.values(), ids=LOADERS)
+def test_loading_a_model_shows_no_progress_bar(
+    make_model: Callable[..., Path], load: Callable[[str], object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = str(make_model(tmp_path / "model"))
     capfd.readouterr()
-    if kind == "causal":
-        load_llm(LLMConfig(model=model, device_map="cpu"))
-    elif kind == "classifier":
-        load_sequence_classifier(model, "float32", "cpu", 4096)
-    else:
-        load_base(EncoderConfig(model=model, max_length=32), ("yes", "no"))
+    load(model)
     assert "it/s" not in capfd.readouterr().err
 
 
-def test_bitsandbytes_is_hushed_unless_its_level_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hush_bitsandbytes_keeps_a_level_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logging.getLogger("bitsandbytes")
     monkeypatch.setattr(logger, "level", logging.NOTSET)
     hush_bitsandbytes()
@@ -70,7 +73,7 @@ def test_bitsandbytes_is_hushed_unless_its_level_is_set(monkeypatch: pytest.Monk
     assert logger.level == logging.DEBUG
 
 
-def test_importing_a_room_hushes_it() -> None:
+def test_importing_a_package_hushes_bitsandbytes() -> None:
     code = "import logging, retrievers; print(logging.getLogger('bitsandbytes').level)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == str(logging.ERROR)

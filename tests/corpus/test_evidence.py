@@ -5,10 +5,12 @@ from corpus.evidence import Kind, sentences, table_cells
 FINDING = "Falls did not differ between the groups (24% and 25%)."
 
 
-def quotable(text: str, section: str = "", title: str = "") -> list[str]:
-    return [text[one.start : one.end] for one in sentences(text, section, title) if one.is_evidence]
+def evidence(text: str, section: str = "", title: str = "") -> list[str]:
+    """The texts of the sentences that are evidence."""
+    return [text[found.start : found.end] for found in sentences(text, section, title) if found.is_evidence]
 
 
+# Lists of references in several styles.
 NUMBERED = (
     "1. Marsh A, Field B. Calcium prevents falls in older women: a randomised trial. J Bone Care. 2009;12:34-41.\n"
     "2. Heath R. Does calcium prevent falls? Gait Lett. 2011;3:9.\n"
@@ -34,16 +36,16 @@ WRAPPED = (
     ["References\n\n", "## Bibliography\n\n", "6. LITERATURE CITED\n", "Literaturverzeichnis\n\n",
      "Références\n---\n\n", "Bibliografía\n\n", "参考文献\n\n", "Список литературы\n\n", "**Further reading**\n\n"],
 )  # fmt: skip
-def test_a_list_of_references_is_no_evidence_under_any_heading(heading: str, entries: str) -> None:
+def test_references_below_a_heading_are_no_evidence(heading: str, entries: str) -> None:
     text = f"We gave calcium to 412 women. {FINDING}\n\n{heading}{entries}"
-    assert quotable(text) == ["We gave calcium to 412 women.", FINDING]
+    assert evidence(text) == ["We gave calcium to 412 women.", FINDING]
 
 
 @pytest.mark.parametrize("entries", [NUMBERED, APA, WRAPPED])
-def test_references_are_known_by_their_form(entries: str) -> None:
-    assert quotable(f"{FINDING}\n\n{entries}") == [FINDING]
-    assert quotable(entries) == []
-    assert quotable(entries.replace("\n", "\r\n")) == []
+def test_references_without_heading_are_no_evidence(entries: str) -> None:
+    assert evidence(f"{FINDING}\n\n{entries}") == [FINDING]
+    assert evidence(entries) == []
+    assert evidence(entries.replace("\n", "\r\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -60,18 +62,17 @@ def test_references_are_known_by_their_form(entries: str) -> None:
         "1. 王伟, 李明. 冰敷止痛[J]. 冰杂志, 2015, 95(3): 201-205.",
     ],
 )
-def test_an_entry_in_any_usual_style_is_known_by_its_form(entry: str) -> None:
-    assert quotable(f"{FINDING}\n\n{entry}") == [FINDING]
+def test_single_reference_is_no_evidence(entry: str) -> None:
+    assert evidence(f"{FINDING}\n\n{entry}") == [FINDING]
 
 
-def test_a_list_that_began_in_an_earlier_passage_is_known_by_its_section() -> None:
+def test_references_are_recognized_by_section() -> None:
     text = "World Falls Office. Calcium prevents falls. Geneva, 2012.\n\nCity Council. Safe floors. London, 2014."
-    assert quotable(text, section="References") == []
+    assert evidence(text, section="References") == []
 
 
-def test_text_after_the_references_is_evidence_again() -> None:
-    text = f"## References\n\n{NUMBERED}\n\n## Appendix\n\nWomen with {FINDING[0].lower()}{FINDING[1:]}"
-    assert quotable(text) == [f"Women with {FINDING[0].lower()}{FINDING[1:]}"]
+def test_text_after_the_references_is_evidence() -> None:
+    assert evidence(f"## References\n\n{NUMBERED}\n\n## Appendix\n\n{FINDING}") == [FINDING]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,8 @@ def test_text_after_the_references_is_evidence_again() -> None:
         "Fewer women fell (J Bone Care 2009;12:34-41), and none of them broke a hip.",
     ],
 )
-def test_statements_with_years_and_numbers_are_evidence(text: str) -> None:
-    assert " ".join(quotable(f"Background is short.\n\n{text}")) == f"Background is short. {text}"
+def test_statement_with_years_or_numbers_is_evidence(text: str) -> None:
+    assert " ".join(evidence(f"Background is short.\n\n{text}")) == f"Background is short. {text}"
 
 
 @pytest.mark.parametrize(
@@ -100,23 +101,24 @@ def test_statements_with_years_and_numbers_are_evidence(text: str) -> None:
         "Índice\n\nSide effects of calcium 12\nDose of calcium 14",
     ],
 )
-def test_a_table_of_contents_is_no_evidence(contents: str) -> None:
+def test_table_of_contents_is_no_evidence(contents: str) -> None:
     text = f"{contents}\n\nSide effects of calcium\n\nA rash was seen in 3% of adults. It is taken twice daily."
-    assert quotable(text) == ["A rash was seen in 3% of adults.", "It is taken twice daily."]
+    assert evidence(text) == ["A rash was seen in 3% of adults.", "It is taken twice daily."]
 
 
-def test_a_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
+def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
     text = "Side effects of calcium\n\nA rash was seen.\n\n3.2 Dose in women\n\nGive 500 mg."
-    found = [one for one in sentences(text) if one.is_evidence]
-    assert [(text[one.start : one.end], one.heading) for one in found] == [
+    assert [
+        (text[sentence.start : sentence.end], sentence.heading) for sentence in sentences(text) if sentence.is_evidence
+    ] == [
         ("A rash was seen.", "Side effects of calcium"),
         ("Give 500 mg.", "3.2 Dose in women"),
     ]
 
 
-def test_lines_that_say_something_are_no_headings() -> None:
+def test_line_with_digits_lower_case_or_at_the_end_is_no_heading() -> None:
     text = "Allergies: penicillin 2009\n\ncalcium 500 mg twice daily\n\nGive 500 mg.\n\nCalcium stops falls"
-    assert quotable(text) == [
+    assert evidence(text) == [
         "Allergies: penicillin 2009",
         "calcium 500 mg twice daily",
         "Give 500 mg.",
@@ -135,12 +137,12 @@ def test_lines_that_say_something_are_no_headings() -> None:
     ],
 )
 def test_navigation_is_no_evidence(line: str) -> None:
-    assert quotable(f"{line}\n\n{FINDING}\n\n{line}") == [FINDING]
+    assert evidence(f"{line}\n\n{FINDING}\n\n{line}") == [FINDING]
 
 
-def test_a_question_stands_above_its_answer() -> None:
+def test_question_is_heading_of_its_answer() -> None:
     text = "How long is calcium taken?\n\nFor two years."
-    (answer,) = [one for one in sentences(text) if one.is_evidence]
+    (answer,) = [sentence for sentence in sentences(text) if sentence.is_evidence]
     assert answer.heading == "How long is calcium taken?"
 
 
@@ -151,13 +153,13 @@ def test_a_question_stands_above_its_answer() -> None:
         "| Drug | Dose | Route |\n|---|---|---|\n| Calcium | 500 mg | oral |\n| Zinc | 20 mg | oral |",
     ],
 )
-def test_a_row_has_its_header(table: str) -> None:
-    rows = [one for one in sentences(f"Doses are low.\n\n{table}") if one.kind is Kind.ROW]
-    assert [list(table_cells(one.header)) for one in rows] == [["Drug", "Dose", "Route"]] * 2
+def test_rows_have_the_header_of_their_table(table: str) -> None:
+    rows = [sentence for sentence in sentences(f"Doses are low.\n\n{table}") if sentence.kind is Kind.ROW]
+    assert [list(table_cells(sentence.header)) for sentence in rows] == [["Drug", "Dose", "Route"]] * 2
 
 
 @pytest.mark.parametrize(
-    "back",
+    "sentence",
     [
         "This was true of women.",
         "They were well tolerated.",
@@ -166,45 +168,49 @@ def test_a_row_has_its_header(table: str) -> None:
         "Dies war bei Frauen so.",
     ],
 )
-def test_a_sentence_that_refers_back_takes_the_one_before(back: str) -> None:
-    text = f"Calcium prevented falls. {back} Zinc did not."
-    assert [text[one.context_start : one.end] for one in sentences(text)] == [
-        "Calcium prevented falls.", f"Calcium prevented falls. {back}", "Zinc did not."
-    ]  # fmt: skip
+def test_context_of_sentence_that_refers_back_includes_previous_sentence(sentence: str) -> None:
+    text = f"Calcium prevented falls. {sentence} Zinc did not."
+    contexts = [text[found.context_start : found.end] for found in sentences(text)]
+    assert contexts == ["Calcium prevented falls.", f"Calcium prevented falls. {sentence}", "Zinc did not."]
 
 
-def test_a_sentence_with_its_own_subject_stands_alone() -> None:
-    text = "Calcium prevented falls. This trial of zinc was small.\n\nThis was a letter."
-    assert all(one.context_start == one.start for one in sentences(text))
+@pytest.mark.parametrize(
+    "next_text",
+    [
+        " This trial of zinc was small.",
+        "\n\nThis was a letter.",
+        " It is unclear whether zinc helps.",
+        " This was a study of zinc.",
+    ],
+)
+def test_sentence_that_does_not_refer_back_has_no_context(next_text: str) -> None:
+    found = sentences(f"Calcium prevented falls.{next_text}")
+    assert [sentence.context_start for sentence in found] == [sentence.start for sentence in found]
+    assert len(found) == 2
 
 
-@pytest.mark.parametrize("own", ["It is unclear whether zinc helps.", "This was a study of zinc."])
-def test_a_sentence_that_begins_with_a_filler_stands_alone(own: str) -> None:
-    assert [one.context_start == one.start for one in sentences(f"Calcium prevented falls. {own}")] == [True, True]
-
-
-def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:
+def test_heading_is_apart_from_sentence_on_next_line_unless_wrapped() -> None:
     text = "Calcium in older women\nCalcium was given to 310 women for one year by their own doctors. It did not help."
-    assert quotable(text) == ["Calcium was given to 310 women for one year by their own doctors.", "It did not help."]
+    assert evidence(text) == ["Calcium was given to 310 women for one year by their own doctors.", "It did not help."]
     wrapped = (
         "The trial of calcium was run in three towns by Professor\nMarsh in Leeds, and nobody fell in the first year."
     )
-    assert quotable(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
+    assert evidence(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
 
 
-def test_a_sentence_that_begins_within_a_line_has_no_heading() -> None:
+def test_line_break_in_sentence_that_begins_within_a_line_is_no_heading() -> None:
     text = (
         "Calcium below 2.0 mmol/L is seen in few of the patients. Obesity lowers\nIonised calcium. It is rare in men."
     )
-    assert "Obesity lowers\nIonised calcium." in quotable(text)
+    assert "Obesity lowers\nIonised calcium." in evidence(text)
 
 
-def test_a_lone_row_is_no_header() -> None:
-    assert quotable("Dose:\t300 mg") == ["Dose:\t300 mg"]
-    assert quotable("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
+def test_row_with_numbers_is_no_header() -> None:
+    assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
+    assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
 
 
-def test_sentences_of_long_texts_are_not_kept() -> None:
+def test_sentences_of_long_texts_are_not_cached() -> None:
     short, long = "It fell. " * 10, "It fell. " * 3000
     assert sentences(short) is sentences(short)
     assert sentences(long) == sentences(long)

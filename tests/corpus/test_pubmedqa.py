@@ -1,6 +1,5 @@
-"""corpus/pubmedqa.py: records are checked when read, and the error names file, record and field."""
-
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from common.errors import DataError, UserError
 from corpus.pubmedqa import read_hub, read_records, read_split
 from corpus.records import documents
 
-GOOD: dict[str, Any] = {
+RECORD: dict[str, Any] = {
     "QUESTION": "Does drug A lower pressure?",
     "CONTEXTS": ["We gave drug A.", "Pressure fell."],
     "LABELS": ["METHODS", "RESULTS"],
@@ -19,19 +18,20 @@ GOOD: dict[str, Any] = {
     "MESHES": ["Humans"],
 }
 
-BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+# Changes of RECORD (... removes a field), the field that the error names, and a part of its message.
+INVALID_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "question missing": ({"QUESTION": ...}, "QUESTION", "is missing"),
     "question empty": ({"QUESTION": " "}, "QUESTION", "is empty"),
     "question null": ({"QUESTION": None}, "QUESTION", "not null"),
     "question a list": ({"QUESTION": ["x"]}, "QUESTION", "not a list"),
-    "question half a character": ({"QUESTION": "a\ud800"}, "QUESTION", "\\ud800"),
+    "question with lone surrogate": ({"QUESTION": "a\ud800"}, "QUESTION", "\\ud800"),
     "contexts missing": ({"CONTEXTS": ...}, "CONTEXTS", "is missing"),
     "contexts empty": ({"CONTEXTS": []}, "CONTEXTS", "is empty"),
     "contexts a text": ({"CONTEXTS": "We gave drug A."}, "CONTEXTS", "not a text"),
     "contexts an object": ({"CONTEXTS": {"a": "b"}}, "CONTEXTS", "not an object"),
     "one context empty": ({"CONTEXTS": ["a", ""]}, "CONTEXTS[1]", "is empty"),
     "one context a number": ({"CONTEXTS": [3]}, "CONTEXTS[0]", "not a number"),
-    "one context half a character": ({"CONTEXTS": ["\udfff"]}, "CONTEXTS", "\\udfff"),
+    "one context with lone surrogate": ({"CONTEXTS": ["\udfff"]}, "CONTEXTS", "\\udfff"),
     "headings a text": ({"LABELS": "METHODS"}, "LABELS", "not a text"),
     "headings with null": ({"LABELS": [None, "RESULTS"]}, "LABELS[0]", "not null"),
     "label missing": ({"final_decision": ...}, "final_decision", "is missing"),
@@ -46,65 +46,65 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "year true": ({"YEAR": True}, "YEAR", "four digits"),
     "year with a fraction": ({"YEAR": 2011.5}, "YEAR", 'not "2011.5"'),
     "year a list": ({"YEAR": ["2011"]}, "YEAR", "not a list"),
-    "headings of MeSH a text": ({"MESHES": "Humans"}, "MESHES", "not a text"),
-    "one heading of MeSH a number": ({"MESHES": ["Humans", 1]}, "MESHES[1]", "not a number"),
-    "NaN in an unread field": ({"YEAR": float("nan")}, "YEAR", "nan"),
-    "infinity deep in an unread field": ({"EXTRA": {"a": [1, float("-inf")]}}, "EXTRA", "-inf"),
+    "MeSH headings a text": ({"MESHES": "Humans"}, "MESHES", "not a text"),
+    "one MeSH heading a number": ({"MESHES": ["Humans", 1]}, "MESHES[1]", "not a number"),
+    "year NaN": ({"YEAR": float("nan")}, "YEAR", "nan"),
+    "infinity in an ignored field": ({"EXTRA": {"a": [1, float("-inf")]}}, "EXTRA", "-inf"),
 }
 
 
-def written(tmp_path: Path, records: Any) -> Path:
+def write_records(tmp_path: Path, records: Any) -> Path:
     path = tmp_path / "ori_pqal.json"
     path.write_text(json.dumps(records), encoding="utf-8")
     return path
 
 
-@pytest.mark.parametrize(("change", "field", "told"), BAD.values(), ids=BAD)
-def test_a_bad_record_is_named_with_its_field(tmp_path: Path, change: dict[str, Any], field: str, told: str) -> None:
-    record = {key: value for key, value in {**GOOD, **change}.items() if value is not ...}
-    path = written(tmp_path, {"1": GOOD, "2": record})
+@pytest.mark.parametrize(("change", "field", "problem"), INVALID_FIELDS.values(), ids=INVALID_FIELDS)
+def test_error_names_record_and_field(tmp_path: Path, change: dict[str, Any], field: str, problem: str) -> None:
+    record = {key: value for key, value in {**RECORD, **change}.items() if value is not ...}
+    path = write_records(tmp_path, {"1": RECORD, "2": record})
     with pytest.raises(DataError) as caught:
         read_records(path)
     message = str(caught.value)
     assert message.startswith(f"{path}, record 2, field {field}: ")
-    assert told in message
+    assert problem in message
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", ["x"], True])
-def test_a_record_that_is_no_object_is_named(tmp_path: Path, value: object) -> None:
+def test_record_must_be_an_object(tmp_path: Path, value: object) -> None:
     with pytest.raises(DataError, match="record 2: must be an object"):
-        read_records(written(tmp_path, {"1": GOOD, "2": value}))
+        read_records(write_records(tmp_path, {"1": RECORD, "2": value}))
 
 
 @pytest.mark.parametrize("key", ["", "  ", "a\nb", "\x1b[0m"])
-def test_an_id_must_be_printable(tmp_path: Path, key: str) -> None:
+def test_id_must_be_printable(tmp_path: Path, key: str) -> None:
     with pytest.raises(DataError, match="an id must be printable"):
-        read_records(written(tmp_path, {key: GOOD}))
+        read_records(write_records(tmp_path, {key: RECORD}))
 
 
-def test_a_field_that_stands_twice_is_named(tmp_path: Path) -> None:
+def test_duplicate_field_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "ori_pqal.json"
     path.write_text('{"5": {"QUESTION": "a?", "CONTEXTS": ["b"], "QUESTION": "c?", "final_decision": "no"}}')
     with pytest.raises(DataError, match="record 5, field QUESTION: occurs twice in the record"):
         read_records(path)
 
 
-def test_good_records_come_back_in_the_files_order(tmp_path: Path) -> None:
-    records = read_records(written(tmp_path, {"9": GOOD, "1": {**GOOD, "final_decision": "maybe"}}))
+def test_records_are_read_in_the_files_order(tmp_path: Path) -> None:
+    records = read_records(write_records(tmp_path, {"9": RECORD, "1": {**RECORD, "final_decision": "maybe"}}))
     assert [record.id for record in records] == ["9", "1"]
     assert records[0].context == "We gave drug A.\nPressure fell."
     assert records[0].sections == ("METHODS", "RESULTS")
     assert [record.label for record in records] == ["yes", "maybe"]
 
 
-def test_what_can_be_filtered_by_goes_with_the_abstract(tmp_path: Path) -> None:
+def test_year_and_mesh_are_metadata_of_the_document(tmp_path: Path) -> None:
     records = {
-        "1": {**GOOD, "YEAR": "2011", "MESHES": ["Humans", "Stroke"]},
-        "2": {**GOOD, "YEAR": 1997, "MESHES": []},
-        "3": {**GOOD, "YEAR": None, "MESHES": None},
-        "4": {**GOOD, "YEAR": "", "MESHES": []},
+        "1": {**RECORD, "YEAR": "2011", "MESHES": ["Humans", "Stroke"]},
+        "2": {**RECORD, "YEAR": 1997, "MESHES": []},
+        "3": {**RECORD, "YEAR": None, "MESHES": None},
+        "4": {**RECORD, "YEAR": "", "MESHES": []},
     }
-    found = [document.metadata for document in documents(read_records(written(tmp_path, records)))]
+    found = [document.metadata for document in documents(read_records(write_records(tmp_path, records)))]
     assert found == [
         {"id": "1", "year": 2011, "mesh": ["Humans", "Stroke"]},
         {"id": "2", "year": 1997},
@@ -113,22 +113,25 @@ def test_what_can_be_filtered_by_goes_with_the_abstract(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_without_any_label_is_the_unlabelled_subset(tmp_path: Path) -> None:
-    bare = {"QUESTION": "a?", "CONTEXTS": ["b"]}
-    assert [record.label for record in read_records(written(tmp_path, {"1": bare, "2": bare}))] == [None, None]
+def test_records_without_labels_have_label_none(tmp_path: Path) -> None:
+    unlabelled = {"QUESTION": "a?", "CONTEXTS": ["b"]}
+    assert [record.label for record in read_records(write_records(tmp_path, {"1": unlabelled, "2": unlabelled}))] == [
+        None,
+        None,
+    ]
 
 
-def test_no_record_at_all_is_an_error(tmp_path: Path) -> None:
+def test_file_without_records_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no record"):
-        read_records(written(tmp_path, {}))
+        read_records(write_records(tmp_path, {}))
     with pytest.raises(DataError, match="has no record"):
-        read_split(written(tmp_path, {}))
+        read_split(write_records(tmp_path, {}))
 
 
 @pytest.mark.parametrize("value", [None, "perhaps", 1, ["yes"]])
-def test_a_split_file_holds_answers(tmp_path: Path, value: object) -> None:
+def test_answer_of_split_file_must_be_yes_no_or_maybe(tmp_path: Path, value: object) -> None:
     with pytest.raises(DataError, match="record 2: must be yes, no or maybe"):
-        read_split(written(tmp_path, {"1": "no", "2": value}))
+        read_split(write_records(tmp_path, {"1": "no", "2": value}))
 
 
 def hub_folder(tmp_path: Path, rows: list[dict[str, Any]]) -> str:
@@ -142,8 +145,8 @@ def hub_folder(tmp_path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def hub_row(number: int, **change: Any) -> dict[str, Any]:
-    context = {"contexts": GOOD["CONTEXTS"], "labels": GOOD["LABELS"], "meshes": GOOD["MESHES"]}
-    row = {"pubid": number, "question": GOOD["QUESTION"], "context": context, "long_answer": "It does."}
+    context = {"contexts": RECORD["CONTEXTS"], "labels": RECORD["LABELS"], "meshes": RECORD["MESHES"]}
+    row = {"pubid": number, "question": RECORD["QUESTION"], "context": context, "long_answer": "It does."}
     return {**row, "final_decision": "yes", **change}
 
 
@@ -155,15 +158,15 @@ def datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("datasets_cache")
-def test_the_hubs_layout_gives_the_same_records_as_the_file(tmp_path: Path) -> None:
+def test_hub_rows_give_the_same_records_as_a_file(tmp_path: Path) -> None:
     source = hub_folder(tmp_path, [hub_row(11), hub_row(12, final_decision="maybe")])
-    local = read_records(written(tmp_path, {"11": GOOD, "12": {**GOOD, "final_decision": "maybe"}}))
+    local = read_records(write_records(tmp_path, {"11": RECORD, "12": {**RECORD, "final_decision": "maybe"}}))
     assert read_hub("pqa_labeled", "any", source) == local
 
 
 @pytest.mark.usefixtures("datasets_cache")
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "problem"),
     [
         (hub_row(11), "record 11: occurs twice"),
         (hub_row(12, final_decision="perhaps"), 'record 12, field final_decision: must be yes, no or maybe, not "perh'),
@@ -171,13 +174,12 @@ def test_the_hubs_layout_gives_the_same_records_as_the_file(tmp_path: Path) -> N
         (hub_row(12, pubid=None), "record row 1, field pubid"),
     ],
 )
-def test_a_bad_row_of_the_hub_is_named(tmp_path: Path, row: dict[str, Any], told: str) -> None:
-    with pytest.raises(DataError) as caught:
+def test_error_names_hub_row(tmp_path: Path, row: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DataError, match=re.escape(problem)):
         read_hub("pqa_labeled", "any", hub_folder(tmp_path, [hub_row(11), row]))
-    assert told in str(caught.value)
 
 
 @pytest.mark.usefixtures("datasets_cache")
-def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Data set"):
         read_hub("pqa_labeled", "any", str(tmp_path / "none"))

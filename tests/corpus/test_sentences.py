@@ -1,5 +1,3 @@
-"""corpus/sentences.py: where sentences end, and where they do not."""
-
 from pathlib import Path
 from time import process_time
 
@@ -34,66 +32,65 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
             "Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht. Am 19. Tag ging er.",
             ["Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht.", "Am 19. Tag ging er."],
         ),
-        (
-            "PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone",
-            ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"],
-        ),
+        ("PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone", ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"]),
         ("ALLERGIC TO ASPIRIN\nAND LATEX", ["ALLERGIC TO ASPIRIN\nAND LATEX"]),
-        (
-            "| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |",
-            ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"],
-        ),
+        ("| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |", ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"]),
         ("", []),
         (" \n ", []),
     ],
 )
-def test_sentences(text: str, sentences: list[str]) -> None:
+def test_sentence_spans(text: str, sentences: list[str]) -> None:
     assert [text[start:end] for start, end in sentence_spans(text)] == sentences
 
 
-def test_paragraphs_lie_between_blank_lines() -> None:
+def test_blank_lines_separate_paragraphs() -> None:
     text = "\n one\ntwo \n \t\n\nthree\n"
     assert [text[start:end] for start, end in paragraph_spans(text)] == ["one\ntwo", "three"]
 
 
-def test_words_of_unspaced_scripts_are_characters() -> None:
+def test_each_character_of_an_unspaced_script_is_a_word() -> None:
     assert len(word_spans("血圧 fell 下")) == 4
+
+
+def test_words_have_at_most_40_characters() -> None:
     assert len(word_spans("x" * 100)) == 3
 
 
-def labelled() -> list[tuple[str, set[int]]]:
-    """The texts of the labelled set, each with where its sentences begin but the first."""
-    found = []
+def labelled_texts() -> list[tuple[str, set[int]]]:
+    """The texts of data/sentences.txt, each with the offsets of its second and later sentences."""
+    labelled = []
     _, *kinds = Path(__file__).with_name("data").joinpath("sentences.txt").read_text("utf-8").split("\n## ")
     for line in (line for kind in kinds for line in kind.splitlines()[1:] if line):
         sentences = line.replace("⏎", "\n").split("‖")
-        begins = {len("".join(sentences[:number])) for number in range(1, len(sentences))}
-        found.append(("".join(sentences), begins))
-    return found
+        starts = {len("".join(sentences[:number])) for number in range(1, len(sentences))}
+        labelled.append(("".join(sentences), starts))
+    return labelled
 
 
-def test_f1_on_the_labelled_boundaries() -> None:
-    right = found = wanted = 0
-    for text, begins in labelled():
-        cut = {start for start, _ in sentence_spans(text)} - {0}
-        right, found, wanted = right + len(cut & begins), found + len(cut), wanted + len(begins)
-    assert wanted >= 400
-    assert 2 * right / (found + wanted) >= 0.97
+def test_f1_of_labelled_boundaries_is_at_least_0_97() -> None:
+    true_positives = predicted = labelled = 0
+    for text, starts in labelled_texts():
+        found = {start for start, _ in sentence_spans(text)} - {0}
+        true_positives += len(found & starts)
+        predicted += len(found)
+        labelled += len(starts)
+    assert labelled >= 400
+    assert 2 * true_positives / (predicted + labelled) >= 0.97
 
 
-def test_nothing_but_white_space_lies_outside_of_sentences() -> None:
-    for text, _ in labelled():
+def test_only_white_space_is_outside_of_sentences() -> None:
+    for text, _ in labelled_texts():
         assert "".join("".join(text[start:end] for start, end in sentence_spans(text)).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(
     "piece", ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "(((", "1,2-3.", "。", "A. "]
 )
-def test_time_grows_with_the_length(piece: str) -> None:
-    def seconds(times: int) -> float:
-        begin = process_time()
-        sentence_spans(piece * times)
-        return process_time() - begin
+def test_time_grows_at_most_linearly(piece: str) -> None:
+    def seconds(pieces: int) -> float:
+        start = process_time()
+        sentence_spans(piece * pieces)
+        return process_time() - start
 
-    seconds(1000)
-    assert seconds(40_000) < 25 * max(seconds(4_000), 0.005)
+    seconds(1000)  # warm-up
+    assert seconds(40_000) < 25 * max(seconds(4_000), 0.005)  # quadratic time would be 100 times

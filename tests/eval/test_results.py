@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from eval.results import TaskResult, prepare_output_folder, versions, write_results
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
@@ -118,10 +118,12 @@ def test_numbers_that_are_not_finite_are_written_as_null(tmp_path: Path) -> None
     assert sample["label_scores"] == {"yes": None, "no": None, "maybe": 0.5}
 
 
-def test_plain_converts_numpy_types_and_refuses_objects() -> None:
-    assert plain({"a": (np.int64(3), np.array([1.5, np.nan]), True, None, 7)}) == {"a": [3, [1.5, None], True, None, 7]}
+def test_to_jsonable_converts_numpy_types_and_rejects_objects() -> None:
+    assert to_jsonable({"a": (np.int64(3), np.array([1.5, np.nan]), True, None, 7)}) == {
+        "a": [3, [1.5, None], True, None, 7]
+    }
     with pytest.raises(TypeError, match="object"):
-        plain(object())
+        to_jsonable(object())
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small bases, made once, and the three training methods on them."""
+"""Tiny base models, created once a session."""
 
 from pathlib import Path
 

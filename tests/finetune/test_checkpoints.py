@@ -9,7 +9,7 @@ from common.errors import UserError
 from finetune.checkpoints import (
     RUN_FILE,
     SUMMARY_FILE,
-    checkpoints,
+    complete_checkpoints,
     find_resumable,
     is_finished,
     mark_complete,
@@ -23,47 +23,42 @@ from finetune.checkpoints import (
 RECIPE = {"learning_rate": 0.001, "rank": 8}
 
 
-def make(output: Path, step: int, *, whole: bool = True) -> Path:
+def make_checkpoint(output: Path, step: int, *, complete: bool = True) -> Path:
     folder = output / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_text(f"weights {step}")
-    (folder / "optimizer.pt").write_text("moments")
-    (folder / "rng_state_0.pth").write_text("dice")
-    if whole:
+    (folder / "optimizer.pt").write_text("optimizer state")
+    (folder / "rng_state_0.pth").write_text("random state")
+    if complete:
         mark_complete(folder, {"recipe": RECIPE, "seconds": 1.5})
     return folder
 
 
-def steps(output: Path) -> list[int]:
-    return [one.step for one in checkpoints(output)]
+def complete_steps(output: Path) -> list[int]:
+    return [checkpoint.step for checkpoint in complete_checkpoints(output)]
 
 
-def test_by_step_and_whole_ones_only(tmp_path: Path) -> None:
+def test_incomplete_checkpoints_are_ignored_and_removed(tmp_path: Path) -> None:
     for step in (100, 20, 3):
-        make(tmp_path, step)
-    make(tmp_path, 200, whole=False)
-    (make(tmp_path, 300, whole=False) / RUN_FILE).write_text('{"recipe": {"learn')
+        make_checkpoint(tmp_path, step)
+    make_checkpoint(tmp_path, 200, complete=False)
+    (make_checkpoint(tmp_path, 300, complete=False) / RUN_FILE).write_text('{"recipe": {"learn')
     (tmp_path / "checkpoint-best").mkdir()
-    assert steps(tmp_path) == [3, 20, 100]
+    assert complete_steps(tmp_path) == [3, 20, 100]
     resumed = find_resumable(tmp_path, RECIPE)
     assert resumed is not None
     assert (resumed.step, resumed.run["seconds"]) == (100, 1.5)
     remove_incomplete(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint-100",
-        "checkpoint-20",
-        "checkpoint-3",
-        "checkpoint-best",
-    ]
+    assert {path.name.removeprefix("checkpoint-") for path in tmp_path.iterdir()} == {"3", "20", "100", "best"}
 
 
-def test_nothing_find_resumable(tmp_path: Path) -> None:
+def test_an_empty_folder_is_neither_resumable_nor_finished(tmp_path: Path) -> None:
     assert find_resumable(tmp_path, RECIPE) is None
     assert not is_finished(tmp_path, RECIPE)
 
 
-def test_another_recipe_is_refused_and_what_differs_is_named(tmp_path: Path) -> None:
-    make(tmp_path, 3)
+def test_another_recipe_is_refused_with_the_differing_settings(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 3)
     with pytest.raises(UserError, match=r"learning_rate was 0\.001 and is 0\.002\. Choose another --output"):
         find_resumable(tmp_path, {**RECIPE, "learning_rate": 0.002})
     (tmp_path / SUMMARY_FILE).write_text(json.dumps({"recipe": RECIPE}))
@@ -73,28 +68,30 @@ def test_another_recipe_is_refused_and_what_differs_is_named(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("keep", "best", "left"),
+    ("keep", "best", "remaining"),
     [(None, 1, [1, 2, 3, 4]), (1, 2, [2, 4]), (2, 2, [2, 4]), (3, 1, [1, 3, 4]), (1, 4, [4]), (1, None, [4])],
 )
-def test_the_best_and_the_last_stay(tmp_path: Path, keep: int | None, best: int | None, left: list[int]) -> None:
+def test_rotate_keeps_the_best_and_the_last(
+    tmp_path: Path, keep: int | None, best: int | None, remaining: list[int]
+) -> None:
     for step in (1, 2, 3, 4):
-        make(tmp_path, step)
+        make_checkpoint(tmp_path, step)
     rotate(tmp_path, keep, best)
-    assert steps(tmp_path) == left
+    assert complete_steps(tmp_path) == remaining
 
 
-def test_publish_leaves_out_what_only_resumes(tmp_path: Path) -> None:
-    folder = make(tmp_path, 7)
-    (tmp_path / "adapter_model.safetensors").write_text("an older one")
+def test_publish_leaves_out_files_that_only_resuming_needs(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 7)
+    (tmp_path / "adapter_model.safetensors").write_text("older weights")
     publish(folder, tmp_path)
     assert (tmp_path / "adapter_model.safetensors").read_text() == "weights 7"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter_model.safetensors", "checkpoint-7"]
-    assert steps(tmp_path) == [7]
+    assert complete_steps(tmp_path) == [7]
 
 
-def test_publish_takes_the_module_folders_of_sentence_transformers(tmp_path: Path) -> None:
+def test_publish_includes_module_folders_of_sentence_transformers(tmp_path: Path) -> None:
     for step in (3, 6):
-        folder = make(tmp_path, step)
+        folder = make_checkpoint(tmp_path, step)
         for name in ("2_Dense", "optimizer_0"):
             (folder / name).mkdir()
             (folder / name / "model.safetensors").write_text(f"{name} {step}")
@@ -103,27 +100,26 @@ def test_publish_takes_the_module_folders_of_sentence_transformers(tmp_path: Pat
     assert not (tmp_path / "optimizer_0").exists()
 
 
-def test_the_best_checkpoint_is_published_or_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert publish_best(tmp_path, 3) is None
     for step in (3, 6):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / "run.json").write_text("{}")
-        (folder / "model").write_text(str(step))
-    for step, taken in ((3, 3), (None, 6), (4, 6)):  # 4 was removed
+        make_checkpoint(tmp_path, step)
+    for step, expected in ((3, 3), (None, 6), (4, 6)):  # there is no checkpoint-4
         published = publish_best(tmp_path, step)
         assert published is not None
-        assert published.step == taken
-        assert (tmp_path / "model").read_text() == str(taken)
+        assert published.step == expected
+        assert (tmp_path / "adapter_model.safetensors").read_text() == f"weights {expected}"
 
-    def full(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("finetune.checkpoints.publish", full)
+    monkeypatch.setattr("finetune.checkpoints.publish", fail)
     assert publish_best(tmp_path, 3) is None
 
 
-def test_other_weights_are_another_recipe_and_another_folder_name_is_not(tmp_path: Path) -> None:
+def test_recipes_are_equal_if_the_weights_are_and_only_the_model_name_differs(tmp_path: Path) -> None:
     recipe = {"model": "./base", "weights": "aa", "rank": 4}
     write_json(tmp_path / "summary.json", {"recipe": recipe})
     assert is_finished(tmp_path, {**recipe, "model": "/home/x/base"})

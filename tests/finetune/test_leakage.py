@@ -9,7 +9,7 @@ def pairs(*premises: str) -> list[NLIPair]:
     return [NLIPair(str(number), premise, "h", "neutral") for number, premise in enumerate(premises)]
 
 
-def test_repeated_premises_of_each_split(tmp_path: Path) -> None:
+def test_repeated_premises_of_dev_and_the_whole_test_split_are_found(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("sentence1,sentence2,gold_label\nNew,h,neutral\nA  FALL,h,neutral\n")
     config = PairsConfig(path=str(tmp_path), files=PairFiles(test="test.csv"), limit=1)
     leakage = find_leakage(pairs("A fall", "A rise"), pairs("A rise", "a rise", "Other"), config)

@@ -21,8 +21,8 @@ def record(name: str, label: str | None) -> QARecord:
 RECORDS = [record("a", "yes"), record("b", "no"), record("c", "maybe"), record("d", None)]
 
 
-def test_the_records_own_answer_follows_and_the_opposite_is_contradicted() -> None:
-    labels = {pair.id: pair.label for pair in answer_pairs(RECORDS, LABELS, others=0)}
+def test_an_abstract_entails_its_answer_and_contradicts_the_opposite() -> None:
+    labels = {pair.id: pair.label for pair in answer_pairs(RECORDS, LABELS, unrelated=0)}
     assert labels == {
         "a-yes": "entailment",
         "a-no": "contradiction",
@@ -33,49 +33,46 @@ def test_the_records_own_answer_follows_and_the_opposite_is_contradicted() -> No
     }
 
 
-def test_premise_and_statement() -> None:
-    pair = answer_pairs(RECORDS, LABELS, others=0)[1]
+def test_the_premise_is_the_abstract_and_the_hypothesis_states_the_answer() -> None:
+    pair = answer_pairs(RECORDS, LABELS, unrelated=0)[1]
     assert pair.premise == RECORDS[0].context
     assert pair.hypothesis == "Does a help? The answer is no."
 
 
-def test_another_abstract_leaves_the_answer_open() -> None:
-    made = [pair for pair in answer_pairs(RECORDS, LABELS, others=1) if "-by-" in pair.id]
-    assert len(made) == 3
-    for pair in made:
-        asked, by = pair.id.split("-")[0], pair.id.split("-by-")[1]
-        assert asked != by
-        assert by != "d"
-        assert f"We gave {by}." in pair.premise
-        assert f"Does {asked} help?" in pair.hypothesis
+def test_another_abstract_is_neutral_to_the_answer() -> None:
+    unrelated = [pair for pair in answer_pairs(RECORDS, LABELS, unrelated=1) if "-by-" in pair.id]
+    assert len(unrelated) == 3
+    for pair in unrelated:  # id: QUESTION-ANSWER-by-ABSTRACT
+        question, abstract = pair.id.split("-")[0], pair.id.split("-by-")[1]
+        assert question != abstract
+        assert abstract != "d"  # has no label
+        assert f"We gave {abstract}." in pair.premise
+        assert f"Does {question} help?" in pair.hypothesis
         assert pair.label == "neutral"
 
 
-def test_the_words_are_those_of_the_data() -> None:
+def test_labels_are_renamed_by_pairs_labels() -> None:
     words = {"entailment": "supported", "neutral": "open", "contradiction": "refuted"}
     assert {pair.label for pair in answer_pairs(RECORDS, words)} == set(words.values())
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_unrelated_pairs() -> None:
     records = [record(f"r{number}", "yes") for number in range(20)]
     assert answer_pairs(records, LABELS, seed=1) == answer_pairs(records, LABELS, seed=1)
     assert answer_pairs(records, LABELS, seed=1) != answer_pairs(records, LABELS, seed=2)
 
 
-def test_one_record_has_no_other() -> None:
-    assert [pair.id for pair in answer_pairs(RECORDS[:1], LABELS, others=1)] == ["a-yes", "a-no"]
+def test_a_single_record_has_no_unrelated_pairs() -> None:
+    assert [pair.id for pair in answer_pairs(RECORDS[:1], LABELS, unrelated=1)] == ["a-yes", "a-no"]
 
 
-def test_labels_without_neutral() -> None:
+def test_labels_without_neutral_are_refused() -> None:
     with pytest.raises(
         UserError, match=rf"pairs\.labels has no entry for neutral.* Add neutral: WORD to it, or set {SETTING} to false"
     ):
         answer_pairs(RECORDS, {"entailment": "yes", "contradiction": "no"})
 
 
-def test_no_labelled_record() -> None:
-    with pytest.raises(
-        UserError,
-        match=f"{SETTING} is true, but no question.* set {SETTING} to false",
-    ):
+def test_records_without_labels_are_refused() -> None:
+    with pytest.raises(UserError, match=f"{SETTING} is true, but no question.* set {SETTING} to false"):
         answer_pairs(RECORDS[3:], LABELS)

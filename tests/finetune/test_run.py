@@ -1,4 +1,4 @@
-"""finetune/run.py: what every training method does alike."""
+"""finetune/run.py: what all training methods have in common."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ from common.errors import UserError
 from finetune.run import check_trackers
 from finetune.trainer import best_step
 
-TOLERANCE = 1e-6  # of weights of about 0.05, between a resumed run and an uninterrupted one
+TOLERANCE = 1e-6  # difference between weights (about 0.05) of a resumed and an uninterrupted run
 
 
 @pytest.fixture(scope="module", params=["qlora", "encoder", "embedder"])
@@ -35,8 +35,8 @@ def finished(method: Method, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return method.train(tmp_path_factory.mktemp("run") / "out[nli]", keep_checkpoints=None)
 
 
-def fail_at(step: int, error: BaseException) -> Callable[..., Any]:
-    """A ``training_step`` that raises at a step."""
+def failing_step(step: int, error: BaseException) -> Callable[..., Any]:
+    """A ``Trainer.training_step`` that raises ``error`` at a step."""
 
     def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step == step:
@@ -56,6 +56,7 @@ def test_the_best_checkpoint_is_published_with_summary_and_card(method: Method, 
     assert method.distance(finished, finished / f"checkpoint-{figures['step']}") == 0
     assert not [path.name for path in finished.iterdir() if path.name.startswith(("optimizer", "rng", "run.json"))]
     assert 0 < figures["trainable_parameters"] <= figures["parameters"]
+    assert (figures["trainable_parameters"] < figures["parameters"]) == (method.section == "train.qlora")
     assert figures["peak_memory"] > 1 << 20
     assert figures["dev_loss"] > 0
     assert not figures["stopped_early"]
@@ -66,14 +67,14 @@ def test_the_best_checkpoint_is_published_with_summary_and_card(method: Method, 
     assert "None" not in card
 
 
-def test_a_quiet_run_that_keeps_the_last_checkpoint_and_reports_to_tensorboard(
+def test_keep_last_publishes_the_last_checkpoint_and_a_quiet_run_prints_nothing(
     method: Method,
     finished: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("finetune.run.best_step", lambda log: 4)
+    monkeypatch.setattr("finetune.run.best_step", lambda log: 4)  # not the last step
     capfd.readouterr()
     output = method.train(tmp_path / "out", keep="last", keep_checkpoints=1, report_to=("tensorboard",))
     printed = capfd.readouterr()
@@ -83,22 +84,22 @@ def test_a_quiet_run_that_keeps_the_last_checkpoint_and_reports_to_tensorboard(
     last = f"checkpoint-{summary(output)['steps']}"
     assert method.distance(output, finished / last) <= TOLERANCE
     assert last in {path.name for path in output.glob("checkpoint-*")}
-    assert len(list(output.glob("checkpoint-*"))) <= 2  # the last and the best
+    assert len(list(output.glob("checkpoint-*"))) <= 2  # last and best
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+def test_an_interrupted_run_has_the_result_of_an_uninterrupted_run(
     method: Method, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (5, 8):  # between checkpoints, and in the second epoch
         with monkeypatch.context() as patch:
-            patch.setattr(method.trainer, "training_step", fail_at(step, KeyboardInterrupt()), raising=False)
+            patch.setattr(method.trainer, "training_step", failing_step(step, KeyboardInterrupt()), raising=False)
             with pytest.raises(KeyboardInterrupt):
                 method.train(tmp_path, keep_checkpoints=None)
-        assert (tmp_path / method.weights_file).is_file()  # what was trained is there
+        assert (tmp_path / method.weights_file).is_file()  # the best checkpoint so far is published
         assert not (tmp_path / "summary.json").exists()
     incomplete = tmp_path / "checkpoint-100"
     incomplete.mkdir()
-    (incomplete / method.weights_file).write_bytes(b"half")
+    (incomplete / method.weights_file).write_bytes(b"incomplete")
     method.train(tmp_path, keep_checkpoints=None)
     assert not incomplete.exists()
     assert summary(tmp_path)["resumed"]
@@ -108,7 +109,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert method.distance(tmp_path / last, finished / last) <= TOLERANCE
 
 
-def test_a_finished_run_is_left_as_it_is_and_another_recipe_refused(
+def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
     method: Method, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = (finished / "summary.json").stat().st_mtime_ns
@@ -134,13 +135,13 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     first, second = sorted(int(path.name.split("-")[1]) for path in finished.glob("checkpoint-*"))[:2]
     save = torch.save
 
-    def full(content: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+    def fail_in_second_checkpoint(content: Any, path: Any, *args: Any, **kwargs: Any) -> None:
         if f"checkpoint-{second}" in str(path):
-            Path(path).write_bytes(b"ha")
+            Path(path).write_bytes(b"incomplete")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         save(content, path, *args, **kwargs)
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(torch, "save", fail_in_second_checkpoint)
     with pytest.raises(
         UserError,
         match=rf"checkpoint-{second} could not be saved \(No space left on device\)\. The training up to "
@@ -151,10 +152,10 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert method.distance(tmp_path, tmp_path / f"checkpoint-{first}") == 0
 
 
-def test_too_little_memory_keeps_the_last_checkpoint(
+def test_too_little_gpu_memory_keeps_the_last_checkpoint(
     method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(method.trainer, "training_step", fail_at(4, torch.OutOfMemoryError()), raising=False)
+    monkeypatch.setattr(method.trainer, "training_step", failing_step(4, torch.OutOfMemoryError()), raising=False)
     with pytest.raises(
         UserError, match=rf"memory is too small for batches of 5\. Set {method.section}\.batch_size lower"
     ):
@@ -164,14 +165,16 @@ def test_too_little_memory_keeps_the_last_checkpoint(
 
 
 @pytest.mark.parametrize("rate", [1e38, 1e30])
-def test_a_training_that_diverges_names_the_learning_rate(method: Method, tmp_path: Path, rate: float) -> None:
+def test_diverging_training_is_refused_with_advice_on_the_learning_rate(
+    method: Method, tmp_path: Path, rate: float
+) -> None:
     problem = rf"diverged by step \d+: the .*\. Choose another .* lower {method.section}\.learning_rate"
     with pytest.raises(UserError, match=problem):
         method.train(tmp_path, learning_rate=rate)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
+def test_an_output_that_is_a_file_is_refused_before_data_is_loaded(
     method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -180,13 +183,13 @@ def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
         "finetune.encoder.train.read_texts",
         "finetune.embedder.train.make_data",
     ):
-        monkeypatch.setattr(name, lambda *_: pytest.fail("something was read"))
+        monkeypatch.setattr(name, lambda *_: pytest.fail("data was loaded"))
     with pytest.raises(UserError, match="it is a file"):
         method.train(tmp_path / "file")
 
 
 @pytest.mark.parametrize("file", ["config.json", "adapter_config.json", "modules.json"])
-def test_the_folder_of_another_model_is_refused_and_left_as_it_is(method: Method, tmp_path: Path, file: str) -> None:
+def test_the_folder_of_another_model_is_refused_and_not_changed(method: Method, tmp_path: Path, file: str) -> None:
     for name in (file, "README.md"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=rf"holds another model \({file}\), whose files this run would replace"):
@@ -200,6 +203,6 @@ def test_an_unknown_tracker_is_refused_before_training(method: Method, tmp_path:
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-def test_a_tracker_that_is_not_installed() -> None:
+def test_a_tracker_that_is_not_installed_is_refused() -> None:
     with pytest.raises(UserError, match=r"report_to is comet_ml, whose package is not installed .*remove comet_ml"):
         check_trackers(("comet_ml",), "train.encoder.report_to")

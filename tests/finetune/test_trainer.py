@@ -1,4 +1,4 @@
-"""finetune/trainer.py: the clock and the choice of the best step."""
+"""finetune/trainer.py: the training clock and the choice of the best step."""
 
 import time
 
@@ -8,11 +8,11 @@ from finetune.encoder.trainer import EncoderTrainer
 from finetune.trainer import best_step, evaluations
 
 
-def test_measuring_and_saving_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_stops_within_a_pause_and_pauses_nest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     trainer = EncoderTrainer.__new__(EncoderTrainer)  # without a model: the clock needs none
-    trainer._spent, trainer._started = 5.0, 100.0
+    trainer._seconds, trainer._started = 5.0, 100.0
     now = 110.0
     assert trainer.seconds == 15
     with trainer._pause():
@@ -26,7 +26,7 @@ def test_measuring_and_saving_stop_the_clock(monkeypatch: pytest.MonkeyPatch) ->
     assert trainer.seconds == 18
 
 
-def test_the_best_step_is_of_the_best_accuracy_then_of_the_smallest_loss() -> None:
+def test_the_best_step_has_the_best_accuracy_and_in_a_tie_the_lowest_loss() -> None:
     log = [
         {"step": 0, "eval_accuracy": 0.9, "eval_loss": 0.1},  # before training
         {"step": 3, "eval_accuracy": 0.7, "eval_loss": 0.5},

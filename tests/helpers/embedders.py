@@ -3,10 +3,14 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from retrievers.store import Store
 
 VOCABULARY = (
     "does aspirin lower reduce the risk of stroke in adults with diabetes blood pressure fell treated group was not "
@@ -76,6 +80,14 @@ class WordEmbedder(Embeddings):
             total += _word_vector(self.salt + word, self.size)
         vector: list[float] = total.tolist()
         return vector
+
+
+def open_word_store(folder: Path, corpus: str = "corpus") -> "Store":
+    """The store in ``folder`` with a ``WordEmbedder``."""
+    from retrievers.config import StoreConfig
+    from retrievers.store import open_store
+
+    return open_store(StoreConfig(path=str(folder)), corpus, WordEmbedder())
 
 
 @lru_cache(10_000)

@@ -115,22 +115,22 @@ def make_service(
     about = {"llm": "scripted", "retriever": "none"}
     service = Service(ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), about)
     conversations = Conversations(folder / "chat.sqlite3")
-    service.chat = Chat(SharedChain(chain, service.passes.share), conversations, count=len, budget=10_000)
-    service.checker = service.passes.share((checker or FakeChecker()).check_all)
+    service.chat = Chat(SharedChain(chain, service.batcher.share), conversations, count=len, budget=10_000)
+    service.checker = service.batcher.share((checker or FakeChecker()).check_all)
     return service
 
 
 @contextmanager
 def running(
-    service: Service, add_routes: Callable[[Any], None] = lambda _: None, *, quiet: float = 0
+    service: Service, add_routes: Callable[[Any], None] = lambda _: None, *, quiet_seconds: float = 0
 ) -> Iterator[tuple[str, Server]]:
     """Run the service; yields its URL and the server, and at the end stops the server as SIGTERM does.
 
-    ``quiet`` is that of ``make_server``; 0 suits tests that leave no request unanswered at the end.
+    ``quiet_seconds`` is that of ``make_server``; 0 suits tests that leave no request unanswered at the end.
     """
     app = make_app(service)
     add_routes(app)
-    server = make_server(app, service, quiet=quiet)
+    server = make_server(app, service, quiet_seconds=quiet_seconds)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

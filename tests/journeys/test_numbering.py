@@ -98,7 +98,7 @@ def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     pipeline = make_pipeline(stub, tmp_path_factory.mktemp("numbering"))
     answerer, chat = pipeline.answerer(), pipeline.chat()
     service = Service(ServeConfig(passes=1), Users({}, "local"), pipeline.about)
-    service.chat = pipeline.chat(service.passes.share)
+    service.chat = pipeline.chat(service.batcher.share)
     body = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
 
     def ask() -> Reply:

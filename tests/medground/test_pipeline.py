@@ -1,6 +1,7 @@
-"""Pipelines over the real tiny model and a few of the sample's abstracts."""
+"""Pipelines over medground-tiny and a few of the sample's abstracts."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,35 +11,41 @@ import pytest
 import medground
 from common.errors import UserError
 from medground.components import judging_settings
-from medground.ingest import Corpus, data_corpus
+from medground.ingest import DOCUMENTS, Corpus, data_corpus
 from medground.pipeline import Pipeline
-from medground.service.batching import Passes
+from medground.service.batching import Batcher
 from medground.service.run import make_service
 from medground.settings import Settings, load_settings
 
-QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
+QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"  # of the abstract mg0312
+UNANSWERABLE = "Does jadacoprazole cause an increase in wound infection rate in women with acne?"
 
 
-def settings(tmp_path: Path, **more: Any) -> Settings:
-    here = {
+def settings(tmp_path: Path, **overrides: Any) -> Settings:
+    defaults = {
         "store.path": str(tmp_path / "store"),
         "chat.path": str(tmp_path / "c.sqlite3"),
         "retriever": "bm25",
         "llm.dtype": "float32",
     }
-    return load_settings(None, {**here, **more})
+    return load_settings(None, {**defaults, **overrides})
 
 
 def sample(*ids: str) -> Corpus:
-    whole = data_corpus(load_settings())
-    return Corpus("few", [one for one in whole.passages if one.id in ids])
+    """A corpus of some of the sample's abstracts."""
+    return Corpus("few", [passage for passage in data_corpus(load_settings()).passages if passage.id in ids])
+
+
+def user_documents(*ids: str) -> Corpus:
+    """The same abstracts as the user's documents, which medground-tiny does not read."""
+    return Corpus(DOCUMENTS, sample(*ids).passages)
 
 
 def pipeline(settings: Settings, corpus: Corpus) -> Pipeline:
     return Pipeline.from_settings(settings, corpus, quiet=True)
 
 
-def test_a_conversation_on_the_embedded_default(tmp_path: Path) -> None:
+def test_chat_completes_follow_up_questions(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path), sample("mg0312", "mg0313", "mg0004")).chat()
     id = None
     for message in (QUESTION, "And in women?", "Does it also lower pain score?"):
@@ -53,25 +60,24 @@ def test_a_conversation_on_the_embedded_default(tmp_path: Path) -> None:
         assert [passage.id for passage in turn.answer.passages] == ["mg0312"]
 
 
-def test_whatever_runs_a_model_goes_through_what_shares_it(tmp_path: Path) -> None:
-    runs: list[str] = []
+def test_share_is_applied_to_answering_judging_and_rewriting(tmp_path: Path) -> None:
+    item_types: list[str] = []
 
     def share(run: Any) -> Any:
-        def listening(items: Any) -> Any:
-            runs.append(type(items[0]).__name__)
+        def recorded(items: Any) -> Any:
+            item_types.append(type(items[0]).__name__)
             return run(items)
 
-        return listening
+        return recorded
 
-    stated = settings(tmp_path, **{"chain.verify": "report", "chat.rewrite": "llm"})
-    chat = pipeline(stated, sample("mg0312")).chat(share)
+    config = settings(tmp_path, **{"chain.verify": "report", "chat.rewrite": "llm"})
+    chat = pipeline(config, sample("mg0312")).chat(share)
     chat.reply([chat.reply([], QUESTION)], "And in women?")
-    assert runs == ["Question", "Answer", "ChatPromptValue", "Question", "Answer"]
+    assert item_types == ["Question", "Answer", "ChatPromptValue", "Question", "Answer"]
 
 
-def test_the_user_s_documents_are_quoted_and_follow_ups_understood(tmp_path: Path) -> None:
-    few = sample("mg0312", "mg0313")
-    chat = pipeline(settings(tmp_path), Corpus("documents", few.passages)).chat()
+def test_chat_quotes_user_s_documents_and_completes_follow_ups(tmp_path: Path) -> None:
+    chat = pipeline(settings(tmp_path), user_documents("mg0312", "mg0313")).chat()
     turn = chat.reply([chat.reply([], QUESTION)], "And in women?")
     assert turn.question == QUESTION.replace("men", "women")
     assert "itch score" in turn.text
@@ -79,33 +85,37 @@ def test_the_user_s_documents_are_quoted_and_follow_ups_understood(tmp_path: Pat
     assert turn.answer.label is None
 
 
-def test_the_model_rewrites_and_writes_where_it_is_set_to(tmp_path: Path) -> None:
-    both = settings(tmp_path, **{"chat.rewrite": "llm", "chat.answers": "written", "chat.max_new_tokens": 6})
-    chat = pipeline(both, sample("mg0312")).chat()
+def test_model_rewrites_follow_ups_and_writes_answers_if_set(tmp_path: Path) -> None:
+    config = settings(tmp_path, **{"chat.rewrite": "llm", "chat.answers": "written", "chat.max_new_tokens": 6})
+    chat = pipeline(config, sample("mg0312")).chat()
     first = chat.reply([], QUESTION)
-    assert first.text not in ("No.", "")  # whatever the tiny model writes
+    assert first.text not in ("No.", "")  # any text, and not the label
     second = chat.reply([first], "And in women?")
     assert second.notes
     assert "read as" in second.notes[-1] or "taken by rules" in second.notes[-1]
 
 
-def test_a_question_for_a_fact_is_answered_in_writing_alone(tmp_path: Path) -> None:
+def test_written_answer_to_an_open_question_has_no_label(tmp_path: Path) -> None:
     config = {"chat.answers": "written", "chat.max_new_tokens": 6, "chain.verify": "report"}
-    made = pipeline(settings(tmp_path, **config), sample("mg0312"))
-    answer = made.answerer().invoke(f"How much did it fall? {QUESTION}")
+    written = pipeline(settings(tmp_path, **config), sample("mg0312"))
+    answer = written.answerer().invoke(f"How much did it fall? {QUESTION}")
     assert answer.label is None
     assert answer.text
     assert not [note for note in answer.notes if "yes, no or maybe" in note]
-    assert made.answerer().invoke(QUESTION).label is not None
-    assert made.chain(verify="off").invoke("How much did it fall?").label is not None
+    assert written.answerer().invoke(QUESTION).label is not None
+    assert written.chain(verify="off").invoke("How much did it fall?").label is not None
 
 
-def test_a_message_stays_as_it_is_where_rewriting_is_off(tmp_path: Path) -> None:
-    chat = pipeline(settings(tmp_path, **{"chat.rewrite": False}), sample("mg0312")).chat()
+@pytest.mark.parametrize("corpus", [sample, user_documents])
+@pytest.mark.parametrize("off", ["off", False])  # YAML reads off as false
+def test_follow_up_is_not_rewritten_if_rewriting_is_off(
+    tmp_path: Path, off: object, corpus: Callable[[str], Corpus]
+) -> None:
+    chat = pipeline(settings(tmp_path, **{"chat.rewrite": off}), corpus("mg0312")).chat()
     assert chat.reply([chat.reply([], QUESTION)], "And in women?").question == "And in women?"
 
 
-def test_report_judges_after_the_answer_and_abstain_before_it(tmp_path: Path) -> None:
+def test_report_verifies_after_the_answer_event_and_abstain_before_it(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"chain.verify": "report"}), sample("mg0312")).chat()
     events = list(chat.stream([], QUESTION))
     assert [event.kind for event in events[-3:]] == ["answer", "verdict", "done"]
@@ -115,138 +125,129 @@ def test_report_judges_after_the_answer_and_abstain_before_it(tmp_path: Path) ->
     assert events[-3].answer.verdict is not None  # type: ignore[union-attr]
 
 
-def test_verdicts_and_rewritten_questions_share_passes(tmp_path: Path) -> None:
+def test_verdicts_and_rewritten_questions_are_batched(tmp_path: Path) -> None:
     sizes: list[int] = []
-    passes = Passes(most=3, wait=5, observe=sizes.append)
-    stated = {"chain.verify": "report", "chat.rewrite": "llm"}
-    chat = pipeline(settings(tmp_path, **stated), sample("mg0312")).chat(passes.share)
-    first = chat.reply  # it is not rewritten
+    batcher = Batcher(max_batch=3, max_wait=5, observe=sizes.append)
+    overrides = {"chain.verify": "report", "chat.rewrite": "llm"}
+    chat = pipeline(settings(tmp_path, **overrides), sample("mg0312")).chat(batcher.share)
     with ThreadPoolExecutor(3) as pool:
-        begun = list(pool.map(lambda _: first([], QUESTION), range(3)))
-        assert sizes == [3, 3]
-        list(pool.map(lambda turn: chat.reply([turn], "And in women?"), begun))
-    assert sizes == [3] * 5
-    passes.close()
+        turns = list(pool.map(lambda _: chat.reply([], QUESTION), range(3)))
+        assert sizes == [3, 3]  # answers and verdicts
+        list(pool.map(lambda turn: chat.reply([turn], "And in women?"), turns))
+    assert sizes == [3] * 5  # and rewritten questions, answers and verdicts
+    batcher.close()
 
 
-def test_a_follow_up_without_room_for_the_model_is_completed_by_rule(tmp_path: Path) -> None:
+def test_follow_up_beyond_the_context_window_is_completed_by_rules(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"chat.rewrite": "llm"}), sample("mg0312")).chat()
     history = [chat.reply([], QUESTION)]
-    asked = next(chat.stream(history, "And in women? " * 400))
-    assert "the model wrote no question; its place was taken by rules" in asked.notes[0]  # type: ignore[union-attr]
+    event = next(chat.stream(history, "And in women? " * 400))
+    assert "the model wrote no question; its place was taken by rules" in event.notes[0]  # type: ignore[union-attr]
 
 
-def test_the_agent_withholds_without_evidence_and_its_steps_are_in_the_trace(tmp_path: Path) -> None:
+def test_agent_abstains_without_evidence_and_writes_its_steps_to_the_trace(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
-    set_to = settings(tmp_path, **{"agent.kind": "graph", "agent.trace": str(trace)})
-    chat = pipeline(set_to, sample("mg0312", "mg0004", "mg0308", "mg0327")).chat()
+    config = settings(tmp_path, **{"agent.kind": "graph", "agent.trace": str(trace)})
+    chat = pipeline(config, sample("mg0312", "mg0004", "mg0308", "mg0327")).chat()
     assert chat.reply([], QUESTION).text == "No."
-    absent = chat.reply([], "Does jadacoprazole cause an increase in wound infection rate in women with acne?")
-    assert absent.text.startswith("No answer is given: none of the passages found is evidence on the question.")
-    assert "Searched for: Does jadacoprazole cause" in absent.text
+    abstention = chat.reply([], UNANSWERABLE)
+    assert abstention.text.startswith("No answer is given: none of the passages found is evidence on the question.")
+    assert "Searched for: Does jadacoprazole cause" in abstention.text
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [step["kind"] for step in steps[:3]] == ["retrieve", "grade", "answer"]
     assert steps[-1]["kind"] == "withhold"
 
 
-def test_a_model_that_calls_no_tools_is_told_of_the_other_agent(tmp_path: Path) -> None:
+def test_tool_agent_recommends_graph_if_the_model_calls_no_tool(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"agent.kind": "tools"}), sample("mg0312")).chat()
     text = chat.reply([], QUESTION).text
     assert text.startswith("No answer is given: the model called no search tool (agent.kind graph")
 
 
-def test_an_agent_must_be_chosen_and_must_search(tmp_path: Path) -> None:
+def test_agent_needs_an_agent_kind_and_retrieved_context(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"agent\.kind is off"):
         pipeline(settings(tmp_path), sample("mg0312")).agent()
     with pytest.raises(UserError, match=r"Set chain\.context to retrieved"):
         pipeline(settings(tmp_path, **{"agent.kind": "graph", "chain.context": "none"}), sample("mg0312")).chat()
 
 
-def test_single_questions_are_asked_of_the_agent_too(tmp_path: Path) -> None:
+def test_answerer_is_the_agent_if_agent_kind_is_set(tmp_path: Path) -> None:
     corpus = sample("mg0312", "mg0004", "mg0308", "mg0327")
-    absent = "Does jadacoprazole cause an increase in wound infection rate in women with acne?"
     agent = pipeline(settings(tmp_path, **{"agent.kind": "graph"}), corpus).answerer()
     assert agent.invoke(QUESTION).label == "no"
-    assert agent.invoke(absent).text.startswith("No answer is given")
-    assert pipeline(settings(tmp_path), corpus).answerer().invoke(absent).label is not None
+    assert agent.invoke(UNANSWERABLE).text.startswith("No answer is given")
+    assert pipeline(settings(tmp_path), corpus).answerer().invoke(UNANSWERABLE).label is not None
 
 
 @pytest.mark.parametrize(
-    ("stated", "told"),
+    ("overrides", "message"),
     [
         ({"agent.kind": "graph"}, "agent.kind is graph, which needs a language model"),
         ({"chat.rewrite": "llm", "chat.answers": "written"}, "chat.rewrite is llm and chat.answers is written, which"),
     ],
 )
-def test_what_takes_a_model_is_refused_where_answers_are_quotes(
-    tmp_path: Path, stated: dict[str, Any], told: str
+def test_settings_that_need_a_language_model_are_refused_if_answers_are_quotes(
+    tmp_path: Path, overrides: dict[str, Any], message: str
 ) -> None:
-    documents = Corpus("documents", sample("mg0312").passages)
-    with pytest.raises(UserError, match=told):
-        pipeline(settings(tmp_path, **stated), documents).chat()
-    if "agent.kind" in stated:
-        with pytest.raises(UserError, match=told):
-            pipeline(settings(tmp_path, **stated), documents).answerer()
+    extractive = pipeline(settings(tmp_path, **overrides), user_documents("mg0312"))
+    with pytest.raises(UserError, match=message):
+        extractive.chat()
+    if "agent.kind" in overrides:
+        with pytest.raises(UserError, match=message):
+            extractive.answerer()
 
 
-def test_summaries_need_a_model_that_writes(tmp_path: Path) -> None:
-    set_to, corpus = settings(tmp_path, **{"chain.evidence": "summaries"}), sample("mg0312")
+def test_summaries_need_a_model_that_writes_them(tmp_path: Path) -> None:
+    config = settings(tmp_path, **{"chain.evidence": "summaries"})
     with pytest.raises(UserError, match=r"medground-tiny writes none\. Set llm\.model"):
-        pipeline(set_to, corpus).answerer()
+        pipeline(config, sample("mg0312")).answerer()
     with pytest.raises(UserError, match="passages are quoted without a language model"):
-        pipeline(set_to, Corpus("documents", corpus.passages)).answerer()
+        pipeline(config, user_documents("mg0312")).answerer()
 
 
-def test_quotes_follow_the_setting_of_rewriting_too(tmp_path: Path) -> None:
-    documents = Corpus("documents", sample("mg0312").passages)
-    chat = pipeline(settings(tmp_path, **{"chat.rewrite": "off"}), documents).chat()
-    assert chat.reply([chat.reply([], QUESTION)], "And in women?").question == "And in women?"
-
-
-def test_what_answers_is_told(tmp_path: Path) -> None:
+def test_about_names_model_retriever_and_agent(tmp_path: Path) -> None:
     corpus = sample("mg0312")
     assert pipeline(settings(tmp_path), corpus).about == {"llm": "medground-tiny", "retriever": "bm25"}
-    documents = Corpus("documents", corpus.passages)
-    assert pipeline(settings(tmp_path), documents).about == {"llm": "none: quotes", "retriever": "bm25"}
-    stated = {"agent.kind": "graph", "chain.context": "none", "llm.model": "some/model"}
-    told = {"llm": "some/model", "retriever": "none", "agent": "graph"}
-    assert pipeline(settings(tmp_path, **stated), corpus).about == told
+    extractive = pipeline(settings(tmp_path), user_documents("mg0312"))
+    assert extractive.about == {"llm": "none: quotes", "retriever": "bm25"}
+    agent = settings(tmp_path, **{"agent.kind": "graph", "chain.context": "none", "llm.model": "some/model"})
+    assert pipeline(agent, corpus).about == {"llm": "some/model", "retriever": "none", "agent": "graph"}
 
 
 @pytest.mark.parametrize("kind", ["off", "graph"])
-def test_with_an_agent_nobody_waits_for_the_questions_of_a_pass(tmp_path: Path, kind: str) -> None:
-    stated = {"agent.kind": kind, "serve.wait_ms": 1000}
-    service = make_service(settings(tmp_path, **stated), sample("mg0312"), quiet=True)
+def test_questions_to_an_agent_are_not_batched(tmp_path: Path, kind: str) -> None:
+    overrides = {"agent.kind": kind, "serve.wait_ms": 1000}
+    service = make_service(settings(tmp_path, **overrides), sample("mg0312"), quiet=True)
     with ThreadPoolExecutor(4) as pool:
         turns = list(pool.map(service.chat.reply, [[]] * 4, [f"{QUESTION} {number}" for number in range(4)]))
     assert len(turns) == 4
-    assert (b'medground_batch_size_bucket{le="1.0"} 4.0' in service.metrics.text()) == (kind == "graph")
+    has_four_batches_of_one = b'medground_batch_size_bucket{le="1.0"} 4.0' in service.metrics.text()
+    assert has_four_batches_of_one == (kind == "graph")
     service.stop()
 
 
-def test_an_adapter_merged_into_medground_tiny_does_not_make_it_read_other_texts(tmp_path: Path) -> None:
+def test_model_merged_from_medground_tiny_counts_as_medground_tiny(tmp_path: Path) -> None:
     merged = tmp_path / "merged"
     merged.mkdir()
+    config, corpus = settings(tmp_path, **{"llm.model": str(merged)}), user_documents("mg0312")
     (merged / "merge.json").write_text('{"base": "embedded"}')
-    documents = Corpus("documents", sample("mg0312").passages)
-    stated = settings(tmp_path, **{"llm.model": str(merged)})
-    assert pipeline(stated, documents).about["llm"] == "none: quotes"
-    assert "so your documents are quoted" in (pipeline(stated, documents).note or "")
+    assert pipeline(config, corpus).about["llm"] == "none: quotes"
+    assert "so your documents are quoted" in (pipeline(config, corpus).note or "")
     (merged / "merge.json").write_text('{"base": "a/real-model"}')
-    assert pipeline(stated, documents).about["llm"] == str(merged)
-    assert pipeline(stated, documents).note is None
+    assert pipeline(config, corpus).about["llm"] == str(merged)
+    assert pipeline(config, corpus).note is None
 
 
-def test_settings_are_taken_in_every_form(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
+def test_from_settings_takes_a_file_a_mapping_or_settings(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
     file.write_text("retriever: bm25\n")
-    for stated in (file, str(file), {"retriever": "bm25"}, load_settings(file)):
-        assert Pipeline.from_settings(stated).settings == load_settings(file)
+    for config in (file, str(file), {"retriever": "bm25"}, load_settings(file)):
+        assert Pipeline.from_settings(config).settings == load_settings(file)
     assert Pipeline.from_settings().settings == Settings()
     assert medground.Pipeline is Pipeline
 
 
-def test_what_is_loaded_is_kept_and_given_retrievers_are_used(tmp_path: Path) -> None:
+def test_models_and_retrievers_are_loaded_once(tmp_path: Path) -> None:
     first = pipeline(settings(tmp_path), sample("mg0312"))
     assert first.llm is first.llm
     assert first.retriever() is first.retriever("bm25")
@@ -254,29 +255,35 @@ def test_what_is_loaded_is_kept_and_given_retrievers_are_used(tmp_path: Path) ->
     assert second.retriever("bm25") is first.retriever("bm25")
 
 
-def test_one_chain_for_each_context_retriever_and_policy(tmp_path: Path) -> None:
-    made = pipeline(settings(tmp_path, **{"chain.verify": "report"}), sample("mg0312", "mg0004"))
-    asked = {"question": QUESTION, "context": "Itch score fell."}
-    assert made.chain("none").invoke(asked).passages == ()
-    assert made.chain("gold").invoke(asked).passages[0].text == "Itch score fell."
-    assert made.chain().invoke(asked).passages[0].id == "mg0312"
-    by_words, by_vectors = (made.chain(retriever=name).invoke(asked).passages[0].score for name in ("bm25", "dense"))
-    assert by_vectors <= 1 < by_words
-    assert made.chain().invoke(asked).verification is not None
-    assert made.chain(verify="off").invoke(asked).verification is None
+def test_arguments_of_chain_override_context_retriever_and_verification(tmp_path: Path) -> None:
+    verifying = pipeline(settings(tmp_path, **{"chain.verify": "report"}), sample("mg0312", "mg0004"))
+    question = {"question": QUESTION, "context": "Itch score fell."}
+    assert verifying.chain("none").invoke(question).passages == ()
+    assert verifying.chain("gold").invoke(question).passages[0].text == "Itch score fell."
+    assert verifying.chain().invoke(question).passages[0].id == "mg0312"
+    bm25_score, cosine = (
+        verifying.chain(retriever=name).invoke(question).passages[0].score for name in ("bm25", "dense")
+    )
+    assert cosine <= 1 < bm25_score
+    assert verifying.chain().invoke(question).verification is not None
+    assert verifying.chain(verify="off").invoke(question).verification is None
 
 
-def test_the_temperature_is_the_judges(tmp_path: Path) -> None:
-    made = [pipeline(settings(tmp_path, **{"nli.temperature": one}), sample("mg0312")) for one in ("1", "3")]
-    pair = [("Itch score fell with rotesartan.", "Rotesartan lowers itch score.")]
-    plain, flatter = (one.judge().judge(pair)[0] for one in made)
-    assert max(flatter.label_scores.values()) < max(plain.label_scores.values())
-    assert flatter.label == plain.label
-    assert made[0].judge().fingerprint != made[1].judge().fingerprint
-    assert made[0].chain().invoke(QUESTION) == made[1].chain().invoke(QUESTION)
+NLI_PAIR = ("Itch score fell with rotesartan.", "Rotesartan lowers itch score.")
 
 
-def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
+def test_temperature_scales_the_judge_s_scores_and_not_the_answers(tmp_path: Path) -> None:
+    plain, scaled = (
+        pipeline(settings(tmp_path, **{"nli.temperature": temperature}), sample("mg0312")) for temperature in ("1", "3")
+    )
+    judgement, scaled_judgement = (one.judge().judge([NLI_PAIR])[0] for one in (plain, scaled))
+    assert max(scaled_judgement.label_scores.values()) < max(judgement.label_scores.values())
+    assert scaled_judgement.label == judgement.label
+    assert plain.judge().fingerprint != scaled.judge().fingerprint
+    assert plain.chain().invoke(QUESTION) == scaled.chain().invoke(QUESTION)
+
+
+def test_nli_adapter_changes_judgements_and_not_answers(tmp_path: Path) -> None:
     from checkpoints import make_adapter
 
     from chains.models.local import EMBEDDED
@@ -284,13 +291,15 @@ def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
     adapter = str(make_adapter(EMBEDDED, tmp_path / "adapter", seed=3))
     plain = pipeline(settings(tmp_path), sample("mg0312"))
     adapted = pipeline(settings(tmp_path, **{"nli.adapter": adapter, "chain.verify": "report"}), sample("mg0312"))
-    pair = [("Itch score fell with rotesartan.", "Rotesartan lowers itch score.")]
-    base, tuned = plain.judge().judge(pair)[0], adapted.judge().judge(pair)[0]
-    assert base.label_scores != tuned.label_scores
-    assert adapted.judge(adapter=False).judge(pair)[0].label_scores == base.label_scores
+    base, tuned = (one.judge().judge([NLI_PAIR])[0].label_scores for one in (plain, adapted))
+    assert base != tuned
+    assert adapted.judge(adapter=False).judge([NLI_PAIR])[0].label_scores == base
     assert adapted.chain(verify="off").invoke(QUESTION) == plain.chain().invoke(QUESTION)
-    alone = pipeline(judging_settings(adapted.settings), sample("mg0312"))
-    assert alone.judge().judge(pair)[0].label_scores == pytest.approx(tuned.label_scores)
-    server = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x"}
+    judging = pipeline(judging_settings(adapted.settings), sample("mg0312"))
+    assert judging.judge().judge([NLI_PAIR])[0].label_scores == pytest.approx(tuned)
+
+
+def test_judging_settings_refuse_an_adapter_for_a_served_model(tmp_path: Path) -> None:
+    served = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x", "nli.adapter": "a"}
     with pytest.raises(UserError, match=r"nli\.adapter needs llm\.kind huggingface"):
-        judging_settings(settings(tmp_path, **server, **{"nli.adapter": adapter}))
+        judging_settings(settings(tmp_path, **served))

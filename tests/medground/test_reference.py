@@ -1,4 +1,4 @@
-"""Generated pages: the command and settings references and the default settings file."""
+"""Generated files: docs/commands.md, docs/settings.md and configs/default.yaml."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -33,38 +33,38 @@ def test_generated_page_is_up_to_date(path: Path) -> None:
     assert path.read_text() == GENERATOR.PAGES[path](), "run `make docs`"
 
 
-def test_every_setting_stands_in_the_reference_and_in_the_default_file() -> None:
+def test_every_setting_is_in_the_reference_and_in_the_default_file() -> None:
     page = GENERATOR.settings()
     defaults = yaml.safe_load(GENERATOR.default_yaml())
-    for key in leaves(Settings()):
-        assert f"`{key}`" in page or key.startswith(("embedders.", "retrievers.", "pairs.labels.")), key
     assert defaults == Settings().model_dump(mode="json")
+    for key in dotted_keys(defaults):
+        assert f"`{key}`" in page or key.startswith(("embedders.", "retrievers.", "pairs.labels.")), key
 
 
-def leaves(model: BaseModel) -> Iterator[str]:
-    def walk(value: Any, key: str) -> Iterator[str]:
-        if isinstance(value, dict) and value:
-            for name, one in value.items():
-                yield from walk(one, f"{key}.{name}".removeprefix("."))
-        else:
-            yield key
-
-    return walk(model.model_dump(mode="json"), "")
+def dotted_keys(value: Any, parent: str = "") -> Iterator[str]:
+    """The dotted keys of all values in nested mappings."""
+    if isinstance(value, dict) and value:
+        for key, child in value.items():
+            yield from dotted_keys(child, f"{parent}.{key}".removeprefix("."))
+    else:
+        yield parent
 
 
-def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+def nested_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The model, and the models of its fields."""
     yield model
     for field in model.model_fields.values():
-        for one in GENERATOR._models(field.annotation):
-            yield from models(one)
+        for field_model in GENERATOR._models(field.annotation):
+            yield from nested_models(field_model)
 
 
 def test_every_setting_has_a_description() -> None:
-    described = {
-        f"{model.__name__}.{name}": bool(field.description)
-        for model in (*models(Settings), *(config_class({"kind": kind}) for kind in KINDS))
+    undescribed = [
+        f"{model.__name__}.{name}"
+        for model in (*nested_models(Settings), *(config_class({"kind": kind}) for kind in KINDS))
         for name, field in model.model_fields.items()
-        if not list(GENERATOR._models(field.annotation))
-        and (name != "kind" or RetrieverConfig not in model.__mro__[1:])
-    }
-    assert [key for key, is_so in described.items() if not is_so] == []
+        if not field.description
+        and not list(GENERATOR._models(field.annotation))  # a section has no description of its own
+        and (name != "kind" or RetrieverConfig not in model.__mro__[1:])  # the base class describes kind
+    ]
+    assert undescribed == []

@@ -1,4 +1,4 @@
-"""medground/yaml_file.py: errors of a broken settings file name the line."""
+"""The strict YAML reader: line numbers in errors, and accepted values."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pytest
 from common.errors import DataError
 from medground.yaml_file import read_mapping, read_value
 
-BROKEN = {
+INVALID_FILES = {
     "tab": ("llm:\n\tmodel: x\n", "line 2, column 1"),
     "bad indent": ("llm:\n  model: x\n dtype: y\n", "line 3"),
     "open bracket": ("llm: [1, 2\nprompt: {}\n", "line 2"),
     "open quote": ('llm:\n  model: "x\n', "line"),
     "colon in a value": ("llm: a: b\n", "line 1"),
-    "key twice": ("llm:\n  model: a\n  model: b\n", "'model' occurs twice (line 3, column 3)"),
-    "section twice": ("llm: {}\nllm: {}\n", "'llm' occurs twice (line 2"),
+    "duplicate key": ("llm:\n  model: a\n  model: b\n", "'model' occurs twice (line 3, column 3)"),
+    "duplicate section": ("llm: {}\nllm: {}\n", "'llm' occurs twice (line 2"),
     "python object": ("llm: !!python/object/apply:os.system ['true']\n", "line 1"),
     "unknown alias": ("llm: *nowhere\n", "line 1"),
     "two documents": ("llm: {}\n---\nllm: {}\n", "line 2"),
@@ -35,9 +35,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "mine.yaml"
+@pytest.mark.parametrize(("text", "message"), INVALID_FILES.values(), ids=INVALID_FILES)
+def test_invalid_file_is_reported_with_path_and_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(DataError) as caught:
         read_mapping(path)
@@ -45,14 +45,14 @@ def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, messa
     assert message in str(caught.value)
 
 
-def test_a_file_of_comments_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
+def test_file_of_comments_is_an_empty_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
     path.write_text("# only a comment\n")
     assert read_mapping(path) == {}
 
 
-def test_a_self_referencing_mapping_is_accepted(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
+def test_self_referencing_mapping_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
     path.write_text("llm: &again\n  llm: *again\n")
     assert "llm" in read_mapping(path)["llm"]["llm"]
 
@@ -61,10 +61,10 @@ def test_a_self_referencing_mapping_is_accepted(tmp_path: Path) -> None:
     ("text", "value"),
     [("3", 3), ("true", True), ("null", None), ("", None), ("a b", "a b"), ("[a, 1]", ["a", 1]), ("0.5", 0.5)],
 )
-def test_one_value(text: str, value: object) -> None:
+def test_read_value_parses_one_yaml_value(text: str, value: object) -> None:
     assert read_value(text, "--set x") == value
 
 
-def test_a_value_that_is_not_yaml_is_refused() -> None:
+def test_read_value_reports_invalid_yaml() -> None:
     with pytest.raises(DataError, match="--set x: is not YAML"):
         read_value("[a", "--set x")

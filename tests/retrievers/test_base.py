@@ -1,4 +1,4 @@
-"""The contract that every retriever keeps, run on each of them."""
+"""The retriever contract, tested for each kind of retriever."""
 
 from collections.abc import Sequence
 
@@ -21,27 +21,27 @@ from retrievers.kinds.multi_query import MultiQueryConfig, RewriteRequest
 from retrievers.kinds.parent import ParentConfig
 from retrievers.kinds.rerank import RerankConfig
 
-# pubmed, which searches no corpus of ours, is held to what applies to it in its own test file.
-KINDS: dict[str, RetrieverConfig] = {
+# kinds/test_pubmed.py tests the kind pubmed, which searches no corpus.
+CONFIGS: dict[str, RetrieverConfig] = {
     "bm25": BM25Config(top_k=3),
-    "dense-packaged": DenseConfig(top_k=3),
-    "dense-own": DenseConfig(embedder="own", top_k=3),
-    "parent-sentence": ParentConfig(embedder="own", top_k=3),
-    "parent-section": ParentConfig(parts="section", embedder="own", top_k=3),
-    "hybrid-zscore": HybridConfig(retrievers={"dense-own": 0.5, "bm25": 0.5}, top_k=3),
-    "hybrid-minmax": HybridConfig(retrievers={"bm25": 0.3, "dense-packaged": 0.7}, fusion="minmax", top_k=3),
-    "hybrid-rrf": HybridConfig(retrievers={"dense-own": 1, "bm25": 1}, fusion="rrf", top_k=3),
+    "dense-minilm": DenseConfig(top_k=3),
+    "dense-words": DenseConfig(embedder="words", top_k=3),
+    "parent-sentence": ParentConfig(embedder="words", top_k=3),
+    "parent-section": ParentConfig(parts="section", embedder="words", top_k=3),
+    "hybrid-zscore": HybridConfig(retrievers={"dense-words": 0.5, "bm25": 0.5}, top_k=3),
+    "hybrid-minmax": HybridConfig(retrievers={"bm25": 0.3, "dense-minilm": 0.7}, fusion="minmax", top_k=3),
+    "hybrid-rrf": HybridConfig(retrievers={"dense-words": 1, "bm25": 1}, fusion="rrf", top_k=3),
     "hybrid-of-hybrids": HybridConfig(retrievers={"hybrid-zscore": 1, "parent-section": 1}, candidates=2, top_k=3),
-    "mmr": MMRConfig(retriever="dense-own", embedder="own", top_k=3),
-    "mmr-of-bm25-in-short": MMRConfig(retriever="hybrid-rrf", embedder="own", candidates=2, top_k=3),
-    "multi_query": MultiQueryConfig(retriever="dense-own", top_k=3),
-    "rerank": RerankConfig(retriever="dense-own", model="words", top_k=3),
-    "filter": FilterConfig(retriever="dense-own", min_score=-1, top_k=3),
+    "mmr": MMRConfig(retriever="dense-words", embedder="words", top_k=3),
+    "mmr-of-hybrid": MMRConfig(retriever="hybrid-rrf", embedder="words", candidates=2, top_k=3),
+    "multi_query": MultiQueryConfig(retriever="dense-words", top_k=3),
+    "rerank": RerankConfig(retriever="dense-words", model="words", top_k=3),
+    "filter": FilterConfig(retriever="dense-words", min_score=-1, top_k=3),
 }
 
 
-def other_wordings(asked: RewriteRequest) -> list[str]:
-    return [asked["question"].replace("lower", "reduce"), "", asked["question"]]
+def rewrite(request: RewriteRequest) -> list[str]:
+    return [request["question"].replace("lower", "reduce"), "", request["question"]]
 
 
 @pytest.fixture(scope="module")
@@ -50,42 +50,41 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> StoreConfig:
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[tuple[str, str], Retriever]:
-    """Retrievers by their kind and corpus: no test changes one."""
+def retrievers() -> dict[tuple[str, str], Retriever]:
+    """Cache of retrievers by name and corpus, since no test changes a retriever."""
     return {}
 
 
 class TestKinds(RetrieverContract):
-    @pytest.fixture(params=KINDS)
+    @pytest.fixture(params=CONFIGS)
     def make(
         self,
         request: pytest.FixtureRequest,
         store: StoreConfig,
-        built: dict[tuple[str, str], Retriever],
+        retrievers: dict[tuple[str, str], Retriever],
         monkeypatch: pytest.MonkeyPatch,
     ) -> Make:
         monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
 
-        def build(documents: Sequence[Document]) -> Retriever:
-            corpus = f"of {len(documents)}, {hash(tuple((one.id, one.page_content) for one in documents))}"
+        def make_cached(documents: Sequence[Document]) -> Retriever:
+            corpus = f"of {len(documents)}, {hash(tuple((each.id, each.page_content) for each in documents))}"
             key = (request.param, corpus)
-            if key not in built:
-                made = make_retrievers(
-                    KINDS,
+            if key not in retrievers:
+                retrievers[key] = make_retrievers(
+                    CONFIGS,
                     [request.param],
                     documents,
                     corpus=corpus,
-                    embedders={"minilm": EmbedderConfig(), "own": WordEmbedder()},
+                    embedders={"minilm": EmbedderConfig(), "words": WordEmbedder()},
                     store=store,
-                    rewriter=RunnableLambda(other_wordings),
+                    rewriter=RunnableLambda(rewrite),
                     quiet=True,
-                )
-                built[key] = made[request.param]
-            return built[key]
+                )[request.param]
+            return retrievers[key]
 
-        return build
+        return make_cached
 
 
-def test_encodable_keeps_every_real_character() -> None:
+def test_encodable_replaces_only_lone_surrogates() -> None:
     assert encodable("naïve 脳 🩺 \x00") == "naïve 脳 🩺 \x00"
     assert encodable("a\ud800b") == "a?b"

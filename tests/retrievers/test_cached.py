@@ -1,10 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from langchain_core.documents import Document
 
-from common.errors import UserError
 from common.result_cache import ResultCache
 from retrievers.base import Hit, Retriever
 from retrievers.cached import CachedRetriever
@@ -16,84 +17,81 @@ DOCUMENTS = [
 ]
 
 
-class Counting(Retriever):
-    """BM25 that notes what it is asked."""
+class RecordingRetriever(Retriever):
+    """BM25 that records its searches, as questions and depths."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         super().__init__(top_k=2)
         self._bm25 = BM25Retriever(documents)
-        self._asked: list[tuple[str, int]] = []
+        self._searches: list[tuple[str, int]] = []
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        self._asked.extend((question, k) for question in questions)
+        self._searches.extend((question, k) for question in questions)
         return self._bm25._search(questions, k)
 
 
-def remembered(
-    path: Path, documents: Sequence[Document] = DOCUMENTS, kind: str = "bm25"
-) -> tuple[CachedRetriever, Counting]:
-    inner = Counting(documents)
-    return CachedRetriever(inner, documents, ResultCache(path), identity={"kind": kind}, depth=4), inner
+@pytest.fixture
+def cache_file(tmp_path: Path) -> Path:
+    return tmp_path / "cache.jsonl"
 
 
-def shown(found: list[list[Document]]) -> list[list[tuple[str | None, float, str, int]]]:
-    return [[(d.id, d.metadata["score"], d.page_content, d.metadata["year"]) for d in one] for one in found]
+def make_cached(
+    cache_file: Path, documents: Sequence[Document] = DOCUMENTS, identity: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[CachedRetriever, RecordingRetriever]:
+    inner = RecordingRetriever(documents)
+    return CachedRetriever(inner, documents, ResultCache(cache_file), identity=identity, depth=4), inner
 
 
-def test_it_finds_what_the_retriever_finds_and_asks_it_once(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_cached_results_equal_the_retrievers_and_each_question_is_searched_for_once(cache_file: Path) -> None:
     questions = ["clot", "stroke clot", "unknown"]
-    plain = BM25Retriever(DOCUMENTS)
-    first, inner = remembered(path)
-    assert shown(first.search(questions, 3)) == shown(plain.search(questions, 3))
-    assert first.reused == 0
-    assert shown(first.search(questions, 4)) == shown(plain.search(questions, 4))
-    assert first.reused == 3
-    assert inner._asked == [(question, 4) for question in questions]
-    later, unasked = remembered(path)
-    assert shown(later.search([*questions, "heparin"], 1)) == shown(plain.search([*questions, "heparin"], 1))
-    assert (later.reused, unasked._asked) == (3, [("heparin", 4)])
-    assert later.top_k == 2
+    bm25 = BM25Retriever(DOCUMENTS)
+    retriever, inner = make_cached(cache_file)
+    assert retriever.search(questions, 3) == bm25.search(questions, 3)
+    assert retriever.reused == 0
+    assert retriever.search(questions, 4) == bm25.search(questions, 4)
+    assert retriever.reused == 3
+    assert inner._searches == [(question, 4) for question in questions]
+    reopened, inner = make_cached(cache_file)
+    assert reopened.search([*questions, "heparin"], 1) == bm25.search([*questions, "heparin"], 1)
+    assert (reopened.reused, inner._searches) == (3, [("heparin", 4)])
+    assert reopened.top_k == 2
 
 
-def test_a_deeper_search_is_another(tmp_path: Path) -> None:
-    retriever, inner = remembered(tmp_path / "journal.jsonl")
+def test_a_search_deeper_than_the_cached_one_is_repeated(cache_file: Path) -> None:
+    retriever, inner = make_cached(cache_file)
     retriever.search(["clot"], 2)
     assert len(retriever.search(["clot"], 5)[0]) == 5
-    assert inner._asked == [("clot", 4), ("clot", 5)]
+    assert inner._searches == [("clot", 4), ("clot", 5)]
 
 
 @pytest.mark.parametrize("changed", ["text", "corpus", "identity"])
-def test_findings_of_other_texts_or_settings_are_never_served(tmp_path: Path, changed: str) -> None:
-    path = tmp_path / "journal.jsonl"
-    remembered(path)[0].search(["clot"], 2)
+def test_results_of_another_text_corpus_or_identity_are_not_reused(cache_file: Path, changed: str) -> None:
+    make_cached(cache_file)[0].search(["clot"], 2)
     documents = list(DOCUMENTS)
     if changed == "text":
         documents[0] = Document(id="d0", page_content="clot", metadata={"year": 0})
     elif changed == "corpus":
         documents = documents[1:]
-    retriever, inner = remembered(path, documents, "other" if changed == "identity" else "bm25")
-    found = retriever.search(["clot"], 2)
+    retriever, inner = make_cached(cache_file, documents, {"kind": "other"} if changed == "identity" else {})
+    results = retriever.search(["clot"], 2)
     assert retriever.reused == 0
-    assert inner._asked == [("clot", 4)]
-    assert shown(found) == shown(BM25Retriever(documents).search(["clot"], 2))
+    assert inner._searches == [("clot", 4)]
+    assert results == BM25Retriever(documents).search(["clot"], 2)
 
 
-def test_questions_are_checked_as_by_any_retriever(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="empty"):
-        remembered(tmp_path / "journal.jsonl")[0].search([" "], 2)
-
-
-def test_other_metadata_count_where_a_filter_looks_at_them(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    changed = [one.model_copy(update={"metadata": {"year": 1}}) for one in DOCUMENTS]
-    for identity, reused in (
+@pytest.mark.parametrize(
+    ("identity", "reused"),
+    [
         ({"kind": "bm25"}, 1),
         ({"kind": "filter", "builds_on": {"a": {"kind": "bm25"}}}, 0),
         ({"kind": "hybrid", "builds_on": {"a": {"kind": "bm25"}, "b": {"kind": "filter"}}}, 0),
-    ):
-        for documents, expected in ((DOCUMENTS, 0), (changed, reused)):
-            inner = Counting(documents)
-            retriever = CachedRetriever(inner, documents, ResultCache(path), identity=identity, depth=4)
-            retriever.search(["clot"], 1)
-            assert retriever.reused == expected
+    ],
+)
+def test_results_for_other_metadata_are_reused_unless_a_filter_uses_metadata(
+    cache_file: Path, identity: dict[str, Any], reused: int
+) -> None:
+    make_cached(cache_file, identity=identity)[0].search(["clot"], 1)
+    changed = [document.model_copy(update={"metadata": {"year": 1}}) for document in DOCUMENTS]
+    retriever, _ = make_cached(cache_file, changed, identity)
+    retriever.search(["clot"], 1)
+    assert retriever.reused == reused

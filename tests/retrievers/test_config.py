@@ -1,4 +1,4 @@
-"""The settings of retrieval."""
+"""Settings of embedders, retrievers and the store."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from retrievers.kinds.pubmed import PubMedConfig
 ADAPTER: TypeAdapter[RetrieverConfig] = TypeAdapter(RetrieverConfig)
 
 
-def test_the_kind_chooses_the_section() -> None:
+def test_the_kind_selects_the_settings_class() -> None:
     assert ADAPTER.validate_python({"kind": "dense", "top_k": 3}) == DenseConfig(top_k=3)
     assert ADAPTER.validate_python({"kind": "bm25", "b": 0.5}) == BM25Config(b=0.5)
 
@@ -41,12 +41,12 @@ def test_the_kind_chooses_the_section() -> None:
         {"kind": "pubmed", "top_k": 101},
     ],
 )
-def test_what_makes_no_sense_is_refused(section: dict[str, object]) -> None:
+def test_invalid_settings_are_rejected(section: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(section)
 
 
-def test_sections_are_frozen_and_closed() -> None:
+def test_unknown_settings_empty_paths_and_changes_are_rejected() -> None:
     with pytest.raises(ValidationError):
         EmbedderConfig.model_validate({"model": "embedded", "normalize": True})
     with pytest.raises(ValidationError):
@@ -55,7 +55,7 @@ def test_sections_are_frozen_and_closed() -> None:
         EmbedderConfig().model = "x"  # type: ignore[misc]
 
 
-def test_who_builds_on_whom() -> None:
+def test_builds_on_names_the_inner_retrievers() -> None:
     assert HybridConfig(retrievers={"b": 1, "a": 2}).builds_on() == ("b", "a")
     assert MMRConfig(retriever="dense").builds_on() == ("dense",)
     assert PubMedConfig().builds_on() == ()
@@ -71,5 +71,7 @@ def test_who_builds_on_whom() -> None:
         ({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}, ["b", "d", "b"]),
     ],
 )
-def test_cycles(references: dict[str, list[str]], cycle: list[str] | None) -> None:
+def test_find_cycle_starts_with_the_first_name_of_the_cycle(
+    references: dict[str, list[str]], cycle: list[str] | None
+) -> None:
     assert find_cycle(references) == cycle

@@ -1,27 +1,31 @@
-"""Indexing: embeds what is new, once; mirrors the documents; survives being killed."""
+"""Indexing: embeds new texts once, removes other texts, and continues after a kill."""
 
+import gc
 import random
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from embedders import WordEmbedder
 from forked import run_code, start_code
 from langchain_core.documents import Document
 
+import retrievers.indexing
 from common.errors import UserError
 from retrievers.config import StoreConfig
 from retrievers.indexing import IndexReport, index, prune
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import Store, open_store
 
-TOTAL = 240
+TOTAL = 240  # number of documents that the process in the test of kills indexes
 
 
-def documents(count: int) -> list[Document]:
+def make_documents(count: int) -> list[Document]:
     return [
         Document(id=f"d{i}", page_content=f"finding{i} in group{i % 7} treated", metadata={"n": i})
         for i in range(count)
@@ -33,90 +37,95 @@ def store(tmp_path: Path) -> Store:
     return open_store(StoreConfig(path=str(tmp_path / "store")), "corpus", WordEmbedder())
 
 
-def embedded(store: Store) -> list[str]:
+def take_embedded(store: Store) -> list[str]:
+    """The texts that were embedded since the last call."""
     assert isinstance(store.embedder, WordEmbedder)
     texts = list(store.embedder.embedded)
     store.embedder.embedded.clear()
     return texts
 
 
-def test_the_second_time_nothing_is_embedded(store: Store) -> None:
-    embedded(store)
-    assert index(store, documents(300), quiet=True) == IndexReport(total=300, embedded=300, removed=0)
-    assert len(embedded(store)) == 300
-    assert index(store, documents(300), quiet=True) == IndexReport(total=300, embedded=0, removed=0)
-    assert embedded(store) == []
+def stored_metadata(store: Store, text: str) -> dict[str, Any]:
+    metadata = DenseRetriever(store).search([text], 1)[0][0].metadata
+    del metadata["score"]
+    return metadata
+
+
+def test_unchanged_documents_are_not_embedded_again(store: Store) -> None:
+    take_embedded(store)
+    assert index(store, make_documents(300), quiet=True) == IndexReport(total=300, embedded=300, removed=0)
+    assert len(take_embedded(store)) == 300
+    assert index(store, make_documents(300), quiet=True) == IndexReport(total=300, embedded=0, removed=0)
+    assert take_embedded(store) == []
     assert store.collection.count() == 300
 
 
 def test_a_changed_text_is_replaced(store: Store) -> None:
-    index(store, documents(5), quiet=True)
-    embedded(store)
-    changed = documents(5)
+    index(store, make_documents(5), quiet=True)
+    take_embedded(store)
+    changed = make_documents(5)
     changed[2] = Document(id="d2", page_content="aspirin lowers the risk", metadata={"n": 2})
     assert index(store, changed, quiet=True).embedded == 1
-    assert embedded(store) == ["aspirin lowers the risk"]
+    assert take_embedded(store) == ["aspirin lowers the risk"]
     assert store.collection.count() == 5
-    found = DenseRetriever(store).search(["aspirin lowers the risk"], 1)[0][0]
-    assert (found.id, found.page_content) == ("d2", "aspirin lowers the risk")
+    best = DenseRetriever(store).search(["aspirin lowers the risk"], 1)[0][0]
+    assert (best.id, best.page_content) == ("d2", "aspirin lowers the risk")
 
 
-def test_changed_metadata_is_replaced(store: Store) -> None:
+def test_changed_metadata_are_replaced(store: Store) -> None:
     index(store, [Document(id="a", page_content="aspirin", metadata={"page": 1, "old": "x"})], quiet=True)
     index(store, [Document(id="a", page_content="aspirin", metadata={"page": 2})], quiet=True)
-    found = DenseRetriever(store).search(["aspirin"], 1)[0][0]
-    del found.metadata["score"]
-    assert found.metadata == {"page": 2}
+    assert stored_metadata(store, "aspirin") == {"page": 2}
 
 
-def test_for_other_metadata_nothing_is_embedded(store: Store) -> None:
-    index(store, documents(300), quiet=True)
-    embedded(store)
-    dated = [
-        one.model_copy(update={"metadata": {"year": n, "mesh": ["Adult"], "deep": {"a": n}}})
-        for n, one in enumerate(documents(300))
+def test_documents_with_changed_metadata_are_not_embedded_again(store: Store) -> None:
+    index(store, make_documents(300), quiet=True)
+    take_embedded(store)
+    changed = [
+        document.model_copy(update={"metadata": {"year": n, "mesh": ["Adult"], "nested": {"a": n}}})
+        for n, document in enumerate(make_documents(300))
     ]
-    assert index(store, dated, quiet=True) == IndexReport(total=300, embedded=0, removed=0)
-    assert embedded(store) == []
-    found = DenseRetriever(store).search(["finding7 in group0 treated"], 300)[0]
-    assert len(found) == 300
-    for document in found:
-        number = int(str(document.id)[1:])
+    assert index(store, changed, quiet=True) == IndexReport(total=300, embedded=0, removed=0)
+    assert take_embedded(store) == []
+    results = DenseRetriever(store).search(["finding7 in group0 treated"], 300)[0]
+    assert len(results) == 300
+    for document in results:
         del document.metadata["score"]
-        assert document.metadata == {"year": number, "mesh": ["Adult"], "deep": {"a": number}}
-        assert document.page_content == documents(300)[number].page_content
-    assert index(store, documents(300), quiet=True).embedded == 0
+    assert sorted(results, key=lambda document: document.metadata["year"]) == changed
+    assert index(store, make_documents(300), quiet=True).embedded == 0
     assert store.collection.get(where={"year": {"$gte": 0}})["ids"] == []
 
 
-def test_a_collection_that_is_not_filled_any_more_loses_old_texts(tmp_path: Path) -> None:
+def test_prune_removes_old_texts_once_for_each_revision(tmp_path: Path) -> None:
     config = StoreConfig(path=str(tmp_path / "store"))
     store = open_store(config, "corpus", WordEmbedder())
-    index(store, Revised(documents(20), "one"), quiet=True)
-    changed = [*documents(12), Document(id="d12", page_content="aspirin"), Document(id="new", page_content="new")]
+    index(store, RevisedDocuments(make_documents(20), "one"), quiet=True)
+    changed = make_documents(12)
+    changed += [Document(id="d12", page_content="aspirin"), Document(id="new", page_content="new")]
     changed[3] = changed[3].model_copy(update={"metadata": {"year": 2011}})
-    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, Revised(changed, "two"))
+    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, RevisedDocuments(changed, "two"))
     assert sorted(store.collection.get()["ids"]) == sorted(f"d{n}" for n in range(12))
     store.collection.upsert(ids=["x"], documents=["x"], embeddings=[[1.0] * 64])
-    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, Revised(changed, "two"))
-    assert store.collection.count() == 13  # for this revision it has been done
-    again = open_store(config, "corpus", WordEmbedder())
-    assert index(again, Revised(changed, "two"), quiet=True) == IndexReport(total=14, embedded=2, removed=1)
+    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, RevisedDocuments(changed, "two"))
+    assert store.collection.count() == 13  # the same revision is not pruned again
+    reopened = open_store(config, "corpus", WordEmbedder())
+    report = index(reopened, RevisedDocuments(changed, "two"), quiet=True)
+    assert report == IndexReport(total=14, embedded=2, removed=1)
 
 
-def test_what_is_no_longer_wanted_is_removed(store: Store) -> None:
-    index(store, documents(20), quiet=True)
-    assert index(store, documents(12), quiet=True) == IndexReport(total=12, embedded=0, removed=8)
-    found = DenseRetriever(store).search(["finding19 in group5 treated"], 50)[0]
-    assert sorted(str(each.id) for each in found) == sorted(f"d{i}" for i in range(12))
+def test_documents_that_are_missing_in_the_corpus_are_removed(store: Store) -> None:
+    index(store, make_documents(20), quiet=True)
+    assert index(store, make_documents(12), quiet=True) == IndexReport(total=12, embedded=0, removed=8)
+    results = DenseRetriever(store).search(["finding19 in group5 treated"], 50)[0]
+    assert sorted(str(document.id) for document in results) == sorted(f"d{i}" for i in range(12))
 
 
-def test_a_document_given_twice_counts_once(store: Store) -> None:
-    assert index(store, [*documents(3), *documents(3)], quiet=True).total == 3
+def test_a_duplicate_document_is_stored_once(store: Store) -> None:
+    assert index(store, [*make_documents(3), *make_documents(3)], quiet=True).total == 3
     assert store.collection.count() == 3
 
 
-def test_metadata_of_any_kind_comes_back(store: Store) -> None:
+def test_metadata_of_all_types_are_stored(store: Store) -> None:
     metadata = {
         "title": "naïve \ud800",
         "year": 2020,
@@ -128,143 +137,134 @@ def test_metadata_of_any_kind_comes_back(store: Store) -> None:
         "huge": 2**70,
         "day": date(2020, 1, 2),
     }
-    index(store, [Document(id="a", page_content="aspirin \ud800", metadata=metadata)], quiet=True)
-    found = DenseRetriever(store).search(["aspirin"], 1)[0][0]
-    del found.metadata["score"]
-    assert found.page_content == "aspirin ?"
-    assert found.metadata == {**metadata, "title": "naïve ?", "day": "2020-01-02"}
-    assert index(store, [Document(id="a", page_content="aspirin \ud800", metadata=metadata)], quiet=True).embedded == 0
+    document = Document(id="a", page_content="aspirin \ud800", metadata=metadata)
+    index(store, [document], quiet=True)
+    assert DenseRetriever(store).search(["aspirin"], 1)[0][0].page_content == "aspirin ?"
+    assert stored_metadata(store, "aspirin") == {**metadata, "title": "naïve ?", "day": "2020-01-02"}
+    assert index(store, [document], quiet=True).embedded == 0
 
 
-def test_lists_of_texts_can_be_filtered_by(store: Store) -> None:
-    every = [
+def test_lists_of_texts_in_metadata_can_be_filtered_by(store: Store) -> None:
+    documents = [
         Document(id="a", page_content="aspirin", metadata={"mesh": ["Adult", "Stroke"], "year": 2020}),
         Document(id="b", page_content="aspirin too", metadata={"mesh": ["Child"], "year": 2021}),
         Document(id="c", page_content="aspirin three", metadata={"mesh": [], "odd": ["x", 1]}),
     ]
-    index(store, every, quiet=True)
+    index(store, documents, quiet=True)
     assert store.collection.get(where={"mesh": {"$contains": "Stroke"}})["ids"] == ["a"]  # type: ignore[dict-item]
-    found = {one.id: one.metadata for one in DenseRetriever(store).search(["aspirin"], 3)[0]}
-    for document in every:
-        del found[document.id]["score"]
-        assert found[document.id] == document.metadata
+    for document in documents:
+        assert stored_metadata(store, document.page_content) == document.metadata
 
 
-class Revised(list[Document]):
-    """Documents that say when they change, and count how often they are gone through."""
+class RevisedDocuments(list[Document]):
+    """Documents with a revision, which count how often they are iterated over."""
 
     def __init__(self, documents: list[Document], revision: str) -> None:
         super().__init__(documents)
         self.revision = revision
-        self.read = 0
+        self.iterations = 0
 
     def __iter__(self) -> Iterator[Document]:
-        self.read += 1
+        self.iterations += 1
         return super().__iter__()
 
 
-def test_a_store_that_holds_this_revision_is_not_compared(store: Store) -> None:
-    every = Revised(documents(20), "one")
-    index(store, every, quiet=True)
-    every.read = 0
-    assert index(store, every, quiet=True) == IndexReport(total=20, embedded=0, removed=0)
-    assert every.read == 0
-    assert index(store, Revised(documents(25), "two"), quiet=True).embedded == 5
-    # The first revision again: what is stored is another one.
-    assert index(store, every, quiet=True).removed == 5
-    index(store, documents(22), quiet=True)  # documents without a revision
-    assert index(store, every, quiet=True).removed == 2
+def test_documents_of_the_stored_revision_are_not_read(store: Store) -> None:
+    first = RevisedDocuments(make_documents(20), "one")
+    index(store, first, quiet=True)
+    first.iterations = 0
+    assert index(store, first, quiet=True) == IndexReport(total=20, embedded=0, removed=0)
+    assert first.iterations == 0
+    # They are read if the store has another revision, or was filled without a revision.
+    assert index(store, RevisedDocuments(make_documents(25), "two"), quiet=True).embedded == 5
+    assert index(store, first, quiet=True).removed == 5
+    index(store, make_documents(22), quiet=True)
+    assert index(store, first, quiet=True).removed == 2
 
 
-class Stopping(WordEmbedder):
-    """Stops at the second of its batches."""
+class InterruptedEmbedder(WordEmbedder):
+    """Is interrupted at the second batch of several texts; opening a store embeds single texts."""
 
-    batches = 2
+    batches_left = 2
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         if len(texts) > 1:
-            self.batches -= 1
-            if self.batches == 0:
+            self.batches_left -= 1
+            if self.batches_left == 0:
                 raise KeyboardInterrupt
         return super().embed_documents(texts)
 
 
-def test_a_revision_that_was_stopped_is_not_taken_for_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import retrievers.indexing
-
+def test_indexing_continues_after_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
-    embedder = Stopping()
+    embedder = InterruptedEmbedder()
     store = open_store(StoreConfig(path=str(tmp_path)), "corpus", embedder)
-    first = Revised(documents(20), "one")
+    first = RevisedDocuments(make_documents(20), "one")
     with pytest.raises(KeyboardInterrupt):
         index(store, first, quiet=True)
     assert store.collection.count() == 8
     assert index(store, first, quiet=True) == IndexReport(total=20, embedded=12, removed=0)
-    # A part of the second revision is stored, and there are as many as of the first.
-    second = [one.model_copy(update={"page_content": f"other {one.page_content}"}) for one in first]
-    embedder.batches = 2
+    # After an interrupt, the store has 8 texts of the second revision and 12 of the first, as many as the first has.
+    second = [each.model_copy(update={"page_content": f"other {each.page_content}"}) for each in first]
+    embedder.batches_left = 2
     with pytest.raises(KeyboardInterrupt):
-        index(store, Revised(second, "two"), quiet=True)
+        index(store, RevisedDocuments(second, "two"), quiet=True)
     assert store.collection.count() == 20
     assert index(store, first, quiet=True).embedded == 8
 
 
 def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gc
-    import weakref
-
-    import retrievers.indexing
-
     monkeypatch.setattr(retrievers.indexing, "SORTED", 16)
     monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
     alive: weakref.WeakSet[Document] = weakref.WeakSet()
-    most = 0
+    peak = 0
 
-    class Traced(Document):
+    class HashableDocument(Document):
         __hash__ = object.__hash__  # type: ignore[assignment]
 
-    class Lazy(Revised):
+    class GeneratedDocuments(RevisedDocuments):
         def __iter__(self) -> Iterator[Document]:
-            nonlocal most
-            for document in documents(200):
-                traced = Traced(id=document.id, page_content=document.page_content)
-                alive.add(traced)
+            nonlocal peak
+            for each in make_documents(200):
+                document = HashableDocument(id=each.id, page_content=each.page_content)
+                alive.add(document)
                 gc.collect(0)
-                most = max(most, len(alive))
-                yield traced
+                peak = max(peak, len(alive))
+                yield document
 
-    assert index(store, Lazy([], "one"), quiet=True).embedded == 200
-    assert most <= 40
+    assert index(store, GeneratedDocuments([], "one"), quiet=True).embedded == 200
+    assert peak <= 40  # of 200 documents: two groups of SORTED, and a batch
 
 
-def test_clashing_ids_change_nothing(store: Store) -> None:
-    index(store, documents(3), quiet=True)
+def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(store: Store) -> None:
+    index(store, make_documents(3), quiet=True)
     with pytest.raises(UserError, match="d1"):
-        index(store, [*documents(2), Document(id="d1", page_content="other")], quiet=True)
+        index(store, [*make_documents(2), Document(id="d1", page_content="other")], quiet=True)
     assert store.collection.count() == 3
 
 
-def test_the_bar_is_shown_unless_quiet(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    index(store, documents(2), quiet=True)
+def test_the_progress_bar_is_shown_unless_quiet(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    index(store, make_documents(2), quiet=True)
     assert capsys.readouterr() == ("", "")
-    index(store, documents(4))
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "4/4 passages" in shown.err
+    index(store, make_documents(4))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "4/4 passages" in printed.err
 
 
-def test_an_embedders_own_error_is_not_blamed_on_the_store(tmp_path: Path) -> None:
-    class Broken(WordEmbedder):
+def test_an_error_of_the_embedder_is_not_reported_as_one_of_the_store(tmp_path: Path) -> None:
+    class FailingEmbedder(WordEmbedder):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
             if "finding" in texts[0]:
                 raise RuntimeError("out of memory")
             return super().embed_documents(texts)
 
-    store = open_store(StoreConfig(path=str(tmp_path)), "corpus", Broken())
+    store = open_store(StoreConfig(path=str(tmp_path)), "corpus", FailingEmbedder())
     with pytest.raises(RuntimeError, match="out of memory"):
-        index(store, documents(2), quiet=True)
+        index(store, make_documents(2), quiet=True)
 
 
+# Indexes TOTAL documents slowly; prints the number stored before, each embedded text, and the number embedded.
 INDEX = f"""
 import sys, time
 from embedders import WordEmbedder
@@ -273,7 +273,7 @@ import retrievers.indexing as indexing
 from retrievers.config import StoreConfig
 from retrievers.store import open_store
 
-class Slow(WordEmbedder):
+class SlowEmbedder(WordEmbedder):
     def embed_documents(self, texts):
         for text in texts:
             time.sleep(0.002)
@@ -281,7 +281,7 @@ class Slow(WordEmbedder):
         return super().embed_documents(texts)
 
 indexing.BATCH = 10
-store = open_store(StoreConfig(path=sys.argv[1]), "corpus", Slow())
+store = open_store(StoreConfig(path=sys.argv[1]), "corpus", SlowEmbedder())
 print("STORED", store.collection.count(), flush=True)
 texts = [f"finding{{i}} in group{{i % 7}} treated" for i in range({TOTAL})]
 documents = [Document(id=f"d{{i}}", page_content=text, metadata={{"n": i}}) for i, text in enumerate(texts)]
@@ -289,40 +289,38 @@ print("REPORT", indexing.index(store, documents, quiet=True).embedded, flush=Tru
 """
 
 
-def test_kill_at_five_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_after_five_kills_indexing_completes_without_repeated_work(tmp_path: Path) -> None:
     rng = random.Random(20)
-    stored: list[int] = []
+    stored: list[int] = []  # at the start of each run
     for _ in range(5):
-        process, printed = start_code(INDEX, str(tmp_path / "store"))
-        with printed:
-            stored.append(next(int(line.split()[1]) for line in printed if line.startswith("STORED")))
+        process, stdout = start_code(INDEX, str(tmp_path / "store"))
+        with stdout:
+            stored.append(next(int(line.split()[1]) for line in stdout if line.startswith("STORED")))
             for _ in range(rng.randrange(5, 45)):
-                printed.readline()
+                stdout.readline()
             time.sleep(rng.random() * 0.02)
             process.kill()
             process.join()
         assert process.exitcode == -signal.SIGKILL
-    # Every run began with what the one before had stored, and none began again.
-    assert stored == sorted(stored)
+    assert stored == sorted(stored)  # no run lost what an earlier run had stored
     assert stored[-1] > 0
 
-    status, shown = run_code(INDEX, str(tmp_path / "store"))
+    status, printed = run_code(INDEX, str(tmp_path / "store"))
     assert status == 0
-    last = shown.splitlines()
-    before = next(int(line.split()[1]) for line in last if line.startswith("STORED"))
-    asked = [line for line in last if line.startswith("finding")]
-    assert before < TOTAL
-    assert len(asked) == len(set(asked)) == TOTAL - before
-    assert f"REPORT {TOTAL - before}" in last
+    lines = printed.splitlines()
+    already_stored = next(int(line.split()[1]) for line in lines if line.startswith("STORED"))
+    embedded = [line for line in lines if line.startswith("finding")]
+    assert already_stored < TOTAL
+    assert len(embedded) == len(set(embedded)) == TOTAL - already_stored
+    assert f"REPORT {TOTAL - already_stored}" in lines
 
-    # The class of the embedder is part of its identity, so the collection is opened by name.
+    # The embedder's class is part of the collection's name, so the collection is opened without its embedder.
     import chromadb
     from chromadb.config import Settings
 
     client = chromadb.PersistentClient(str(tmp_path / "store"), settings=Settings())
     (collection,) = client.list_collections()
-    everything = collection.get()
-    assert sorted(everything["ids"]) == sorted(f"d{i}" for i in range(TOTAL))
-    vectors = WordEmbedder().embed_documents([document.page_content for document in documents(TOTAL)])
+    assert sorted(collection.get()["ids"]) == sorted(f"d{i}" for i in range(TOTAL))
+    vectors = WordEmbedder().embed_documents([document.page_content for document in make_documents(TOTAL)])
     nearest = collection.query(query_embeddings=vectors, n_results=1)["ids"]
     assert nearest == [[f"d{i}"] for i in range(TOTAL)]

@@ -1,4 +1,4 @@
-"""LangChain's standard tests of retrievers and vector stores, and the contract of embedders, for each of ours."""
+"""LangChain's standard tests for each kind of retriever and the vector store, and the contract for each embedder."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +22,13 @@ from retrievers.embedders import make_embedder
 from retrievers.registry import KINDS, config_class
 from retrievers.store import open_store
 
-# The settings of a retriever of each kind, and of those that they build on.
+# Settings by kind; a retriever's name is its kind.
 SETTINGS: dict[str, dict[str, Any]] = {
     "bm25": {},
-    "dense": {"embedder": "own"},
-    "parent": {"embedder": "own"},
+    "dense": {"embedder": "words"},
+    "parent": {"embedder": "words"},
     "hybrid": {"retrievers": {"dense": 0.5, "bm25": 0.5}},
-    "mmr": {"retriever": "dense", "embedder": "own"},
+    "mmr": {"retriever": "dense", "embedder": "words"},
     "multi_query": {"retriever": "dense"},
     "rerank": {"retriever": "dense", "model": "words"},
     "filter": {"retriever": "dense", "min_score": -1},
@@ -42,39 +42,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pubmed() -> Iterator[str]:
+def pubmed_url() -> Iterator[str]:
     with StubPubMed({str(n): {"title": "t", "text": text} for n, text in enumerate(TEXTS.values())}).running() as url:
         yield url
 
 
-def test_every_kind_is_here() -> None:
+def test_settings_cover_every_kind() -> None:
     assert sorted(SETTINGS) == sorted(KINDS)
 
 
 @pytest.mark.parametrize("kind", SETTINGS, scope="class")
 class TestRetriever(RetrieversIntegrationTests):
-    """``top_k`` in the settings is LangChain's ``k`` of the constructor; ``invoke`` takes ``k`` as it is."""
+    """LangChain's tests pass ``k`` to the constructor, which is ``top_k`` in the settings, or to ``invoke``."""
 
     @pytest.fixture(autouse=True)
-    def _make(self, kind: str, folder: Path, pubmed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _set_constructor(self, kind: str, folder: Path, pubmed_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
-        stated = {**SETTINGS, "pubmed": {"url": pubmed}}
 
         def make(k: int = 5) -> Retriever:
+            all_settings = {**SETTINGS, "pubmed": {"url": pubmed_url}}
+            all_settings[kind] = {**all_settings[kind], "top_k": k}
             configs = {
-                name: config_class({"kind": name}).model_validate(
-                    {"kind": name, **one, **({"top_k": k} if name == kind else {})}
-                )
-                for name, one in stated.items()
+                name: config_class({"kind": name}).model_validate({"kind": name, **settings})
+                for name, settings in all_settings.items()
             }
             return make_retrievers(
                 configs,
                 [kind],
                 DOCUMENTS,
                 corpus="five",
-                embedders={"own": WordEmbedder()},
+                embedders={"words": WordEmbedder()},
                 store=StoreConfig(path=str(folder)),
-                rewriter=RunnableLambda(lambda asked: [asked["question"]]),
+                rewriter=RunnableLambda(lambda request: [request["question"]]),
                 quiet=True,
             )[kind]
 
@@ -90,27 +89,27 @@ class TestRetriever(RetrieversIntegrationTests):
 
 
 class TestStore(VectorStoreIntegrationTests):
-    """The collection as LangChain sees it, under its embedder."""
+    """``Store.vectors``, a LangChain vector store, with the test suite's embedder."""
 
     @pytest.fixture
     def vectorstore(self, folder: Path) -> Iterator[VectorStore]:  # type: ignore[override]
         store = open_store(StoreConfig(path=str(folder)), "standard", self.get_embeddings())
         yield store.vectors
-        store.collection.delete(ids=store.collection.get(include=[])["ids"] or ["none"])
+        store.collection.delete(ids=store.collection.get(include=[])["ids"] or ["none"])  # Chroma rejects an empty list
 
 
 EMBEDDERS: dict[str, Callable[[Path], Embeddings]] = {
-    "packaged": lambda _: make_embedder(EmbedderConfig(dtype="float32")),
-    "packaged, bfloat16": lambda _: make_embedder(EmbedderConfig(dtype="bfloat16")),
+    "minilm-float32": lambda _: make_embedder(EmbedderConfig(dtype="float32")),
+    "minilm-bfloat16": lambda _: make_embedder(EmbedderConfig(dtype="bfloat16")),
     "sentence-transformers": lambda folder: make_embedder(
         EmbedderConfig(model=str(save_tiny_embedder(folder)), dtype="float32")
     ),
-    "sentence-transformers with prompts": lambda folder: make_embedder(
+    "sentence-transformers-with-prompts": lambda folder: make_embedder(
         EmbedderConfig(
             model=str(save_tiny_embedder(folder)), dtype="float32", query_prompt="query ", passage_prompt="passage "
         )
     ),
-    "object": lambda _: WordEmbedder(),
+    "user-defined": lambda _: WordEmbedder(),
 }
 
 
@@ -120,4 +119,4 @@ def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 class TestEmbedder(EmbedderContract):
-    """LangChain's tests and this project's."""
+    """The embedder contract, which includes LangChain's standard tests, for each of ``EMBEDDERS``."""

@@ -1,4 +1,4 @@
-"""The store: one collection for each corpus and embedder, and every trouble in a sentence."""
+"""The store: collections by corpus and embedder, changes by other processes, and error messages."""
 
 import json
 import os
@@ -13,18 +13,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
-import numpy as np
 import pytest
-from embedders import WordEmbedder, save_tiny_embedder
+from embedders import WordEmbedder, open_word_store, save_tiny_embedder
 from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.lexical
 import retrievers.store
 from common.errors import UserError
-from retrievers import make_retriever
-from retrievers.config import EmbedderConfig, StoreConfig
+from retrievers.config import StoreConfig
 from retrievers.indexing import index
 from retrievers.kinds.bm25 import BM25Config
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
@@ -35,15 +34,7 @@ from retrievers.store import collection_name, open_store, other_collections
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
 
 
-def names(path: Path) -> list[str]:
-    import chromadb
-    from chromadb.config import Settings
-
-    client = chromadb.PersistentClient(str(path.resolve()), settings=Settings())
-    return sorted(collection.name for collection in client.list_collections())
-
-
-def test_the_name_is_readable_and_tells_embedders_and_corpora_apart() -> None:
+def test_the_collection_name_is_readable_and_depends_on_corpus_and_embedder() -> None:
     name = collection_name("PubMed QA / 2019", "abc")
     assert name.startswith("PubMed-QA-2019-cosine-")
     others = [collection_name("PubMed QA / 2019", "abd"), collection_name("PubMed QA / 2018", "abc")]
@@ -52,30 +43,14 @@ def test_the_name_is_readable_and_tells_embedders_and_corpora_apart() -> None:
 
 
 @pytest.mark.parametrize("corpus", ["", "x", "a" * 600, "../../etc", "日本語", "-._-", "a\x00b", "\ud800"])
-def test_any_corpus_name_makes_a_name_that_chroma_takes(tmp_path: Path, corpus: str) -> None:
-    store = open_store(StoreConfig(path=str(tmp_path)), corpus, WordEmbedder())
-    assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]", store.collection.name)
+def test_any_corpus_name_gives_a_valid_collection_name(tmp_path: Path, corpus: str) -> None:
+    store = open_word_store(tmp_path, corpus)
+    assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]", store.collection.name)  # Chroma's rule
     index(store, DOCUMENTS, quiet=True)
     assert store.collection.count() == 4
 
 
-def test_two_embedders_never_share_a_collection(tmp_path: Path) -> None:
-    tiny = save_tiny_embedder(tmp_path / "tiny")
-    embedders = {"minilm": EmbedderConfig(), "tiny": EmbedderConfig(model=str(tiny))}
-    store = StoreConfig(path=str(tmp_path / "store"))
-    found = {
-        name: make_retriever(
-            DenseConfig(embedder=name), DOCUMENTS, corpus="c", embedders=embedders, store=store, quiet=True
-        ).search(["finding2 treated"], 4)[0]
-        for name in embedders
-    }
-    assert len(names(tmp_path / "store")) == 2
-    assert {len(documents) for documents in found.values()} == {4}
-    scores = [[document.metadata["score"] for document in documents] for documents in found.values()]
-    assert scores[0] != pytest.approx(scores[1])
-
-
-def test_the_same_folder_with_other_weights_gets_another_collection(tmp_path: Path) -> None:
+def test_other_weights_in_the_same_folder_get_another_collection(tmp_path: Path) -> None:
     from retrievers.embedders.sentence import SentenceEmbedder
 
     store = StoreConfig(path=str(tmp_path / "store"))
@@ -89,112 +64,90 @@ def test_the_same_folder_with_other_weights_gets_another_collection(tmp_path: Pa
     assert second.collection.count() == 0
 
 
-def test_a_store_is_found_again(tmp_path: Path) -> None:
-    config = StoreConfig(path=str(tmp_path))
-    index(open_store(config, "c", WordEmbedder()), DOCUMENTS, quiet=True)
-    again = open_store(config, "c", WordEmbedder())
-    assert again.collection.count() == 4
-    assert again.collection.configuration["hnsw"]["space"] == "cosine"
-    assert again.vectors.similarity_search("finding3 treated", k=1)[0].id == "d3"
+def test_a_reopened_store_has_its_documents(tmp_path: Path) -> None:
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
+    reopened = open_word_store(tmp_path)
+    assert reopened.collection.count() == 4
+    assert reopened.collection.configuration["hnsw"]["space"] == "cosine"
+    assert reopened.vectors.similarity_search("finding3 treated", k=1)[0].id == "d3"
 
 
-def test_search_is_exact_at_a_thousand(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    vectors = rng.normal(size=(1000, 48)).astype(np.float32)
-    questions = rng.normal(size=(200, 48)).astype(np.float32)
-
-    class Given(WordEmbedder):
-        def embed_documents(self, texts: list[str]) -> list[list[float]]:
-            rows = [vectors[int(text)] if text.isdecimal() else vectors[0] for text in texts]
-            return [row.tolist() for row in rows]
-
-        def embed_query(self, text: str) -> list[float]:
-            return (questions[int(text)] if text.isdecimal() else questions[0]).tolist()  # type: ignore[no-any-return]
-
-    store = open_store(StoreConfig(path=str(tmp_path)), "c", Given())
-    index(store, [Document(id=f"{i:04}", page_content=str(i)) for i in range(1000)], quiet=True)
-    found = DenseRetriever(store).search([str(i) for i in range(200)], 10)
-
-    def unit(rows: np.ndarray) -> np.ndarray:
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    similarity = unit(questions) @ unit(vectors).T
-    best = np.argsort(-similarity, axis=1, kind="stable")[:, :10]
-    for row, documents in enumerate(found):
-        assert [int(str(document.id)) for document in documents] == best[row].tolist()
-        scores = [document.metadata["score"] for document in documents]
-        assert scores == pytest.approx(similarity[row, best[row]].tolist(), abs=1e-5)
-
-
-def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=r"is a file or lies under one\. Set store\.path"):
-            open_store(StoreConfig(path=str(path)), "c", WordEmbedder())
+            open_word_store(path)
 
 
-def test_a_damaged_database(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "chroma.sqlite3").write_bytes(b"not a database" * 1000)
     with pytest.raises(UserError, match="is damaged or was written by another version"):
-        open_store(StoreConfig(path=str(tmp_path)), "c", WordEmbedder())
+        open_word_store(tmp_path)
 
 
-def test_a_database_of_something_else(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_reported(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "chroma.sqlite3") as database:
         database.execute("create table migrations (a text)")
     with pytest.raises(UserError, match="store"):
-        open_store(StoreConfig(path=str(tmp_path)), "c", WordEmbedder())
+        open_word_store(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(UserError, match="may not be written"):
-        open_store(StoreConfig(path=str(tmp_path / "store")), "c", WordEmbedder())
+        open_word_store(tmp_path / "store")
 
 
-def test_a_database_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# Locks the database until its input is closed.
+LOCKER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("begin exclusive")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_database_that_another_process_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrievers.store, "LOCK_SECONDS", 0.2)
     sqlite3.connect(tmp_path / "chroma.sqlite3").close()
-    hold = (
-        "import sqlite3, sys; database = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "database.execute('begin exclusive'); print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", hold, str(tmp_path / "chroma.sqlite3")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    command = [sys.executable, "-c", LOCKER, str(tmp_path / "chroma.sqlite3")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
+        assert locker.stdout is not None
+        assert locker.stdout.readline() == "locked\n"
         with pytest.raises(UserError, match="is in use by another process"):
-            open_store(StoreConfig(path=str(tmp_path)), "c", WordEmbedder())
-        holder.communicate()
-    assert open_store(StoreConfig(path=str(tmp_path)), "c", WordEmbedder()).collection.count() == 0
+            open_word_store(tmp_path)
+        locker.communicate()
+    assert open_word_store(tmp_path).collection.count() == 0
 
 
-def test_a_server_that_is_not_there() -> None:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def test_an_unreachable_server_is_reported() -> None:
     with pytest.raises(UserError, match=r"cannot be reached\. Start the server"):
-        open_store(StoreConfig(url=f"http://127.0.0.1:{port}"), "c", WordEmbedder())
+        open_store(StoreConfig(url=f"http://127.0.0.1:{free_port()}"), "c", WordEmbedder())
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://a:port"])
-def test_an_address_that_is_none(url: str) -> None:
+def test_an_invalid_server_url_is_rejected(url: str) -> None:
     with pytest.raises(UserError, match="no address of a Chroma server"):
         open_store(StoreConfig(url=url), "c", WordEmbedder())
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """A Chroma server's address, and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """A Chroma server's address and process."""
+    port = free_port()
     program = Path(sys.executable).with_name("chroma")
     folder = str(tmp_path_factory.mktemp("server"))
     command = [str(program), "run", "--host", "127.0.0.1", "--port", str(port), "--path", folder]
-    quiet = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet)
+    environment = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
@@ -212,7 +165,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, "sub
         process.wait()
 
 
-ELSEWHERE = """
+INDEX_ON_SERVER = """
 import json, sys
 from langchain_core.documents import Document
 from embedders import WordEmbedder
@@ -225,18 +178,18 @@ index(open_store(StoreConfig(url=sys.argv[1]), "shared", WordEmbedder()),
 """
 
 
-def test_words_follow_what_another_process_changes_on_the_server(
+def test_bm25_is_rebuilt_only_when_the_documents_on_the_server_change(
     tmp_path: Path, server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = server[0]
     config = StoreConfig(url=url, path=str(tmp_path / "store"))
     texts = {"a": "Corvinol lowers uric acid.", "b": "Norvacine cures sepsis."}
 
-    def elsewhere(**changed: str) -> None:
-        assert run_code(ELSEWHERE, url, json.dumps(changed)) == (0, "")
+    def index_in_another_process(**texts: str) -> None:
+        assert run_code(INDEX_ON_SERVER, url, json.dumps(texts)) == (0, "")
 
     documents = [Document(id=id, page_content=text, metadata={"year": 2020}) for id, text in texts.items()]
-    made = make_retrievers(
+    retrievers_by_name = make_retrievers(
         {
             "dense": DenseConfig(embedder="words"),
             "bm25": BM25Config(),
@@ -250,31 +203,31 @@ def test_words_follow_what_another_process_changes_on_the_server(
         quiet=True,
     )
 
-    def found(question: str, retriever: str = "bm25") -> list[str | None]:
-        return [document.id for document in made[retriever].search([question], 3)[0]]
+    def search_ids(question: str, retriever: str = "bm25") -> list[str | None]:
+        return [document.id for document in retrievers_by_name[retriever].search([question], 3)[0]]
 
-    builds: list[int] = []
-    build = retrievers.lexical._build
-    monkeypatch.setattr(retrievers.lexical, "_build", lambda *given: (builds.append(1), build(*given))[1])
-    assert found("sepsis") == ["b"]
-    assert builds == []  # it is the same as on the server
-    elsewhere(**texts, c="Zelparin prevents stroke.")
-    assert found("stroke") == ["c"]
-    assert "c" in found("stroke", "hybrid")
-    assert made["bm25"].search(["stroke"], 1)[0][0].metadata["year"] == 2020
-    elsewhere(a=texts["a"], c="Zelparin prevents gout.")
-    assert found("sepsis") == []
-    assert found("stroke") == []
-    assert found("gout") == ["c"]
-    assert len(builds) == 2
-    collection = open_store(config, "shared", WordEmbedder()).collection
-    collection.delete(ids=["c"])  # by a program that is not ours
-    assert found("gout") == []
-    assert found("uric acid") == ["a"]
-    assert len(builds) == 3
+    build = Mock(wraps=retrievers.lexical._build)
+    monkeypatch.setattr(retrievers.lexical, "_build", build)
+    assert search_ids("sepsis") == ["b"]
+    assert build.call_count == 0
+    index_in_another_process(**texts, c="Zelparin prevents stroke.")
+    assert search_ids("stroke") == ["c"]
+    assert "c" in search_ids("stroke", "hybrid")
+    assert retrievers_by_name["bm25"].search(["stroke"], 1)[0][0].metadata["year"] == 2020
+    index_in_another_process(a=texts["a"], c="Zelparin prevents gout.")
+    assert search_ids("sepsis") == []
+    assert search_ids("stroke") == []
+    assert search_ids("gout") == ["c"]
+    assert build.call_count == 2
+    open_store(config, "shared", WordEmbedder()).collection.delete(ids=["c"])  # without a new revision
+    assert search_ids("gout") == []
+    assert search_ids("uric acid") == ["a"]
+    assert build.call_count == 3
 
 
-def test_a_chroma_server(server: tuple[str, "subprocess.Popen[bytes]"]) -> None:
+def test_documents_are_indexed_and_found_on_a_server_until_it_stops(
+    server: tuple[str, "subprocess.Popen[bytes]"],
+) -> None:
     url, process = server
     store = open_store(StoreConfig(url=url), "c", WordEmbedder())
     index(store, DOCUMENTS, quiet=True)
@@ -286,24 +239,25 @@ def test_a_chroma_server(server: tuple[str, "subprocess.Popen[bytes]"]) -> None:
         DenseRetriever(store).search(["finding2 treated"], 2)
 
 
-def test_a_new_folder_is_its_owners_alone(tmp_path: Path) -> None:
-    open_store(StoreConfig(path=str(tmp_path / "a" / "store")), "c", WordEmbedder())
+def test_a_new_folder_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Path) -> None:
+    open_word_store(tmp_path / "a" / "store")
     assert stat.S_IMODE((tmp_path / "a" / "store").stat().st_mode) == 0o700
     (tmp_path / "shared").mkdir(mode=0o755)
-    open_store(StoreConfig(path=str(tmp_path / "shared")), "c", WordEmbedder())
+    open_word_store(tmp_path / "shared")
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755
 
 
-def test_other_collections_are_those_of_the_corpus(tmp_path: Path) -> None:
+def test_other_collections_lists_the_corpuss_collections_except_the_excluded(tmp_path: Path) -> None:
     config = StoreConfig(path=str(tmp_path / "store"))
-    assert other_collections(config, "c", set()) == []
+    assert other_collections(config, "c", ()) == []
     assert not (tmp_path / "store").exists()
     first, second = (open_store(config, "c", WordEmbedder(size)) for size in (8, 16))
     open_store(config, "d", WordEmbedder())
-    assert [one.name for one in other_collections(config, "c", {first.collection.name})] == [second.collection.name]
+    others = other_collections(config, "c", {first.collection.name})
+    assert [collection.name for collection in others] == [second.collection.name]
 
 
-OTHER = """
+INDEX_IN_FOLDER = """
 import sys
 from embedders import WordEmbedder
 from langchain_core.documents import Document
@@ -315,17 +269,19 @@ index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_
 """
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["opened", "indexed"])
-def test_a_store_opened_again_has_what_another_process_added(tmp_path: Path, again: bool) -> None:
-    config = StoreConfig(path=str(tmp_path / "store"))
-    before = [Document(id="a", page_content="aspirin"), Document(id="b", page_content="metformin")]
-    first = open_store(config, "corpus", WordEmbedder())
-    index(first, before, quiet=True)
-    assert DenseRetriever(first).search(["aspirin"], 1)[0][0].id == "a"
-    assert run_code(OTHER, config.path) == (0, "")
-    second = open_store(config, "corpus", WordEmbedder())
-    if again:
-        index(second, [before[1], Document(id="c", page_content="measles vaccine")], quiet=True)
-    for store in (second, first):
-        found = DenseRetriever(store).search(["measles vaccine"], 3)[0]
-        assert [one.id for one in found] == ["c", "b"]
+@pytest.mark.parametrize("reindexed", [False, True])
+def test_open_and_reopened_stores_have_what_another_process_indexed(tmp_path: Path, reindexed: bool) -> None:
+    a, b, c = (
+        Document(id=id, page_content=text)
+        for id, text in (("a", "aspirin"), ("b", "metformin"), ("c", "measles vaccine"))
+    )
+    open_before = open_word_store(tmp_path / "store")
+    index(open_before, [a, b], quiet=True)
+    assert DenseRetriever(open_before).search(["aspirin"], 1)[0][0].id == "a"
+    assert run_code(INDEX_IN_FOLDER, str(tmp_path / "store")) == (0, "")
+    reopened = open_word_store(tmp_path / "store")
+    if reindexed:
+        index(reopened, [b, c], quiet=True)
+    for store in (reopened, open_before):
+        results = DenseRetriever(store).search(["measles vaccine"], 3)[0]
+        assert [document.id for document in results] == ["c", "b"]

@@ -21,31 +21,27 @@ RECORDS = [
 ]
 
 
-def test_words_of_results_and_conclusions_speak_for_a_finding() -> None:
+def test_words_of_results_and_conclusions_have_positive_weights() -> None:
     model = fit_findings(RECORDS)
-    assert (model["abstracts"], model["sentences"]) == (60, 300)
+    assert (model["abstracts"], model["sentences"]) == (60, 60 * 5)
     weights = model["weights"]
+    # words are stems; the L1 penalty may drop some
     assert max(weights["score"], weights["more"]) > 0 > min(weights["patient"], weights.get("whether", 0))
 
 
-def test_records_without_headings_teach_nothing() -> None:
-    bare = QARecord(id="x", question="Q?", contexts=("Scores were higher.",), label="yes")
-    assert fit_findings([*RECORDS, bare]) == fit_findings(RECORDS)
+def test_records_without_headings_are_ignored() -> None:
+    without_headings = QARecord(id="x", question="Q?", contexts=("Scores were higher.",), label="yes")
+    assert fit_findings([*RECORDS, without_headings]) == fit_findings(RECORDS)
 
 
-@pytest.mark.parametrize("heading", ["RESULTS", "Main findings", "METHODS AND RESULTS", "CONCLUSIONS"])
-def test_headings_of_findings(heading: str) -> None:
-    assert reports_findings(heading)
+def test_headings_of_results_and_conclusions_report_findings() -> None:
+    headings = ["RESULTS", "Main findings", "METHODS AND RESULTS", "CONCLUSIONS", "METHODS", "OBJECTIVE", "BACKGROUND"]
+    assert list(filter(reports_findings, headings)) == headings[:4]
 
 
-@pytest.mark.parametrize("heading", ["METHODS", "OBJECTIVE", "PATIENTS AND METHODS", "BACKGROUND"])
-def test_other_headings(heading: str) -> None:
-    assert not reports_findings(heading)
-
-
-def test_what_is_saved_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_weights_are_used_by_the_chains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = json.loads(WEIGHTS.read_text("utf-8"))
-    assert shipped["abstracts"] == 500
+    assert shipped["abstracts"] == 500  # PubMedQA's training half
     monkeypatch.setattr("tools.fit_findings.WEIGHTS", tmp_path / "findings.json")
     save_findings({**shipped, "intercept": 9.0})
     monkeypatch.setattr(findings, "WEIGHTS", tmp_path / "findings.json")

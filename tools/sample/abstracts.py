@@ -1,7 +1,7 @@
 """Studies, and the abstracts, questions and statements written about them.
 
-A :class:`Study` is the meaning: an intervention, a population, and a finding for each outcome. The texts about it are
-drawn from the pattern families, so that meaning and wording are independent.
+A :class:`Study` has the facts: an intervention, a population, and a finding for each outcome. The texts about it are
+drawn from the sentence patterns, so that facts and wording are independent.
 """
 
 import random
@@ -13,11 +13,11 @@ from typing import Literal
 from corpus.records import Label
 from tools.sample import lexicon
 from tools.sample.lexicon import CHANGE, Direction
-from tools.sample.patterns import Style, patterns
-from tools.sample.variations import varied
+from tools.sample.patterns import Style, select_patterns
+from tools.sample.variations import compose
 
 FindingKind = Literal["effect", "null", "unclear"]
-VARIED_SHARE = 0.65  # of the sentences in the style ``varied`` that are composed by ``tools.sample.variations``
+VARIED_SHARE = 0.65  # share of the patterns in the style ``varied`` that ``tools.sample.variations`` composes
 LEAD_INS = (
     "Overall, ",
     "In the adjusted model, ",
@@ -36,7 +36,7 @@ LEAD_INS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a study found for one outcome; ``direction`` is that of the change that is reported, suspected or denied."""
+    """A study's finding for one outcome: a change in ``direction`` (effect), no such change (null), or unclear."""
 
     outcome: str
     kind: FindingKind
@@ -73,13 +73,13 @@ class Study:
 
 
 def opposite(direction: Direction) -> Direction:
-    """The other direction."""
+    """The opposite of ``direction``."""
     return "up" if direction == "down" else "down"
 
 
 def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: Style) -> str:
     """The sentence that reports ``finding``, sometimes after a lead-in."""
-    text = _fill(_pattern(finding.kind, rng, style), study, rng, finding.outcome, finding.direction, style)
+    text = _fill(_draw_pattern(finding.kind, rng, style), study, rng, finding.outcome, finding.direction, style)
     if rng.random() < 0.3:
         text = rng.choice(LEAD_INS) + text[0].lower() + text[1:]
     return text
@@ -93,34 +93,34 @@ def abstract(
     Args:
         study: the study.
         rng: the random generator.
-        topic: the outcome that background and methods mention; by default the first finding's.
+        topic: the outcome in background and methods; by default that of the first finding.
         style: the style of the sentences.
-        asides: number of sentences beside the findings; by default 1 to 3.
+        asides: number of sentences in the results that report no finding; by default 1 to 3.
     """
-    main = study.findings[0]
-    topic = topic or main.outcome
+    first = study.findings[0]
+    topic = topic or first.outcome
 
     def sentence(kind: str) -> str:
-        return _fill(rng.choice(patterns(kind, style)), study, rng, topic, main.direction, style)
+        return _fill(rng.choice(select_patterns(kind, style)), study, rng, topic, first.direction, style)
 
     results = [finding_sentence(study, finding, rng, style) for finding in study.findings]
     if rng.random() < 0.5:
         rng.shuffle(results)
     count = rng.randint(1, 3) if asides is None else asides
-    for pattern in rng.sample(patterns("aside", style), count):
-        results.insert(rng.randint(0, len(results)), _fill(pattern, study, rng, main.outcome, main.direction, style))
+    for pattern in rng.sample(select_patterns("aside", style), count):
+        results.insert(rng.randint(0, len(results)), _fill(pattern, study, rng, first.outcome, first.direction, style))
     return {"BACKGROUND": sentence("background"), "METHODS": sentence("methods"), "RESULTS": " ".join(results)}
 
 
 def question(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
     """The question whether the study's intervention changes ``outcome`` in ``direction`` in its population."""
-    return _fill(_pattern("question", rng, style), study, rng, outcome, direction, style)
+    return _fill(_draw_pattern("question", rng, style), study, rng, outcome, direction, style)
 
 
 def conclusion(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
     """The abstract's conclusion on the question whether ``outcome`` changed in ``direction``."""
     kind = f"conclusion_{study.answer(outcome, direction)}"
-    return _fill(rng.choice(patterns(kind, style)), study, rng, outcome, direction, style)
+    return _fill(rng.choice(select_patterns(kind, style)), study, rng, outcome, direction, style)
 
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
@@ -139,25 +139,26 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def statement(study: Study, wanted: Label, rng: random.Random, style: Style = "common") -> str | None:
-    """A statement that the study entails (``yes``), contradicts (``no``) or leaves open (``maybe``), in lower case.
+def statement(study: Study, label: Label, rng: random.Random, style: Style = "common") -> str | None:
+    """A statement that the study entails (``yes``), contradicts (``no``) or is neutral to (``maybe``), in lower case.
 
-    None if the drawn finding allows no such statement: an unclear finding entails and contradicts nothing.
+    None if the drawn finding is unclear and ``label`` is not ``maybe``: an unclear finding entails and contradicts
+    nothing.
     """
     finding = rng.choice(study.findings)
     direction = finding.direction
-    if wanted == "maybe":
+    if label == "maybe":
         if finding.kind == "unclear" and rng.random() < 0.5:
             outcome = finding.outcome
         else:
-            reported = {known.outcome for known in study.findings}
-            outcome = rng.choice([other for other in lexicon.OUTCOMES if other not in reported])
+            reported = {reported_finding.outcome for reported_finding in study.findings}
+            outcome = rng.choice([name for name in lexicon.OUTCOMES if name not in reported])
         kind = rng.choice(("effect", "null"))
     elif finding.kind == "unclear":
         return None
     else:
         outcome = finding.outcome
-        if wanted == "yes":
+        if label == "yes":
             kind = finding.kind
         elif finding.kind == "null":
             kind = "effect"
@@ -169,7 +170,7 @@ def statement(study: Study, wanted: Label, rng: random.Random, style: Style = "c
 
 
 def draw_finding(rng: random.Random, outcome: str, weights: tuple[float, float, float]) -> Finding:
-    """A finding for ``outcome``; ``weights`` are those of effect, null and unclear."""
+    """A finding for ``outcome``; ``weights`` are the relative frequencies of effect, null and unclear."""
     kind: FindingKind = rng.choices(("effect", "null", "unclear"), weights)[0]
     return Finding(outcome, kind, rng.choice(("down", "up")))
 
@@ -180,21 +181,21 @@ def draw_study(rng: random.Random, drug: str, findings: Iterable[Finding]) -> St
     return Study(drug, comparator, group, rng.choice(lexicon.CONDITIONS), tuple(findings))
 
 
-def _pattern(kind: str, rng: random.Random, style: Style) -> str:
+def _draw_pattern(kind: str, rng: random.Random, style: Style) -> str:
     if style == "varied" and rng.random() < VARIED_SHARE:
-        return varied(kind, rng)
-    return rng.choice(patterns(kind, style))
+        return compose(kind, rng)
+    return rng.choice(select_patterns(kind, style))
 
 
 def _fill(
     pattern: str, study: Study, rng: random.Random, outcome: str, direction: Direction, style: Style = "common"
 ) -> str:
-    """One sentence: ``pattern`` with every slot filled, its article and first letter corrected.
+    """The sentence of ``pattern`` with every slot filled, and its articles and first letter corrected.
 
-    In the style ``plain`` only the first two words for each form of a change are used.
+    The style ``plain`` uses only the first two words of each grammatical form of a change.
     """
-    few = 2 if style == "plain" else None
-    words, other = CHANGE[direction], CHANGE[opposite(direction)]
+    limit = 2 if style == "plain" else None
+    words, opposite_words = CHANGE[direction], CHANGE[opposite(direction)]
     population = study.population
     side_effect = rng.choice(lexicon.ADVERSE)
     text = pattern.format(
@@ -214,15 +215,15 @@ def _fill(
         q=f"0.{rng.randint(11, 97)}",
         E=side_effect,
         E_cap=side_effect[0].upper() + side_effect[1:],
-        vi=rng.choice(words.intransitive[:few]),
-        vi_=rng.choice(other.intransitive[:few]),
-        vib=rng.choice(words.intransitive_base[:few]),
-        vt=rng.choice(words.transitive[:few]),
-        vtb=rng.choice(words.transitive_base[:few]),
-        noun=rng.choice(words.noun[:few]),
-        comp=rng.choice(words.comparative[:few]),
-        comp_=rng.choice(other.comparative[:few]),
-        part=rng.choice(words.participle[:few]),
+        vi=rng.choice(words.intransitive[:limit]),
+        vi_=rng.choice(opposite_words.intransitive[:limit]),
+        vib=rng.choice(words.intransitive_base[:limit]),
+        vt=rng.choice(words.transitive[:limit]),
+        vtb=rng.choice(words.transitive_base[:limit]),
+        noun=rng.choice(words.noun[:limit]),
+        comp=rng.choice(words.comparative[:limit]),
+        comp_=rng.choice(opposite_words.comparative[:limit]),
+        part=rng.choice(words.participle[:limit]),
         same=rng.choice(lexicon.SAME),
         noeff=rng.choice(lexicon.NO_EFFECT),
         unc=rng.choice(lexicon.UNCERTAIN),

@@ -1,7 +1,7 @@
 """Writes the sample's files: ``make sample``, or ``python -m tools.sample [--check]``.
 
-The files depend on :data:`SEED`, the code and its YAML files alone. ``--check`` compares them byte for byte and writes
-nothing.
+Only :data:`SEED`, the code and its YAML files determine the files. ``--check`` compares them byte for byte with the
+shipped ones and writes nothing.
 """
 
 import argparse
@@ -32,15 +32,16 @@ from tools.sample.notes import Note, draw_note, draw_statement
 from tools.sample.patterns import Style
 
 SEED = 20261123
-LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no, maybe; PubMedQA's expert-labelled set has 55.2, 33.8 and 11.0 %
-NULL_SHARE = 0.8  # of the records answered no: nothing was found; in the others the opposite was
+LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no and maybe, as in PubMedQA's expert-labelled set (55.2, 33.8, 11.0 %)
+NULL_SHARE = 0.8  # share of null findings among the records with answer no; the others have the opposite effect
 NLI_LABEL: dict[Label, str] = {"yes": "entailment", "no": "contradiction", "maybe": "neutral"}
-NLI_PREMISES = {"train": 1000, "dev": 100, "test": 150}
+FINDING_WEIGHTS = (6, 3, 1)  # of effect, null and unclear among findings that no question is about
+NLI_PREMISE_COUNTS = {"train": 1000, "dev": 100, "test": 150}
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """A record: the study, the outcome of the question, and the row of the file."""
+    """A question about a study's ``outcome``, and the record in PubMedQA's format."""
 
     id: str
     study: Study
@@ -51,67 +52,73 @@ class SampleRecord:
 
 @dataclass(slots=True)
 class Reserved:
-    """Content that is kept out of all training text: test triples, new drug names, and premises of the NLI files."""
+    """Content that no training text may have: test triples, new drug names, and premises of the NLI files."""
 
     triples: set[tuple[str, str, str]] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     premises: set[str] = field(default_factory=set)
 
     def allows(self, study: Study, outcomes: Iterable[str] = ()) -> bool:
-        """Whether a training text may report ``study``, and ask about ``outcomes`` besides those of the study."""
-        asked = {(study.drug, study.condition, outcome) for outcome in outcomes}
-        return study.drug not in self.names and self.triples.isdisjoint(study.triples() | asked)
+        """Whether a training text may report ``study`` and ask about its outcomes and further ``outcomes``."""
+        questions = {(study.drug, study.condition, outcome) for outcome in outcomes}
+        return study.drug not in self.names and self.triples.isdisjoint(study.triples() | questions)
 
 
 def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> SampleRecord:
+    """A record on ``drug``. If its label is maybe, the abstract may leave out the outcome of the question."""
     label: Label = rng.choices(LABELS, LABEL_SHARES)[0]
-    asked: Direction = rng.choice(("down", "up"))
+    asked_direction: Direction = rng.choice(("down", "up"))
     outcome, other = rng.sample(lexicon.OUTCOMES, 2)
-    reported = True
+    is_reported = True
     kind: FindingKind
-    direction = asked
+    direction = asked_direction
     if label == "yes":
         kind = "effect"
     elif label == "no":
         kind = "null" if rng.random() < NULL_SHARE else "effect"
-        direction = opposite(asked) if kind == "effect" else asked
+        direction = opposite(asked_direction) if kind == "effect" else asked_direction
     else:
         kind = "unclear"
-        reported = rng.random() < 0.75
-    findings = [Finding(outcome, kind, direction)] if reported else []
-    if not reported or rng.random() < 0.25:
-        findings.append(draw_finding(rng, other, (6, 3, 1)))
+        is_reported = rng.random() < 0.75
+    findings = [Finding(outcome, kind, direction)] if is_reported else []
+    if not is_reported or rng.random() < 0.25:
+        findings.append(draw_finding(rng, other, FINDING_WEIGHTS))
     study = draw_study(rng, drug, findings)
     sections = abstract(study, rng, style=style)
     row: dict[str, object] = {
-        "QUESTION": question(study, outcome, asked, rng, style),
+        "QUESTION": question(study, outcome, asked_direction, rng, style),
         "CONTEXTS": list(sections.values()),
         "LABELS": list(sections),
         "MESHES": [study.condition, outcome],
         "YEAR": str(rng.randint(1996, 2025)),
-        "LONG_ANSWER": conclusion(study, outcome, asked, rng, style),
+        "LONG_ANSWER": conclusion(study, outcome, asked_direction, rng, style),
         "final_decision": label,
     }
-    if study.answer(outcome, asked) != label:
-        raise RuntimeError(f"record {id_} has the label {label}, and its abstract {study.answer(outcome, asked)}")
+    answer = study.answer(outcome, asked_direction)
+    if answer != label:
+        raise RuntimeError(f"record {id_} has the label {label}, and its abstract {answer}")
     return SampleRecord(id_, study, outcome, row, label)
 
 
-def _interventions(rng: random.Random, count: int, taken: set[str], *, therapies: bool) -> Iterator[str]:
+def _draw_interventions(rng: random.Random, count: int, used_names: set[str], *, therapies: bool) -> Iterator[str]:
+    """``count`` new drug names, which are added to ``used_names``; with ``therapies`` a tenth are therapies instead."""
     for _ in range(count):
         if therapies and rng.random() < 0.1:
             yield rng.choice(lexicon.THERAPIES)
             continue
         name = lexicon.drug_name(rng)
-        while name in taken:
+        while name in used_names:
             name = lexicon.drug_name(rng)
-        taken.add(name)
+        used_names.add(name)
         yield name
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """All of the sample's records: 300 to train on and 300 in each of the three test sets."""
+    """All records of the sample: 300 for training and 300 in each of three test sets.
+
+    ``new_names`` are about drugs that no other text names, ``new_phrases`` in patterns that no training text has.
+    """
 
     train: tuple[SampleRecord, ...]
     test: tuple[SampleRecord, ...]
@@ -123,12 +130,12 @@ class Sample:
 def draw_sample() -> Sample:
     """The sample, the same at every call."""
     rng = random.Random(SEED)
-    taken: set[str] = set()
+    used_names: set[str] = set()
     triples: set[tuple[str, str, str]] = set()
 
     def records(prefix: str, count: int, style: Style, *, therapies: bool) -> tuple[SampleRecord, ...]:
         drawn = []
-        for number, drug in enumerate(_interventions(rng, count, taken, therapies=therapies), 1):
+        for number, drug in enumerate(_draw_interventions(rng, count, used_names, therapies=therapies), 1):
             record = _draw_record(rng, f"{prefix}{number:04d}", drug, style)
             while not triples.isdisjoint(_triples(record)):
                 record = _draw_record(rng, record.id, drug, style)
@@ -136,17 +143,17 @@ def draw_sample() -> Sample:
             drawn.append(record)
         return tuple(drawn)
 
-    main = list(records("mg", 600, "common", therapies=True))
+    main_records = records("mg", 600, "common", therapies=True)
     return Sample(
-        train=tuple(main[:300]),
-        test=tuple(main[300:]),
+        train=main_records[:300],
+        test=main_records[300:],
         new_names=records("nn", 300, "common", therapies=False),
         new_phrases=records("np", 300, "held_out", therapies=True),
     )
 
 
 def _triples(record: SampleRecord) -> set[tuple[str, str, str]]:
-    """The triples of abstract and question."""
+    """The (intervention, condition, outcome) triples of abstract and question."""
     return record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
 
 
@@ -155,12 +162,12 @@ class _Premise:
     text: str
     source: Note | Study
 
-    def statement(self, wanted: Label, rng: random.Random) -> str:
+    def draw_hypothesis(self, label: Label, rng: random.Random) -> str:
         if isinstance(self.source, Note):
-            return draw_statement(self.source, wanted, rng)[0]
-        text = statement(self.source, wanted, rng)
+            return draw_statement(self.source, label, rng)[0]
+        text = statement(self.source, label, rng)
         while text is None:
-            text = statement(self.source, wanted, rng)
+            text = statement(self.source, label, rng)
         return text
 
 
@@ -170,7 +177,7 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
     rng = random.Random(SEED + 1)
     seen: set[str] = set()
     splits: dict[str, tuple[_Premise, ...]] = {}
-    for split, count in NLI_PREMISES.items():
+    for split, count in NLI_PREMISE_COUNTS.items():
         premises: list[_Premise] = []
         while len(premises) < count:
             source: Note | Study
@@ -179,8 +186,8 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
                 text = source.text
             else:
                 outcomes = rng.sample(lexicon.OUTCOMES, rng.randint(1, 2))
-                first = draw_finding(rng, outcomes[0], (2, 1, 0))
-                findings = (first, *(draw_finding(rng, outcome, (6, 3, 1)) for outcome in outcomes[1:]))
+                first = draw_finding(rng, outcomes[0], (2, 1, 0))  # not unclear, so that statements can be entailed
+                findings = (first, *(draw_finding(rng, outcome, FINDING_WEIGHTS) for outcome in outcomes[1:]))
                 source = draw_study(rng, lexicon.drug_name(rng), findings)
                 text = abstract(source, rng, asides=rng.randint(0, 1))["RESULTS"]
             if text not in seen:
@@ -192,17 +199,17 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
 
 @cache
 def reserved() -> Reserved:
-    """The content of the sample that is kept out of all training text."""
+    """The content of the sample that no training text may have."""
     sample = draw_sample()
-    held = Reserved(names={record.study.drug for record in sample.new_names})
+    content = Reserved(names={record.study.drug for record in sample.new_names})
     for record in (*sample.test, *sample.new_names, *sample.new_phrases):
-        held.triples |= _triples(record)
+        content.triples |= _triples(record)
     for premises in draw_premises().values():
         for premise in premises:
-            held.premises.add(premise.text)
+            content.premises.add(premise.text)
             if isinstance(premise.source, Study):
-                held.triples |= premise.source.triples()
-    return held
+                content.triples |= premise.source.triples()
+    return content
 
 
 def _nli_lines(split: str) -> Iterator[str]:
@@ -211,7 +218,7 @@ def _nli_lines(split: str) -> Iterator[str]:
         labels = list(LABELS)
         rng.shuffle(labels)
         for label in labels:
-            hypothesis = premise.statement(label, rng)
+            hypothesis = premise.draw_hypothesis(label, rng)
             row: dict[str, object] = {
                 "gold_label": NLI_LABEL[label],
                 "pairID": f"{split}{number:04d}{NLI_LABEL[label][0]}",
@@ -234,7 +241,7 @@ def files() -> dict[str, str]:
         "newnames.json": _json({record.id: record.row for record in sample.new_names}),
         "newphrases.json": _json({record.id: record.row for record in sample.new_phrases}),
     }
-    for split in NLI_PREMISES:
+    for split in NLI_PREMISE_COUNTS:
         texts[f"mli_{split}_v1.jsonl"] = "".join(_nli_lines(split))
     return texts
 

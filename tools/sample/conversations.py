@@ -1,7 +1,8 @@
-"""Conversations about the sample's abstracts, with follow-up questions that depend on the messages before them.
+"""Conversations about the sample's abstracts, with follow-up questions that need the messages before them.
 
-Each message has the abstract that answers it. Pronouns stand for the treatment, the outcome or the patients, and
-fragments name only what changes. A drug has a single abstract, which also counts for other patients and outcomes.
+Each message comes with the abstract that answers it. Follow-ups have pronouns for the treatment, the outcome or the
+patients, or name only the changed one. A drug has one abstract, which also counts as the answer for other groups and
+outcomes; a therapy has several.
 """
 
 import random
@@ -16,9 +17,9 @@ from tools.sample.lexicon import CHANGE, THERAPIES, Direction
 
 MessageKind = Literal["question", "outcome", "treatment", "group", "population", "study"]
 SEED = 606
-_NEW_TOPIC = 0.12  # share of the messages after the first that are whole questions on another abstract
+_NEW_TOPIC_SHARE = 0.12  # share of the messages after the first that are full questions on another abstract
 
-_OUTCOME = (
+_OUTCOME_PATTERNS = (
     "What about {Y}?",
     "And {Y}?",
     "How about {Y}?",
@@ -30,7 +31,7 @@ _OUTCOME = (
     "Do they also have {comp} {Y}?",
     "And what does it do to {Y}?",
 )
-_TREATMENT = (  # condition and outcome stay
+_TREATMENT_PATTERNS = (  # condition and outcome stay
     "What about {D}?",
     "And {D}?",
     "How about {D} instead?",
@@ -40,7 +41,7 @@ _TREATMENT = (  # condition and outcome stay
     "And with {D}?",
     "What if they take {D} instead?",
 )
-_TREATMENT_OF_OTHERS = (  # the outcome stays
+_TREATMENT_AND_POPULATION_PATTERNS = (  # the outcome stays
     "And {D} in {G} with {cond}?",
     "What about {D} in {G} with {cond}?",
     "Does {D} {vtb} it in {G} with {cond}?",
@@ -48,7 +49,7 @@ _TREATMENT_OF_OTHERS = (  # the outcome stays
     "Does {D} do so in {G} with {cond}?",
     "Among {G} with {cond}, is it {comp} after {D}?",
 )
-_TREATMENT_FOR_OTHER = (  # the patients stay
+_TREATMENT_AND_OUTCOME_PATTERNS = (  # the population stays
     "Does {D} {vtb} {Y} in them?",
     "What about {D} and {Y}?",
     "Can {D} {vtb} {Y} in these patients?",
@@ -56,14 +57,14 @@ _TREATMENT_FOR_OTHER = (  # the patients stay
     "Is {Y} {part} by {D} in this group?",
     "And what does {D} do to {Y} in them?",
 )
-_GROUP = ("And in {G}?", "What about {G}?", "Is it the same in {G}?", "Does it work in {G}?", "And for {G}?")
-_POPULATION = (
+_GROUP_PATTERNS = ("And in {G}?", "What about {G}?", "Is it the same in {G}?", "Does it work in {G}?", "And for {G}?")
+_POPULATION_PATTERNS = (
     "And in {G} with {cond}?",
     "What about {G} with {cond}?",
     "Does it do so in {G} with {cond}?",
     "How about {G} with {cond}?",
 )
-_STUDY = (
+_STUDY_PATTERNS = (
     "How many took part?",
     "How many people were studied?",
     "How long did they take it?",
@@ -77,7 +78,7 @@ _STUDY = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message, the id of the abstract that answers it, and what it changes in the topic."""
+    """A message, the id of the abstract that answers it, and the kind of change in the topic."""
 
     text: str
     abstract: str
@@ -116,88 +117,92 @@ def draw_conversations(count: int = 20, turns: int = 10, seed: int = SEED) -> li
 
 
 def _conversation(rng: random.Random, records: Sequence[SampleRecord], turns: int) -> Iterator[Message]:
-    topic = _opened(rng.choice(records), rng)
-    yield _whole(topic, rng)
+    topic = _draw_topic(records, rng)
+    yield _full_question(topic, rng)
     for _ in range(turns - 1):
-        if rng.random() < _NEW_TOPIC:
-            topic = _opened(rng.choice(records), rng)
-            yield _whole(topic, rng)
+        if rng.random() < _NEW_TOPIC_SHARE:
+            topic = _draw_topic(records, rng)
+            yield _full_question(topic, rng)
             continue
-        steps = [step for step in (one(topic, rng, records) for one in _FOLLOWING) if step is not None]
-        topic, message = rng.choice(steps)
+        follow_ups = [draw(topic, rng, records) for draw in _FOLLOW_UPS]
+        topic, message = rng.choice([follow_up for follow_up in follow_ups if follow_up is not None])
         yield message
 
 
-def _opened(record: SampleRecord, rng: random.Random) -> _Topic:
-    return _Topic(record, record.study.findings[0].outcome, _direction(rng), record.study.group)
+def _draw_topic(records: Sequence[SampleRecord], rng: random.Random) -> _Topic:
+    record = rng.choice(records)
+    return _Topic(record, record.study.findings[0].outcome, _draw_direction(rng), record.study.group)
 
 
-def _whole(topic: _Topic, rng: random.Random) -> Message:
+def _full_question(topic: _Topic, rng: random.Random) -> Message:
     study = topic.record.study
     return Message(question(study, topic.outcome, topic.direction, rng), topic.record.id, "question")
 
 
-_Step = tuple[_Topic, Message]
+_FollowUp = tuple[_Topic, Message]  # the new topic, and the question about it
 
 
-def _outcome(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Step | None:
-    """Another outcome that the abstract reports; any outcome if the drug has a single abstract."""
-    others = [one.outcome for one in topic.record.study.findings if one.outcome != topic.outcome]
+def _other_outcome(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _FollowUp | None:
+    """Another outcome that the abstract reports; any outcome if the drug has one abstract."""
+    others = [finding.outcome for finding in topic.record.study.findings if finding.outcome != topic.outcome]
     if not others and topic.record.study.drug not in THERAPIES:
-        others = [one for one in lexicon.OUTCOMES if one != topic.outcome]
+        others = [outcome for outcome in lexicon.OUTCOMES if outcome != topic.outcome]
     if not others:
         return None
-    return _asked(replace(topic, outcome=rng.choice(others), direction=_direction(rng)), _OUTCOME, "outcome", rng)
+    new_topic = replace(topic, outcome=rng.choice(others), direction=_draw_direction(rng))
+    return _follow_up(new_topic, _OUTCOME_PATTERNS, "outcome", rng)
 
 
-def _treatment(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _Step | None:
-    """A drug whose abstract is on the same condition, the same outcome, or both."""
-    study, near = topic.record.study, []
-    for one in records:
-        same = (one.study.condition == study.condition, topic.outcome in {each.outcome for each in one.study.findings})
-        if any(same) and one.study.drug not in (study.drug, *THERAPIES):
-            near.append((one, *same))
-    both = [each for each in near if all(each[1:])]
-    if not near:
+def _other_treatment(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _FollowUp | None:
+    """A drug whose abstract is on the same condition and outcome; without such a drug, on one of the two."""
+    study, related = topic.record.study, []
+    for record in records:
+        same_condition = record.study.condition == study.condition
+        same_outcome = topic.outcome in {finding.outcome for finding in record.study.findings}
+        if (same_condition or same_outcome) and record.study.drug not in (study.drug, *THERAPIES):
+            related.append((record, same_condition, same_outcome))
+    if not related:
         return None
-    record, same_condition, same_outcome = rng.choice(both or near)
+    on_both = [entry for entry in related if entry[1] and entry[2]]
+    record, same_condition, same_outcome = rng.choice(on_both or related)
     if same_condition and same_outcome:
-        return _asked(replace(topic, record=record), _TREATMENT, "treatment", rng)
+        return _follow_up(replace(topic, record=record), _TREATMENT_PATTERNS, "treatment", rng)
     if same_outcome:
-        asked = replace(topic, record=record, group=record.study.group, direction=_direction(rng))
-        return _asked(asked, _TREATMENT_OF_OTHERS, "treatment", rng)
-    asked = replace(topic, record=record, outcome=record.study.findings[0].outcome, direction=_direction(rng))
-    return _asked(asked, _TREATMENT_FOR_OTHER, "treatment", rng)
+        new_topic = replace(topic, record=record, group=record.study.group, direction=_draw_direction(rng))
+        return _follow_up(new_topic, _TREATMENT_AND_POPULATION_PATTERNS, "treatment", rng)
+    outcome = record.study.findings[0].outcome
+    new_topic = replace(topic, record=record, outcome=outcome, direction=_draw_direction(rng))
+    return _follow_up(new_topic, _TREATMENT_AND_OUTCOME_PATTERNS, "treatment", rng)
 
 
-def _group(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Step | None:
+def _other_group(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _FollowUp | None:
     """Another group with the same condition; the abstract of the drug stays."""
     if topic.record.study.drug in THERAPIES:
         return None
-    group = rng.choice([one for one in lexicon.GROUPS if one != topic.group])
-    return _asked(replace(topic, group=group), _GROUP, "group", rng)
+    group = rng.choice([group for group in lexicon.GROUPS if group != topic.group])
+    return _follow_up(replace(topic, group=group), _GROUP_PATTERNS, "group", rng)
 
 
-def _population(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _Step | None:
-    """Another population: a therapy has several abstracts, and the question is about the one on this population."""
+def _other_population(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _FollowUp | None:
+    """The population of another abstract on the same therapy."""
     drug = topic.record.study.drug
-    others = [one for one in records if one.study.drug == drug and one is not topic.record]
+    others = [record for record in records if record.study.drug == drug and record is not topic.record]
     if not others:
         return None
     other = rng.choice(others)
-    return _asked(replace(topic, record=other, group=other.study.group), _POPULATION, "population", rng)
+    return _follow_up(replace(topic, record=other, group=other.study.group), _POPULATION_PATTERNS, "population", rng)
 
 
-def _study(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Step | None:
-    return _asked(topic, _STUDY, "study", rng)
+def _study_details(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _FollowUp:
+    return _follow_up(topic, _STUDY_PATTERNS, "study", rng)
 
 
-_FOLLOWING = (_outcome, _treatment, _treatment, _group, _population, _study)
+_FOLLOW_UPS = (_other_outcome, _other_treatment, _other_treatment, _other_group, _other_population, _study_details)
 
 
-def _asked(topic: _Topic, patterns: Sequence[str], kind: MessageKind, rng: random.Random) -> _Step:
+def _follow_up(topic: _Topic, patterns: Sequence[str], kind: MessageKind, rng: random.Random) -> _FollowUp:
     return topic, Message(topic.fill(rng.choice(patterns), rng), topic.record.id, kind)
 
 
-def _direction(rng: random.Random) -> Direction:
+def _draw_direction(rng: random.Random) -> Direction:
     return rng.choice(("down", "up"))

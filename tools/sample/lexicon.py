@@ -15,7 +15,7 @@ Direction = Literal["down", "up"]
 
 @dataclass(frozen=True, slots=True)
 class ChangeWords:
-    """The words for one direction of change, by grammatical form."""
+    """The words for one direction of change, by grammatical form: ``fell``, ``fall``, ``reduced``, ``reduce``, ..."""
 
     intransitive: tuple[str, ...]
     intransitive_base: tuple[str, ...]
@@ -34,12 +34,14 @@ def read_data(name: str) -> dict[str, Any]:
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _frozen(one) for key, one in value.items()}
+        return {key: _frozen(item) for key, item in value.items()}
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 _WORDS = read_data("lexicon.yaml")
-CHANGE: dict[Direction, ChangeWords] = {way: ChangeWords(**forms) for way, forms in _WORDS["change"].items()}
+CHANGE: dict[Direction, ChangeWords] = {
+    direction: ChangeWords(**forms) for direction, forms in _WORDS["change"].items()
+}
 SAME: tuple[str, ...] = _WORDS["same"]
 NO_EFFECT: tuple[str, ...] = _WORDS["no_effect"]
 UNCERTAIN: tuple[str, ...] = _WORDS["uncertain"]
@@ -54,6 +56,6 @@ ADVERSE: tuple[str, ...] = _WORDS["adverse"]
 def drug_name(rng: random.Random) -> str:
     """An invented drug name of three or four syllables, such as ``lorafenib``."""
     onsets, middles, suffixes = _WORDS["onsets"], _WORDS["middles"], _WORDS["suffixes"]
-    further = "".join(rng.choice(middles) for _ in range(rng.choice((0, 1, 1, 1))))
-    name: str = rng.choice(onsets) + rng.choice(middles) + further + rng.choice(suffixes)
+    second_middle = "".join(rng.choice(middles) for _ in range(rng.choice((0, 1, 1, 1))))
+    name: str = rng.choice(onsets) + rng.choice(middles) + second_middle + rng.choice(suffixes)
     return name

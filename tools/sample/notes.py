@@ -1,6 +1,6 @@
-"""Short clinical notes, and statements that follow from a note, contradict it or are left open.
+"""Short clinical notes, and statements that a note entails, contradicts or is neutral to.
 
-A note is a few facts; a statement is about one thing. The labels are ``yes``, ``no`` and ``maybe``, for MedNLI's
+A note reports a few facts: the states of different things. The labels ``yes``, ``no`` and ``maybe`` stand for MedNLI's
 entailment, contradiction and neutral.
 """
 
@@ -16,14 +16,15 @@ State = Literal["present", "absent", "high", "low", "normal"]
 
 _DATA = read_data("notes.yaml")
 THINGS: dict[Topic, tuple[tuple[str, ...], ...]] = _DATA["things"]
-"""Of each thing the word of the note first, then others that a statement may use."""
+"""The names of each thing: that in notes first, then further names in statements."""
 NOTE: dict[Topic, dict[State, tuple[str, ...]]] = _DATA["note"]
 STATEMENT: dict[Topic, dict[State, tuple[str, ...]]] = _DATA["statement"]
+"""``NOTE`` and ``STATEMENT`` have the sentence patterns by topic and state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing and its state; ``names`` are the words for it, that of the note first."""
+    """The state of a thing in a note; ``names`` are an entry of ``THINGS``."""
 
     topic: Topic
     names: tuple[str, ...]
@@ -40,8 +41,8 @@ class Note:
 
 
 def draw_note(rng: random.Random, facts: int, *, plain: bool = False) -> Note:
-    """A note of ``facts`` facts about different things; ``plain`` restricts it to few wordings."""
-    few = 2 if plain else None
+    """A note of ``facts`` facts about different things; ``plain`` limits it to the first two patterns of each state."""
+    limit = 2 if plain else None
     pronoun, gender = rng.choice((("She", "woman"), ("He", "man")))
     drawn: list[Fact] = []
     while len(drawn) < facts:
@@ -56,7 +57,7 @@ def draw_note(rng: random.Random, facts: int, *, plain: bool = False) -> Note:
         )
         return text[0].upper() + text[1:]
 
-    sentences = [fill(rng.choice(NOTE[fact.topic][fact.state][:few]), fact.names[0]) for fact in drawn]
+    sentences = [fill(rng.choice(NOTE[fact.topic][fact.state][:limit]), fact.names[0]) for fact in drawn]
     if rng.random() < 0.4:
         sentences.insert(0, fill(rng.choice(_DATA["openings"])))
     if rng.random() < 0.3:
@@ -64,19 +65,23 @@ def draw_note(rng: random.Random, facts: int, *, plain: bool = False) -> Note:
     return Note(" ".join(sentences), tuple(drawn), pronoun)
 
 
-def draw_statement(note: Note, wanted: Label, rng: random.Random, *, plain: bool = False) -> tuple[str, Fact]:
-    """A statement that the note entails (``yes``), contradicts (``no``) or leaves open (``maybe``), and its fact."""
+def draw_statement(note: Note, label: Label, rng: random.Random, *, plain: bool = False) -> tuple[str, Fact]:
+    """A statement that the note entails (``yes``), contradicts (``no``) or is neutral to (``maybe``), and its fact.
+
+    The fact is one of the note unless ``label`` is maybe. ``plain`` limits the statement to the first pattern and name.
+    """
     fact = rng.choice(note.facts)
-    if wanted == "maybe":
+    if label == "maybe":
         topic = fact.topic if rng.random() < 0.7 else rng.choice(tuple(THINGS))
-        taken = {known.names for known in note.facts}
-        names = rng.choice([things for things in THINGS[topic] if things not in taken])
+        in_note = {note_fact.names for note_fact in note.facts}
+        names = rng.choice([names for names in THINGS[topic] if names not in in_note])
         fact = Fact(topic, names, rng.choice(tuple(NOTE[topic])))
         state = fact.state
-    elif wanted == "yes":
+    elif label == "yes":
         state = fact.state
     else:
         state = rng.choice([other for other in NOTE[fact.topic] if other != fact.state])
     subject = "she" if note.pronoun == "She" else "he"
-    few = 1 if plain else None
-    return rng.choice(STATEMENT[fact.topic][state][:few]).format(x=rng.choice(fact.names[:few]), s=subject), fact
+    limit = 1 if plain else None
+    pattern = rng.choice(STATEMENT[fact.topic][state][:limit])
+    return pattern.format(x=rng.choice(fact.names[:limit]), s=subject), fact

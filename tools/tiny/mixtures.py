@@ -6,6 +6,8 @@ from typing import Literal
 from tools.sample.patterns import Style
 
 Stage = Literal["first", "second", "third"]
+# Questions are answered with the label (asked), with the reported change and the label (reasoned), with a phrase (free)
+# or with a sentence of the text (quoted).
 KINDS = (
     "asked_abstract",
     "reasoned_abstract",
@@ -29,13 +31,13 @@ class Mixture:
 
     Attributes:
         shares: weights of the kinds of reading, in the order of ``KINDS``.
-        early: the same while readings are easy.
+        early: those weights while ``easiness`` is 1; None for ``shares``.
         style: style of findings and questions.
         finding_counts: weights of 1, 2 and 3 findings in an abstract.
-        finding_kinds: weights of effects, null findings and unclear ones.
+        finding_kinds: weights of effects, null findings and unclear findings.
         same_direction: share of the questions that ask about the reported direction.
         questions: number of questions about an abstract's findings.
-        given_answers: answers in questions whether an answer is true; empty for no such questions.
+        given_answers: the answers that "Is it true that the answer is ...?" asks about; empty for no such questions.
     """
 
     shares: tuple[int, ...]

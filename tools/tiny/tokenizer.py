@@ -11,8 +11,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(seed: int, vocabulary: int, readings: int, window: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of ``vocabulary`` tokens from ``readings`` readings, with single digits and every byte as tokens."""
+def train_tokenizer(seed: int, vocabulary: int, reading_count: int, window: int) -> PreTrainedTokenizerFast:
+    """Train a tokenizer of ``vocabulary`` tokens, among them all bytes; each digit is a token of its own."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -28,15 +28,14 @@ def train_tokenizer(seed: int, vocabulary: int, readings: int, window: int) -> P
         show_progress=False,
     )
     stream = Readings(seed)
-
-    drawn = []
-    for reading in (stream.draw() for _ in range(readings)):
-        drawn.append(reading.stem)
-        drawn.extend(branch_text(*branch) for branch in reading.branches)
-    for mark in special:
-        drawn = [text.replace(mark, "\n") for text in drawn]
-    # The labels begin the assistant's turn, so they are words without a space before them.
-    tokenizer.train_from_iterator([*drawn, *["yes", "no", "maybe"] * readings], trainer)
+    texts = []
+    for reading in (stream.draw() for _ in range(reading_count)):
+        texts.append(reading.stem)
+        texts.extend(branch_text(*branch) for branch in reading.branches)
+    for token in special:
+        texts = [text.replace(token, "\n") for text in texts]
+    # The labels alone, since they begin the assistant's turn and have no space before them.
+    tokenizer.train_from_iterator([*texts, *["yes", "no", "maybe"] * reading_count], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,

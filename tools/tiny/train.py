@@ -1,11 +1,11 @@
 """The recipe of medground-tiny: ``make tiny``, or ``python -m tools.tiny --output DIR``.
 
-A Llama of 5.3 M parameters, trained from scratch on generated readings, each seen once. The loss is half the mean over
-all tokens plus the mean over the answers' tokens. Muon (Jordan et al. 2024), which here needs a fraction of AdamW's
-steps, trains the matrices, and AdamW embeddings and norms. The learning rate warms up and decays linearly.
+A Llama of 5.3 M parameters, trained from scratch on generated readings, each used once. The loss is half the mean over
+all tokens plus the weighted mean over the answers' tokens. Muon (Jordan et al. 2024), which here needs a fraction of
+AdamW's steps, trains the matrices, and AdamW embeddings and norms. The learning rate warms up and decays linearly.
 
 There are three parts: language and look-up, then varied wording, then the comparison of finding and question. Each
-starts from the result of the one before it, rounded to bfloat16, with new optimizers.
+starts from the result of the previous part, rounded to bfloat16, with new optimizers.
 """
 
 import copy
@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,7 +29,7 @@ from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
 
-STATE = "state.pt"
+STATE_FILE = "state.pt"  # of an unfinished run
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Part:
         steps: number of steps.
         learning_rate: peak learning rate.
         decay_share: share of the steps, at the end, over which the rate falls to 0.
-        planned: number of steps after which the rate would be 0, if the part ends earlier.
+        planned: number of steps of the learning rate schedule, if the part ends before the rate is 0.
     """
 
     stage: Stage
@@ -52,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TinyRecipe:
-    """Everything that determines the result, except code, number of threads and processor."""
+    """All settings of the training."""
 
     parts: tuple[Part, ...] = (
         Part("first", 3000, 3e-3, 0.6),
@@ -61,7 +62,7 @@ class TinyRecipe:
     )
     seed: int = 1
     tokens_per_step: int = 3840
-    embedding_rate_share: float = 0.33  # of the learning rate; at 1 the answers' prior swings from step to step
+    embedding_rate_share: float = 0.33  # of the learning rate; at 1 the predicted label shares swing from step to step
     warmup_steps: int = 100
     easy_steps: int = 900
     weight_decay: float = 0.05
@@ -81,25 +82,25 @@ class TinyRecipe:
         return sum(part.steps for part in self.parts)
 
     def part(self, step: int) -> tuple[int, int]:
-        """The number of the part in which ``step`` lies, from 0, and the step at which that part begins."""
+        """The index of the part that has ``step``, and the first step of this part."""
         first = 0
-        for number, part in enumerate(self.parts):
+        for index, part in enumerate(self.parts):
             if step < first + part.steps:
-                return number, first
+                return index, first
             first += part.steps
         raise ValueError(f"step {step} of {self.steps}")
 
     def rate(self, step: int) -> float:
         """The learning rate of ``step``, counted from 0 over all parts."""
-        number, first = self.part(step)
-        part = self.parts[number]
+        index, first = self.part(step)
+        part = self.parts[index]
         steps = part.planned or part.steps
-        warm = min(1.0, (step - first + 1) / self.warmup_steps)
-        left = (steps - (step - first)) / (steps * part.decay_share)
-        return part.learning_rate * min(warm, max(0.0, min(1.0, left)))
+        warmup = min(1.0, (step - first + 1) / self.warmup_steps)
+        decay = (steps - (step - first)) / (steps * part.decay_share)
+        return part.learning_rate * min(warmup, max(0.0, min(1.0, decay)))
 
     def easiness(self, step: int) -> float:
-        """The easiness of the readings at ``step``, which falls from 1 to 0 over the easy steps."""
+        """The easiness of the readings at ``step``, which falls from 1 to 0 in the first ``easy_steps`` steps."""
         return max(0.0, 1 - step / self.easy_steps)
 
 
@@ -134,9 +135,9 @@ def _attention(
     scaling: float,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention by matrix products, for tensors of rows x heads x length x size.
+    """Attention by matrix products, for tensors of shape (rows, heads, length, head size).
 
-    On a CPU the backward pass of fused attention takes several times as long for rows of a few hundred tokens.
+    For rows of a few hundred tokens on a CPU, the backward pass of fused attention takes several times as long.
     """
     query, key = (query * scaling).to(value.dtype), key.to(value.dtype)
     with torch.autocast("cpu", enabled=False):
@@ -144,10 +145,10 @@ def _attention(
         return torch.matmul(torch.softmax(scores, -1), value).transpose(1, 2).contiguous(), None
 
 
-def loss_of(model: LlamaForCausalLM, batch: Batch, tokens: float, answers: float) -> tuple[torch.Tensor, float]:
-    """A batch's part of its step's loss, and for the log the weighted sum of its answers' cross-entropy in nats.
+def compute_loss(model: LlamaForCausalLM, batch: Batch, tokens: float, answers: float) -> tuple[torch.Tensor, float]:
+    """The loss of a batch as a summand of the step's loss, and the weighted sum of the answers' cross-entropy (nats).
 
-    ``tokens`` is the step's number of targets, ``answers`` the sum of its answers' weights.
+    ``tokens`` is the number of targets in the step, ``answers`` the sum of the answer weights in the step.
     """
     hidden = model.model(
         input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
@@ -156,15 +157,15 @@ def loss_of(model: LlamaForCausalLM, batch: Batch, tokens: float, answers: float
     losses = torch.nn.functional.cross_entropy(
         model.lm_head(predictors[batch.is_target]).float(), batch.ids[batch.is_target], reduction="none"
     )
-    of_answers = (losses * batch.answer_weights[batch.is_target]).sum()
-    return 0.5 * losses.sum() / tokens + of_answers / answers, of_answers.item()
+    answer_loss = (losses * batch.answer_weights[batch.is_target]).sum()
+    return 0.5 * losses.sum() / tokens + answer_loss / answers, answer_loss.item()
 
 
 def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: int = 250, quiet: bool = False) -> Path:
     """Train the model and save it in bfloat16, with its tokenizer and ``training.json``, in ``output``.
 
-    ``output/checkpoint-N`` is the model at step N. An interrupted run resumes from its last saved step and ends as it
-    would have without the interruption; the text up to there is drawn again, which takes about a minute.
+    ``output/checkpoint-N`` is the model at step N. An interrupted run resumes from its last saved step, with the same
+    result as an uninterrupted run. It first draws the earlier text again, which takes about a minute.
 
     Raises:
         UserError: ``output`` cannot be written, or holds a run of another recipe.
@@ -179,21 +180,21 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     tokenizer = train_tokenizer(recipe.seed, recipe.vocabulary, recipe.tokenizer_readings, recipe.window)
     model = build_model(recipe, tokenizer)
     optimizers = _optimizers(model, recipe)
-    first, seen, seconds = _resume(output, recipe, model, optimizers)
+    first, tokens_seen, seconds = _resume(output, recipe, model, optimizers)
     curriculum = Curriculum()
     stream: Iterator[list[Batch]] | None = None
-    recent: deque[float] = deque(maxlen=100)
+    recent_losses: deque[float] = deque(maxlen=100)
     bfloat16 = bfloat16_is_faster()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet) as progress:
         task = progress.add_task("medground-tiny", total=recipe.steps, completed=first)
         model.train()
         for step in range(first, recipe.steps):
-            begins = recipe.part(step)[1]
-            if step == begins and step:
-                _store_in_bfloat16(model)
+            begins_part = step == recipe.part(step)[1]
+            if begins_part and step:
+                _round_to_bfloat16(model)
                 optimizers = _optimizers(model, recipe)
-            if stream is None or step == begins:
+            if stream is None or begins_part:
                 stream = _stream(recipe, tokenizer, curriculum, step)
             curriculum.easiness = recipe.easiness(step)
             batches = next(stream)
@@ -203,37 +204,43 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
                     group["lr"] = share * recipe.rate(step)
             tokens = sum(int(batch.is_target.sum()) for batch in batches)
             answers = sum(float(batch.answer_weights[batch.is_target].sum()) for batch in batches)
-            of_answers = 0.0
+            answer_loss = 0.0
             for batch in batches:
                 with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                    loss, nats = loss_of(model, batch, tokens, answers)
+                    loss, batch_answer_loss = compute_loss(model, batch, tokens, answers)
                 loss.backward()  # type: ignore[no-untyped-call]
-                of_answers += nats
+                answer_loss += batch_answer_loss
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            seen += tokens
+            tokens_seen += tokens
             seconds += time.monotonic() - started
-            recent.append(of_answers / answers)
-            progress.update(task, advance=1, description=f"answer loss {sum(recent) / len(recent):.3f}")
-            if (step + 1) % save_every == 0 or step + 1 == recipe.steps or recipe.part(step + 1)[1] == step + 1:
-                state = {"recipe": asdict(recipe), "step": step + 1, "seen": seen, "seconds": seconds}
+            recent_losses.append(answer_loss / answers)
+            progress.update(task, advance=1, description=f"answer loss {mean(recent_losses):.3f}")
+            done = step + 1
+            if done % save_every == 0 or done == recipe.steps or recipe.part(done)[1] == done:
+                state = {"recipe": asdict(recipe), "step": done, "tokens_seen": tokens_seen, "seconds": seconds}
                 _save_state(output, model, optimizers, **state)
-                save(model, tokenizer, output / f"checkpoint-{step + 1}")
+                save(model, tokenizer, output / f"checkpoint-{done}")
     save(model, tokenizer, output)
-    summary = {"recipe": asdict(recipe), "tokens": seen, "seconds": round(seconds, 1), "torch": torch.__version__}
+    summary = {
+        "recipe": asdict(recipe),
+        "tokens": tokens_seen,
+        "seconds": round(seconds, 1),
+        "torch": torch.__version__,
+    }
     (output / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
-    (output / STATE).unlink(missing_ok=True)
+    (output / STATE_FILE).unlink(missing_ok=True)
     return output
 
 
 def _stream(
     recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, curriculum: Curriculum, step: int
 ) -> Iterator[list[Batch]]:
-    """The steps of the part that contains ``step``, from ``step`` on; earlier ones are drawn and dropped."""
-    number, first = recipe.part(step)
-    readings = Readings(recipe.seed + 1 + number, recipe.parts[number].stage)
+    """The batches of the part that has ``step``, from ``step`` on; those of earlier steps are drawn and dropped."""
+    index, first = recipe.part(step)
+    readings = Readings(recipe.seed + 1 + index, recipe.parts[index].stage)
     stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
     for earlier in range(first, step):
         curriculum.easiness = recipe.easiness(earlier)
@@ -241,10 +248,10 @@ def _stream(
     return stream
 
 
-def _store_in_bfloat16(model: LlamaForCausalLM) -> None:
+def _round_to_bfloat16(model: LlamaForCausalLM) -> None:
     with torch.no_grad():
-        for value in model.parameters():
-            value.copy_(value.bfloat16())
+        for weights in model.parameters():
+            weights.copy_(weights.bfloat16())
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -259,9 +266,9 @@ def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> list[torch.optim
         raise UserError(
             f"Training needs torch 2.9 or newer for its optimizer Muon; this is torch {torch.__version__}. Upgrade it."
         )
-    matrices = [value for value in model.model.layers.parameters() if value.dim() == 2]
-    of_layers = {id(value) for value in matrices}
-    others = [value for value in model.parameters() if id(value) not in of_layers]
+    matrices = [weights for weights in model.model.layers.parameters() if weights.dim() == 2]
+    matrix_ids = set(map(id, matrices))
+    others = [weights for weights in model.parameters() if id(weights) not in matrix_ids]
     muon = torch.optim.Muon(
         matrices, lr=recipe.parts[0].learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
@@ -275,15 +282,16 @@ def _save_state(
     output: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], **progress: object
 ) -> None:
     states = [optimizer.state_dict() for optimizer in optimizers]
-    partial = output / f"{STATE}.part"
+    partial = output / f"{STATE_FILE}.part"
     torch.save({"model": model.state_dict(), "optimizers": states, **progress}, partial)
-    partial.replace(output / STATE)
+    partial.replace(output / STATE_FILE)
 
 
 def _resume(
     output: Path, recipe: TinyRecipe, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer]
 ) -> tuple[int, int, float]:
-    path = output / STATE
+    """Restore the state of an unfinished run, and return its next step, its tokens and its seconds of training."""
+    path = output / STATE_FILE
     if not path.is_file():
         return 0, 0, 0.0
     state = torch.load(path, weights_only=True)
@@ -292,6 +300,6 @@ def _resume(
             f"{path} is of a run with another recipe. Remove {output}, or choose another folder with --output."
         )
     model.load_state_dict(state["model"])
-    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(kept)
-    return int(state["step"]), int(state["seen"]), float(state["seconds"])
+    for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(stored)
+    return int(state["step"]), int(state["tokens_seen"]), float(state["seconds"])

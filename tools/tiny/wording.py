@@ -1,4 +1,4 @@
-"""Wording of the readings: marks of the turns, instructions, and sentences without a text."""
+"""Wording of the readings: special tokens, instructions, and sentences without an abstract or note."""
 
 import random
 import re
@@ -28,8 +28,8 @@ SYSTEM_TEXTS = (
     "You are a helpful assistant.",
 )
 TRUTH_QUESTIONS = ("Is it true that {}?", "Is it right that {}?", "Is it correct that {}?", "Is it the case that {}?")
-# The label words of NLI in ordinary sentences, so that their embeddings are trained.
-ORDINARY = (
+# Sentences with the label words of NLI, so that their embeddings are trained.
+ORDINARY_SENTENCES = (
     "The wrist was held in a neutral position.",
     "The committee stayed neutral on the matter.",
     "A neutral diet was offered to all.",
@@ -44,36 +44,36 @@ ORDINARY = (
     "One entailment of the new rule is more paperwork.",
 )
 
-Branch = tuple[str, str]
+Branch = tuple[str, str]  # question and answer
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A stem and its branches; a branch is a question and its answer. Without branches the stem is plain text."""
+    """A prompt up to the question (stem), with several questions and answers (branches); or a plain text as stem."""
 
     stem: str
     branches: tuple[Branch, ...] = ()
 
     def turns(self) -> Iterator[str]:
-        """The reading as whole texts, one for each branch."""
+        """The stem with each branch; the stem alone if there is no branch."""
         if not self.branches:
             yield self.stem
-        for asked, answer in self.branches:
-            yield self.stem + branch_text(asked, answer)
+        for question, answer in self.branches:
+            yield self.stem + branch_text(question, answer)
 
 
-def branch_text(asked: str, answer: str) -> str:
-    """The end of the user's turn from the question on, and the assistant's turn."""
-    return f" {asked}{END}{ASSISTANT}{answer}{END}"
+def branch_text(question: str, answer: str) -> str:
+    """The question as the end of the user's turn, and the assistant's turn."""
+    return f" {question}{END}{ASSISTANT}{answer}{END}"
 
 
 def generic_prompt(text: str | None) -> str:
-    """The user's turn of the chains' prompt, up to the question."""
+    """The user's turn up to the question, as in ``chains.prompts``."""
     return qa_prompt("generic", "", text)[0]["content"].rstrip()
 
 
 def definition(rng: random.Random) -> str:
-    """A sentence that defines a word for a change as a rise or a fall."""
+    """A sentence that explains a word of change as a rise or a fall."""
     direction: lexicon.Direction = rng.choice(("down", "up"))
     words = lexicon.CHANGE[direction]
     fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
@@ -90,8 +90,8 @@ def definition(rng: random.Random) -> str:
     return rng.choice(sentences)
 
 
-def fate(finding: Finding | None) -> str:
-    """What happened, in at most four words; None for an outcome that is not reported."""
+def describe_change(finding: Finding | None) -> str:
+    """The reported change in at most four words; ``finding`` is None for an outcome that is not reported."""
     if finding is None:
         return "it is not reported"
     if finding.kind == "effect":

@@ -11,7 +11,7 @@ from chains.encoder.classifier import EncoderNLI, classifier_chain, load_classif
 from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
 from chains.nli import Judgement
 from common.errors import UserError
-from common.result_cache import Recalled
+from common.result_cache import CachedResult
 from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
 from eval.tasks import NLITask, task_from_name
@@ -93,7 +93,7 @@ def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, mo
 def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
     def fixed_scores(self, encoded):
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
-        return [Recalled(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
+        return [CachedResult(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
     monkeypatch.setattr(SequenceClassifier, "recalled", fixed_scores)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})

@@ -1,8 +1,8 @@
-"""One base, two jobs: each gets what it gets alone, in any number of threads, and the weights are there once."""
+"""Two models over one base: results of separately loaded models in any number of threads, weights stored once."""
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -44,78 +44,81 @@ def adapters(folders, tmp_path_factory) -> dict[str, str]:
 
 
 def load(folder: Path, precision: str = "float32", **settings: Any) -> LocalLLM:
-    how = {"quantization": "4bit", "dtype": "float32"} if precision == "4bit" else {"dtype": precision}
-    return load_llm(LLMConfig(model=str(folder), max_new_tokens=4, **how, **settings))
+    dtype = {"quantization": "4bit", "dtype": "float32"} if precision == "4bit" else {"dtype": precision}
+    return load_llm(LLMConfig(model=str(folder), max_new_tokens=4, **dtype, **settings))
 
 
-def jobs(answering: LocalLLM, judging: LocalLLM) -> list[Callable[[], Any]]:
-    """Both kinds of work, scored, generated and through LangChain's interfaces, each in its own words."""
-    answers = {how: qa_chain(answering, context="gold", decide=how) for how in ("score", "generate")}
-    judges = {how: nli_chain(judging, LABELS, decide=how) for how in ("score", "generate")}
-    work: list[Callable[[], Any]] = []
+def make_calls(answering: LocalLLM, judging: LocalLLM) -> list[Callable[[], Any]]:
+    """Calls of QA and NLI chains, which score or generate, and of LangChain's interfaces; nine for each text."""
+    answers = {decide: qa_chain(answering, context="gold", decide=decide) for decide in ("score", "generate")}
+    judges = {decide: nli_chain(judging, LABELS, decide=decide) for decide in ("score", "generate")}
+    calls: list[Callable[[], Any]] = []
     for text in TEXTS:
-        asked, pair = {"question": "Is it so?", "context": text}, {"premise": text, "hypothesis": "Aspirin works."}
-        for how in ("score", "generate"):
-            work.append(lambda how=how, asked=asked: outcome(answers[how].invoke(asked)))
-            work.append(lambda how=how, pair=pair: outcome(judges[how].invoke(pair)))
-        work.append(lambda text=text: answering.pipeline.invoke(text))
-        work.append(lambda text=text: judging.pipeline.invoke(text))
-        work.append(lambda text=text: "".join(answering.pipeline.stream(text)))
-        work.append(lambda text=text: "".join(judging.pipeline.stream(text)))
-        work.append(lambda text=text: judging.chat.invoke(text).content)
-    return work
+        question, pair = {"question": "Is it so?", "context": text}, {"premise": text, "hypothesis": "Aspirin works."}
+        for decide in ("score", "generate"):
+            calls.append(lambda decide=decide, question=question: outcome(answers[decide].invoke(question)))
+            calls.append(lambda decide=decide, pair=pair: outcome(judges[decide].invoke(pair)))
+        for llm in (answering, judging):
+            calls.append(lambda llm=llm, text=text: llm.pipeline.invoke(text))
+            calls.append(lambda llm=llm, text=text: "".join(llm.pipeline.stream(text)))
+        calls.append(lambda text=text: judging.chat.invoke(text).content)
+    return calls
 
 
 def outcome(result: Any) -> Any:
     return result.output or {label: round(score, 3) for label, score in result.label_scores.items()}
 
 
-def in_threads(work: list[Callable[[], Any]]) -> list[Any]:
-    """All jobs at once in ``THREADS`` threads; a thread loses the interpreter as often as can be."""
+def run(calls: list[Callable[[], Any]]) -> list[Any]:
+    return [call() for call in calls]
+
+
+def run_in_threads(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Run all calls in ``THREADS`` threads, between which the interpreter switches as often as it can."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     start = Barrier(THREADS)
     try:
         with ThreadPoolExecutor(THREADS, initializer=start.wait) as pool:
-            return [future.result() for future in [pool.submit(job) for job in work]]
+            return [future.result() for future in [pool.submit(call) for call in calls]]
     finally:
         sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize(("name", "precision"), [("gemma", "bfloat16"), ("llama2", "float32"), ("llama2", "4bit")])
-def test_eight_threads_get_what_each_gets_alone(folders, adapters, name: str, precision: str) -> None:
+def test_shared_models_equal_separate_models_in_eight_threads(folders, adapters, name: str, precision: str) -> None:
     plain = load(folders[name], precision)
     adapted = load(folders[name], precision, adapter=adapters[name])
-    alone = [job() for job in jobs(plain, adapted)]
-    some = len(alone) // len(TEXTS)
-    assert [job() for job in jobs(plain, plain)[:some]] != alone[:some]  # the adapter changes what is judged
-    assert [job() for job in jobs(adapted, adapted)[:some]] != alone[:some]
+    expected = run(make_calls(plain, adapted))
+    of_one_text = len(expected) // len(TEXTS)
+    for model in (plain, adapted):  # the adapter changes answers and judgements
+        assert run(make_calls(model, model)[:of_one_text]) != expected[:of_one_text]
 
     shared = share_base(load(folders[name], precision), adapters[name])
-    assert [job() for job in jobs(*shared)] == alone
+    assert run(make_calls(*shared)) == expected
     for _ in range(2):
-        assert in_threads(jobs(*shared)) == alone
+        assert run_in_threads(make_calls(*shared)) == expected
 
 
-def test_without_the_lock_the_threads_disturb_each_other(folders, adapters, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = [job() for job in jobs(load(folders["gemma"]), load(folders["gemma"], adapter=adapters["gemma"]))]
+def test_without_the_lock_results_in_threads_differ(folders, adapters, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run(make_calls(load(folders["gemma"]), load(folders["gemma"], adapter=adapters["gemma"])))
     monkeypatch.setattr("chains.models.adapter_switch.RLock", nullcontext)
     unlocked = share_base(load(folders["gemma"]), adapters["gemma"])
-    assert [job() for job in jobs(*unlocked)] == alone  # one thread needs no lock
-    assert any(in_threads(jobs(*unlocked)) != alone for _ in range(20))
+    assert run(make_calls(*unlocked)) == expected  # one thread needs no lock
+    assert any(run_in_threads(make_calls(*unlocked)) != expected for _ in range(20))
 
 
-def test_a_pass_waits_until_the_other_job_s_is_over(folders, adapters) -> None:
+def test_judging_waits_while_the_guard_of_answering_is_open(folders, adapters) -> None:
     shared = share_base(load(folders["gemma"]), adapters["gemma"])
     done = Event()
-    judge = nli_chain(shared.judging, LABELS)
+    chain = nli_chain(shared.judging, LABELS)
 
-    def judged() -> None:
-        judge.invoke({"premise": TEXTS[0], "hypothesis": TEXTS[1]})
+    def judge() -> None:
+        chain.invoke({"premise": TEXTS[0], "hypothesis": TEXTS[1]})
         done.set()
 
     with shared.answering.guard():
-        thread = Thread(target=judged)
+        thread = Thread(target=judge)
         thread.start()
         assert not done.wait(0.3)
     assert done.wait(10)
@@ -123,11 +126,12 @@ def test_a_pass_waits_until_the_other_job_s_is_over(folders, adapters) -> None:
 
 
 def logits(model: Any) -> torch.Tensor:
+    """The model's logits for a fixed text."""
     with torch.no_grad():
         return model(torch.arange(3, 20)[None]).logits
 
 
-def test_guards_within_guards_and_none(folders, adapters) -> None:
+def test_leaving_a_guard_restores_the_adapter_state(folders, adapters) -> None:
     llm = load(folders["gemma"])
     off = logits(llm.model)
     shared = share_base(llm, adapters["gemma"])
@@ -144,37 +148,38 @@ def test_guards_within_guards_and_none(folders, adapters) -> None:
     assert torch.equal(on, logits(load(folders["gemma"], adapter=adapters["gemma"]).model))
 
 
-def storages(model: Any) -> dict[int, int]:
-    return {
-        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
-        for tensor in [*model.parameters(), *model.buffers()]
-    }
+def storages(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
+    """The bytes of each tensor's memory, by address."""
+    return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
 
 
-def all_storages() -> dict[int, int]:
+def model_storages(model: Any) -> dict[int, int]:
+    return storages([*model.parameters(), *model.buffers()])
+
+
+def process_storages() -> dict[int, int]:
     gc.collect()
     tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-    plain = [tensor for tensor in tensors if not tensor.is_mkldnn]  # other tests' packed weights tell no address
-    return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in plain}
+    return storages(tensor for tensor in tensors if not tensor.is_mkldnn)  # packed weights lack an address
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "4bit"])
-def test_the_base_is_there_once(folders, adapters, precision: str) -> None:
+def test_shared_models_need_only_the_adapter_s_memory_besides_the_base(folders, adapters, precision: str) -> None:
     llm = load(folders["gemma"], precision)
-    base, before = storages(llm.model), all_storages()
+    base, before = model_storages(llm.model), process_storages()
     shared = share_base(llm, adapters["gemma"])
-    after = all_storages()
-    of_judging = storages(shared.judging.model)
-    assert base.items() <= of_judging.items()
-    assert storages(shared.answering.model) == of_judging  # the adapter's layers lie in the base, switched off
-    weights = [w for name, w in shared.judging.model.named_parameters() if "lora_" in name]
-    adapter = sum(w.numel() * w.element_size() for w in weights)
-    assert sum(of_judging.values()) == sum(base.values()) + adapter
-    assert sum(after.values()) - sum(before.values()) <= adapter
+    after = process_storages()
+    judging = model_storages(shared.judging.model)
+    assert base.items() <= judging.items()
+    assert model_storages(shared.answering.model) == judging  # the base contains the adapter's layers, switched off
+    weights = [weight for name, weight in shared.judging.model.named_parameters() if "lora_" in name]
+    adapter_bytes = sum(weight.numel() * weight.element_size() for weight in weights)
+    assert sum(judging.values()) == sum(base.values()) + adapter_bytes
+    assert sum(after.values()) - sum(before.values()) <= adapter_bytes
 
 
-@pytest.mark.skipif(not packs_linear(), reason="the processor has no kernels for packed weights")
-def test_answering_keeps_the_packed_form_and_judging_has_none(folders, adapters) -> None:
+@pytest.mark.skipif(not packs_linear(), reason="the CPU has no kernels for packed weights")
+def test_only_the_answering_model_is_packed(folders, adapters) -> None:
     plain = load(folders["llama2"])
     shared = share_base(load(folders["llama2"]), adapters["llama2"])
     assert shared.judging.packed is None
@@ -187,27 +192,27 @@ def test_answering_keeps_the_packed_form_and_judging_has_none(folders, adapters)
     )
 
 
-def test_a_stream_that_is_left_early_does_not_hold_up_the_rest(folders, adapters) -> None:
+def test_judging_runs_between_two_chunks_of_an_answer(folders, adapters) -> None:
     shared = share_base(load(folders["gemma"]), adapters["gemma"])
-    alone = load(folders["gemma"], adapter=adapters["gemma"]).pipeline.invoke(TEXTS[0])
+    expected = load(folders["gemma"], adapter=adapters["gemma"]).pipeline.invoke(TEXTS[0])
     stream: Iterator[str] = shared.answering.pipeline.stream(TEXTS[0])
     next(stream)
-    assert shared.judging.pipeline.invoke(TEXTS[0]) == alone  # between two chunks, in the same thread
+    assert shared.judging.pipeline.invoke(TEXTS[0]) == expected
 
 
-def test_every_use_of_the_model_is_guarded(folders) -> None:
-    entered: list[str] = []
-    left = Event()
+def test_every_call_enters_the_guard_once(folders) -> None:
+    events: list[str] = []
+    exited = Event()
 
     @contextmanager
     def guard() -> Iterator[None]:
-        entered.append("in")
+        events.append("enter")
         yield
-        entered.append("out")
-        left.set()
+        events.append("exit")
+        exited.set()
 
     llm = replace(load(folders["gemma"]), guard=guard)
-    for use in (
+    for call in (
         lambda: qa_chain(llm, context="none").invoke("Is it?"),
         lambda: qa_chain(llm, context="none", decide="generate").invoke("Is it?"),
         lambda: nli_chain(llm).invoke({"premise": TEXTS[0], "hypothesis": TEXTS[1]}),
@@ -217,14 +222,14 @@ def test_every_use_of_the_model_is_guarded(folders) -> None:
         lambda: llm.chat.invoke("Is it?"),
         lambda: list(llm.chat.stream("Is it?")),
     ):
-        entered.clear()
-        left.clear()
-        use()
-        assert left.wait(10)  # a stream's last chunk comes just before its thread leaves
-        assert entered == ["in", "out"]
+        events.clear()
+        exited.clear()
+        call()
+        assert exited.wait(10)  # a stream's thread exits after the last chunk
+        assert events == ["enter", "exit"]
 
 
-def test_a_base_with_an_adapter_takes_no_second_one(folders, adapters) -> None:
+def test_a_base_with_an_adapter_is_refused(folders, adapters) -> None:
     for merged in (False, True):
         adapted = load(folders["chat"], adapter=adapters["chat"], merge_adapter=merged)
         with pytest.raises(UserError, match=r"already has .*`medground merge`"):
@@ -235,15 +240,15 @@ def test_a_base_with_an_adapter_takes_no_second_one(folders, adapters) -> None:
             share_base(llm, adapters["chat"])
 
 
-def test_a_refused_adapter_leaves_the_base_as_it_was(folders, adapters, tmp_path: Path) -> None:
+def test_a_refused_adapter_leaves_the_base_unchanged(folders, adapters, tmp_path: Path) -> None:
     llm = load(folders["chat"])
-    before, parts = logits(llm.model), [name for name, _ in llm.model.named_modules()]
+    before, modules = logits(llm.model), [name for name, _ in llm.model.named_modules()]
     wide = checkpoints.make_chat(tmp_path / "wide", hidden=128)
-    other = checkpoints.make_adapter(wide, tmp_path / "adapter")
-    for adapter in (str(other), str(tmp_path / "absent")):
+    misfit = checkpoints.make_adapter(wide, tmp_path / "adapter")
+    for adapter in (misfit, tmp_path / "absent"):
         with pytest.raises(UserError, match=r"does not fit|no such folder"):
-            share_base(llm, adapter)
-    assert [name for name, _ in llm.model.named_modules()] == parts
+            share_base(llm, str(adapter))
+    assert [name for name, _ in llm.model.named_modules()] == modules
     assert torch.equal(logits(llm.model), before)
     shared = share_base(llm, adapters["chat"])
     assert shared.judging.config.adapter == adapters["chat"]

@@ -23,31 +23,27 @@ PROMPTS = [
 ]
 
 
-def allocate_too_much() -> None:
-    """As a processor says it."""
-    torch.empty(10**15)
+def raise_cpu_error() -> None:
+    torch.empty(10**15)  # more than the machine's memory
 
 
-def card_is_full() -> None:
+def raise_cuda_error() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def library_is_full() -> None:
+def raise_cublas_error() -> None:
     raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
 
-FAILURES = [allocate_too_much, card_is_full, library_is_full]
-
-
 @contextmanager
-def room_for(model: torch.nn.Module, tokens: int, fail: Callable[[], None]) -> Iterator[list[int]]:
-    """Inside, passes over more than ``tokens`` tokens fail; the sizes of those that do not are noted."""
+def limited_memory(model: torch.nn.Module, tokens: int, raise_error: Callable[[], None]) -> Iterator[list[int]]:
+    """Forward passes over more than ``tokens`` tokens fail; yields the token counts of the others."""
     sizes: list[int] = []
 
     def check(_: object, args: tuple, kwargs: dict) -> None:
         size = kwargs["input_ids"].numel()
         if size > tokens:
-            fail()
+            raise_error()
         sizes.append(size)
 
     handle = model.register_forward_pre_hook(check, with_kwargs=True)
@@ -62,43 +58,39 @@ def llm(tmp_path_factory) -> LocalLLM:
     return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
 
 
-def test_batches_hold_every_index_once_and_keep_the_budget() -> None:
-    made: list[list[int]] = []
+def test_batches_are_sorted_by_length_and_limited_to_the_token_budget() -> None:
+    batches: list[list[int]] = []
 
     def run(batch: list[int]) -> list[int]:
-        made.append(batch)
-        return [LENGTHS[index] for index in batch]
+        batches.append([LENGTHS[index] for index in batch])
+        return batches[-1]
 
     assert in_order(in_batches(LENGTHS, 60, run, "")) == LENGTHS
-    assert made[0] == [4]
-    assert [max(LENGTHS[index] for index in batch) for batch in made] == [LENGTHS[batch[0]] for batch in made]
-    for batch in made[1:]:
-        assert len(batch) * LENGTHS[batch[0]] <= 60
-    assert len(made) == 4  # 500; 50; 30; 7, 7, 5, 1, 0
+    assert batches == [[500], [50], [30, 7], [7, 5, 1, 0]]  # padded, the third has 60 tokens
     assert list(in_batches([], 60, run, "")) == []
 
 
-def test_batches_are_given_as_they_are_done() -> None:
+def test_each_batch_is_yielded_before_the_next_runs() -> None:
     done: list[int] = []
     for batch, results in in_batches(LENGTHS, 60, lambda batch: done.extend(batch) or batch, ""):
         assert done[-len(batch) :] == batch == results
 
 
-@pytest.mark.parametrize("fail", FAILURES)
-def test_what_does_not_fit_is_halved_for_good(fail: Callable[[], None]) -> None:
-    tried: list[int] = []
+@pytest.mark.parametrize("raise_error", [raise_cpu_error, raise_cuda_error, raise_cublas_error])
+def test_batches_are_halved_until_they_fit_in_memory(raise_error: Callable[[], None]) -> None:
+    sizes: list[int] = []
 
     def run(batch: list[int]) -> list[int]:
-        tried.append(len(batch))
+        sizes.append(len(batch))
         if len(batch) > 3:
-            fail()
+            raise_error()
         return batch
 
     assert in_order(in_batches([10] * 16, 160, run, "")) == list(range(16))
-    assert tried == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
 
 
-def test_a_single_text_that_does_not_fit_is_said_with_what_to_do() -> None:
+def test_a_single_text_that_does_not_fit_raises_with_advice() -> None:
     def run(batch: list[int]) -> list[int]:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -106,7 +98,7 @@ def test_a_single_text_that_does_not_fit_is_said_with_what_to_do() -> None:
         in_order(in_batches([10] * 4, 40, run, "Buy a larger card."))
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
+def test_other_runtime_errors_are_raised() -> None:
     def run(batch: list[int]) -> list[int]:
         raise RuntimeError("expected scalar type Float but found Half")
 
@@ -114,55 +106,55 @@ def test_other_errors_are_not_taken_for_it() -> None:
         in_order(in_batches([1, 1], 2, run, ""))
 
 
-def test_what_a_failed_batch_held_is_free_before_the_next_one() -> None:
-    held: list[weakref.ref[torch.Tensor]] = []
+def test_tensors_of_a_failed_batch_are_freed_before_the_next() -> None:
+    references: list[weakref.ref[torch.Tensor]] = []
 
     def run(batch: list[int]) -> list[int]:
-        if held:
-            assert held[0]() is None
+        if references:
+            assert references[0]() is None
             return batch
-        states = torch.zeros(9)
-        held.append(weakref.ref(states))
+        tensor = torch.zeros(9)
+        references.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError
 
     assert in_order(in_batches([1, 1], 2, run, "")) == [0, 1]
 
 
-@pytest.mark.parametrize("fail", FAILURES[:2])
-@pytest.mark.parametrize("labels", [["a", "b"], ["yes", "no", "maybe not"]])
+@pytest.mark.parametrize("raise_error", [raise_cpu_error, raise_cuda_error])
+@pytest.mark.parametrize("labels", [["a", "b"], ["yes", "no", "maybe not"]], ids=["one token", "several tokens"])
 @pytest.mark.parametrize("share", [False, True])
-def test_scores_are_the_same_where_memory_is_short(llm: LocalLLM, fail, labels: list[str], share: bool) -> None:
-    asked = with_labels(llm.tokenizer, PROMPTS, encode(llm.tokenizer, PROMPTS), labels, "")
-    longest = max(len(prompt.ids) for prompt in asked)
-    expected = torch.tensor(label_log_likelihoods(llm.model, asked, 10_000, share=share))
-    with room_for(llm.model, 2 * longest, fail) as sizes:
-        found = torch.tensor(label_log_likelihoods(llm.model, asked, 10_000, share=share))
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+def test_scores_stay_the_same_with_little_memory(llm: LocalLLM, raise_error, labels: list[str], share: bool) -> None:
+    prompts = with_labels(llm.tokenizer, PROMPTS, encode(llm.tokenizer, PROMPTS), labels, "")
+    longest = max(len(prompt.ids) for prompt in prompts)
+    expected = torch.tensor(label_log_likelihoods(llm.model, prompts, 10_000, share=share))
+    with limited_memory(llm.model, 2 * longest, raise_error) as sizes:
+        scores = torch.tensor(label_log_likelihoods(llm.model, prompts, 10_000, share=share))
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
     assert len(sizes) > 1
-    with room_for(llm.model, 3, fail), pytest.raises(UserError, match=r"llm\.quantization"):
-        label_log_likelihoods(llm.model, asked, 10_000, share=share)
+    with limited_memory(llm.model, 3, raise_error), pytest.raises(UserError, match=r"llm\.quantization"):
+        label_log_likelihoods(llm.model, prompts, 10_000, share=share)
 
 
 @pytest.mark.parametrize("share", [False, True])
-def test_texts_are_the_same_where_memory_is_short(llm: LocalLLM, share: bool) -> None:
+def test_texts_stay_the_same_with_little_memory(llm: LocalLLM, share: bool) -> None:
     prompts = encode(llm.tokenizer, PROMPTS)
-    budget = {"max_new_tokens": 6, "batch_tokens": 10_000, "share": share}
-    expected = generate_texts(llm.model, llm.tokenizer, prompts, **budget)
-    with room_for(llm.model, 2 * max(map(len, prompts)), card_is_full) as sizes:
-        assert generate_texts(llm.model, llm.tokenizer, prompts, **budget) == expected
-    assert len(sizes) > 6
-    with room_for(llm.model, 3, card_is_full), pytest.raises(UserError, match=r"llm\.device_map"):
-        generate_texts(llm.model, llm.tokenizer, prompts, **budget)
+    options = {"max_new_tokens": 6, "batch_tokens": 10_000, "share": share}
+    expected = generate_texts(llm.model, llm.tokenizer, prompts, **options)
+    with limited_memory(llm.model, 2 * max(map(len, prompts)), raise_cuda_error) as sizes:
+        assert generate_texts(llm.model, llm.tokenizer, prompts, **options) == expected
+    assert len(sizes) > 6  # one batch has at most one pass per new token
+    with limited_memory(llm.model, 3, raise_cuda_error), pytest.raises(UserError, match=r"llm\.device_map"):
+        generate_texts(llm.model, llm.tokenizer, prompts, **options)
 
 
-def test_a_classifier_judges_the_same_where_memory_is_short(tmp_path: Path) -> None:
-    judge = load_classifier(str(make_classifier(tmp_path)), dtype="float32")
+def test_judgements_of_a_classifier_stay_the_same_with_little_memory(tmp_path: Path) -> None:
+    classifier = load_classifier(str(make_classifier(tmp_path)), dtype="float32")
     pairs = [(f"Aspirin reduced {'the risk of ' * n}stroke.", "It did not.") for n in range(1, 6)]
-    expected = [judgement.label_scores for judgement in judge.judge(pairs)]
-    model = judge._classifier.model
-    with room_for(model, 90, card_is_full) as sizes:
-        for judgement, scores in zip(judge.judge(pairs), expected, strict=True):
+    expected = [judgement.label_scores for judgement in classifier.judge(pairs)]
+    model = classifier._classifier.model
+    with limited_memory(model, 90, raise_cuda_error) as sizes:
+        for judgement, scores in zip(classifier.judge(pairs), expected, strict=True):
             assert judgement.label_scores == pytest.approx(scores, abs=1e-5)
     assert len(sizes) > 1
-    with room_for(model, 3, card_is_full), pytest.raises(UserError, match="Choose a smaller model"):
-        judge.judge(pairs)
+    with limited_memory(model, 3, raise_cuda_error), pytest.raises(UserError, match="Choose a smaller model"):
+        classifier.judge(pairs)

@@ -1,4 +1,4 @@
-"""Chat templates in the forms of current open models: their markers and roles, each over a tiny model."""
+"""Chat templates with the markers of current open models: prompts, stopping and training texts, with tiny models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,31 +26,47 @@ LABELS = ("entailment", "neutral", "contradiction")
 
 @dataclass(frozen=True)
 class Form:
-    """The markers of a chat template; ``{}`` stands for a turn's text."""
+    """The markers of a chat template.
+
+    Attributes:
+        user: a user turn; ``{}`` stands for its text.
+        assistant: the beginning of an assistant turn, which is also the generation prompt.
+        end: the end of an assistant turn.
+        system: a system turn, "" if the template drops it, or None if it raises an error.
+        bos: the text at the beginning.
+        lead: text between ``assistant`` and an answer that is not in the generation prompt.
+        opens: end of the generation prompt, absent before the answers of earlier turns.
+        closes: the tag that closes the reasoning opened by the generation prompt.
+        parts: whether message content is a list of parts.
+        date: Jinja code that writes the date.
+        stop: the text that stops generation after an answer; None for ``end``.
+        joins: the user turn that the system text is put into: "first", "last" or none.
+    """
 
     user: str
-    assistant: str  # up to the answer: the generation prompt
-    end: str  # of an answer
-    system: str | None = None  # None: it refuses a system turn; "": it drops one
+    assistant: str
+    end: str
+    system: str | None = None
     bos: str = ""
-    lead: str = ""  # between the generation prompt and an answer
-    opens: str = ""  # of the generation prompt alone
-    closes: str = ""  # the reasoning that the generation prompt opens
+    lead: str = ""
+    opens: str = ""
+    closes: str = ""
     parts: bool = False
     date: str = ""
-    stop: str | None = None  # what stops generation after an answer, where that is not ``end``
-    joins: str = ""  # the user turn that the system text is put into: "first" or "last"
+    stop: str | None = None
+    joins: str = ""
 
     def template(self) -> str:
+        """The Jinja template with these markers."""
         text = "message.content[0].text" if self.parts else "message.content"
 
-        def turn(form: str, inside: str = "") -> str:
+        def turn(form: str, joined: str = "") -> str:
             before, _, after = form.partition("{}")
-            return f"{{{{ {before!r} + {inside}{text} + {after!r} }}}}"
+            return f"{{{{ {before!r} + {joined}{text} + {after!r} }}}}"
 
         refuse = "{{ raise_exception('System role not supported') }}"
         system = refuse if self.system is None else turn(self.system) if self.system else ""
-        head, inside = "", ""
+        head, joined = "", ""
         if self.joins:
             before, _, after = (self.system or "{}").partition("{}")
             head = (
@@ -58,53 +74,50 @@ class Form:
                 f"{{% set joined = {before!r} + messages[0].content + {after!r} %}}"
                 "{% set messages = messages[1:] %}{% endif %}"
             )
-            inside = f"(joined if loop.{self.joins} else '') + "
+            joined = f"(joined if loop.{self.joins} else '') + "
         head += (  # many templates refuse turns that do not alternate
             "{% for message in messages | rejectattr('role', 'equalto', 'system') %}"
             "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
             "{{ raise_exception('Roles must alternate') }}{% endif %}{% endfor %}"
         )
+        user, assistant = turn(self.user, joined), turn(self.assistant + self.lead + "{}" + self.end)
         return (
-            head + f"{{{{ {self.bos!r} }}}}{self.date}"
-            "{% for message in messages %}{% if message.role == 'system' %}"
-            + system
-            + "{% elif message.role == 'user' %}"
-            + turn(self.user, inside)
-            + "{% else %}"
-            + turn(self.assistant + self.lead + "{}" + self.end)
-            + "{% endif %}{% endfor %}{% if add_generation_prompt %}"
-            + f"{{{{ {self.assistant + self.opens!r} }}}}"
-            + "{% endif %}"
+            f"{head}{{{{ {self.bos!r} }}}}{self.date}{{% for message in messages %}}"
+            f"{{% if message.role == 'system' %}}{system}{{% elif message.role == 'user' %}}{user}"
+            f"{{% else %}}{assistant}{{% endif %}}{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{{{{ {self.assistant + self.opens!r} }}}}{{% endif %}}"
         )
 
 
-def turns(opening: str, closing: str, **roles: str) -> tuple[str, ...]:
-    """User, assistant and system turns that differ in the role's name only."""
+def markers(opening: str, closing: str, **roles: str) -> tuple[str, ...]:
+    """The first four attributes of ``Form``, for turns with ROLE replaced by the role's name."""
     names = [roles.get(role, role) for role in ("user", "assistant", "system")]
     user, assistant, system = (opening.replace("ROLE", name) for name in names)
     return user + "{}" + closing, assistant, closing, system + "{}" + closing
 
 
-CHATML = turns("<|im_start|>ROLE\n", "<|im_end|>\n")
-LLAMA3 = turns("<|start_header_id|>ROLE<|end_header_id|>\n\n", "<|eot_id|>")
-LLAMA4 = turns("<|header_start|>ROLE<|header_end|>\n\n", "<|eot|>")
-GEMMA = turns("<start_of_turn>ROLE\n", "<end_of_turn>\n", assistant="model")
-PHI3 = turns("<|ROLE|>\n", "<|end|>\n")
-PHI4 = turns("<|im_start|>ROLE<|im_sep|>", "<|im_end|>")
-GRANITE = turns("<|start_of_role|>ROLE<|end_of_role|>", "<|end_of_text|>\n")
-ZEPHYR = turns("<|ROLE|>\n", "</s>\n")
-COMMAND = turns(
+CHATML = markers("<|im_start|>ROLE\n", "<|im_end|>\n")
+LLAMA3 = markers("<|start_header_id|>ROLE<|end_header_id|>\n\n", "<|eot_id|>")
+LLAMA4 = markers("<|header_start|>ROLE<|header_end|>\n\n", "<|eot|>")
+GEMMA = markers("<start_of_turn>ROLE\n", "<end_of_turn>\n", assistant="model")
+PHI3 = markers("<|ROLE|>\n", "<|end|>\n")
+PHI4 = markers("<|im_start|>ROLE<|im_sep|>", "<|im_end|>")
+GRANITE = markers("<|start_of_role|>ROLE<|end_of_role|>", "<|end_of_text|>\n")
+ZEPHYR = markers("<|ROLE|>\n", "</s>\n")
+COMMAND = markers(
     "<|START_OF_TURN_TOKEN|><|ROLE_TOKEN|>", "<|END_OF_TURN_TOKEN|>", user="USER", assistant="CHATBOT", system="SYSTEM"
 )
-GEMMA4 = turns("<|turn>ROLE\n", "<turn|>\n", assistant="model")
+GEMMA4 = markers("<|turn>ROLE\n", "<turn|>\n", assistant="model")
 KIMI = (
     "<|im_user|>user<|im_middle|>{}<|im_end|>",
     "<|im_assistant|>assistant<|im_middle|>",
     "<|im_end|>",
     "<|im_system|>system<|im_middle|>{}<|im_end|>",
 )
-EXAONE = turns("[|ROLE|]", "[|endofturn|]\n")
-GUARDED = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}{{ '26 Jul 2024' }}{% endif %}\n"
+EXAONE = markers("[|ROLE|]", "[|endofturn|]\n")
+OPTIONAL_DATE = (
+    "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}{{ '26 Jul 2024' }}{% endif %}\n"
+)
 FORMS = {
     "qwen 2.5": Form(*CHATML),
     "qwen 3": Form(*CHATML, lead="<think>\n\n</think>\n\n"),
@@ -115,8 +128,8 @@ FORMS = {
     "yi": Form(*CHATML, bos="<|startoftext|>"),
     "hermes 3": Form(*CHATML, bos="<|begin_of_text|>"),
     "llama 3": Form(*LLAMA3, bos="<|begin_of_text|>"),
-    "llama 3.1": Form(*LLAMA3, bos="<|begin_of_text|>", date=GUARDED),
-    "llama 3.2 vision": Form(*LLAMA3, bos="<|begin_of_text|>", date=GUARDED, parts=True),
+    "llama 3.1": Form(*LLAMA3, bos="<|begin_of_text|>", date=OPTIONAL_DATE),
+    "llama 3.2 vision": Form(*LLAMA3, bos="<|begin_of_text|>", date=OPTIONAL_DATE, parts=True),
     "llama 4": Form(*LLAMA4, bos="<|begin_of_text|>"),
     "llama 2": Form("[INST] {} [/INST]", " ", " </s>", "<<SYS>>\n{}\n<</SYS>>\n\n", bos="<s>", joins="first"),
     "gemma": Form(*GEMMA[:3], bos="<bos>"),
@@ -166,7 +179,7 @@ FORMS = {
         opens="<think>\n",
         closes="</think>",
     ),
-    "olmo 2": Form(*turns("<|ROLE|>\n", "<|endoftext|>\n"), bos="<|bos|>"),
+    "olmo 2": Form(*markers("<|ROLE|>\n", "<|endoftext|>\n"), bos="<|bos|>"),
     "exaone 3.5": Form(*EXAONE),
     "deepseek v2": Form("User: {}\n\n", "Assistant: ", "<|end_of_sentence|>", "{}\n\n", bos="<|begin_of_sentence|>"),
     "deepseek v3.1": Form(
@@ -175,7 +188,7 @@ FORMS = {
     "nemotron mini": Form(
         "<extra_id_1>User\n{}\n", "<extra_id_1>Assistant\n", "\n", "<extra_id_0>System\n{}\n\n", stop="<extra_id_1>"
     ),
-    "nemotron nano 2": Form(  # the last answer stands in the reasoning that the generation prompt opens
+    "nemotron nano 2": Form(  # the last answer follows the reasoning tag of the generation prompt
         "<SPECIAL_11>User\n{}\n",
         "<SPECIAL_11>Assistant\n<think>\n\n",
         "\n<SPECIAL_12>\n",
@@ -207,7 +220,7 @@ FORMS = {
     "minimax m2": Form(
         "]~b]user\n{}[e~[\n", "]~b]ai\n", "[e~[\n", "]~!b[]~b]system\n{}[e~[\n", opens="<think>\n", closes="</think>"
     ),
-    "seed oss": Form(*turns("<seed:bos>ROLE\n", "<seed:eos>")),
+    "seed oss": Form(*markers("<seed:bos>ROLE\n", "<seed:eos>")),
     "jamba 1.6": Form(
         "<|bom|><|user|> {}<|eom|>",
         "<|bom|><|assistant|>",
@@ -225,8 +238,8 @@ FORMS = {
         bos="<|im_start|>",
         lead=" ",
     ),
-    "apriel 1.5": Form(*turns("<|ROLE|>\n", "\n<|end|>\n"), bos="<s>", stop="\n<|end|>"),
-    "gpt-oss, one end": Form(  # of every message, in templates for training
+    "apriel 1.5": Form(*markers("<|ROLE|>\n", "\n<|end|>\n"), bos="<s>", stop="\n<|end|>"),
+    "gpt-oss, one end": Form(  # every message has the same end, as in templates for training
         "<|start|>user<|message|>{}<|end|>",
         "<|start|>assistant",
         "<|end|>",
@@ -242,91 +255,25 @@ FORMS = {
         date="Current date: {{ strftime_now('%Y-%m-%d') }}\n",
     ),
 }
-TOKENS = [
-    "<|endoftext|>",
-    "</s>",
-    "<s>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|im_sep|>",
-    "<|startoftext|>",
-    "<|begin_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|header_start|>",
-    "<|header_end|>",
-    "<|eot|>",
-    "<bos>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<unused94>",
-    "<unused95>",
-    "[INST]",
-    "[/INST]",
-    "[SYSTEM_PROMPT]",
-    "[/SYSTEM_PROMPT]",
-    "[THINK]",
-    "[/THINK]",
-    "<think>",
-    "</think>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|system|>",
-    "<|end|>",
-    "<|start_of_role|>",
-    "<|end_of_role|>",
-    "<|end_of_text|>",
-    "<|START_OF_TURN_TOKEN|>",
-    "<|END_OF_TURN_TOKEN|>",
-    "<|USER_TOKEN|>",
-    "<|CHATBOT_TOKEN|>",
-    "<|SYSTEM_TOKEN|>",
-    "<BOS_TOKEN>",
-    "[gMASK]",
-    "<sop>",
-    "<|User|>",
-    "<|Assistant|>",
-    "<|begin_of_sentence|>",
-    "<|end_of_sentence|>",
-    "<|bos|>",
-    "[|endofturn|]",
-    "<|start|>",
-    "<|message|>",
-    "<|channel|>",
-    "<|return|>",
-    "<extra_id_0>",
-    "<extra_id_1>",
-    "<SPECIAL_10>",
-    "<SPECIAL_11>",
-    "<SPECIAL_12>",
-    "<|START_RESPONSE|>",
-    "<|END_RESPONSE|>",
-    "<|end_of_turn|>",
-    "<|turn>",
-    "<turn|>",
-    "<|channel>",
-    "<channel|>",
-    "<|im_user|>",
-    "<|im_assistant|>",
-    "<|im_system|>",
-    "<|im_middle|>",
-    "]~b]",
-    "]~!b[",
-    "[e~[",
-    "<seed:bos>",
-    "<seed:eos>",
-    "<|bom|>",
-    "<|eom|>",
-    "<end_of_utterance>",
-]
+# The special tokens of all forms in one vocabulary.
+TOKENS = """
+    <|endoftext|> </s> <s> <|im_start|> <|im_end|> <|im_sep|> <|startoftext|> <|begin_of_text|> <|start_header_id|>
+    <|end_header_id|> <|eot_id|> <|header_start|> <|header_end|> <|eot|> <bos> <start_of_turn> <end_of_turn>
+    <unused94> <unused95> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [THINK] [/THINK] <think> </think> <|user|>
+    <|assistant|> <|system|> <|end|> <|start_of_role|> <|end_of_role|> <|end_of_text|> <|START_OF_TURN_TOKEN|>
+    <|END_OF_TURN_TOKEN|> <|USER_TOKEN|> <|CHATBOT_TOKEN|> <|SYSTEM_TOKEN|> <BOS_TOKEN> [gMASK] <sop> <|User|>
+    <|Assistant|> <|begin_of_sentence|> <|end_of_sentence|> <|bos|> [|endofturn|] <|start|> <|message|> <|channel|>
+    <|return|> <extra_id_0> <extra_id_1> <SPECIAL_10> <SPECIAL_11> <SPECIAL_12> <|START_RESPONSE|> <|END_RESPONSE|>
+    <|end_of_turn|> <|turn> <turn|> <|channel> <channel|> <|im_user|> <|im_assistant|> <|im_system|> <|im_middle|>
+    ]~b] ]~!b[ [e~[ <seed:bos> <seed:eos> <|bom|> <|eom|> <end_of_utterance>
+""".split()  # noqa: SIM905
 
 
 def make_model(folder: Path, template: str, special: list[str], bos: str | None) -> LocalLLM:
-    """A tiny Llama whose end token, in every file, is <|endoftext|>."""
+    """A tiny Llama whose files name <|endoftext|> as the end token, so that other ends come from the template."""
     torch.manual_seed(1)
-    names = {"eos_token": "<|endoftext|>", **({"bos_token": bos} if bos else {})}
-    tokenizer = checkpoints.make_tokenizer(special, template, **names)
+    named_tokens = {"eos_token": "<|endoftext|>", **({"bos_token": bos} if bos else {})}
+    tokenizer = checkpoints.make_tokenizer(special, template, **named_tokens)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -345,14 +292,18 @@ def make_model(folder: Path, template: str, special: list[str], bos: str | None)
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def case(request, tmp_path_factory) -> tuple[Form, LocalLLM]:
-    form = FORMS[request.param]
+def form(request: pytest.FixtureRequest) -> Form:
+    return FORMS[request.param]
+
+
+@pytest.fixture(scope="module")
+def llm(form: Form, tmp_path_factory: pytest.TempPathFactory) -> LocalLLM:
     bos = next((token for token in TOKENS if form.bos.startswith(token)), None)
-    return form, make_model(tmp_path_factory.mktemp("model"), form.template(), TOKENS, bos)
+    return make_model(tmp_path_factory.mktemp("model"), form.template(), TOKENS, bos)
 
 
-def write(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the chat model writes where the model's next tokens are ``ids``, after each other."""
+def answer_of_tokens(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The chat model's answer if the model generates the tokens ``ids``."""
     start = len(llm.prompts([[USER]])[0][1])
     forward = LlamaForCausalLM.forward
 
@@ -367,71 +318,58 @@ def write(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str
     return str(llm.chat.bind(max_tokens=60).invoke([("user", USER["content"])]).content)
 
 
-def test_the_prompt_has_every_text_once_in_order(case: tuple[Form, LocalLLM]) -> None:
-    form, llm = case
-    system, more = [SYSTEM, {"role": "system", "content": "Name your source."}], {"role": "user", "content": "Why?"}
-    for turns in (
+def test_the_prompt_has_every_text_once_in_order(form: Form, llm: LocalLLM) -> None:
+    second_system, second_user = {"role": "system", "content": "Name your source."}, {"role": "user", "content": "Why?"}
+    for conversation in (
         [USER],
         [SYSTEM, USER],
         [USER, ANSWER, NEXT],
         [SYSTEM, USER, ANSWER, NEXT],
-        [*system, USER, more, ANSWER, NEXT],
+        [SYSTEM, second_system, USER, second_user, ANSWER, NEXT],
     ):
-        text, ids = llm.prompts([turns])[0]
-        places = [text.find(turn["content"]) for turn in turns]
-        assert -1 not in places
-        assert places == sorted(places)
-        assert all(text.count(turn["content"]) == 1 for turn in turns)
+        text, ids = llm.prompts([conversation])[0]
+        assert all(text.count(turn["content"]) == 1 for turn in conversation)
+        positions = [text.find(turn["content"]) for turn in conversation]
+        assert positions == sorted(positions)
         assert text.startswith(form.bos)
         bos = llm.tokenizer.bos_token_id
         assert bos is None or ids.count(bos) == 1
 
 
-def test_the_date_is_fixed(case: tuple[Form, LocalLLM], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prompt_does_not_depend_on_the_date(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     import datetime
-
-    import transformers.utils.chat_template_utils as library
 
     class Later(datetime.datetime):
         @classmethod
         def now(cls, tz=None):
             return cls(2031, 5, 6)
 
-    _, llm = case
     before = llm.prompts([[USER]])
-    monkeypatch.setattr(library, "datetime", Later)
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Later)
     assert llm.prompts([[USER]]) == before
     assert "2031" not in before[0][0]
 
 
-def test_generation_stops_at_the_end_of_the_turn(case: tuple[Form, LocalLLM], monkeypatch: pytest.MonkeyPatch) -> None:
-    form, llm = case
-    if llm.answer_message:  # its messages have the same end
+def test_generation_stops_at_the_end_of_the_turn(form: Form, llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    if llm.answer_message:  # a message in another channel has the same end
         before = f"<|channel|>analysis<|message|>Hm.{form.end}<|start|>assistant{form.lead}"
     else:
         before = form.lead
-    [whole] = encode(llm.tokenizer, [before + "It fell." + (form.stop or form.end.strip()) + " It rose."])
-    assert write(llm, whole, monkeypatch).rstrip().endswith("It fell.")
+    [ids] = encode(llm.tokenizer, [before + "It fell." + (form.stop or form.end.strip()) + " It rose."])
+    assert answer_of_tokens(llm, ids, monkeypatch).rstrip().endswith("It fell.")
 
 
-def test_training_texts_begin_with_the_prompt(case: tuple[Form, LocalLLM]) -> None:
-    _, llm = case
+def test_training_texts_are_prompt_lead_label_and_end(llm: LocalLLM) -> None:
     [example] = encode_pairs(llm, [PAIR], LABELS, "generic").examples
-    text = llm.tokenizer.decode(example.ids)
-    asked = text[: text.rindex(PAIR.label)]
-    assert asked.endswith(label_lead(llm.tokenizer))
-    prompt = asked.removesuffix(label_lead(llm.tokenizer))
-    [(rendered, ids)] = llm.prompts([[{"role": "user", "content": "X"}]])
-    assert prompt.endswith(rendered.partition("X")[2])
-    assert (
-        example.ids[: ids.index(encode(llm.tokenizer, ["X"])[0][0])]
-        == ids[: ids.index(encode(llm.tokenizer, ["X"])[0][0])]
-    )
+    text, lead = llm.tokenizer.decode(example.ids), label_lead(llm.tokenizer)
+    [(prompt, ids)] = llm.prompts([[{"role": "user", "content": "X"}]])
+    assert text[: text.rindex(PAIR.label)].endswith(prompt.partition("X")[2] + lead)
+    start = ids.index(encode(llm.tokenizer, ["X"])[0][0])
+    assert example.ids[:start] == ids[:start]
     assert text.endswith(PAIR.label + answer_end(llm.tokenizer))
 
 
-def test_a_lead_closes_the_reasoning(case: tuple[Form, LocalLLM]) -> None:
-    form, llm = case
+def test_the_label_lead_closes_the_reasoning(form: Form, llm: LocalLLM) -> None:
     lead = label_lead(llm.tokenizer)
     assert lead.strip() == form.closes if form.closes else lead == form.lead
 
@@ -446,20 +384,20 @@ def test_a_lead_closes_the_reasoning(case: tuple[Form, LocalLLM]) -> None:
         ("{{ 1 // 0 }}", "ZeroDivisionError"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused(tmp_path: Path, template: str, problem: str) -> None:
+def test_a_broken_template_is_refused(tmp_path: Path, template: str, problem: str) -> None:
     with pytest.raises(UserError, match=r"chat template of .* cannot be used") as error:
         make_model(tmp_path, template, TOKENS, None)
     assert problem in str(error.value)
 
 
 @pytest.mark.parametrize("template", ["", " \n"])
-def test_a_blank_template_counts_as_none(tmp_path: Path, template: str) -> None:
+def test_a_blank_template_is_replaced_by_plain_text(tmp_path: Path, template: str) -> None:
     llm = make_model(tmp_path, template, TOKENS, None)
     assert render(llm.tokenizer, [[USER]]) == ["Did the fever fall?\n\nAnswer:"]
 
 
-def test_an_end_that_is_no_token_stops_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_text_that_is_not_a_token_stops_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = make_model(tmp_path, Form(*CHATML).template(), ["<|endoftext|>"], None)
     assert llm.stop_texts == ("<|im_end|>",)
-    [whole] = encode(llm.tokenizer, ["It fell.<|im_end|>\nIt rose."])
-    assert write(llm, whole, monkeypatch) == "It fell."
+    [ids] = encode(llm.tokenizer, ["It fell.<|im_end|>\nIt rose."])
+    assert answer_of_tokens(llm, ids, monkeypatch) == "It fell."

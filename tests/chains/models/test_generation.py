@@ -11,7 +11,7 @@ PROMPTS = ["Read", "Read the text and answer", "Aspirin reduced the risk of stro
 
 
 @pytest.mark.parametrize("name", list(checkpoints.MAKERS))
-def test_batches_write_what_each_prompt_alone_writes(name: str, tmp_path) -> None:
+def test_batches_generate_the_greedy_continuation_of_each_prompt(name: str, tmp_path) -> None:
     llm = load_llm(LLMConfig(model=str(checkpoints.MAKERS[name](tmp_path / name)), dtype="float32"))
     prompts = encode(llm.tokenizer, PROMPTS)
     texts = generate_texts(llm.model, llm.tokenizer, prompts, max_new_tokens=6, batch_tokens=10_000)
@@ -21,7 +21,11 @@ def test_batches_write_what_each_prompt_alone_writes(name: str, tmp_path) -> Non
         for _ in range(6):
             with torch.no_grad():
                 sequence.append(int(llm.model(torch.tensor([sequence])).logits[0, -1].argmax()))
-            if sequence[-1] in torch.tensor(llm.model.generation_config.eos_token_id).reshape(-1).tolist():
+            if sequence[-1] in llm.model.generation_config.eos_token_id:
                 break
         assert llm.tokenizer.decode(sequence[len(ids) :], skip_special_tokens=True) == text
+
+
+def test_without_prompts_there_are_no_texts() -> None:
+    llm = load_llm(LLMConfig(dtype="float32"))
     assert generate_texts(llm.model, llm.tokenizer, [], max_new_tokens=6, batch_tokens=10) == []

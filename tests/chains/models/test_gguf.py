@@ -1,15 +1,17 @@
-"""chains/models/gguf.py: GGUF files read as models."""
+"""GGUF files loaded with transformers."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from chains.config import LLMConfig
 from chains.models.gguf import converted
 from chains.models.local import EMBEDDED, load_llm
 from common.errors import UserError
+from corpus.inference.pairs import NLIPair
 from finetune.merge import merge
 
 QUESTION = [{"role": "user", "content": "Does aspirin lower the risk? It was 12.5 % or 1,024 of 9."}]
@@ -17,50 +19,48 @@ QUESTION = [{"role": "user", "content": "Does aspirin lower the risk? It was 12.
 
 @pytest.fixture(autouse=True, scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache in which a file is converted for all tests."""
+    """The cache of converted models, shared by the tests of this file."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDGROUND_CACHE", str(folder))
         yield folder
 
 
-def test_a_gguf_file_is_the_model_that_it_was_made_from(tiny_gguf: Path) -> None:
+def test_a_gguf_file_gives_the_results_of_its_original(tiny_gguf: Path) -> None:
     original = load_llm(LLMConfig(model=str(EMBEDDED), dtype="float32"))
-    read = load_llm(LLMConfig(model=str(tiny_gguf), dtype="float32"))
-    assert read.window == original.window
+    llm = load_llm(LLMConfig(model=str(tiny_gguf), dtype="float32"))
+    assert llm.window == original.window
     prompts = original.prompts([QUESTION])
-    assert read.prompts([QUESTION]) == prompts
-    labels = ["yes", "no", "maybe"]
-    (_, [before]), (_, [after]) = next(iter(original.score(prompts, labels))), next(iter(read.score(prompts, labels)))
-    assert after == pytest.approx(before, abs=1e-4)
+    assert llm.prompts([QUESTION]) == prompts
+    [(_, [expected])] = original.score(prompts, ["yes", "no", "maybe"])
+    [(_, [scores])] = llm.score(prompts, ["yes", "no", "maybe"])
+    assert scores == pytest.approx(expected, abs=1e-4)
     ids = torch.tensor([prompts[0][1]])
-    written = [one.model.generate(ids, max_new_tokens=8).tolist() for one in (original, read)]
-    assert written[0] == written[1]
+    assert torch.equal(llm.model.generate(ids, max_new_tokens=8), original.model.generate(ids, max_new_tokens=8))
 
 
-def test_a_file_in_a_folder_is_named_by_gguf_file(tiny_gguf: Path) -> None:
+def test_gguf_file_names_a_file_in_the_model_s_folder(tiny_gguf: Path) -> None:
     llm = load_llm(LLMConfig(model=str(tiny_gguf.parent), gguf_file=tiny_gguf.name))
     assert llm.name == str(tiny_gguf.parent)
 
 
-def test_a_file_is_converted_once_and_again_when_it_has_changed(tiny_gguf: Path, tmp_path: Path) -> None:
+def test_a_file_is_converted_once_and_again_after_a_change(tiny_gguf: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(tiny_gguf.read_bytes())
     folder = converted(copy)
-    made = (folder / "model.safetensors").stat().st_mtime_ns
+    modified = (folder / "model.safetensors").stat().st_mtime_ns
     assert converted(copy) == folder
-    assert (folder / "model.safetensors").stat().st_mtime_ns == made
+    assert (folder / "model.safetensors").stat().st_mtime_ns == modified
     copy.write_bytes(tiny_gguf.read_bytes() + b"\0")
     assert converted(copy) != folder
 
 
-def test_a_gguf_file_is_quantized_and_merged_like_any_model(tiny_gguf: Path, tmp_path: Path) -> None:
-    from peft import LoraConfig, get_peft_model
-
-    from corpus.inference.pairs import NLIPair
-
+def test_a_gguf_model_can_be_quantized(tiny_gguf: Path) -> None:
     llm = load_llm(LLMConfig(model=str(tiny_gguf), quantization="4bit", device_map="cpu"))
     assert llm.model.is_quantized
+
+
+def test_an_adapter_of_a_gguf_model_can_be_merged(tiny_gguf: Path, tmp_path: Path) -> None:
     base = load_llm(LLMConfig(model=str(tiny_gguf), dtype="float32"))
     adapter = get_peft_model(base.model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False, r=2))
     adapter.save_pretrained(tmp_path / "adapter")
@@ -76,13 +76,17 @@ def test_a_gguf_file_is_quantized_and_merged_like_any_model(tiny_gguf: Path, tmp
     assert report.passed
 
 
+def converted_names(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.glob("gguf/*") if path.suffix != ".lock")
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
-def test_a_broken_file_is_refused_by_name(content: bytes, cache: Path, tmp_path: Path) -> None:
+def test_a_broken_file_is_refused_and_not_cached(content: bytes, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(content)
-    before = sorted(path.name for path in cache.glob("gguf/*") if path.suffix != ".lock")
+    before = converted_names(cache)
     with pytest.raises(UserError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
         load_llm(LLMConfig(model=str(tmp_path / "broken.gguf")))
-    assert sorted(path.name for path in cache.glob("gguf/*") if path.suffix != ".lock") == before
+    assert converted_names(cache) == before
 
 
 def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:
@@ -91,6 +95,6 @@ def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:
         load_llm(LLMConfig(model=str(tmp_path / "half.gguf")))
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.gguf: there is no such file"):
         load_llm(LLMConfig(model=str(tmp_path / "absent.gguf")))

@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.result_cache import ResultCache
 
 
-def test_each_kind_is_made(tmp_path) -> None:
-    cache = ResultCache(tmp_path / "journal.jsonl")
+def test_make_llm_makes_each_kind_with_the_cache(tmp_path) -> None:
+    cache = ResultCache(tmp_path / "cache.jsonl")
     local = make_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path / "chat")), dtype="float32"), cache)
     assert isinstance(local, LocalLLM)
     with stub_openai() as stub:
@@ -25,7 +25,7 @@ def test_each_kind_is_made(tmp_path) -> None:
     assert local.cache is remote.cache is gguf.cache is cache
 
 
-def test_what_is_no_model_is_refused() -> None:
+def test_kinds_without_a_model_or_weights_are_refused() -> None:
     with pytest.raises(UserError, match=r"llm\.kind is extractive\. Set it to huggingface, llamacpp or openai"):
         make_llm(LLMConfig(kind="extractive"))
     with pytest.raises(UserError, match=r"needs a model's weights, and llm\.kind is openai"):

@@ -17,28 +17,29 @@ from chains.models.prefix import SharedPrefix, shared_prefix_length
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.cpu import packs_linear
 
-LABELS = {"one token": ((5,), (6,), (7,)), "several": ((5, 6, 9), (5,), (6, 7))}
+LABELS = {"one token": ((5,), (6,), (7,)), "several tokens": ((5, 6, 9), (5,), (6, 7))}
 
 
-def some(length: int, seed: int = 1) -> list[int]:
+def random_ids(length: int, seed: int = 1) -> list[int]:
     return torch.randint(
         3, architectures.VOCABULARY_SIZE, (length,), generator=torch.Generator().manual_seed(seed)
     ).tolist()
 
 
-def few_shot(shared: int, count: int, own: int = 20) -> list[list[int]]:
-    """Prompts that share so many tokens, with ``own`` to twice ``own`` of their own."""
-    return [[*some(shared), 3 + i, *some(own - 1 + i * own // count, seed=i)] for i in range(count)]
+def few_shot_prompts(shared: int, count: int, suffix: int = 20) -> list[list[int]]:
+    """``count`` prompts of ``shared`` equal tokens, followed by ``suffix`` to twice as many other tokens."""
+    return [[*random_ids(shared), 3 + i, *random_ids(suffix - 1 + i * suffix // count, seed=i)] for i in range(count)]
 
 
 @contextmanager
-def tokens_through(model: torch.nn.Module) -> Iterator[list[int]]:
+def forward_sizes(model: torch.nn.Module) -> Iterator[list[int]]:
+    """Yields the list of the token counts of each forward pass in the block."""
     sizes: list[int] = []
 
-    def note(_: object, args: tuple, kwargs: dict) -> None:
+    def record(_: object, args: tuple, kwargs: dict) -> None:
         sizes.append(kwargs["input_ids"].numel())
 
-    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    handle = model.register_forward_pre_hook(record, with_kwargs=True)
     try:
         yield sizes
     finally:
@@ -50,83 +51,84 @@ def llama() -> PreTrainedModel:
     return architectures.make_model("llama")
 
 
-def test_how_much_is_shared(llama: PreTrainedModel) -> None:
-    assert shared_prefix_length(llama, few_shot(30, 4), 0) == 30
-    assert shared_prefix_length(llama, few_shot(30, 1), 0) == 0
-    assert shared_prefix_length(llama, few_shot(0, 4), 0) == 0
-    assert shared_prefix_length(llama, [some(30)] * 3, 0) == 29  # each keeps a token to predict from
-    assert shared_prefix_length(llama, [some(30), some(30)[:12], some(30)], 0) == 11
+def test_the_longest_common_prefix_is_shared_but_no_last_token(llama: PreTrainedModel) -> None:
+    assert shared_prefix_length(llama, few_shot_prompts(30, 4), 0) == 30
+    assert shared_prefix_length(llama, few_shot_prompts(30, 1), 0) == 0
+    assert shared_prefix_length(llama, few_shot_prompts(0, 4), 0) == 0
+    assert shared_prefix_length(llama, [random_ids(30)] * 3, 0) == 29
+    assert shared_prefix_length(llama, [random_ids(30), random_ids(30)[:12], random_ids(30)], 0) == 11
     assert shared_prefix_length(llama, [[7], [7], [7]], 0) == 0
 
 
-def test_too_little_is_not_shared(llama: PreTrainedModel) -> None:
-    assert shared_prefix_length(llama, few_shot(12, 20, own=100), 0) == 0
-    assert shared_prefix_length(llama, few_shot(25, 20, own=100), 0) == 25
-    assert shared_prefix_length(llama, few_shot(25, 2, own=100), 0) == 0  # saved once only
+def test_a_prefix_is_shared_if_it_saves_a_tenth_of_the_tokens(llama: PreTrainedModel) -> None:
+    assert shared_prefix_length(llama, few_shot_prompts(12, 20, suffix=100), 0) == 0
+    assert shared_prefix_length(llama, few_shot_prompts(25, 20, suffix=100), 0) == 25
+    assert shared_prefix_length(llama, few_shot_prompts(25, 2, suffix=100), 0) == 0  # computed once instead of twice
 
 
-def test_what_is_shared_goes_through_the_model_once(llama: PreTrainedModel) -> None:
-    prompts = few_shot(100, 8)
-    own = sum(map(len, prompts)) - 8 * 100
+def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
+    token_lists = few_shot_prompts(100, 8)
+    suffixes = sum(map(len, token_lists)) - 8 * 100
     for labels in LABELS.values():
-        asked = [Scorable(prompt, labels) for prompt in prompts]
-        with tokens_through(llama) as sizes:
-            label_log_likelihoods(llama, asked, 100)
+        prompts = [Scorable(ids, labels) for ids in token_lists]
+        with forward_sizes(llama) as sizes:
+            label_log_likelihoods(llama, prompts, 100)
         assert sizes[0] == 100
-        assert own <= sum(sizes[1:]) < 2 * own + 8 * 5
-        with tokens_through(llama) as sizes:
-            label_log_likelihoods(llama, asked, 100, share=False)
-        assert sum(sizes) >= sum(map(len, prompts))
+        assert suffixes <= sum(sizes[1:]) < 2 * suffixes + 8 * 5  # with padding, and labels of at most 5 tokens in all
+        with forward_sizes(llama) as sizes:
+            label_log_likelihoods(llama, prompts, 100, share=False)
+        assert sum(sizes) >= sum(map(len, token_lists))
 
 
-def test_the_budget_counts_own_tokens_and_an_eighth_of_shared_ones(llama: PreTrainedModel) -> None:
-    asked = [Scorable(prompt, LABELS["one token"]) for prompt in few_shot(80, 12, own=10)]
-    with tokens_through(llama) as sizes:
-        label_log_likelihoods(llama, asked, 60)
-    longest = max(len(prompt.ids) for prompt in asked) - 80
-    assert max(sizes[1:]) == 60 // (longest + 10) * longest
+def test_a_batch_s_tokens_are_suffixes_and_an_eighth_of_the_prefix(llama: PreTrainedModel) -> None:
+    prompts = [Scorable(ids, LABELS["one token"]) for ids in few_shot_prompts(80, 12, suffix=10)]
+    with forward_sizes(llama) as sizes:
+        label_log_likelihoods(llama, prompts, 60)
+    longest = max(len(prompt.ids) for prompt in prompts) - 80
+    assert max(sizes[1:]) == 60 // (longest + 80 // 8) * longest
 
 
-def test_reading_goes_on_from_the_prefix_without_changing_it(llama: PreTrainedModel) -> None:
-    prefix = SharedPrefix(llama, some(30))
-    assert len(prefix) == 30
+def test_texts_continue_from_the_prefix_without_changing_it(llama: PreTrainedModel) -> None:
+    prefix, suffix = random_ids(30), random_ids(9, seed=2)
+    shared = SharedPrefix(llama, prefix)
+    assert len(shared) == 30
     with torch.inference_mode():
-        expected = llama(torch.tensor([[*some(30), *some(9, 2)]])).logits[:, -9:]
+        expected = llama(torch.tensor([[*prefix, *suffix]])).logits[:, -9:]
         for _ in range(2):
-            kept = prefix.cache(keep=True)
-            first = llama(torch.tensor([some(9, 2)[:4]]), past_key_values=kept).logits
-            assert kept.get_seq_length() == 34
-            rest = llama(torch.tensor([some(9, 2)[4:]]), past_key_values=kept).logits
+            extended = shared.cache(extend=True)
+            first = llama(torch.tensor([suffix[:4]]), past_key_values=extended).logits
+            assert extended.get_seq_length() == 34
+            rest = llama(torch.tensor([suffix[4:]]), past_key_values=extended).logits
             torch.testing.assert_close(torch.cat([first, rest], 1), expected, atol=1e-4, rtol=0)
-            dropped = prefix.cache(keep=False)
-            llama(torch.tensor([some(9, 2)]), past_key_values=dropped)
-            assert dropped.get_seq_length() == 30
+            fixed = shared.cache(extend=False)
+            llama(torch.tensor([suffix]), past_key_values=fixed)
+            assert fixed.get_seq_length() == 30
 
 
-@pytest.mark.parametrize("labels", list(LABELS))
-def test_an_attached_lora_is_in_the_prefix_too(llama: PreTrainedModel, labels: str) -> None:
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_a_shared_prefix_includes_an_attached_lora(llama: PreTrainedModel, labels: tuple[tuple[int, ...], ...]) -> None:
     torch.manual_seed(3)
     model = architectures.make_model("llama")
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
-    asked = [Scorable(prompt, LABELS[labels]) for prompt in few_shot(40, 6)]
-    assert shared_prefix_length(adapted, [prompt.ids for prompt in asked], 0) == 40
-    whole = torch.tensor(label_log_likelihoods(adapted, asked, 200, share=False))
-    shared = torch.tensor(label_log_likelihoods(adapted, asked, 200))
-    torch.testing.assert_close(shared, whole, atol=1e-4, rtol=0)
-    plain = torch.tensor(label_log_likelihoods(llama, asked, 200))
-    assert float((plain - whole).abs().max()) > 0.1
+    prompts = [Scorable(ids, labels) for ids in few_shot_prompts(40, 6)]
+    assert shared_prefix_length(adapted, [prompt.ids for prompt in prompts], 0) == 40
+    unshared = torch.tensor(label_log_likelihoods(adapted, prompts, 200, share=False))
+    shared = torch.tensor(label_log_likelihoods(adapted, prompts, 200))
+    torch.testing.assert_close(shared, unshared, atol=1e-4, rtol=0)
+    without_adapter = torch.tensor(label_log_likelihoods(llama, prompts, 200))
+    assert float((without_adapter - unshared).abs().max()) > 0.1
 
 
-def test_adapters_that_put_tokens_before_a_text_share_nothing() -> None:
+def test_with_prompt_tuning_no_prefix_is_shared() -> None:
     model = architectures.make_model("llama")
     tuned = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
-    assert shared_prefix_length(tuned, few_shot(40, 6), 0) == 0
+    assert shared_prefix_length(tuned, few_shot_prompts(40, 6), 0) == 0
 
 
-@pytest.mark.skipif(not packs_linear(), reason="the processor has no kernels for packed weights")
-@pytest.mark.parametrize("own", [3, 40, 300])
+@pytest.mark.skipif(not packs_linear(), reason="the CPU has no kernels for packed weights")
+@pytest.mark.parametrize("suffix", [3, 40, 300])
 @pytest.mark.parametrize("shared", [7, 255, 256, 600])
-def test_a_packed_llama_shares_too(shared: int, own: int) -> None:
+def test_a_packed_llama_scores_the_same_with_a_shared_prefix(shared: int, suffix: int) -> None:
     torch.manual_seed(4)
     config = LlamaConfig(
         vocab_size=architectures.VOCABULARY_SIZE,
@@ -141,43 +143,42 @@ def test_a_packed_llama_shares_too(shared: int, own: int) -> None:
     model = LlamaForCausalLM(config).eval()
     packed = pack_llama(model)
     assert packed is not None
-    prompts = few_shot(shared, 4, own)
-    prefix = packed.read(prompts[0][:shared])
-    found = packed.next_token_log_probabilities([prompt[shared:] for prompt in prompts], prefix)
-    torch.testing.assert_close(found, packed.next_token_log_probabilities(prompts), atol=1e-4, rtol=1e-4)
-    asked = [Scorable(prompt, LABELS["one token"]) for prompt in prompts]
-    expected = torch.tensor(label_log_likelihoods(model, asked, 100, share=False))
-    for batch_tokens in (1, 10_000):
-        scores = torch.tensor(label_log_likelihoods(model, asked, batch_tokens, packed))
+    token_lists = few_shot_prompts(shared, 4, suffix)
+    prefix = packed.prefix_keys_values(token_lists[0][:shared])
+    after_prefix = packed.next_token_log_probabilities([ids[shared:] for ids in token_lists], prefix)
+    expected = packed.next_token_log_probabilities(token_lists)
+    torch.testing.assert_close(after_prefix, expected, atol=1e-4, rtol=1e-4)
+    prompts = [Scorable(ids, LABELS["one token"]) for ids in token_lists]
+    expected = torch.tensor(label_log_likelihoods(model, prompts, 100, share=False))
+    for batch_tokens in (1, 10_000):  # single prompts, and one batch
+        scores = torch.tensor(label_log_likelihoods(model, prompts, batch_tokens, packed))
         torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_few_shot_prompts_are_scored_at_least_twice_as_fast(tmp_path, request) -> None:
-    """Of 800 shared tokens; ``benchmarks/prefix.py`` measures it in full.
+    """Prompts share 800 tokens; ``benchmarks/prefix.py`` measures more cases.
 
-    By the time of one thread on the processor: other work beside it does not count, nor do threads that wait for each
-    other.
+    The CPU time of one thread is compared, which other processes affect little.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     request.addfinalizer(lambda: torch.set_num_threads(threads))
     llm = load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path, window=2048, hidden=128)), dtype="float32"))
-    prompts = few_shot(800, 8, own=40)
-    texts: dict[bool, list[str]] = {}
+    token_lists = few_shot_prompts(800, 8, suffix=40)
     for packed in (llm.packed, None):
         for labels in LABELS.values():
-            asked = [Scorable(prompt, labels) for prompt in prompts]
-            taken: dict[bool, float] = {}
+            prompts = [Scorable(ids, labels) for ids in token_lists]
+            seconds: dict[bool, float] = {}  # the fastest of two runs, by ``share``
             scores: dict[bool, torch.Tensor] = {}
             for share in (True, False, True, False):
                 start = time.process_time()
-                scores[share] = torch.tensor(label_log_likelihoods(llm.model, asked, 4096, packed, share=share))
-                taken[share] = min(taken.get(share, 1e9), time.process_time() - start)
+                scores[share] = torch.tensor(label_log_likelihoods(llm.model, prompts, 4096, packed, share=share))
+                seconds[share] = min(seconds.get(share, 1e9), time.process_time() - start)
             torch.testing.assert_close(scores[True], scores[False], atol=1e-4, rtol=0)
             assert scores[True].argmax(1).equal(scores[False].argmax(1))
-            assert taken[False] > 2 * taken[True]
-    for share in (True, False):
-        texts[share] = generate_texts(
-            llm.model, llm.tokenizer, prompts, max_new_tokens=4, batch_tokens=4096, share=share
-        )
-    assert texts[True] == texts[False]
+            assert seconds[False] > 2 * seconds[True]
+    options = {"max_new_tokens": 4, "batch_tokens": 4096}
+    shared, unshared = (
+        generate_texts(llm.model, llm.tokenizer, token_lists, **options, share=share) for share in (True, False)
+    )
+    assert shared == unshared

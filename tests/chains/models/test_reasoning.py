@@ -3,6 +3,7 @@ import pytest
 from chains.labels import parse_label
 from chains.models.reasoning import answer_pieces, answer_text, closing_of_open_reasoning, opening_of
 
+# Reasoning with the tags of current models; {} stands for the reasoning.
 BLOCKS = [
     "<think>\n{}\n</think>\n\n",
     "<thinking>{}</thinking>\n",
@@ -23,24 +24,24 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_label_is_read_after_the_reasoning(block: str) -> None:
-    reasoned = block.format("Is it yes? The dose was raised, and nothing changed.")
-    assert parse_label(f"{reasoned}No", ("yes", "no")) == "no"
-    assert answer_text(f"{reasoned}No change [1].").strip() == "No change [1]."
+def test_labels_and_answers_are_taken_after_the_reasoning(block: str) -> None:
+    reasoning = block.format("Is it yes? The dose was raised, and nothing changed.")
+    assert parse_label(f"{reasoning}No", ("yes", "no")) == "no"
+    assert answer_text(f"{reasoning}No change [1].").strip() == "No change [1]."
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_reasoning_that_is_not_closed_has_no_label(block: str) -> None:
+def test_unclosed_reasoning_has_no_label(block: str) -> None:
     assert parse_label(block.partition("{}")[0] + "Yes, it seems", ("yes", "no")) is None
 
 
 @pytest.mark.parametrize("closing", ["</think>", "[/THINK]", "<|END_THINKING|>", "<unused95>"])
-def test_a_closing_tag_alone_ends_the_reasoning(closing: str) -> None:
+def test_reasoning_may_have_a_closing_tag_only(closing: str) -> None:
     assert parse_label(f"Perhaps yes.\n{closing}\n\n**No**", ("yes", "no")) == "no"
     assert parse_label(f"yes{closing}", ("yes", "no")) is None
 
 
-def test_the_last_block_decides() -> None:
+def test_the_label_is_taken_after_the_last_reasoning_block() -> None:
     assert parse_label("<think>yes</think>yes<think>no</think>no", ("yes", "no")) == "no"
     assert parse_label("<think>a</think><answer>No</answer>", ("yes", "no")) == "no"
 
@@ -48,18 +49,18 @@ def test_the_last_block_decides() -> None:
 @pytest.mark.parametrize(
     "text", ["Yes", "p < 0.05, [1] and <b>no</b> change", "I think so: yes", "# Result\n\nyes", ""]
 )
-def test_other_texts_are_left_alone(text: str) -> None:
+def test_texts_without_reasoning_are_unchanged(text: str) -> None:
     assert answer_text(text) == text
     assert "".join(answer_pieces(text)) == text
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_stream_is_shown_without_its_reasoning(block: str) -> None:
+def test_streamed_answers_have_no_reasoning(block: str) -> None:
     text = block.format("First, the trial.") + "It fell by 3 (p < 0.05)."
     assert "".join(answer_pieces(text)).strip() == "It fell by 3 (p < 0.05)."
 
 
-def test_a_prompt_that_opens_the_reasoning() -> None:
+def test_opening_and_closing_tags_of_a_prompt_that_opens_the_reasoning() -> None:
     assert opening_of("<|Assistant|><think>\n") == "<think>"
     assert closing_of_open_reasoning("<|Assistant|><think>\n") == "\n</think>\n\n"
     assert closing_of_open_reasoning("[/INST][THINK]") == "\n\n[/THINK]\n\n"

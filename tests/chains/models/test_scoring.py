@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import checkpoints
@@ -27,8 +26,8 @@ def scores(llm: LocalLLM, texts: list[str], labels: list[str], batch_tokens: int
     return torch.tensor(label_log_likelihoods(llm.model, prompts, batch_tokens))
 
 
-def naive(llm: LocalLLM, text: str, label: str) -> float:
-    """One sequence at a time, without padding, cache or mask."""
+def naive_score(llm: LocalLLM, text: str, label: str) -> float:
+    """The label's log-likelihood from a forward pass of prompt and label, without padding, cache or mask."""
     prompt = llm.tokenizer(text, add_special_tokens=False).input_ids
     whole = llm.tokenizer(text + label, add_special_tokens=False).input_ids
     assert whole[: len(prompt)] == prompt
@@ -40,13 +39,13 @@ def naive(llm: LocalLLM, text: str, label: str) -> float:
 @pytest.mark.parametrize(
     "labels", [["a", "b", "c"], ["yes", "no", "maybe"], ["may", "maybe", "maybe not", "no", "none"]]
 )
-def test_log_likelihoods_equal_the_naive_ones(llm: LocalLLM, labels: list[str]) -> None:
-    expected = torch.tensor([[naive(llm, text, label) for label in labels] for text in PROMPTS])
+def test_batched_scores_equal_naive_scores(llm: LocalLLM, labels: list[str]) -> None:
+    expected = torch.tensor([[naive_score(llm, text, label) for label in labels] for text in PROMPTS])
     for batch_tokens in (1, 300, 100_000):
         torch.testing.assert_close(scores(llm, PROMPTS, labels, batch_tokens), expected, atol=1e-4, rtol=0)
 
 
-def test_a_label_that_begins_another_is_at_least_as_likely(llm: LocalLLM) -> None:
+def test_a_label_is_more_likely_than_a_longer_label_that_it_begins(llm: LocalLLM) -> None:
     shorter, longer = scores(llm, PROMPTS[:1], ["may", "may not"], 1000)[0]
     assert shorter > longer
 
@@ -62,9 +61,9 @@ def test_labels_are_tokenised_with_the_prompt_as_one_text(llm: LocalLLM) -> None
             assert ids
 
 
-def test_the_lead_is_what_the_template_puts_before_an_answer(llm: LocalLLM) -> None:
+def test_the_label_lead_is_the_template_s_text_before_an_answer(llm: LocalLLM) -> None:
     expected = {"gemma": "", "chat": "", "llama2": " ", "gpt2": " "}
-    assert label_lead(llm.tokenizer) == expected[Path(llm.name).name[:-1]]
+    assert label_lead(llm.tokenizer) == expected[Path(llm.name).name[:-1]]  # without the number that mktemp appends
 
 
 def test_bfloat16_is_close_to_float32(llm: LocalLLM) -> None:
@@ -73,6 +72,5 @@ def test_bfloat16_is_close_to_float32(llm: LocalLLM) -> None:
     assert float(difference.abs().max()) < 0.1
 
 
-def test_no_prompts_no_scores(llm: LocalLLM) -> None:
+def test_without_prompts_there_are_no_scores(llm: LocalLLM) -> None:
     assert label_log_likelihoods(llm.model, [], 10) == []
-    assert math.isfinite(float(scores(llm, ["x"], ["a"], 10)[0, 0]))

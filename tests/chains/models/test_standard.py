@@ -1,4 +1,4 @@
-"""LangChain's standard tests of chat models; what a model cannot do is declared by their flags."""
+"""LangChain's standard integration tests of chat models; properties say which features a model lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def llm() -> LocalLLM:
 
 
 class _TextOnly(standard.ChatModelIntegrationTests):
-    """A model that takes text and writes text."""
+    """Tests of a model without tools and structured output."""
 
     @property
     def has_tool_calling(self) -> bool:
@@ -71,7 +71,7 @@ class TestLlamaCppChat(_TextOnly):
 
 
 class TestRemoteChat(_TextOnly):
-    """Against this project's own service, which counts no tokens."""
+    """The server is ``medground serve``, which reports no token counts."""
 
     @pytest.fixture(autouse=True, scope="class")
     def _served(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -87,8 +87,8 @@ class TestRemoteChat(_TextOnly):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        made = remote_chat.remote_chat("medground", f"{self.url}/v1")  # type: ignore[attr-defined]
-        return {name: getattr(made, name) for name in ("server", "http_client", "http_async_client")} | {
+        chat = remote_chat.remote_chat("medground", f"{self.url}/v1")  # type: ignore[attr-defined]
+        return {name: getattr(chat, name) for name in ("server", "http_client", "http_async_client")} | {
             "model": "medground",
             "base_url": f"{self.url}/v1",  # type: ignore[attr-defined]
             "api_key": "none",

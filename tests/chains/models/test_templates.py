@@ -17,12 +17,12 @@ def tokenizer(request):
         "none": None,
         "no_system": "{% for m in messages if m.role == 'user' %}U: {{ m.content }}\nA:{% endfor %}",
     }
-    made = checkpoints.make_tokenizer(special, templates[request.param], bos_token="<s>", eos_token="</s>")
-    prepare_template(made)
-    return made
+    tokenizer = checkpoints.make_tokenizer(special, templates[request.param], bos_token="<s>", eos_token="</s>")
+    prepare_template(tokenizer)
+    return tokenizer
 
 
-def test_every_template_takes_system_user_and_assistant(tokenizer) -> None:
+def test_system_and_user_texts_are_in_the_prompt_once_in_order(tokenizer) -> None:
     text = render(tokenizer, [[SYSTEM, USER]])[0]
     assert text.count("Be brief.") == 1
     assert text.count("Is it so?") == 1
@@ -41,20 +41,20 @@ def test_gemma_folds_the_system_text_into_the_first_turn() -> None:
     ]
 
 
-def test_a_template_that_takes_a_system_turn_is_left_alone() -> None:
+def test_a_template_with_system_turns_is_unchanged() -> None:
     tokenizer = checkpoints.make_tokenizer(["<|end|>"], checkpoints.CHAT_TEMPLATE)
     prepare_template(tokenizer)
     assert tokenizer.chat_template == checkpoints.CHAT_TEMPLATE
 
 
-def test_plain_text_form_without_a_template() -> None:
+def test_without_a_template_prompts_are_plain_text() -> None:
     tokenizer = checkpoints.make_tokenizer(["<s>"], None, bos_token="<s>")
     prepare_template(tokenizer)
     assert render(tokenizer, [[SYSTEM, USER]]) == ["Be brief.\n\nIs it so?\n\nAnswer:"]
     assert label_lead(tokenizer) == " "
 
 
-def test_a_model_that_can_reason_aloud_answers_at_once() -> None:
+def test_optional_reasoning_is_switched_off() -> None:
     template = (
         "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}"
         "<end>{% endfor %}{% if add_generation_prompt %}<assistant>"

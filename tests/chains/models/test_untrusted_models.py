@@ -1,4 +1,4 @@
-"""Model folders as they come: code and pickles beside the weights, NaN, adapters with their own tokenizer."""
+"""Model folders with code, pickles, NaN weights or unusual tokenizers, and adapters with a tokenizer."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from finetune.embedder.model import load_base as load_embedder
 from finetune.encoder.model import load_base as load_encoder
 
 USER = [{"role": "user", "content": "Is it so?"}]
-MORE = checkpoints.CHAT_TEMPLATE.replace("<|begin|>", "<|begin|><|note|>")
+NOTE_TEMPLATE = checkpoints.CHAT_TEMPLATE.replace("<|begin|>", "<|begin|><|note|>")
 
 
 def load(folder: Path, **settings: Any) -> LocalLLM:
@@ -39,42 +39,45 @@ LOADERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def make(name: str, folder: Path) -> Path:
-    return checkpoints.make_chat(folder) if name == "model" else make_classifier(folder)
+def make(loader: str, folder: Path) -> Path:
+    """A folder for one of ``LOADERS``."""
+    return checkpoints.make_chat(folder) if loader == "model" else make_classifier(folder)
 
 
 def add_code(folder: Path, names: list[str]) -> None:
-    """Code in a model's folder that leaves a file behind where it runs."""
+    """Add code to a model's folder that creates the file ``ran`` when executed."""
     settings = json.loads((folder / "config.json").read_text())
-    settings |= {"model_type": "own", "auto_map": dict.fromkeys(names, "own.Own")}
+    settings |= {"model_type": "custom", "auto_map": dict.fromkeys(names, "custom.Model")}
     (folder / "config.json").write_text(json.dumps(settings))
-    (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(folder / 'ran')!r}).touch()\nOwn = object\n")
+    (folder / "custom.py").write_text(
+        f"from pathlib import Path\nPath({str(folder / 'ran')!r}).touch()\nModel = object\n"
+    )
 
 
-@pytest.mark.parametrize("name", LOADERS)
-def test_code_of_a_model_is_neither_run_nor_asked_about(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("loader", LOADERS)
+def test_code_of_a_model_is_refused_without_a_prompt(
+    loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make(name, tmp_path / "model")
+    folder = make(loader, tmp_path / "model")
     add_code(folder, ["AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"])
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\ny\n"))
     with pytest.raises(UserError, match="is never run here"):
-        LOADERS[name](folder)
+        LOADERS[loader](folder)
     assert sys.stdin.read() == "y\ny\ny\n"
     assert capsys.readouterr().out == ""
     assert not (folder / "ran").exists()
 
 
-@pytest.mark.parametrize("name", LOADERS)
-def test_weights_in_a_pickle_alone_are_refused_by_name(name: str, tmp_path: Path) -> None:
-    folder = make(name, tmp_path / "model")
+@pytest.mark.parametrize("loader", LOADERS)
+def test_weights_in_a_pickle_are_refused(loader: str, tmp_path: Path) -> None:
+    folder = make(loader, tmp_path / "model")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"only in pytorch_model\.bin, a pickle"):
-        LOADERS[name](folder)
+        LOADERS[loader](folder)
 
 
-def test_an_adapter_in_a_pickle_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_adapter_in_a_pickle_is_refused(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
     torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
@@ -83,18 +86,18 @@ def test_an_adapter_in_a_pickle_is_refused_by_name(tmp_path: Path) -> None:
         load(base, adapter=str(adapter))
 
 
-@pytest.mark.parametrize("name", ["model", "classifier", "encoder"])
-def test_a_tokenizer_with_more_tokens_than_embeddings(name: str, tmp_path: Path) -> None:
-    folder = make(name, tmp_path / "model")
+@pytest.mark.parametrize("loader", ["model", "classifier", "encoder"])
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(loader: str, tmp_path: Path) -> None:
+    folder = make(loader, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     size = len(tokenizer)
     tokenizer.add_tokens(["dyspnoea"])
     tokenizer.save_pretrained(folder)
     with pytest.raises(UserError, match=rf"has {size + 1} tokens and the model embeddings for {size}: 'dyspnoea'"):
-        LOADERS[name](folder)
+        LOADERS[loader](folder)
 
 
-def test_a_special_token_that_nothing_uses_needs_no_embedding(tmp_path: Path) -> None:
+def test_an_unused_special_token_needs_no_embedding(tmp_path: Path) -> None:
     folder = checkpoints.make_chat(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_special_tokens({"additional_special_tokens": ["[NEW]"]})
@@ -103,24 +106,24 @@ def test_a_special_token_that_nothing_uses_needs_no_embedding(tmp_path: Path) ->
     assert llm.clean("a [NEW] b") == "a       b"
 
 
-def test_a_model_without_finite_numbers_writes_nothing(tmp_path: Path) -> None:
+def test_a_model_with_nan_weights_does_not_answer(tmp_path: Path) -> None:
     folder = checkpoints.make_chat(tmp_path)
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"][:] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     llm = load(folder)
-    for answer in (
+    for call in (
         lambda: llm.chat.invoke("Is it so?"),
         lambda: llm.chat.batch(["Is it so?", "Was it so?"]),
         lambda: list(llm.chat.stream("Is it so?")),
         lambda: list(llm.score(llm.prompts([USER]), ("yes", "no"))),
     ):
         with pytest.raises(UserError, match="no finite probabilities"):
-            answer()
+            call()
 
 
 def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> Path:
-    """An adapter with its tokenizer, and the logits of the model that it was saved from."""
+    """An adapter with a tokenizer; ``expected.tensors`` has the adapted model's logits."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     config = LoraConfig(r=4, init_lora_weights=False, task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
@@ -133,6 +136,7 @@ def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> P
 
 
 def logits(model: Any, tokens: int) -> torch.Tensor:
+    """The logits of a fixed text that ends with the last of ``tokens``."""
     with torch.inference_mode():
         return model(torch.tensor([[1, 7, 9, tokens - 1]])).logits
 
@@ -142,33 +146,33 @@ def test_the_chat_template_of_an_adapter_is_used(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.chat_template = checkpoints.CHAT_TEMPLATE.replace("<|begin|>", "<|begin|>Note: ")
     adapter = make_adapter(base, tmp_path / "adapter", tokenizer)
-    wanted = "<|begin|>Note: <|user|>Is it so?<|end|><|assistant|>"
-    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == wanted
+    expected = "<|begin|>Note: <|user|>Is it so?<|end|><|assistant|>"
+    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == expected
     for path in adapter.glob("token*"):
-        path.unlink()  # the template alone
-    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == wanted
+        path.unlink()  # leaves chat_template.jinja
+    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == expected
 
 
-# How trainers save an adapter whose tokenizer has another number of tokens than the base has embeddings.
+# Settings with which the embeddings of added tokens are saved with an adapter.
 EMBEDDINGS: dict[str, dict[str, Any]] = {
-    "trained": {"modules_to_save": ["embed_tokens", "lm_head"]},
-    "kept beside the adapter": {},
-    "new rows trained": {"trainable_token_indices": [400]},
+    "trained embeddings": {"modules_to_save": ["embed_tokens", "lm_head"]},
+    "untrained embeddings": {},
+    "trained new tokens": {"trainable_token_indices": [400]},
 }
 
 
-@pytest.mark.parametrize("spare", [0, 20], ids=["fewer", "spare"])
+@pytest.mark.parametrize("spare", [0, 20], ids=["no spare embeddings", "spare embeddings"])
 @pytest.mark.parametrize("settings", EMBEDDINGS.values(), ids=EMBEDDINGS)
-def test_an_adapter_brings_embeddings_and_tokenizer(tmp_path: Path, settings: dict[str, Any], spare: int) -> None:
+def test_an_adapter_s_embeddings_and_tokenizer_are_used(tmp_path: Path, settings: dict[str, Any], spare: int) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     size = len(tokenizer)
-    if spare:  # as Qwen's, which are padded
+    if spare:  # as in Qwen's models
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         model.resize_token_embeddings(size + spare, mean_resizing=False)
         model.save_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
-    tokenizer.chat_template = MORE
+    tokenizer.chat_template = NOTE_TEMPLATE
     assert size == 400
     adapter = make_adapter(base, tmp_path / "adapter", tokenizer, **settings)
     expected = load_file(adapter / "expected.tensors")["logits"]
@@ -180,7 +184,7 @@ def test_an_adapter_brings_embeddings_and_tokenizer(tmp_path: Path, settings: di
         assert llm.chat.invoke("Is it so?") is not None
 
 
-def test_an_adapter_whose_tokenizer_is_not_there(tmp_path: Path) -> None:
+def test_an_adapter_with_more_embeddings_but_no_tokenizer_is_refused(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     size = len(tokenizer)
@@ -193,7 +197,7 @@ def test_an_adapter_whose_tokenizer_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"peft_type": "LATER"}, {"peft_type": None}, {"r": "x"}, None])
-def test_settings_of_an_adapter_that_cannot_be_used(tmp_path: Path, change: dict[str, Any] | None) -> None:
+def test_invalid_adapter_settings_are_refused(tmp_path: Path, change: dict[str, Any] | None) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
     file = adapter / "adapter_config.json"
@@ -201,25 +205,31 @@ def test_settings_of_an_adapter_that_cannot_be_used(tmp_path: Path, change: dict
     file.write_text("{" if change is None else json.dumps({**settings, **change}))
     with pytest.raises(UserError, match=r"adapter_config\.json cannot be used|does not fit"):
         load(base, adapter=str(adapter))
-    file.write_text(json.dumps({**settings, "a_later_setting": True}))
+
+
+def test_unknown_adapter_settings_are_ignored(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "a_later_setting": True}))
     assert load(base, adapter=str(adapter)).model.peft_config
 
 
-def test_a_template_in_other_places(tmp_path: Path) -> None:
+def test_chat_templates_in_json_files_are_used(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path)
-    wanted = load(base).prompts([USER])
+    expected = load(base).prompts([USER])
     (base / "chat_template.jinja").unlink()
-    processor = base / "chat_template.json"  # as models have it that also see images
-    processor.write_text(json.dumps({"chat_template": checkpoints.CHAT_TEMPLATE}))
-    assert load(base).prompts([USER]) == wanted
-    processor.unlink()
+    processor_file = base / "chat_template.json"  # of multimodal models
+    processor_file.write_text(json.dumps({"chat_template": checkpoints.CHAT_TEMPLATE}))
+    assert load(base).prompts([USER]) == expected
+    processor_file.unlink()
     file = base / "tokenizer_config.json"
     named = [{"name": "tool_use", "template": checkpoints.CHAT_TEMPLATE}]
     file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": named}))
-    assert load(base).prompts([USER]) == wanted
+    assert load(base).prompts([USER]) == expected
 
 
-def test_an_adapter_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+def test_an_adapter_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     other = AutoTokenizer.from_pretrained(checkpoints.make_llama2(tmp_path / "other"))
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
@@ -228,22 +238,24 @@ def test_an_adapter_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
         load(base, adapter=str(adapter))
 
 
-def test_what_decides_an_answer_is_in_the_fingerprint(tmp_path: Path) -> None:
+def test_the_fingerprint_ignores_the_folder_s_name_and_dropout_but_not_alpha(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
     before = load(base, adapter=str(adapter)).fingerprint
     moved = checkpoints.make_chat(tmp_path / "moved")
     assert load(moved, adapter=str(adapter)).fingerprint == before
-
     settings = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**settings, "lora_dropout": 0.5}))
     assert load(base, adapter=str(adapter)).fingerprint == before
     (adapter / "adapter_config.json").write_text(json.dumps({**settings, "lora_alpha": 2 * settings["lora_alpha"]}))
     assert load(base, adapter=str(adapter)).fingerprint != before
 
+
+def test_the_fingerprint_ignores_sampling_but_not_end_tokens(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
     generation = json.loads((base / "generation_config.json").read_text())
-    plain = load(base).fingerprint
+    before = load(base).fingerprint
     (base / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.3, "do_sample": True}))
-    assert load(base).fingerprint == plain
+    assert load(base).fingerprint == before
     (base / "generation_config.json").write_text(json.dumps({**generation, "eos_token_id": [2, 7]}))
-    assert load(base).fingerprint != plain
+    assert load(base).fingerprint != before

@@ -7,7 +7,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from chains.config import LLMConfig
-from chains.models.generation import Written
+from chains.models.generation import Continuation
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from chains.rewriting.wordings import TOKENS_PER_WORDING, LLMRewriter, parse_wordings
@@ -69,9 +69,9 @@ def test_count_limits_the_wordings_and_sets_the_tokens(llm: LocalLLM, monkeypatc
 
     def write(model: Any, tokenizer: Any, ids: list[list[int]], *, max_new_tokens: int, **_: Any) -> Any:
         generations.append((ids, max_new_tokens))
-        yield list(range(len(ids))), [Written("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
+        yield list(range(len(ids))), [Continuation("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
 
-    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
+    monkeypatch.setattr("chains.models.local_chat.continuation_batches", write)
     inputs = [make_request("Does aspirin reduce stroke?"), make_request("q", 1)]
     assert LLMRewriter(llm).batch(inputs) == [["One?", "Two?"], ["One?"]]
     [(ids, max_new_tokens)] = generations

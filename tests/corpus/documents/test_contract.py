@@ -1,4 +1,4 @@
-"""The contract of readers of documents, for each format of this project and for a user's class."""
+"""The reader contract, for each supported format and for a user's parser class."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ FILES = {
     "a.csv": f"id,text\n1,{SENTENCE}\n2,Another text.\n",
     "a.jsonl": f'{{"id": "1", "text": "{SENTENCE}"}}\n{{"id": "2", "text": "Another."}}\n',
 }
-MINE = '''
+USER_MODULE = '''
 from langchain_core.document_loaders import BaseBlobParser
 from langchain_core.documents import Document
 
 
 class Lines(BaseBlobParser):
-    """A document a line: title, colon, text."""
+    """A document for each line "title: text"."""
 
     def lazy_parse(self, blob):
         for line in blob.as_string().splitlines():
@@ -34,7 +34,7 @@ class Lines(BaseBlobParser):
 '''
 
 
-def test_every_format_is_here() -> None:
+def test_all_formats_are_covered() -> None:
     assert {format_of(name) for name in [*FILES, "a.pdf", "a.docx"]} == set(FORMATS)
 
 
@@ -50,13 +50,11 @@ class TestFormat(ReaderContract):
 
 
 @pytest.mark.parametrize("name", ["a.lines"])
-class TestMine(ReaderContract):
-    """A class from a file outside the repository."""
-
+class TestUserReader(ReaderContract):
     @pytest.fixture
     def readers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         monkeypatch.syspath_prepend(tmp_path)
-        (tmp_path / "line_reader.py").write_text(MINE)
+        (tmp_path / "line_reader.py").write_text(USER_MODULE)
         return {".lines": "line_reader.Lines"}
 
     @pytest.fixture

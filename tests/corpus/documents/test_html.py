@@ -1,5 +1,3 @@
-"""corpus/documents/html.py: what a reader sees, block by block."""
-
 import time
 
 import pytest
@@ -9,15 +7,11 @@ from reading import parts_of, read_one
 from common.errors import DataError
 
 
-def test_a_page_is_read_as_it_is_seen() -> None:
+def test_visible_text_is_read_with_headings_as_sections() -> None:
     found = read_one("a.html", HTML)
     assert found.metadata == {"title": "Ward notes & rules"}
     assert parts_of(found) == [
-        (
-            "Ward notes",
-            None,
-            "Ward notes\n\nHeparin prevented clots in 40 patients.\nIt was stopped after a week.",
-        ),
+        ("Ward notes", None, "Ward notes\n\nHeparin prevented clots in 40 patients.\nIt was stopped after a week."),
         (
             "Doses",
             None,
@@ -26,67 +20,56 @@ def test_a_page_is_read_as_it_is_seen() -> None:
     ]
 
 
-def test_a_table_and_a_definition_stay_whole() -> None:
+def test_table_is_one_block() -> None:
     rows = "<tr><th>INR</th><th>Do</th></tr>\n <tr> <td>5 to 8</td>\n<td>Wait</td></tr><tr></tr>"
     page = f"<p>a</p><table><caption>High INR</caption><tbody>{rows}</tbody></table>b"
     assert read_one("a.html", page).text == "a\n\nHigh INR\n\nINR\tDo\n5 to 8\tWait\n\nb"
+
+
+def test_term_and_definition_are_one_line() -> None:
     terms = "<dl><dt>Grade 1</dt> <dd>Red skin</dd><dt>Grade 2</dt><dt>Grade 3</dt><dd><p>Fat</p></dd></dl><p>b</p>"
     assert read_one("a.html", terms).text == "Grade 1: Red skin\n\nGrade 2\n\nGrade 3:\n\nFat\n\nb"
 
 
-def test_what_no_reader_reads_is_left_out_to_its_end() -> None:
+def test_content_of_hidden_elements_is_skipped() -> None:
     text = "<p>one</p><nav>a <b>b</b> c<p>d</p> e</nav>two<template><p>x</p>y</template>"
     assert read_one("a.html", text).text == "one\n\ntwo"
 
 
-def test_text_outside_of_blocks_and_between_them_is_read() -> None:
+def test_text_outside_of_block_elements_is_read() -> None:
     found = read_one("a.html", "before<div>in <b>it</b><p>below</p>after</div>behind")
     assert found.text == "before\n\nin it\n\nbelow\n\nafter\n\nbehind"
-    headed = read_one("a.html", "<h2><div>Doses</div></h2>5,000  units")
-    assert parts_of(headed) == [("Doses", None, "Doses\n\n5,000 units")]
+    page = read_one("a.html", "<h2><div>Doses</div></h2>5,000  units")
+    assert parts_of(page) == [("Doses", None, "Doses\n\n5,000 units")]
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        '<meta charset="utf-8"><p>na\u00efve'.encode(),
-        '<meta charset="utf-8"><p>na\u00efve'.encode("utf-16"),
-        '<meta charset="iso-8859-1"><p>na\u00efve'.encode("latin-1"),
-        '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>na\u00efve'.encode("koi8-r", "ignore"),
-        "<p>na\u00efve".encode(),
-        "<p>na\u00efve".encode("cp1252"),
-        "\ufeff<meta charset=latin-1><p>na\u00efve".encode(),
-        '<meta charset="nonsense"><p>na\u00efve'.encode(),
-        '<meta charset="utf-16"><p>na\u00efve'.encode(),
-        '<meta charset="idna"><p>na\u00efve'.encode(),
-        '<meta charset="undefined"><p>na\u00efve'.encode(),
-        '<?xml version="1.0" encoding="iso-8859-1"?><html><body><p>na\u00efve</p></body></html>'.encode("latin-1"),
-    ],
-    ids=[
-        "utf-8",
-        "utf-16",
-        "latin-1",
-        "koi8",
-        "unnamed utf-8",
-        "unnamed old",
-        "mark",
-        "unknown",
-        "not utf-16",
-        "no texts",
-        "no encoding",
-        "xhtml",
-    ],
-)
-def test_the_encoding_is_the_pages(raw: bytes) -> None:
+ENCODED_PAGES = {
+    "utf-8": '<meta charset="utf-8"><p>na\u00efve'.encode(),
+    "utf-16": '<meta charset="utf-8"><p>na\u00efve'.encode("utf-16"),
+    "latin-1": '<meta charset="iso-8859-1"><p>na\u00efve'.encode("latin-1"),
+    "koi8-r": b'<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>nave',
+    "undeclared utf-8": "<p>na\u00efve".encode(),
+    "undeclared cp1252": "<p>na\u00efve".encode("cp1252"),
+    "byte order mark": "\ufeff<meta charset=latin-1><p>na\u00efve".encode(),
+    "unknown encoding": '<meta charset="nonsense"><p>na\u00efve'.encode(),
+    "wrong utf-16": '<meta charset="utf-16"><p>na\u00efve'.encode(),
+    "idna": '<meta charset="idna"><p>na\u00efve'.encode(),
+    "undefined": '<meta charset="undefined"><p>na\u00efve'.encode(),
+    "xhtml": '<?xml version="1.0" encoding="iso-8859-1"?><html><body><p>na\u00efve</p></body></html>'.encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("raw", ENCODED_PAGES.values(), ids=ENCODED_PAGES)
+def test_encoding_of_the_page_is_detected(raw: bytes) -> None:
     assert read_one("a.html", raw).text in ("na\u00efve", "nave")
 
 
-def test_an_encoding_may_give_halves_of_characters() -> None:
+def test_lone_surrogate_of_an_encoding_is_replaced() -> None:
     assert read_one("a.html", rb'<meta charset="unicode_escape"><p>na\ud800ve').text == "na?ve"
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "problem"),
     [
         (b"<html><script>x</script></html>", "has no (visible )?text"),
         (b"<p>a\0b", "NUL"),
@@ -94,12 +77,12 @@ def test_an_encoding_may_give_halves_of_characters() -> None:
         (b" ", "is empty"),
     ],
 )
-def test_what_is_no_page_is_refused(raw: bytes, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_invalid_file_is_an_error(raw: bytes, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
         read_one("a.html", raw)
 
 
-def test_a_very_deep_page_is_no_crash() -> None:
+def test_very_deep_page_is_an_error() -> None:
     with pytest.raises(DataError, match="to its end"):
         read_one("a.html", "<div>" * 100_000 + "x")
 
@@ -128,25 +111,22 @@ def test_a_very_deep_page_is_no_crash() -> None:
             "<table><tr><th rowspan=2>Grade<th colspan=2>Drug<tr><th>First<th>In allergy<tr><td>Low<td>A<td>B</table>",
             "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",
         ),
-        (
-            "<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>",
-            "Doses\nDrug\tDose\nA\t5 mg",
-        ),
+        ("<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>", "Doses\nDrug\tDose\nA\t5 mg"),
         ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],
 )
-def test_what_a_reader_sees(page: str, text: str) -> None:
+def test_text_of_page(page: str, text: str) -> None:
     assert read_one("a.html", f"<body>{page}").text == text
 
 
 @pytest.mark.parametrize("name", ["iso-8859-1", "latin1", "us-ascii", "windows-1252", "ISO_8859-1"])
-def test_pages_in_latin_1_are_read_as_browsers_do(name: str) -> None:
+def test_declared_latin_1_is_read_as_windows_1252(name: str) -> None:
     raw = f'<meta charset="{name}"><p>5 – 10 mg, “severe” gout, 20 €'.encode("cp1252")
     assert read_one("a.html", raw).text == "5 – 10 mg, “severe” gout, 20 €"
 
 
-def test_a_long_table_has_its_header_again() -> None:
+def test_long_table_repeats_its_header() -> None:
     rows = "".join(f"<tr><td>drug{n}<td>{n} mg" for n in range(60))
     found = read_one("a.html", f"<table><tr><th>Drug<th>Dose{rows}</table>").text
     blocks = found.split("\n\n")
@@ -155,21 +135,21 @@ def test_a_long_table_has_its_header_again() -> None:
     assert [row for block in blocks for row in block.split("\n")[1:]] == [f"drug{n}\t{n} mg" for n in range(60)]
 
 
-@pytest.mark.parametrize("first", ["<th>" + "h" * 3_000, "<td colspan=200 rowspan=2>x" * 100])
-def test_a_very_long_header_is_not_repeated(first: str) -> None:
+@pytest.mark.parametrize("first_cells", ["<th>" + "h" * 3_000, "<td colspan=200 rowspan=2>x" * 100])
+def test_very_long_header_is_not_repeated(first_cells: str) -> None:
     rows = "".join(f"<tr><td>drug{n}<td>{n} mg" for n in range(600))
-    found = read_one("a.html", f"<table><tr>{first}<th>Dose{rows}</table>").text
+    found = read_one("a.html", f"<table><tr>{first_cells}<th>Dose{rows}</table>").text
     assert len(found) < 100_000
     assert all(f"drug{n}\t{n} mg" in found for n in range(2, 600))
 
 
-def test_cells_that_claim_to_span_much_cost_little() -> None:
+def test_cells_with_huge_spans_give_limited_text() -> None:
     cell = "<td rowspan=65000 colspan=1000>word word word"
     found = read_one("a.html", f"<table>{f'<tr>{cell * 50}' * 200}</table>").text
     assert len(found) < 4_000_000
 
 
-def test_what_only_leads_elsewhere_is_left_out() -> None:
+def test_navigation_footer_and_page_links_are_skipped() -> None:
     page = (
         "<body><div role=navigation>Home</div>"
         '<ul><li><a href="#a">Falls</a><ul><li><a href="#b">Women</a></li></ul></li>'
@@ -182,15 +162,15 @@ def test_what_only_leads_elsewhere_is_left_out() -> None:
     assert " ".join(found.text.split()) == "Falls were rare. Give 5 mg. By a nurse. Falls were rare. Office"
 
 
-@pytest.mark.parametrize("between", [" ", "/", ""])
-def test_an_element_with_very_many_attributes_is_refused_at_once(between: str) -> None:
-    begin = time.process_time()
-    attributes = between.join(f'a{number}="1"' for number in range(200_000))
+@pytest.mark.parametrize("separator", [" ", "/", ""])
+def test_element_with_very_many_attributes_is_rejected_quickly(separator: str) -> None:
+    start = time.process_time()
+    attributes = separator.join(f'a{number}="1"' for number in range(200_000))
     with pytest.raises(DataError, match="more than 5,000 attributes"):
         read_one("a.html", f"<p {attributes}>Zinc.</p>".encode())
-    assert time.process_time() - begin < 2
+    assert time.process_time() - start < 2
 
 
-def test_an_element_with_a_long_value_is_read() -> None:
-    picture = f"<img src=\"data:image/png;base64,{'A/b=' * 300_000}\" data-settings='{'[1, 2] ' * 9_000}'>"
-    assert read_one("a.html", f"<p>{picture}Zinc helped.</p>".encode()).text == "Zinc helped."
+def test_attribute_with_a_long_value_is_accepted() -> None:
+    image = f"<img src=\"data:image/png;base64,{'A/b=' * 300_000}\" data-settings='{'[1, 2] ' * 9_000}'>"
+    assert read_one("a.html", f"<p>{image}Zinc helped.</p>".encode()).text == "Zinc helped."

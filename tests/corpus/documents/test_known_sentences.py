@@ -1,42 +1,40 @@
-"""Random documents of each format, built from known sentences: each is found, and passages are the document's text."""
+"""Random documents of each format, built from known sentences."""
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from known_sentences import WRITERS, as_pdf, random_groups, sentences
 from reading import read_one
 
 from corpus.documents.extract import Extract
-from corpus.documents.passages import cut, words_window
+from corpus.documents.passages import split_document, words_window
 from corpus.sentences import sentence_spans
 
 
-def squeezed(text: str) -> str:
+def with_single_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-def check(document: Extract, known: list[str], window: int) -> None:
-    passages = cut(document, words_window(window)).passages
-    found = [
-        squeezed(document.text[passage.start : passage.end][start:end])
-        for passage in passages
-        for start, end in sentence_spans(document.text[passage.start : passage.end])
-    ]
+def check(document: Extract, known: list[str], max_words: int) -> None:
+    """Check that passages have all text of the document, and that each known sentence ends a sentence of a passage."""
+    spans = split_document(document, words_window(max_words)).passages
+    passages = [document.text[span.start : span.end] for span in spans]
+    found = [with_single_spaces(text[start:end]) for text in passages for start, end in sentence_spans(text)]
     for sentence in known:
-        assert any(one.endswith(squeezed(sentence)) for one in found), sentence
-    kept = "".join("".join(document.text[passage.start : passage.end].split()) for passage in passages)
-    assert kept == "".join(document.text.split())
+        assert any(text.endswith(with_single_spaces(sentence)) for text in found), sentence
+    assert "".join("".join(passages).split()) == "".join(document.text.split())
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__[3:])
 @pytest.mark.parametrize("seed", range(12))
-def test_every_known_sentence_is_found(
-    writer: Callable[[random.Random, list[list[str]]], tuple[str, bytes]], seed: int
+def test_known_sentences_are_found_in_passages(
+    writer: Callable[[random.Random, list[list[str]]], tuple[str, bytes]], seed: int, tmp_path: Path
 ) -> None:
-    chance = random.Random(f"{writer.__name__} {seed}")
-    known = sentences(chance, 24)
-    name, raw = writer(chance, random_groups(chance, known))
-    if writer is as_pdf:
+    rng = random.Random(f"{writer.__name__} {seed}")
+    known = sentences(rng, 24)
+    name, raw = writer(rng, random_groups(rng, known))
+    if writer is as_pdf:  # which writes β as b
         known = [sentence.replace("β", "b") for sentence in known]
-    check(read_one(name, raw), known, chance.choice((60, 120, 200)))
+    check(read_one(name, raw), known, rng.choice((60, 120, 200)))

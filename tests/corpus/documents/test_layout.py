@@ -1,5 +1,3 @@
-"""corpus/documents/layout.py: columns, paragraphs, headings and tables of PDF pages."""
-
 import pytest
 from document_files import positioned_pdf
 from reading import read_one
@@ -15,23 +13,23 @@ def cells(y: float, *texts: str, starts: tuple[float, ...] = (50, 170, 290)) -> 
     return [Stretch(x, y, 10, False, text) for x, text in zip(starts, texts, strict=False)]
 
 
-def test_two_columns_are_read_one_after_the_other_and_tables_by_rows() -> None:
+def test_columns_of_prose_are_read_one_after_the_other_but_not_table_columns() -> None:
     left = [f"the left column's line {n} goes" for n in range(5)]
     right = [f"the right column's line {n} too" for n in range(5)]
     lines = [
-        [Stretch(50, 700 - 12 * n, 10, False, one), Stretch(310, 700 - 12 * n, 10, False, other)]
-        for n, (one, other) in enumerate(zip(left, right, strict=True))
+        [Stretch(50, 700 - 12 * n, 10, False, left_text), Stretch(310, 700 - 12 * n, 10, False, right_text)]
+        for n, (left_text, right_text) in enumerate(zip(left, right, strict=True))
     ]
     title = line(720, "A title that is as wide as both of the columns are together")
-    read = in_columns([title, *lines])
-    assert read is not None
-    assert [one.text for row in read for one in row] == [title[0].text, *left, *right]
+    ordered = in_columns([title, *lines])
+    assert ordered is not None
+    assert [stretch.text for row in ordered for stretch in row] == [title[0].text, *left, *right]
     assert in_columns([cells(700, "Drug", "5 mg")] * 8) is None
-    assert in_columns(lines[:3]) is None
+    assert in_columns(lines[:3]) is None  # too few lines
     assert "\t" not in page_text([title, *lines])
 
 
-def test_a_heading_is_no_part_of_the_sentence_below_it() -> None:
+def test_heading_is_a_separate_paragraph() -> None:
     page = [
         line(740, "Treatment of croup", size=16),
         line(715, "Give dexamethasone by mouth. It acts"),
@@ -52,28 +50,28 @@ def test_a_heading_is_no_part_of_the_sentence_below_it() -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        [line(700, "The dose of"), line(670, "heparin is 5,000 units.")],  # a picture between the lines
+        [line(700, "The dose of"), line(670, "heparin is 5,000 units.")],  # an image between the lines
         [line(700, "Patients of the", bold=True), line(688, "Royal Hospital improved.")],
         [line(100, "The column ends and"), line(700, "Sepsis goes on in the next.", x=300)],
         [[Stretch(50, 700, 10, False, "per m"), Stretch(80, 704, 6, False, "2")], line(688, "Body surface")],
     ],
 )
-def test_a_sentence_that_goes_on_is_not_parted(page: list[list[Stretch]]) -> None:
+def test_continued_sentence_stays_in_one_paragraph(page: list[list[Stretch]]) -> None:
     assert "\n\n" not in page_text(page)
 
 
-def test_the_cells_of_a_row_stand_between_tabs_however_they_are_written() -> None:
+def test_tabs_separate_cells_in_one_line_or_in_lines_of_their_own() -> None:
     names, doses, aims = ("Drug", "Bisoprolol", "Ramipril"), ("Start", "1.25 mg", "2.5 mg"), ("Target", "10 mg", "5 mg")
     rows = list(zip(names, doses, aims, strict=True))
-    in_lines = [cells(700 - 18 * n, *row) for n, row in enumerate(rows)]
-    alone = [[cell] for row in in_lines for cell in row]
+    by_row = [cells(700 - 18 * n, *row) for n, row in enumerate(rows)]
+    by_cell = [[cell] for row in by_row for cell in row]
     expected = "Drug\tStart\tTarget\nBisoprolol\t1.25 mg\t10 mg\nRamipril\t2.5 mg\t5 mg"
-    assert page_text(in_lines) == page_text(alone) == expected
-    around = [line(730, "Doses are given in the table."), *alone, line(640, "See the formulary.")]
-    assert page_text(around).split("\n\n")[1] == expected
+    assert page_text(by_row) == page_text(by_cell) == expected
+    page = [line(730, "Doses are given in the table."), *by_cell, line(640, "See the formulary.")]
+    assert page_text(page).split("\n\n")[1] == expected
 
 
-def test_a_tight_cell_is_known_by_the_column_that_other_rows_have() -> None:
+def test_narrow_gap_separates_cells_at_a_column_of_other_rows() -> None:
     page = [
         cells(700, "Meropenem", "1 g", starts=(50, 150)),
         cells(682, "Piperacillin-tazobact", "4.5 g", starts=(50, 150)),
@@ -82,20 +80,20 @@ def test_a_tight_cell_is_known_by_the_column_that_other_rows_have() -> None:
     assert page_text(page).split("\n")[1] == "Piperacillin-tazobact\t4.5 g"
 
 
-def test_an_items_number_is_no_cell() -> None:
+def test_number_or_bullet_of_a_list_item_is_no_cell() -> None:
     assert page_text([cells(700, "1.", "Stop warfarin.", starts=(50, 80))]) == "1. Stop warfarin."
     assert page_text([cells(700, "2.1", "Warfarin", starts=(50, 80))]) == "2.1 Warfarin"
     assert page_text([cells(700, "•", "Stop warfarin.", starts=(50, 80))]) == "• Stop warfarin."
 
 
-def test_words_set_one_by_one_are_no_cells() -> None:
+def test_words_placed_one_by_one_are_no_cells() -> None:
     words = ["The", "recognised", "words", "of", "a", "scan", "are", "often", "far", "wider"]
     page = [[Stretch(40.0 + 60 * n, 700.0, 10, False, word) for n, word in enumerate(words)]]
     assert "\t" not in page_text(page)
 
 
 @pytest.mark.parametrize("matrix", ["1 0 0 1 0 0", "0.5 0 0 0.5 20 30", "0 1 -1 0 595 0"])
-def test_pages_that_are_scaled_or_turned_have_the_same_layout(matrix: str) -> None:
+def test_scaled_or_rotated_page_has_the_same_text(matrix: str) -> None:
     raw = positioned_pdf(
         [
             (50, 740, 16, "F1", "Croup"),

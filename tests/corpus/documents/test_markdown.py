@@ -1,5 +1,3 @@
-"""corpus/documents/markdown.py and text.py: the file as it is, with the headings that its parts stand under."""
-
 import time
 
 import pytest
@@ -7,7 +5,7 @@ from document_files import MARKDOWN
 from reading import parts_of, read_one
 
 
-def test_the_text_is_the_file_and_its_parts_lie_under_its_headings() -> None:
+def test_parts_have_their_heading_as_section() -> None:
     found = read_one("a.md", MARKDOWN)
     assert found.text == MARKDOWN
     assert found.metadata == {"title": "Heparin"}
@@ -17,12 +15,12 @@ def test_the_text_is_the_file_and_its_parts_lie_under_its_headings() -> None:
     ]
 
 
-def test_what_only_looks_like_a_heading_is_none() -> None:
+def test_headings_in_code_and_quotations_are_not_sections() -> None:
     text = "intro\n\n```\n# code\n```\n\n> # quoted\n\n#nor this\n"
     assert [section for section, _, _ in parts_of(read_one("a.md", text))] == [None]
 
 
-def test_underlined_headings_and_line_ends_of_other_systems() -> None:
+def test_underlined_headings_and_all_line_ends_are_recognized() -> None:
     text = "intro\r\n\r\nFirst\r\n=====\r\none\r\n## Second **bold**\r\rtwo\r# Third\rthree"
     found = read_one("a.md", text)
     assert found.text == text.replace("**", "")
@@ -34,13 +32,13 @@ def test_underlined_headings_and_line_ends_of_other_systems() -> None:
     ]
 
 
-def test_plain_text_is_kept_without_its_mark() -> None:
+def test_plain_text_is_unchanged_without_byte_order_mark() -> None:
     found = read_one("a.txt", "\ufeff  caf\u00e9\r\nx ".encode())
     assert (found.key, found.text, found.metadata) == ("a.txt", "  caf\u00e9\r\nx ", {})
 
 
 @pytest.mark.parametrize(
-    ("text", "title", "read"),
+    ("raw", "title", "text"),
     [
         ("---\ntitle: 'A note'\ntags: [a, b]\n---\n\nText.\n", "A note", "\nText.\n"),
         ("---\r\ntitle: A note\r\n---\r\nText.", "A note", "Text."),
@@ -60,18 +58,18 @@ def test_plain_text_is_kept_without_its_mark() -> None:
         ("```\n<!-- kept -->\n```\n", None, "```\n<!-- kept -->\n```\n"),
     ],
 )
-def test_what_no_reader_of_the_page_sees_is_left_out(text: str, title: str | None, read: str) -> None:
-    found = read_one("a.md", text)
-    assert (found.metadata.get("title"), found.text) == (title, read)
+def test_front_matter_links_emphasis_and_comments_are_removed(raw: str, title: str | None, text: str) -> None:
+    document = read_one("a.md", raw)
+    assert (document.metadata.get("title"), document.text) == (title, text)
 
 
-def test_white_space_in_the_title_takes_no_time() -> None:
-    begin = time.process_time()
+def test_white_space_in_the_title_is_read_quickly() -> None:
+    start = time.process_time()
     assert read_one("a.md", f"---\ntitle: 'A{' ' * 100_000}B' \n---\nText.").metadata["title"] == "A B"
-    assert time.process_time() - begin < 2
+    assert time.process_time() - start < 2
 
 
-def test_a_long_table_has_its_header_again() -> None:
+def test_long_table_repeats_its_header_unless_very_long() -> None:
     rows = [f"| drug{n} | {n} mg |" for n in range(30)]
     found = read_one("a.md", "\n".join(["| Drug | Dose |", "|---|---|", *rows]))
     assert found.text.count("| Drug | Dose |\n|---|---|\n") == 3

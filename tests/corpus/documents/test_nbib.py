@@ -1,5 +1,3 @@
-"""corpus/documents/nbib.py: PubMed's tagged format."""
-
 import pytest
 from document_files import NBIB
 from reading import read_all
@@ -7,8 +5,10 @@ from reading import read_all
 from common.errors import DataError
 
 
-@pytest.mark.parametrize("raw", [NBIB, NBIB.replace("\n", "\r\n"), "\ufeff" + NBIB], ids=["unix", "windows", "mark"])
-def test_citations_with_what_is_known_of_them(raw: str) -> None:
+@pytest.mark.parametrize(
+    "raw", [NBIB, NBIB.replace("\n", "\r\n"), "\ufeff" + NBIB], ids=["LF", "CRLF", "byte order mark"]
+)
+def test_citations_have_text_and_metadata(raw: str) -> None:
     first, second = read_all("a.nbib", raw)
     assert first.key == "pubmed:31000001"
     assert first.text.split("\n\n") == [
@@ -26,12 +26,12 @@ def test_citations_with_what_is_known_of_them(raw: str) -> None:
     assert "mesh" not in second.metadata
 
 
-def test_a_file_in_utf_16_is_the_same() -> None:
+def test_utf16_file_is_read() -> None:
     assert read_all("a.nbib", NBIB.encode("utf-16")) == read_all("a.nbib", NBIB)
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "problem"),
     [
         ("hello\nworld\n", 'record 1: is not of the .nbib format: it has no line "PMID- "'),
         ("      continued\n", "record 1: is not of the .nbib format"),
@@ -40,18 +40,18 @@ def test_a_file_in_utf_16_is_the_same() -> None:
         (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
-def test_what_is_of_another_format_is_told(raw: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_invalid_file_is_an_error(raw: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
         read_all("a.nbib", raw)
 
 
-def test_a_citation_without_a_number_is_named_and_the_others_are_read() -> None:
-    *found, problem = read_all("a.nbib", f"TI  - No number\n\n{NBIB}")
-    assert found == read_all("a.nbib", NBIB)
+def test_citation_without_pmid_is_reported_and_others_are_read() -> None:
+    *citations, problem = read_all("a.nbib", f"TI  - No number\n\n{NBIB}")
+    assert citations == read_all("a.nbib", NBIB)
     assert problem.why.startswith("a.nbib, record 1: is not of the .nbib format")
 
 
-def test_vernacular_titles_other_abstracts_and_retractions() -> None:
+def test_vernacular_title_other_abstract_and_retraction_are_read() -> None:
     titles = "TI  - [Not Available].\nTT  - Corvinol bei Gicht.\n"
     raw = f"PMID- 1\n{titles}AB  - UNLABELLED: One.\nOAB - Two.\nRIN - J Med. 2020\n"
     (found,) = read_all("a.nbib", raw)

@@ -1,30 +1,28 @@
-"""corpus/documents/pages.py: running heads, words and sentences over breaks, columns."""
-
 import time
 
 import pytest
 
-from corpus.documents.pages import read_on, without_running_heads
+from corpus.documents.pages import join_pages, without_running_heads
 
 
-def test_running_heads_and_feet_are_left_out() -> None:
+def test_running_heads_and_feet_are_removed() -> None:
     bodies = ["Gout is common.", "It hurts.", "It passes.", "It returns."]
     pages = [f"J Med 2021;14:10{n}\n{body}\n{n + 1} of 4" for n, body in enumerate(bodies)]
     assert without_running_heads(pages) == bodies
-    left_right = [f"{'Gout' if n % 2 else 'Brook et al.'}  {n}\n{body}" for n, body in enumerate(bodies * 2)]
-    assert without_running_heads(left_right) == bodies * 2
+    alternating = [f"{'Gout' if n % 2 else 'Brook et al.'}  {n}\n{body}" for n, body in enumerate(bodies * 2)]
+    assert without_running_heads(alternating) == bodies * 2
     roman = [f"{body}\n{number}" for body, number in zip(bodies, ("ii", "iii", "iv", "v"), strict=True)]
     assert without_running_heads(roman) == bodies
 
 
-def test_pages_that_are_all_alike_keep_their_text() -> None:
+def test_similar_forms_and_single_page_are_unchanged() -> None:
     forms = [f"Name: A{n}\nGiven: {n} mg" for n in range(5)]
     assert without_running_heads(forms) == forms
     assert without_running_heads(["One page."]) == ["One page."]
 
 
 @pytest.mark.parametrize(
-    ("pages", "read"),
+    ("pages", "expected"),
     [
         (
             ["We found no evidence that it", "reduced pain. It was safe."],
@@ -42,12 +40,12 @@ def test_pages_that_are_all_alike_keep_their_text() -> None:
         ),
     ],
 )
-def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]) -> None:
-    assert read_on(pages) == read
+def test_sentence_across_a_page_break_is_joined(pages: list[str], expected: list[str]) -> None:
+    assert join_pages(pages) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "expected"),
     [
         ("severe hypo-\nglycaemia", "severe hypoglycaemia"),
         ("severe hypo‐\nglycaemia", "severe hypoglycaemia"),
@@ -60,11 +58,11 @@ def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]
         ("5-\n10 mg", "5-\n10 mg"),
     ],
 )
-def test_words_broken_at_a_lines_end(text: str, read: str) -> None:
-    assert read_on([text]) == [read]
+def test_word_broken_at_a_line_end_is_joined(text: str, expected: str) -> None:
+    assert join_pages([text]) == [expected]
 
 
-def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> None:
+def test_running_head_with_page_number_on_either_side_is_removed() -> None:
     pages = [
         "102 Clinical Letters\nThe rash cleared in nine of the children.",
         "Clinical Letters | 103\nFever was rare.",
@@ -72,35 +70,35 @@ def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> Non
     assert without_running_heads(pages) == ["The rash cleared in nine of the children.", "Fever was rare."]
 
 
-def test_pages_that_are_alike_keep_their_text_without_head_and_foot() -> None:
+def test_similar_pages_keep_their_body() -> None:
     pages = [f"Zinc in hives\nZinc was given to {count} adults.\nPage {count} of 3" for count in (1, 2, 3)]
     assert without_running_heads(pages) == [f"Zinc was given to {count} adults." for count in (1, 2, 3)]
 
 
-def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> None:
+def test_footnote_follows_the_joined_sentence() -> None:
     pages = [
         "There was no sign that zinc\n1 Funded by the Office of Trials.",
         "lowered blood pressure. Cough was rare.",
     ]
-    assert read_on(pages) == [
+    assert join_pages(pages) == [
         "There was no sign that zinc\nlowered blood pressure.\n\n1 Funded by the Office of Trials.",
         "Cough was rare.",
     ]
-    whole = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
-    assert read_on(whole) == whole
+    complete = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
+    assert join_pages(complete) == complete
     numbered = ["It was seen in trial\n17 Zinc halved the", "number of deaths. It was cheap."]
-    assert read_on(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
+    assert join_pages(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
 
 
-def test_a_sentence_that_begins_within_a_pages_last_line_goes_on_whatever_follows() -> None:
+def test_unfinished_sentence_is_joined_unless_it_may_be_a_heading() -> None:
     first = "Aspirin did not help the men.\nPain fell in women. In group"
     second = "502 of this trial tarvinol raised\nLDL in all adults. Nobody died."
-    assert read_on([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
+    assert join_pages([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
     heading = "Doses of tarvinol\nAdults take 5 mg."
-    assert read_on(["Pain fell in women.\nAspirin", heading])[1] == heading
+    assert join_pages(["Pain fell in women.\nAspirin", heading])[1] == heading
 
 
-def test_a_long_run_of_letters_takes_no_time() -> None:
-    begin = time.process_time()
-    assert read_on(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
-    assert time.process_time() - begin < 2
+def test_long_word_is_joined_quickly() -> None:
+    start = time.process_time()
+    assert join_pages(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
+    assert time.process_time() - start < 2

@@ -1,6 +1,7 @@
-"""Readers of the user's, named in settings: from a module in the current folder to an answer with its quote."""
+"""Readers that the user names in settings: classes of a module in the current folder."""
 
 import gzip
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ class Notes(BaseBlobParser):
             metadata = {"title": title, "year": 2020, "page": number + 1, "section": "Notes", "source": "x", "odd": {1}}
             yield Document(page_content=text, metadata=metadata)
 
-class Named(BaseBlobParser):
+class DuplicateIds(BaseBlobParser):
     def lazy_parse(self, blob):
         yield Document(id="same", page_content="One.")
         yield Document(id="same", page_content="Two.")
@@ -34,21 +35,21 @@ class Failing(BaseBlobParser):
     def lazy_parse(self, blob):
         raise ValueError("no notes here")
 
-class Picky(Notes):
+class NeedsArgument(Notes):
     def __init__(self, needed):
         self.needed = needed
 
-class Odd(BaseBlobParser):
+class YieldsText(BaseBlobParser):
     def lazy_parse(self, blob):
         yield "text"
 
-class Other:
+class NoParser:
     pass
 """
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("note_reader.py").write_text(MODULE)
@@ -61,36 +62,35 @@ def read(reader: str, content: str | bytes, name: str = "a.note") -> list[Extrac
     return list(readers.read(Source(name, lambda: Path(name).open("rb"))))  # type: ignore[arg-type]
 
 
-def test_a_document_has_the_parser_s_text_and_metadata() -> None:
-    (one,) = read("Notes", "Heparin: It prevented clots.")
-    assert (one.key, one.text) == ("a.note", "It prevented clots.")
-    assert one.metadata == {"title": "Heparin", "year": 2020}
-    assert [(part.page, part.section) for part in one.parts] == [(1, "Notes")]
+def test_document_has_text_and_metadata_of_the_parser() -> None:
+    (document,) = read("Notes", "Heparin: It prevented clots.")
+    assert (document.key, document.text) == ("a.note", "It prevented clots.")
+    assert document.metadata == {"title": "Heparin", "year": 2020}
+    assert [(part.page, part.section) for part in document.parts] == [(1, "Notes")]
 
 
-def test_several_documents_of_a_file_are_numbered_and_packed_files_unpacked() -> None:
-    packed = gzip.compress(b"A: One.~B: Two.")
-    assert [one.key for one in read("Notes", packed, "a.note.gz")] == ["a.note.gz/1", "a.note.gz/2"]
+def test_documents_of_a_compressed_file_are_numbered() -> None:
+    compressed = gzip.compress(b"A: One.~B: Two.")
+    assert [document.key for document in read("Notes", compressed, "a.note.gz")] == ["a.note.gz/1", "a.note.gz/2"]
 
 
 @pytest.mark.parametrize(
     ("reader", "problem"),
     [
         ("Failing", "a.note: cannot be read by Failing (ValueError: no notes here)"),
-        ("Odd", "a.note: cannot be read by Odd (TypeError: lazy_parse gave str"),
-        ("Named", "Named gives the id 'same' twice"),
+        ("YieldsText", "a.note: cannot be read by YieldsText (TypeError: lazy_parse gave str"),
+        ("DuplicateIds", "DuplicateIds gives the id 'same' twice"),
         ("Missing", "has no class Missing"),
-        ("Other", "is not a subclass of langchain_core"),
-        ("Picky", r"note_reader.Picky() failed: TypeError"),
+        ("NoParser", "is not a subclass of langchain_core"),
+        ("NeedsArgument", "note_reader.NeedsArgument() failed: TypeError"),
     ],
 )
-def test_what_is_wrong_with_a_reader_is_told(reader: str, problem: str) -> None:
-    with pytest.raises(UserError) as caught:
+def test_error_of_a_reader_is_reported(reader: str, problem: str) -> None:
+    with pytest.raises(UserError, match=re.escape(problem)):
         read(reader, "A: One.")
-    assert problem in str(caught.value)
 
 
-def test_a_file_without_text_and_one_that_is_too_large_are_problems_of_the_file() -> None:
+def test_file_without_text_or_larger_than_max_bytes_is_an_error() -> None:
     with pytest.raises(UserError, match="Notes finds no text in it"):
         read("Notes", "A:")
     with pytest.raises(UserError, match="is empty"):
@@ -99,29 +99,29 @@ def test_a_file_without_text_and_one_that_is_too_large_are_problems_of_the_file(
         read("Notes", "A: " + "x" * 100_000_001)
 
 
-@pytest.mark.parametrize("stated", [{"note": "a.B"}, {".note": "NoModule"}, {"./note": "a.B"}, {".": "a.B"}])
-def test_a_reader_is_named_by_suffix_and_class(stated: dict[str, str]) -> None:
+@pytest.mark.parametrize("readers", [{"note": "a.B"}, {".note": "NoModule"}, {"./note": "a.B"}, {".": "a.B"}])
+def test_readers_setting_needs_suffix_and_class_path(readers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="pattern"):
-        DocumentsConfig(readers=stated)
+        DocumentsConfig(readers=readers)
 
 
-def test_a_reader_from_settings_alone_is_indexed_and_answers(command: Callable[..., Any]) -> None:
-    Path("mine.yaml").write_text(
+def test_files_of_a_user_reader_are_indexed_and_cited(command: Callable[..., Any]) -> None:
+    Path("notes.yaml").write_text(
         "documents: {readers: {.note: note_reader.Notes}}\nretrievers: {dense: {kind: bm25}}\nretriever: dense\n"
     )
     Path("in").mkdir()
     Path("in/a.note").write_text("Heparin: Heparin prevented clots after surgery.")
     with zipfile.ZipFile("in/b.zip", "w") as archive:
         archive.writestr("b.note", "Statins: Statins lowered cholesterol.")
-    indexed = command("index", "in", "--config", "mine.yaml", "--quiet")
+    indexed = command("index", "in", "--config", "notes.yaml", "--quiet")
     assert indexed.status == 0, indexed.err
     assert "2 added" in indexed.out
-    answered = command("ask", "Do statins lower cholesterol?", "--config", "mine.yaml", "--quiet")
+    answered = command("ask", "Do statins lower cholesterol?", "--config", "notes.yaml", "--quiet")
     assert "Statins lowered cholesterol." in answered.out, answered.err
-    again = command("index", "in", "--config", "mine.yaml", "--quiet")
-    assert "2 unchanged" in again.out
-    unread = command("index", "in/a.note")
-    assert unread.status == 1
-    assert "has an unsupported type" in unread.err
+    second = command("index", "in", "--config", "notes.yaml", "--quiet")
+    assert "2 unchanged" in second.out
+    without_reader = command("index", "in/a.note")
+    assert without_reader.status == 1
+    assert "has an unsupported type" in without_reader.err
     assert "Its earlier passages are kept" in command("index", "in").err
-    assert "2 unchanged" in command("index", "in", "--config", "mine.yaml", "--quiet").out  # nothing was removed
+    assert "2 unchanged" in command("index", "in", "--config", "notes.yaml", "--quiet").out  # nothing was removed

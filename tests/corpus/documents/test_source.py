@@ -1,5 +1,3 @@
-"""corpus/documents/source.py: formats by name, and bytes within limits."""
-
 import gzip
 from collections.abc import Callable
 from io import BytesIO
@@ -34,17 +32,17 @@ def source(raw: bytes, name: str = "a.txt") -> Source:
         ("a.json", None),
     ],
 )
-def test_the_ending_says_the_format(name: str, format: str | None) -> None:
+def test_format_is_determined_by_suffix(name: str, format: str | None) -> None:
     assert format_of(name) == format
 
 
-def test_exactly_the_limit_is_read_and_a_byte_more_is_not() -> None:
+def test_file_of_max_bytes_is_read_and_one_more_byte_is_an_error() -> None:
     assert len(read_bytes(source(b"x" * 100_000), SMALL)) == 100_000
     with pytest.raises(DataError, match=r"a\.txt: is, or holds a record, larger than documents\.max_bytes \(100,000"):
         read_bytes(source(b"x" * 100_001), SMALL)
 
 
-def test_the_limit_is_one_of_unpacked_bytes() -> None:
+def test_max_bytes_applies_to_decompressed_bytes() -> None:
     packed = gzip.compress(b" " * 50_000_000)
     assert len(packed) < 100_000
     with pytest.raises(DataError, match="larger"):
@@ -52,22 +50,22 @@ def test_the_limit_is_one_of_unpacked_bytes() -> None:
     assert read_text(source(gzip.compress(b"one"), "a.txt.gz"), SMALL) == "one"
 
 
-def test_the_limit_is_not_set_aside_before_there_is_so_much() -> None:
-    class Asked(BytesIO):
-        most = 0
+def test_large_limit_allocates_no_more_than_the_file() -> None:
+    class RecordingStream(BytesIO):
+        max_read = 0
 
         def read(self, size: int | None = -1) -> bytes:
             assert size is not None
             assert size >= 0
-            Asked.most = max(Asked.most, size)
+            RecordingStream.max_read = max(RecordingStream.max_read, size)
             return super().read(size)
 
-    whole = Source("a.txt", lambda: Asked(b"x" * 200_000))
-    assert len(read_bytes(whole, DocumentsConfig(max_bytes=10**30))) == 200_000
-    assert Asked.most < 200_000
+    large = Source("a.txt", lambda: RecordingStream(b"x" * 200_000))
+    assert len(read_bytes(large, DocumentsConfig(max_bytes=10**30))) == 200_000
+    assert RecordingStream.max_read < 200_000
 
 
-def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
+def test_limit_of_a_stream_applies_between_resets() -> None:
     with open_limited(source(b"x" * 250_000), SMALL) as stream:
         for _ in range(5):
             assert len(stream.read(50_000)) == 50_000
@@ -79,10 +77,14 @@ def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
             stream.read(60_000)
 
 
-def test_text_is_utf_8_without_a_nul() -> None:
+def test_utf8_and_utf16_with_byte_order_mark_are_read() -> None:
     for codec in ("utf-8-sig", "utf-16"):
         assert read_text(source("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
-    for raw, told in (
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
         (b"ab\xffc", r"byte 0xff at offset 2\. Name its encoding, such as --set documents\.encoding=windows-1252"),
         (b"ab\0c", "NUL character at offset 2"),
         ("ab".encode("utf-16-le"), r"NUL character at offset 1\. If it is UTF-16: iconv -f UTF-16LE"),
@@ -93,27 +95,29 @@ def test_text_is_utf_8_without_a_nul() -> None:
         (b"%PDF-1.4 x", r"It seems to be a PDF file: name it \.pdf"),
         (b"PK\x03\x04\xff", "a zip file"),
         (b"\x1f\x8b\x08", r"compressed by gzip: name it \.gz"),
-    ):
-        with pytest.raises(DataError, match=told):
-            read_text(source(raw), SMALL)
+    ],
+)
+def test_invalid_text_is_an_error(raw: bytes, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        read_text(source(raw), SMALL)
 
 
-def test_what_cannot_be_opened_or_read_is_told(tmp_path: Path) -> None:
-    class Broken(BytesIO):
+def test_file_that_cannot_be_opened_or_read_is_an_error(tmp_path: Path) -> None:
+    class FailingStream(BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             raise OSError(5, "Input/output error")
 
-    opens: dict[str, Callable[[], IO[bytes]]] = {
+    openers: dict[str, Callable[[], IO[bytes]]] = {
         "No such file": lambda: (tmp_path / "none").open("rb"),
         "Is a directory": lambda: tmp_path.open("rb"),
-        "Input/output error": Broken,
+        "Input/output error": FailingStream,
     }
-    for told, opened in opens.items():
-        with pytest.raises(DataError, match=rf"a\.txt: cannot be read \({told}"):
-            read_bytes(Source("a.txt", opened), SMALL)
+    for reason, open_stream in openers.items():
+        with pytest.raises(DataError, match=rf"a\.txt: cannot be read \({reason}"):
+            read_bytes(Source("a.txt", open_stream), SMALL)
 
 
-def test_what_was_looked_at_is_still_to_be_read() -> None:
+def test_read_returns_peeked_bytes_again() -> None:
     with open_limited(source(b"abcdef"), SMALL) as stream:
         assert stream.peek(2) == b"ab"
         assert stream.read(1) + stream.read(3) + stream.read() == b"abcdef"

@@ -1,5 +1,3 @@
-"""Claims in SciFact's format, and rows of evidence, claim and label."""
-
 import json
 from pathlib import Path
 from typing import Any
@@ -31,26 +29,26 @@ CLAIMS = [
 ]
 
 
-def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def scifact(folder: Path, claims: list[dict[str, Any]] = CLAIMS, **config: Any) -> ClaimData:
-    lines(folder / "corpus.jsonl", CORPUS)
-    return load_claims(ClaimsConfig(path=str(lines(folder / "claims.jsonl", claims)), **config))
+def load_scifact(folder: Path, claims: list[dict[str, Any]] = CLAIMS, **config: Any) -> ClaimData:
+    write_jsonl(folder / "corpus.jsonl", CORPUS)
+    return load_claims(ClaimsConfig(path=str(write_jsonl(folder / "claims.jsonl", claims)), **config))
 
 
-def test_scifact(tmp_path: Path) -> None:
-    data = scifact(tmp_path)
-    assert [(one.id, one.text, one.verdict) for one in data.claims] == [
+def test_scifact_claims_have_evidence_documents_and_sentences(tmp_path: Path) -> None:
+    data = load_scifact(tmp_path)
+    assert [(claim.id, claim.text, claim.verdict) for claim in data.claims] == [
         ("1", "Zinc shortens colds.", "supported"),
         ("2", "Iron helps.", "not enough evidence"),
         ("3", "Zinc lengthens colds.", "contradicted"),
     ]
     first = data.claims[0].evidence[0]
     assert (first.id, first.document, first.rationales) == ("1:11", "11", (frozenset({1}), frozenset({0, 1})))
-    assert [(one.document, one.verdict) for one in data.claims[2].evidence] == [
+    assert [(claim.document, claim.verdict) for claim in data.claims[2].evidence] == [
         ("11", "contradicted"),
         ("12", "not enough evidence"),
     ]
@@ -64,12 +62,12 @@ def test_scifact(tmp_path: Path) -> None:
     assert data.by_id["12"].page_content == "Iron was given."
 
 
-def test_the_corpus_may_lie_elsewhere_and_the_limit_cuts_claims_alone(tmp_path: Path) -> None:
-    corpus = lines(tmp_path / "texts.jsonl", CORPUS)
-    path = str(lines(tmp_path / "claims.jsonl", CLAIMS))
+def test_corpus_setting_is_used_and_limit_applies_to_claims_only(tmp_path: Path) -> None:
+    corpus = write_jsonl(tmp_path / "texts.jsonl", CORPUS)
+    path = str(write_jsonl(tmp_path / "claims.jsonl", CLAIMS))
     data = load_claims(ClaimsConfig(path=path, corpus=str(corpus), limit=1))
     assert (len(data.claims), len(data.documents)) == (1, 2)
-    assert data.name == scifact(tmp_path).name
+    assert data.name == load_scifact(tmp_path).name
 
 
 ROWS = """id,evidence,claim,label
@@ -80,26 +78,29 @@ ROWS = """id,evidence,claim,label
 """
 
 
-def test_rows_of_evidence_claim_and_label(tmp_path: Path) -> None:
+def test_rows_with_equal_claims_are_one_claim(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(ROWS, encoding="utf-8")
     data = load_claims(ClaimsConfig(path=str(tmp_path / "a.csv")))
-    assert [(one.id, one.text, one.verdict) for one in data.claims] == [
+    assert [(claim.id, claim.text, claim.verdict) for claim in data.claims] == [
         ("7", "Zinc helps colds", "supported"),
         ("9", "Zinc cures", None),
     ]
     assert data.mixed == 1
-    assert [(one.id, one.verdict) for one in data.claims[0].evidence] == [
+    assert [(claim.id, claim.verdict) for claim in data.claims[0].evidence] == [
         ("7", "supported"),
         ("8", "not enough evidence"),
     ]
-    assert [one.page_content for one in data.documents][:2] == ["Zinc shortened colds.", "Iron, not zinc, was given."]
+    assert [claim.page_content for claim in data.documents][:2] == [
+        "Zinc shortened colds.",
+        "Iron, not zinc, was given.",
+    ]
     assert data.sentences == {}
 
 
-def test_the_sample_is_read_as_claims() -> None:
+def test_sample_has_claims_of_all_verdicts() -> None:
     data = load_claims(ClaimsConfig(limit=10))
     assert len(data.claims) == 10
-    assert {one.verdict for one in data.claims} == {"supported", "contradicted", "not enough evidence"}
+    assert {claim.verdict for claim in data.claims} == {"supported", "contradicted", "not enough evidence"}
 
 
 @pytest.mark.parametrize(
@@ -118,13 +119,13 @@ def test_the_sample_is_read_as_claims() -> None:
         ),
     ],
 )
-def test_mistakes_in_scifact_are_named(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+def test_error_in_scifact_names_line_and_problem(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=problem) as error:
-        scifact(tmp_path, [*CLAIMS[1:], {**CLAIMS[0], **change}])
+        load_scifact(tmp_path, [*CLAIMS[1:], {**CLAIMS[0], **change}])
     assert "line 3" in str(error.value)
 
 
-def test_mistakes_in_rows_are_named(tmp_path: Path) -> None:
+def test_error_in_rows_names_line_and_problem(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("evidence,claim\nZinc,helps\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2.*has no label or gold_label \(columns here: evidence, claim\)"):
         load_claims(ClaimsConfig(path=str(tmp_path / "a.csv")))

@@ -1,6 +1,7 @@
 import csv
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,18 @@ from common.errors import DataError, UserError
 from corpus.config import PairColumns, PairFiles, PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, load_pairs, pair_file, repeated_premises, snli_rows
 
+# Premise, hypothesis and label, as every format must give them.
 PAIRS = [
     ("She denies fever.", "The patient has no fever.", "entailment"),
     ('He said "no, thanks",\r\nand left.', "He has a cough.", "neutral"),
     ("Potassium was 3.1\tmmol/l; ünruhig.", "The potassium is high.", "contradiction"),
     ("Old\u2028separators\x85 \x1cstay.", "Nothing is cut.", "neutral"),
 ]
-FREE = PairColumns(premise="note", hypothesis="claim", label="verdict", id=None)
-WORDS = {"follows": "entailment", "open": "neutral", "0": "contradiction"}
-OWN = {word: name for name, word in WORDS.items()}
-HUB_NUMBER = {"entailment": 0, "neutral": 1, "contradiction": 2}
+# Another choice of columns and labels.
+COLUMNS = PairColumns(premise="note", hypothesis="claim", label="verdict", id=None)
+LABELS = {"follows": "entailment", "open": "neutral", "0": "contradiction"}
+LABEL_IN_FILE = {label: in_file for in_file, label in LABELS.items()}
+HUB_LABEL = {"entailment": 0, "neutral": 1, "contradiction": 2}
 
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
@@ -34,35 +37,42 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def free_rows() -> list[dict[str, object]]:
-    return [{"age": 70, "verdict": OWN[label], "claim": h, "note": p} for p, h, label in PAIRS]
+def renamed_rows() -> list[dict[str, object]]:
+    """The pairs as rows with ``COLUMNS`` and ``LABELS``."""
+    return [
+        {"age": 70, "verdict": LABEL_IN_FILE[label], "claim": hypothesis, "note": premise}
+        for premise, hypothesis, label in PAIRS
+    ]
 
 
-def mednli(folder: Path) -> PairData:
+def load_mednli(folder: Path) -> PairData:
     rows = [
-        {"gold_label": label, "pairID": f"m{n}", "sentence1": p, "sentence2": h}
-        for n, (p, h, label) in enumerate(PAIRS)
+        {"gold_label": label, "pairID": f"m{number}", "sentence1": premise, "sentence2": hypothesis}
+        for number, (premise, hypothesis, label) in enumerate(PAIRS)
     ]
     return load_pairs(PairsConfig(path=str(write_jsonl(folder / "mli_dev_v1.jsonl", rows))))
 
 
-def snli_file(folder: Path) -> PairData:
+def load_snli_file(folder: Path) -> PairData:
     rows: list[dict[str, object]] = [
         {
             "annotator_labels": [label],
             "captionID": "c",
             "gold_label": label,
-            "sentence1": f" {p}",
-            "sentence2": f"{h}\n",
+            "sentence1": f" {premise}",
+            "sentence2": f"{hypothesis}\n",
         }
-        for p, h, label in PAIRS
+        for premise, hypothesis, label in PAIRS
     ]
     rows.insert(1, {**rows[0], "gold_label": "-"})
     return load_pairs(PairsConfig(path=str(write_jsonl(folder / "snli_1.0_dev.jsonl", rows))))
 
 
-def snli_hub(folder: Path) -> PairData:
-    rows = [{"premise": p, "hypothesis": h, "label": HUB_NUMBER[label]} for p, h, label in PAIRS]
+def load_snli_hub(folder: Path) -> PairData:
+    rows = [
+        {"premise": premise, "hypothesis": hypothesis, "label": HUB_LABEL[label]}
+        for premise, hypothesis, label in PAIRS
+    ]
     rows.insert(2, {**rows[0], "label": -1})
 
     def load_dataset(name: str, *, revision: str, split: str) -> list[dict[str, object]]:
@@ -71,31 +81,34 @@ def snli_hub(folder: Path) -> PairData:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.load_dataset", load_dataset)
-        patch.setattr("common.hub._reaches_hub", lambda: True)
+        patch.setattr("common.hub._is_hub_reachable", lambda: True)
         return load_pairs(PairsConfig(path="snli"), "dev")
 
 
-def free(suffix: str):
+def load_renamed(suffix: str) -> Callable[[Path], PairData]:
+    """A loader that writes and reads a file of ``renamed_rows``."""
+
     def load(folder: Path) -> PairData:
         write = write_jsonl if suffix == ".jsonl" else write_table
-        path = write(folder / f"free{suffix}", free_rows())
-        return load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+        path = write(folder / f"renamed{suffix}", renamed_rows())
+        return load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=LABELS))
 
     return load
 
 
+# Loader, and expected number of rows without a label.
 FORMATS = {
-    "mednli": (mednli, 0),
-    "snli": (snli_file, 1),
-    "snli on the hub": (snli_hub, 1),
-    "jsonl": (free(".jsonl"), 0),
-    "csv": (free(".csv"), 0),
-    "tsv": (free(".tsv"), 0),
+    "mednli": (load_mednli, 0),
+    "snli": (load_snli_file, 1),
+    "snli from the hub": (load_snli_hub, 1),
+    "jsonl": (load_renamed(".jsonl"), 0),
+    "csv": (load_renamed(".csv"), 0),
+    "tsv": (load_renamed(".tsv"), 0),
 }
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
+def test_formats_give_the_same_pairs(tmp_path: Path, name: str) -> None:
     load, unlabelled = FORMATS[name]
     data = load(tmp_path)
     assert [(pair.premise, pair.hypothesis, pair.label) for pair in data.pairs] == PAIRS
@@ -104,27 +117,27 @@ def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
     assert len({pair.id for pair in data.pairs}) == len(PAIRS)
 
 
-def test_ids_are_the_files_own_or_the_lines(tmp_path: Path) -> None:
-    assert [pair.id for pair in mednli(tmp_path).pairs] == ["m0", "m1", "m2", "m3"]
-    assert [pair.id for pair in snli_file(tmp_path).pairs] == ["1", "3", "4", "5"]
-    assert [pair.id for pair in free(".csv")(tmp_path).pairs] == ["2", "3", "5", "6"]
+def test_ids_are_those_of_the_file_or_line_numbers(tmp_path: Path) -> None:
+    assert [pair.id for pair in load_mednli(tmp_path).pairs] == ["m0", "m1", "m2", "m3"]
+    assert [pair.id for pair in load_snli_file(tmp_path).pairs] == ["1", "3", "4", "5"]
+    assert [pair.id for pair in load_renamed(".csv")(tmp_path).pairs] == ["2", "3", "5", "6"]
 
 
-def test_hub_numbers_become_words() -> None:
+def test_label_numbers_of_the_hub_become_words() -> None:
     rows = [{"label": number} for number in (0, 1, 2, -1, 3, None)]
     assert [row["label"] for _, row in snli_rows(rows)] == ["entailment", "neutral", "contradiction", -1, 3, None]
     assert [line for line, _ in snli_rows(rows)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_two_labels_by_a_map(tmp_path: Path) -> None:
+def test_labels_setting_merges_labels(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "two.jsonl", [{"note": "a", "claim": "b", "verdict": v} for v in (1, 0, 2)])
     labels = {"0": "no", "1": "yes", "2": "no"}
-    data = load_pairs(PairsConfig(path=str(path), columns=FREE, labels=labels))
+    data = load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=labels))
     assert data.labels == ("no", "yes")
     assert [pair.label for pair in data.pairs] == ["yes", "no", "no"]
 
 
-def test_the_sample_has_balanced_disjoint_splits() -> None:
+def test_sample_has_balanced_disjoint_splits() -> None:
     train, dev, test = (load_pairs(PairsConfig(), split).pairs for split in ("train", "dev", "test"))
     assert len(test) >= 300
     for split in (train, dev, test):
@@ -133,78 +146,83 @@ def test_the_sample_has_balanced_disjoint_splits() -> None:
     assert repeated_premises(train, test) == repeated_premises(train, dev) == repeated_premises(dev, test) == []
 
 
-def test_split_and_limit(tmp_path: Path) -> None:
-    config = PairsConfig(limit=2, split="dev")
-    assert load_pairs(config).pairs == load_pairs(PairsConfig(), "dev").pairs[:2]
+def test_limit_keeps_the_first_pairs() -> None:
+    assert load_pairs(PairsConfig(limit=2, split="dev")).pairs == load_pairs(PairsConfig(), "dev").pairs[:2]
+
+
+def test_files_setting_names_the_splits(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         rows = [{"sentence1": split, "sentence2": "b", "gold_label": "neutral"}]
         write_jsonl(tmp_path / f"{split}.jsonl", rows)
-    own = PairsConfig(
+    config = PairsConfig(
         path=str(tmp_path), files=PairFiles(train="train.jsonl", dev="dev.jsonl", test="test.jsonl"), limit=1
     )
-    assert [load_pairs(own, split).pairs[0].premise for split in ("train", "dev", "test")] == ["train", "dev", "test"]
+    assert [load_pairs(config, split).pairs[0].premise for split in ("train", "dev", "test")] == [
+        "train",
+        "dev",
+        "test",
+    ]
     assert pair_file(PairsConfig(path=str(tmp_path)), "dev") == tmp_path / "mli_dev_v1.jsonl"
     assert pair_file(PairsConfig(path=str(tmp_path / "dev.jsonl")), "train") == tmp_path / "dev.jsonl"
 
 
-GOOD = {"sentence1": "a", "sentence2": "b", "gold_label": "neutral"}
-BAD_ROWS = {
-    "no JSON": ('{"sentence1": ', "record line 4: is not JSON: Expecting value. Write one object a line"),
-    "a list": ("[1, 2]", "record line 4: must be an object, not a list"),
-    "no hypothesis": (
+ROW = {"sentence1": "a", "sentence2": "b", "gold_label": "neutral"}
+INROWS = {
+    "invalid JSON": ('{"sentence1": ', "record line 4: is not JSON: Expecting value. Write one object a line"),
+    "list": ("[1, 2]", "record line 4: must be an object, not a list"),
+    "missing hypothesis": (
         {"sentence1": "a", "gold_label": "neutral"},
         "line 4, field sentence2: is missing (columns here: sentence1, gold_label). Name the right one in",
     ),
-    "a number for a text": (GOOD | {"sentence1": 3}, "line 4, field sentence1: must be a text, not a number"),
-    "null": (GOOD | {"sentence2": None}, "line 4, field sentence2: must be a text, not null"),
-    "an empty text": (GOOD | {"sentence2": " "}, "line 4, field sentence2: is empty"),
-    "half a character": (GOOD | {"sentence1": "\ud83d"}, "line 4, field sentence1: has the lone surrogate \\ud83d"),
-    "another label": (
-        GOOD | {"gold_label": "maybe"},
+    "number as premise": (ROW | {"sentence1": 3}, "line 4, field sentence1: must be a text, not a number"),
+    "null as hypothesis": (ROW | {"sentence2": None}, "line 4, field sentence2: must be a text, not null"),
+    "empty hypothesis": (ROW | {"sentence2": " "}, "line 4, field sentence2: is empty"),
+    "lone surrogate": (ROW | {"sentence1": "\ud83d"}, "line 4, field sentence1: has the lone surrogate \\ud83d"),
+    "unknown label": (
+        ROW | {"gold_label": "maybe"},
         "line 4, field gold_label: 'maybe' is not a label of pairs.labels (entailment, neutral, contradiction). Add it",
     ),
-    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is not a label of pairs.labels"),
-    "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is not a label of pairs.labels"),
-    "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: 'True' is not a label of pairs.labels"),
-    "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' occurs twice"),
+    "number as label": (ROW | {"gold_label": 1.0}, "line 4, field gold_label: '1' is not a label of pairs.labels"),
+    "fraction as label": (ROW | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is not a label of pairs.labels"),
+    "true as label": (ROW | {"gold_label": True}, "line 4, field gold_label: 'True' is not a label of pairs.labels"),
+    "duplicate id": (ROW | {"pairID": "x"}, "record line 4: the id 'x' occurs twice"),
 }
 
 
-@pytest.mark.parametrize("name", BAD_ROWS)
-def test_a_bad_row_is_named_by_its_line(tmp_path: Path, name: str) -> None:
-    row, message = BAD_ROWS[name]
+@pytest.mark.parametrize("name", INROWS)
+def test_error_names_the_line_of_an_invalid_row(tmp_path: Path, name: str) -> None:
+    row, message = INROWS[name]
     path = tmp_path / "pairs.jsonl"
-    bad = row if isinstance(row, str) else json.dumps(row)
-    good = [json.dumps(GOOD | {"pairID": key}) for key in ("x", "y", "z")]
-    path.write_text("\n".join([good[0], "", good[1], bad, good[2]]))
-    with pytest.raises(DataError) as caught:
+    invalid = row if isinstance(row, str) else json.dumps(row)
+    valid = [json.dumps(ROW | {"pairID": key}) for key in ("x", "y", "z")]
+    path.write_text("\n".join([valid[0], "", valid[1], invalid, valid[2]]))
+    with pytest.raises(DataError) as error:
         load_pairs(PairsConfig(path=str(path)))
-    assert f"{path}, " in str(caught.value)
-    assert message in str(caught.value)
+    assert f"{path}, " in str(error.value)
+    assert message in str(error.value)
 
 
-BAD_TABLES = {
-    "a bad label": ("d,e,bad", "line 5, field gold_label: 'bad' is not a label"),
-    "several lines": ('"d\n\nd",e,bad', "line 5, field gold_label: 'bad' is not a label"),
+INVALID_TABLE_ROWS = {
+    "unknown label": ("d,e,bad", "line 5, field gold_label: 'bad' is not a label"),
+    "cell of several lines": ('"d\n\nd",e,bad', "line 5, field gold_label: 'bad' is not a label"),
     "too few cells": ("d,e", "line 5, field gold_label: is missing (columns here: sentence1, sentence2)"),
     "too many cells": ("d,e,neutral,f", "line 5: has more cells than the header names"),
-    "text after a quote": ('"d" x,e,neutral', "line 5: is not CSV: ',' expected after"),
-    "an open quote": ('"d,e,neutral', "line 5: is not CSV: unexpected end of data"),
-    "an endless cell": (f"{'d' * 200_000},e,neutral", "line 5: is not CSV: field larger than"),
+    "text after quoted cell": ('"d" x,e,neutral', "line 5: is not CSV: ',' expected after"),
+    "unclosed quotation mark": ('"d,e,neutral', "line 5: is not CSV: unexpected end of data"),
+    "very long cell": (f"{'d' * 200_000},e,neutral", "line 5: is not CSV: field larger than"),
 }
 
 
-@pytest.mark.parametrize("name", BAD_TABLES)
-def test_a_bad_row_of_a_table_is_named_by_the_line_it_begins_on(tmp_path: Path, name: str) -> None:
-    row, message = BAD_TABLES[name]
+@pytest.mark.parametrize("name", INVALID_TABLE_ROWS)
+def test_error_names_the_first_line_of_an_invalid_table_row(tmp_path: Path, name: str) -> None:
+    row, message = INVALID_TABLE_ROWS[name]
     path = tmp_path / "pairs.csv"
     path.write_text(f'sentence1,sentence2,gold_label\n"a\na",b,neutral\n\n{row}\n')
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=re.escape(message)):
         load_pairs(PairsConfig(path=str(path)))
-    assert message in str(caught.value)
 
 
-def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_duplicate_column_is_an_error_unless_unnamed(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text(",,sentence1,sentence2,gold_label\n0,0,a,b,neutral\n")
     assert load_pairs(PairsConfig(path=str(path))).pairs == (NLIPair("2", "a", "b", "neutral"),)
@@ -214,7 +232,7 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
-def test_a_table_with_semicolons_is_read_as_one_with_commas(tmp_path: Path, codec: str) -> None:
+def test_table_with_semicolons_is_read(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "pairs.csv"
     path.write_bytes("sentence1;sentence2;gold_label\r\nIt fell, by 2,5.;It rose.;contradiction\r\n".encode(codec))
     assert load_pairs(PairsConfig(path=str(path))).pairs == (
@@ -222,22 +240,22 @@ def test_a_table_with_semicolons_is_read_as_one_with_commas(tmp_path: Path, code
     )
 
 
-def test_splits_without_pairs_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_split_without_pairs_are_errors(tmp_path: Path) -> None:
     header = tmp_path / "header.csv"
     header.write_text("sentence1,sentence2,gold_label\n")
     with pytest.raises(UserError, match=r"header\.csv: there is no pair in the dev split\. Name another"):
         load_pairs(PairsConfig(path=str(header)), "dev")
-    open_only = write_jsonl(tmp_path / "open.jsonl", [GOOD | {"gold_label": "-"}] * 2)
+    unlabelled = write_jsonl(tmp_path / "open.jsonl", [ROW | {"gold_label": "-"}] * 2)
     with pytest.raises(UserError, match="all 2 rows are without a label"):
-        load_pairs(PairsConfig(path=str(open_only)))
+        load_pairs(PairsConfig(path=str(unlabelled)))
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     with pytest.raises(DataError, match="is empty"):
         load_pairs(PairsConfig(path=str(empty)))
-    held = (
+    problem = (
         r"mli_train_v1\.jsonl: there is no such file in the folder, which holds empty\.jsonl, header\.csv, open\.jsonl"
     )
-    with pytest.raises(DataError, match=rf"{held}\. Set pairs\.files\.train to the name"):
+    with pytest.raises(DataError, match=rf"{problem}\. Set pairs\.files\.train to the name"):
         load_pairs(PairsConfig(path=str(tmp_path)), "train")
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="which is empty"):
@@ -246,7 +264,7 @@ def test_splits_without_pairs_are_refused(tmp_path: Path) -> None:
         load_pairs(PairsConfig(path=str(tmp_path / "nowhere.csv")))
 
 
-def test_premises_in_both_splits_are_found_whatever_their_case_and_spaces() -> None:
+def test_repeated_premises_ignores_case_and_spaces() -> None:
     train = [NLIPair("1", "She  denies\nFever.", "x", "neutral"), NLIPair("2", "He coughs.", "x", "neutral")]
     test = [
         NLIPair("3", "she denies fever.", "y", "neutral"),
@@ -258,7 +276,7 @@ def test_premises_in_both_splits_are_found_whatever_their_case_and_spaces() -> N
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
-def test_labels_as_data_frames_write_them(tmp_path: Path, suffix: str) -> None:
+def test_float_labels_and_missing_values_of_data_frames_are_read(tmp_path: Path, suffix: str) -> None:
     rows = [
         {"pairID": f"p{number}", "sentence1": "A.", "sentence2": "B.", "gold_label": label}
         for number, label in enumerate((2.0, 0.0, None, 1.0, float("nan"), -1.0))
@@ -270,24 +288,24 @@ def test_labels_as_data_frames_write_them(tmp_path: Path, suffix: str) -> None:
         write_table(
             path, [{**row, "gold_label": "" if row["gold_label"] is None else row["gold_label"]} for row in rows]
         )
-    words = {"0": "entailment", "1": "neutral", "2": "contradiction"}
-    data = load_pairs(PairsConfig(path=str(path), labels=words))
+    labels = {"0": "entailment", "1": "neutral", "2": "contradiction"}
+    data = load_pairs(PairsConfig(path=str(path), labels=labels))
     assert [pair.label for pair in data.pairs] == ["contradiction", "entailment", "neutral"]
     assert data.unlabelled == 3
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_one_array_of_objects(tmp_path: Path, indent: int | None) -> None:
+def test_json_array_is_read_and_its_errors_name_the_row(tmp_path: Path, indent: int | None) -> None:
     path = tmp_path / "pairs.json"
-    path.write_text(json.dumps(free_rows(), indent=indent), encoding="utf-8")
-    data = load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+    path.write_text(json.dumps(renamed_rows(), indent=indent), encoding="utf-8")
+    data = load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=LABELS))
     assert [pair.label for pair in data.pairs] == [label for *_, label in PAIRS]
-    path.write_text(json.dumps([free_rows()[0], "text"]), encoding="utf-8")
+    path.write_text(json.dumps([renamed_rows()[0], "text"]), encoding="utf-8")
     with pytest.raises(DataError, match=r"record row 2: must be an object, not a text"):
-        load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
-    path.write_text(json.dumps(free_rows())[:-3], encoding="utf-8")
+        load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=LABELS))
+    path.write_text(json.dumps(renamed_rows())[:-3], encoding="utf-8")
     with pytest.raises(DataError, match=r"record line 1: is not a JSON array"):
-        load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+        load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=LABELS))
 
 
 @pytest.mark.parametrize(
@@ -300,30 +318,30 @@ def test_one_array_of_objects(tmp_path: Path, indent: int | None) -> None:
         (b"ARROW1", "Arrow"),
     ],
 )
-def test_what_is_no_text_is_named(tmp_path: Path, start: bytes, kind: str) -> None:
+def test_error_names_the_kind_of_a_binary_file(tmp_path: Path, start: bytes, kind: str) -> None:
     path = tmp_path / "pairs.csv"
     path.write_bytes(start + bytes(range(256)))
     with pytest.raises(DataError, match=rf"is (a|an|compressed).*{kind}.*to_json"):
         load_pairs(PairsConfig(path=str(path)))
 
 
-def test_labels_that_are_true_or_false(tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [{**row, "verdict": number == 0} for number, row in enumerate(free_rows())]
+def test_boolean_labels_match_in_any_spelling(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "verdict": number == 0} for number, row in enumerate(renamed_rows())]
     for labels in ({"true": "yes", "false": "no"}, {"True": "yes", "False": "no"}, {"TRUE": "yes", "FALSE": "no"}):
         for path in (write_jsonl(tmp_path / "pairs.jsonl", rows), write_table(tmp_path / "pairs.csv", rows)):
-            data = load_pairs(PairsConfig(path=str(path), columns=FREE, labels=labels))
+            data = load_pairs(PairsConfig(path=str(path), columns=COLUMNS, labels=labels))
             assert [pair.label for pair in data.pairs] == ["yes", "no", "no", "no"]
 
 
-def test_a_column_that_names_the_splits(tmp_path: Path) -> None:
-    """Dev is larger than test and than train, so that a division by size would be another."""
+def test_split_by_column_with_names_of_splits(tmp_path: Path) -> None:
+    # Dev has most rows, so that a division by the shares 70, 10 and 20 % would differ.
     names = ["Train", "validation", "validation", "test"]
-    rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, free_rows(), strict=True)]
+    rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, renamed_rows(), strict=True)]
     config = PairsConfig(
-        path=str(write_table(tmp_path / "pairs.csv", rows)), columns=FREE, labels=WORDS, split_by="split"
+        path=str(write_table(tmp_path / "pairs.csv", rows)), columns=COLUMNS, labels=LABELS, split_by="split"
     )
     found = {split: [pair.premise for pair in load_pairs(config, split).pairs] for split in ("train", "dev", "test")}
-    texts = [str(row["note"]).strip() for row in free_rows()]
+    texts = [str(row["note"]).strip() for row in renamed_rows()]
     assert found == {"train": texts[:1], "dev": texts[1:3], "test": texts[3:]}
     rows[3]["split"] = "train"
     write_table(tmp_path / "pairs.csv", rows)
@@ -331,10 +349,10 @@ def test_a_column_that_names_the_splits(tmp_path: Path) -> None:
         load_pairs(config, "test")
 
 
-def test_an_id_that_stands_twice_and_what_to_do(tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [{**row, "key": "a"} for row in free_rows()]
-    config = PairsConfig(path=str(write_jsonl(tmp_path / "pairs.jsonl", rows)), columns=FREE, labels=WORDS)
-    twice = config.model_copy(update={"columns": FREE.model_copy(update={"id": "key"})})
+def test_duplicate_id_is_an_error_unless_rows_are_numbered(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "key": "a"} for row in renamed_rows()]
+    config = PairsConfig(path=str(write_jsonl(tmp_path / "pairs.jsonl", rows)), columns=COLUMNS, labels=LABELS)
+    with_ids = config.model_copy(update={"columns": COLUMNS.model_copy(update={"id": "key"})})
     with pytest.raises(DataError, match=r"the id 'a' occurs twice\. Set pairs\.columns\.id to null"):
-        load_pairs(twice)
+        load_pairs(with_ids)
     assert [pair.id for pair in load_pairs(config).pairs] == ["1", "2", "3", "4"]

@@ -1,5 +1,3 @@
-"""Statements of letters, lists and tables, and what states nothing."""
-
 from pathlib import Path
 
 import pytest
@@ -13,19 +11,20 @@ CONFIG = DocumentsConfig()
 
 
 def kinds(text: str) -> list[tuple[str, str]]:
-    return [(one.kind, " ".join(text[one.start : one.end].split())) for one in split_statements(text)]
+    """Kind and text of each segment."""
+    return [(found.kind, " ".join(text[found.start : found.end].split())) for found in split_statements(text)]
 
 
-def read(folder: Path, name: str, text: str) -> Statements:
+def read_text(folder: Path, name: str, text: str) -> Statements:
     (folder / name).write_text(text, encoding="utf-8")
     return read_statements(folder / name, CONFIG)
 
 
-def stated(read: Statements) -> list[str]:
-    return [one.statement for one in read.segments if one.is_statement]
+def statements_of(file: Statements) -> list[str]:
+    return [segment.statement for segment in file.segments if segment.is_statement]
 
 
-def test_a_letter_keeps_all_its_parts() -> None:
+def test_letter_is_split_into_segments_of_all_kinds() -> None:
     text = """St Elsewhere Hospital
 12 High Street
 London SW1A 1AA
@@ -88,21 +87,21 @@ References
         ("亚鉛は風邪を短くします。", "statement"),
     ],
 )
-def test_kinds(text: str, kind: str) -> None:
+def test_kind_of_single_segment(text: str, kind: str) -> None:
     assert kinds(text) == [(kind, text)]
 
 
-def test_lines_of_a_greeting_are_apart_from_sentences_beside_them() -> None:
+def test_greeting_and_closing_lines_are_separate_segments() -> None:
     text = "Dear colleague,\nzinc shortens colds.\nBest wishes\nAnn"
     assert [kind for kind, _ in kinds(text)] == ["greeting", "statement", "greeting", "fragment"]
 
 
-def test_text_after_a_closing_is_still_checked() -> None:
+def test_sentence_after_a_closing_is_a_statement() -> None:
     text = "Kind regards,\nAnn Jones\n\nPS: Zinc lozenges shorten colds by two days."
     assert kinds(text)[-1][0] == "statement"
 
 
-def test_a_sentence_that_refers_back_is_searched_with_the_one_before() -> None:
+def test_query_of_sentence_that_refers_back_includes_previous_sentence() -> None:
     first, second = split_statements("Zinc was given to 30 adults. It was safe for them.")
     assert first.query == first.statement
     assert (second.statement, second.query) == (
@@ -121,11 +120,11 @@ def test_a_sentence_that_refers_back_is_searched_with_the_one_before() -> None:
         ("A. Jones described zinc (10 mg) - in adults.", "A. Jones described zinc (10 mg) - in adults."),
     ],
 )
-def test_only_the_mark_of_an_item_is_left_out(text: str, statement: str) -> None:
-    assert [one.statement for one in split_statements(text)] == [statement]
+def test_statement_omits_only_the_bullet(text: str, statement: str) -> None:
+    assert [segment.statement for segment in split_statements(text)] == [statement]
 
 
-def test_rows_of_a_table_name_their_columns() -> None:
+def test_statement_of_a_row_names_its_columns() -> None:
     text = "| Drug | Dose | Effect |\n|---|---|---|\n| Zinc | 10 mg | shorter colds |\n"
     header, row = split_statements(text)
     assert (header.kind, row.kind) == ("heading", "statement")
@@ -133,15 +132,15 @@ def test_rows_of_a_table_name_their_columns() -> None:
 
 
 @pytest.mark.parametrize("bullet", ["", "- ", "3. "])
-def test_a_text_file_with_a_sentence_on_each_line_is_a_list(tmp_path: Path, bullet: str) -> None:
+def test_lines_of_a_list_are_statements(tmp_path: Path, bullet: str) -> None:
     lines = ["Zinc cures colds", "the virus is not natural", "# Children", "Is it so?", "", "Aspirin thins the blood."]
-    found = read(tmp_path, "list.txt", "\n".join(bullet + line if line[:1] not in "#" else line for line in lines))
-    assert stated(found) == ["Zinc cures colds", "the virus is not natural", "Aspirin thins the blood."]
+    found = read_text(tmp_path, "list.txt", "\n".join(bullet + line if line[:1] not in "#" else line for line in lines))
+    assert statements_of(found) == ["Zinc cures colds", "the virus is not natural", "Aspirin thins the blood."]
 
 
-def test_wrapped_lines_are_no_list(tmp_path: Path) -> None:
+def test_wrapped_lines_are_one_statement(tmp_path: Path) -> None:
     text = "Zinc lozenges shortened the colds of adults\nwho took them within a day of the first symptoms\nof a cold."
-    assert stated(read(tmp_path, "note.txt", text)) == [" ".join(text.split())]
+    assert statements_of(read_text(tmp_path, "note.txt", text)) == [" ".join(text.split())]
 
 
 @pytest.mark.parametrize(
@@ -152,16 +151,16 @@ def test_wrapped_lines_are_no_list(tmp_path: Path) -> None:
         ("a.jsonl", '{"claim": "Zinc cures colds, it is said"}\n{"claim": "Aspirin\\nhelps"}\n'),
     ],
 )
-def test_rows_are_statements(tmp_path: Path, name: str, text: str) -> None:
-    found = read(tmp_path, name, text)
-    assert stated(found) == ["Zinc cures colds, it is said", "Aspirin helps"]
-    assert [found.text[one.start : one.end] for one in found.segments] == stated(found)
+def test_rows_of_a_file_are_statements(tmp_path: Path, name: str, text: str) -> None:
+    found = read_text(tmp_path, name, text)
+    assert statements_of(found) == ["Zinc cures colds, it is said", "Aspirin helps"]
+    assert [found.text[segment.start : segment.end] for segment in found.segments] == statements_of(found)
 
 
-def test_a_word_file_is_read(tmp_path: Path) -> None:
+def test_word_file_is_split(tmp_path: Path) -> None:
     file = docx_file(tmp_path / "letter.docx", [("Heading1", "Findings"), ("Normal", "Zinc shortens colds by a day.")])
     found = read_statements(file, CONFIG)
-    assert [(one.kind, one.statement) for one in found.segments] == [
+    assert [(segment.kind, segment.statement) for segment in found.segments] == [
         ("heading", "Findings"),
         ("statement", "Zinc shortens colds by a day."),
     ]
@@ -177,8 +176,8 @@ def test_a_word_file_is_read(tmp_path: Path) -> None:
         ("a.txt", "  \n", "empty|no text"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, text: str, problem: str) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path, name: str, text: str, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
-        read(tmp_path, name, text)
+        read_text(tmp_path, name, text)
     with pytest.raises(DataError, match="there is no such file"):
         read_statements(tmp_path / "none.txt", CONFIG)

@@ -22,7 +22,7 @@ TRAIN = [
 DEV = [record("d", "vaccines in children"), record("e", "aspirin caused bleeding", "is bleeding caused?")]
 
 
-def test_questions_and_conclusions_with_their_abstracts() -> None:
+def test_questions_and_conclusions_are_paired_with_their_abstracts() -> None:
     data = make_data(EmbedderTrainConfig(), TRAIN, DEV)
     assert data.abstracts == (
         "aspirin lowered stroke", "aspirin caused bleeding", "statins and mortality", "vaccines in children",
@@ -37,30 +37,29 @@ def test_questions_and_conclusions_with_their_abstracts() -> None:
     assert data.dev == (Example("question d?", 3), Example("is bleeding caused?", 1))
 
 
-def test_one_kind_of_pairs_alone() -> None:
-    assert {one.text for one in make_data(EmbedderTrainConfig(pairs=("conclusion",)), TRAIN, ()).train} == {
-        "aspirin works", "statins fail",
-    }  # fmt: skip
+def test_pairs_limits_the_examples_to_conclusions() -> None:
+    data = make_data(EmbedderTrainConfig(pairs=("conclusion",)), TRAIN, ())
+    assert [example.text for example in data.train] == ["aspirin works", "statins fail"]
 
 
-def test_negatives_are_bm25s_best_wrong_abstracts_of_the_training_records() -> None:
+def test_hard_negatives_are_the_best_other_training_abstracts_by_bm25() -> None:
     data = make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), TRAIN, DEV)
-    assert data.train[0].negatives == (1,)  # it shares a word, and the rest is drawn
-    for one in data.train:
-        assert len(one.negatives) == 1
-        assert one.abstract not in one.negatives
-        assert max(one.negatives) < 3
+    assert data.train[0].negatives == (1,)  # shares "aspirin" with the question; the other negatives are random
+    for example in data.train:
+        assert len(example.negatives) == 1
+        assert example.abstract not in example.negatives
+        assert max(example.negatives) < 3  # only training abstracts
     assert make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), TRAIN, DEV) == data
 
 
-def test_the_same_abstract_under_two_ids_is_one_and_never_its_own_negative() -> None:
-    twice = [*TRAIN, record("x", "aspirin lowered stroke", "stroke and aspirin?")]
-    data = make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), twice, ())
+def test_records_with_equal_abstracts_share_an_index_and_are_not_negatives_of_each_other() -> None:
+    records = [*TRAIN, record("x", "aspirin lowered stroke", "stroke and aspirin?")]
+    data = make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), records, ())
     assert data.train[-1].abstract == 0
-    assert all(one.abstract not in one.negatives for one in data.train)
+    assert all(example.abstract not in example.negatives for example in data.train)
 
 
-def test_too_little_data() -> None:
+def test_too_few_abstracts_or_texts_are_refused() -> None:
     with pytest.raises(UserError, match="have 1 different abstracts, too few for train"):
         make_data(EmbedderTrainConfig(), TRAIN[:1], DEV)
     with pytest.raises(UserError, match=r"too few for train\.embedder\.negatives 2"):
@@ -70,49 +69,50 @@ def test_too_little_data() -> None:
 
 
 def claim_data(**documents: list[str]) -> ClaimData:
-    """Each document's first sentence decides a claim on it."""
-    spans, made = {}, []
+    """A claim about each document, which the document's first sentence contradicts."""
+    spans, contents = {}, []
     for id, sentences in documents.items():
         text, spans[id] = " ".join(sentences), []
         for sentence in sentences:
             start = text.index(sentence)
             spans[id].append((start, start + len(sentence)))
-        made.append(Document(id=id, page_content=text))
+        contents.append(Document(id=id, page_content=text))
     claims = tuple(
         ClaimRecord(id, f"claim {id}", (Evidence(id, id, "contradicted", (frozenset({0}),)),)) for id in documents
     )
-    return ClaimData(claims, tuple(made), {id: tuple(one) for id, one in spans.items()})
+    return ClaimData(claims, tuple(contents), {id: tuple(offsets) for id, offsets in spans.items()})
 
 
+# ten documents of three sentences, of which the A-sentence is labelled; one document is for dev
 PAPERS = {f"p{number}": [f"A{number}.", f"B{number}.", f"C{number}."] for number in range(10)}
 
 
-def test_claims_with_their_labelled_sentences_and_others_of_the_document() -> None:
+def test_claims_are_paired_with_labelled_sentences_and_the_rest_of_the_document_as_negatives() -> None:
     data = make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=2), claim_data(**PAPERS))
     (dev,) = data.dev
     assert len(data.train) == 9
-    for one in (*data.train, dev):
-        number = one.text.removeprefix("claim p")
-        assert data.abstracts[one.abstract] == f"A{number}."
-        assert {data.abstracts[index] for index in one.negatives} == {f"B{number}.", f"C{number}."}
-    of_dev = {dev.abstract, *dev.negatives}
-    assert not any(of_dev & {one.abstract, *one.negatives} for one in data.train)
-    assert min(of_dev) == 27  # training sentences come first
+    for example in (*data.train, dev):
+        number = example.text.removeprefix("claim p")
+        assert data.abstracts[example.abstract] == f"A{number}."
+        assert {data.abstracts[index] for index in example.negatives} == {f"B{number}.", f"C{number}."}
+    dev_sentences = {dev.abstract, *dev.negatives}
+    assert not any(dev_sentences & {example.abstract, *example.negatives} for example in data.train)
+    assert min(dev_sentences) == 27  # the 9 * 3 training sentences come first
 
 
-def test_other_documents_fill_up_the_negatives_and_claims_without_evidence_are_left_out() -> None:
+def test_sentences_of_other_documents_fill_up_the_negatives_and_unlabelled_claims_are_left_out() -> None:
     claims = claim_data(**PAPERS, long=["A.", "B.", "C.", "D.", "E."])
     unlabelled = ClaimRecord("x", "claim x", (Evidence("x", "p1", "not enough evidence"),))
     claims = replace(claims, claims=(*claims.claims, unlabelled))
     data = make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=3, teach_dev=True), claims)
     assert not data.dev
-    assert [one.text for one in data.train] == [f"claim {id}" for id in (*PAPERS, "long")]
-    for one in data.train:
-        assert len({*one.negatives, one.abstract}) == 4
+    assert [example.text for example in data.train] == [f"claim {id}" for id in (*PAPERS, "long")]
+    for example in data.train:
+        assert len({*example.negatives, example.abstract}) == 4
     assert {data.abstracts[index] for index in data.train[-1].negatives} <= {"B.", "C.", "D.", "E."}
 
 
-def test_claims_with_too_few_sentences() -> None:
+def test_too_few_sentences_are_refused() -> None:
     with pytest.raises(UserError, match="have 3 different sentences, too few for train"):
         make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=4), claim_data(p=["A.", "B.", "C."]))
     with pytest.raises(UserError, match="have 0 different sentences"):

@@ -26,30 +26,28 @@ def trained(embedder_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     )
 
 
-def test_what_a_run_leaves(trained: Path, embedder_base: Path) -> None:
+def test_summary_and_card_have_counts_and_dev_accuracy(trained: Path, embedder_base: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
-    measured = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
-    assert summary["dev_accuracy@1"] == measured[summary["step"]]["eval_accuracy"]
+    evaluations = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
+    assert summary["dev_accuracy@1"] == evaluations[summary["step"]]["eval_accuracy"]
+    # two pairs, of question and of conclusion, for each of 24 training records
     assert (summary["train_pairs"], summary["dev_questions"], summary["negatives"]) == (48, 8, 0)
     card = (trained / "README.md").read_text()
     assert f"| dev accuracy@1 | {summary['dev_accuracy@1']:.3f} |" in card
     assert str(embedder_base) in card
-    assert not any(one.question in card for one in TRAIN)
 
 
-def test_no_checkpoint_quotes_training_texts(trained: Path) -> None:
+def test_no_file_quotes_training_texts(trained: Path) -> None:
     for path in trained.rglob("*"):
         if path.suffix in (".md", ".json") and path.name != "tokenizer.json":
-            assert "does aspirin lower" not in path.read_text(), path
+            assert not any(record.question in path.read_text() for record in TRAIN), path
 
 
-def test_result_and_checkpoints_are_embedders_with_the_figures_that_were_measured(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_result_and_checkpoint_retrieve_with_the_reported_accuracy(trained: Path, tmp_path: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
     last = trained / f"checkpoint-{summary['steps']}"
-    figures = {entry["step"]: entry["eval_accuracy"] for entry in summary["log"] if "eval_accuracy" in entry}
-    for folder, want in ((trained, summary["dev_accuracy@1"]), (last, figures[summary["steps"]])):
+    accuracies = {entry["step"]: entry["eval_accuracy"] for entry in summary["log"] if "eval_accuracy" in entry}
+    for folder, reported in ((trained, summary["dev_accuracy@1"]), (last, accuracies[summary["steps"]])):
         retriever = make_retriever(
             DenseConfig(embedder="tuned"),
             documents([*TRAIN, *DEV]),
@@ -58,17 +56,17 @@ def test_result_and_checkpoints_are_embedders_with_the_figures_that_were_measure
             store=StoreConfig(path=str(tmp_path / "store")),
             quiet=True,
         )
-        found = retriever.search([one.question for one in DEV], 1)
-        right = [best[0].page_content == one.context for best, one in zip(found, DEV, strict=True)]
-        assert sum(right) / len(right) == pytest.approx(want)
+        results = retriever.search([record.question for record in DEV], 1)
+        right = [hits[0].page_content == record.context for hits, record in zip(results, DEV, strict=True)]
+        assert sum(right) / len(right) == pytest.approx(reported)
 
 
-def test_it_learns(embedder_base: Path, tmp_path: Path) -> None:
+def test_training_raises_accuracy_and_lowers_loss(embedder_base: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     model = SentenceTransformer(str(embedder_base), device="cpu")
     for weights in model.parameters():
         if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.1)  # the helper's are too large to learn from
+            torch.nn.init.normal_(weights, std=0.1)  # the fixture's weights are too large to be trained in a few steps
     model.save(str(tmp_path / "small"), create_model_card=False)
     settings = embedder_config(tmp_path / "small", epochs=20, every=1000, negatives=1, warmup=0.0)
     data = make_data(settings, TRAIN, TRAIN)
@@ -80,7 +78,7 @@ def test_it_learns(embedder_base: Path, tmp_path: Path) -> None:
     assert summary["negatives"] == 1
 
 
-def test_the_model_reads_as_much_as_before_and_keeps_its_modules(embedder_base: Path, tmp_path: Path) -> None:
+def test_the_result_has_the_window_and_modules_of_its_base(embedder_base: Path, tmp_path: Path) -> None:
     output = train_embedder(
         embedder_config(embedder_base, max_length=8, epochs=1), tmp_path / "out", train=TRAIN, dev=(), quiet=True
     )
@@ -90,30 +88,30 @@ def test_the_model_reads_as_much_as_before_and_keeps_its_modules(embedder_base: 
     assert "| dev accuracy@1 | not measured |" in (output / "README.md").read_text()
 
 
-def test_the_dev_split_may_be_trained_on(embedder_base: Path, tmp_path: Path) -> None:
+def test_teach_dev_trains_on_the_dev_questions_too(embedder_base: Path, tmp_path: Path) -> None:
     output = train_embedder(
         embedder_config(embedder_base, teach_dev=True, epochs=1), tmp_path / "out", train=TRAIN, dev=DEV, quiet=True
     )
     summary = json.loads((output / "summary.json").read_text())
-    assert (summary["train_pairs"], summary["dev_questions"]) == (64, 0)
+    assert (summary["train_pairs"], summary["dev_questions"]) == (2 * len(TRAIN + DEV), 0)
 
 
-def test_prompts_are_those_of_use(tmp_path: Path) -> None:
+def test_training_uses_the_prompts_of_retrieval(tmp_path: Path) -> None:
     folder = save_tiny_embedder(tmp_path, prompts={"query": "query: ", "passage": "passage: "})
     model = load_base(embedder_config(folder))
     assert (prompts_of(model).query, prompts_of(model).passage) == ("query: ", "passage: ")
     embedder = SentenceEmbedder(str(folder), dtype="float32")
     text = TRAIN[0].context
-    want = torch.nn.functional.normalize(torch.tensor(embedder.embed_documents([text])), dim=1).numpy()
-    found = model.encode([text], prompt=prompts_of(model).passage, normalize_embeddings=True)
-    assert np.allclose(found, want, atol=1e-5)
+    retrieval_vector = torch.nn.functional.normalize(torch.tensor(embedder.embed_documents([text])), dim=1).numpy()
+    training_vector = model.encode([text], prompt=prompts_of(model).passage, normalize_embeddings=True)
+    assert np.allclose(training_vector, retrieval_vector, atol=1e-5)
 
 
-def test_a_window_that_the_model_lacks(embedder_base: Path, tmp_path: Path) -> None:
+def test_max_length_above_the_window_is_refused(embedder_base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_length is 64, and the window of .* is 16 tokens"):
         train_embedder(embedder_config(embedder_base, max_length=64), tmp_path, train=TRAIN, quiet=True)
 
 
-def test_no_such_model(tmp_path: Path) -> None:
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         train_embedder(embedder_config(tmp_path / "nowhere"), tmp_path / "out", train=TRAIN, quiet=True)

@@ -17,78 +17,73 @@ def config(folder: Path, **settings: object) -> EncoderConfig:
     return EncoderConfig.model_validate({"model": str(folder), "max_length": 32, **settings})
 
 
-def test_a_new_head_for_the_labels_on_the_encoders_own_weights(tmp_path: Path) -> None:
+def test_the_seed_determines_the_new_head_on_the_pretrained_encoder(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path)
     classifier = load_base(config(folder), ("yes", "no"))
-    plain = load_base(config(folder), ("yes", "no")).model
+    model = classifier.model
     assert classifier.labels == ("yes", "no")
-    assert classifier.model.config.id2label == {0: "yes", 1: "no"}
-    assert classifier.model.config.label2id == {"yes": 0, "no": 1}
-    assert classifier.model.classifier.weight.shape[0] == 2
-    assert torch.equal(classifier.model.classifier.weight, plain.classifier.weight)
-    other = load_base(config(folder, seed=2), ("yes", "no")).model
-    assert not torch.equal(classifier.model.classifier.weight, other.classifier.weight)
-    assert torch.equal(
-        classifier.model.bert.embeddings.word_embeddings.weight, other.bert.embeddings.word_embeddings.weight
-    )
-    assert all(value.dtype == torch.float32 and value.requires_grad for value in classifier.model.parameters())
+    assert model.config.id2label == {0: "yes", 1: "no"}
+    assert model.config.label2id == {"yes": 0, "no": 1}
+    assert model.classifier.weight.shape[0] == 2
+    same_seed, other_seed = (load_base(config(folder, seed=seed), ("yes", "no")).model for seed in (1, 2))
+    assert torch.equal(model.classifier.weight, same_seed.classifier.weight)
+    assert not torch.equal(model.classifier.weight, other_seed.classifier.weight)
+    assert torch.equal(model.bert.embeddings.word_embeddings.weight, other_seed.bert.embeddings.word_embeddings.weight)
+    assert all(weights.dtype == torch.float32 and weights.requires_grad for weights in model.parameters())
 
 
-def test_a_classifier_of_other_labels_gets_a_new_head(tmp_path: Path) -> None:
-    folder = make_classifier(tmp_path, ("yes", "no"))
+@pytest.mark.parametrize(
+    ("stored_labels", "same_head"), [(LABELS, True), (LABELS[::-1], False), (("yes", "no"), False)]
+)
+def test_only_a_head_with_the_labels_in_the_same_order_is_loaded(
+    tmp_path: Path, stored_labels: tuple[str, ...], same_head: bool
+) -> None:
+    folder = make_classifier(tmp_path, stored_labels)
+    stored = AutoModelForSequenceClassification.from_pretrained(folder)
     model = load_base(config(folder), LABELS).model
     assert model.classifier.weight.shape[0] == 3
+    assert torch.equal(model.classifier.weight, stored.classifier.weight) == same_head
+    assert torch.equal(model.bert.pooler.dense.weight, stored.bert.pooler.dense.weight)
 
 
-def test_a_head_for_the_same_labels_in_another_order_is_not_kept(tmp_path: Path) -> None:
-    for number, order in enumerate((LABELS, LABELS[::-1])):
-        folder = make_classifier(tmp_path / str(number), order)
-        saved = AutoModelForSequenceClassification.from_pretrained(folder)
-        model = load_base(config(folder), LABELS).model
-        assert torch.equal(model.classifier.weight, saved.classifier.weight) == (order == LABELS)
-        assert torch.equal(model.bert.pooler.dense.weight, saved.bert.pooler.dense.weight)
-
-
-def test_an_electra_discriminator(tmp_path: Path) -> None:
+def test_layers_of_an_electra_discriminator_are_frozen(tmp_path: Path) -> None:
     classifier = load_base(config(make_electra(tmp_path), frozen_layers=1), LABELS)
     assert type(classifier.model).__name__ == "ElectraForSequenceClassification"
-    assert not any(value.requires_grad for value in classifier.model.electra.encoder.layer[0].parameters())
-    assert all(value.requires_grad for value in classifier.model.electra.encoder.layer[1].parameters())
+    first, second = classifier.model.electra.encoder.layer
+    assert not any(weights.requires_grad for weights in first.parameters())
+    assert all(weights.requires_grad for weights in second.parameters())
 
 
-def test_the_tokenizer_carries_length_and_side(tmp_path: Path) -> None:
-    folder = make_encoder(tmp_path / "m")
-    for kept, side in (("end", "left"), ("start", "right")):
-        classifier = load_base(config(folder, keep_text=kept, max_length=20), LABELS)
-        assert classifier.texts.window == 20
-        classifier.tokenizer.save_pretrained(tmp_path / "t")
-        again = AutoTokenizer.from_pretrained(tmp_path / "t")
-        assert (again.model_max_length, again.truncation_side) == (20, side)
+@pytest.mark.parametrize(("keep_text", "side"), [("end", "left"), ("start", "right")])
+def test_the_saved_tokenizer_has_max_length_and_truncation_side(tmp_path: Path, keep_text: str, side: str) -> None:
+    classifier = load_base(config(make_encoder(tmp_path / "base"), keep_text=keep_text, max_length=20), LABELS)
+    assert classifier.texts.window == 20
+    classifier.tokenizer.save_pretrained(tmp_path / "saved")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert (tokenizer.model_max_length, tokenizer.truncation_side) == (20, side)
 
 
-def test_the_first_layers_alone(tmp_path: Path) -> None:
+def test_layers_limits_the_encoder_to_its_first_layers(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path)
-    whole = load_base(config(folder), LABELS).model
-    short = load_base(config(folder, layers=1), LABELS).model
-    assert (len(whole.bert.encoder.layer), len(short.bert.encoder.layer)) == (2, 1)
-    assert short.config.num_hidden_layers == 1
-    for one, other in zip(
-        short.bert.encoder.layer[0].parameters(), whole.bert.encoder.layer[0].parameters(), strict=True
-    ):
-        assert torch.equal(one, other)
-    frozen = load_base(config(folder, frozen_layers=1), LABELS).model.train()
-    still = [*frozen.bert.embeddings.parameters(), *frozen.bert.encoder.layer[0].parameters()]
-    assert not any(value.requires_grad for value in still)
-    moving = [
-        *frozen.bert.encoder.layer[1].parameters(),
-        *frozen.bert.pooler.parameters(),
-        *frozen.classifier.parameters(),
-    ]
-    assert all(value.requires_grad for value in moving)
+    all_layers = load_base(config(folder), LABELS).model
+    first_layer = load_base(config(folder, layers=1), LABELS).model
+    assert (len(all_layers.bert.encoder.layer), len(first_layer.bert.encoder.layer)) == (2, 1)
+    assert first_layer.config.num_hidden_layers == 1
+    stored, loaded = all_layers.bert.encoder.layer[0].state_dict(), first_layer.bert.encoder.layer[0].state_dict()
+    assert all(torch.equal(weights, stored[name]) for name, weights in loaded.items())
+
+
+def test_frozen_layers_freezes_embeddings_and_first_layers_with_their_dropout(tmp_path: Path) -> None:
+    model = load_base(config(make_encoder(tmp_path), frozen_layers=1), LABELS).model.train()
+    first, second = model.bert.encoder.layer
+    for frozen in (model.bert.embeddings, first):
+        assert not any(weights.requires_grad for weights in frozen.parameters())
+    for trained in (second, model.bert.pooler, model.classifier):
+        assert all(weights.requires_grad for weights in trained.parameters())
     ids = torch.arange(5, 12)[None]
-    states = [frozen.bert(ids, output_hidden_states=True).hidden_states for _ in range(2)]
-    assert torch.equal(states[0][1], states[1][1])
-    assert not torch.equal(states[0][2], states[1][2])
+    one_pass, another_pass = (model.bert(ids, output_hidden_states=True).hidden_states for _ in range(2))
+    assert torch.equal(one_pass[1], another_pass[1])  # output of the first layer: no dropout
+    assert not torch.equal(one_pass[2], another_pass[2])
 
 
 @pytest.mark.parametrize(
@@ -100,12 +95,12 @@ def test_the_first_layers_alone(tmp_path: Path) -> None:
         ({"max_length": 65}, r"train\.encoder\.max_length is 65, and the window of .* is 64 tokens"),
     ],
 )
-def test_settings_that_do_not_suit_the_model(tmp_path: Path, settings: dict[str, int], problem: str) -> None:
+def test_settings_beyond_the_model_size_are_refused(tmp_path: Path, settings: dict[str, int], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         load_base(config(make_encoder(tmp_path), **settings), LABELS)
 
 
-def test_models_that_cannot_be_had(tmp_path: Path) -> None:
+def test_missing_models_and_models_without_a_head_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
         load_base(config(tmp_path / "absent"), LABELS)
     (tmp_path / "vision").mkdir()
@@ -114,20 +109,20 @@ def test_models_that_cannot_be_had(tmp_path: Path) -> None:
         load_base(config(tmp_path / "vision"), LABELS)
 
 
-def test_a_head_that_reads_the_end_token_needs_one_in_the_texts(tmp_path: Path) -> None:
+def test_t5_is_refused_unless_the_tokenizer_adds_its_end_token(tmp_path: Path) -> None:
     tokenizer = make_wordpiece()
     sizes = {"vocab_size": len(tokenizer), "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
-    for end in (tokenizer.sep_token_id, len(tokenizer) - 1):
-        model = T5Model(T5Config(**sizes, decoder_start_token_id=0, eos_token_id=end))
-        model.save_pretrained(tmp_path / str(end))
-        tokenizer.save_pretrained(tmp_path / str(end))
-    assert load_base(config(tmp_path / str(tokenizer.sep_token_id)), LABELS).labels == LABELS
+    for name, eos_token_id in (("added", tokenizer.sep_token_id), ("absent", len(tokenizer) - 1)):
+        model = T5Model(T5Config(**sizes, decoder_start_token_id=0, eos_token_id=eos_token_id))
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    assert load_base(config(tmp_path / "added"), LABELS).labels == LABELS
     with pytest.raises(UserError, match=r"cannot classify a pair of texts \(.*<eos>.*\).*train\.encoder\.model"):
-        load_base(config(tmp_path / str(len(tokenizer) - 1)), LABELS)
+        load_base(config(tmp_path / "absent"), LABELS)
 
 
-def test_a_causal_model_takes_a_head_too(tmp_path: Path) -> None:
+def test_a_causal_model_gets_a_head_and_a_padding_token(tmp_path: Path) -> None:
     classifier = load_base(config(checkpoints.make_llama2(tmp_path), max_length=64), LABELS)
     assert classifier.tokenizer.pad_token_id == classifier.model.config.pad_token_id is not None
-    found = classifier.probabilities(classifier.texts.encode([("yes", "no"), ("It did reduce it", "maybe")]))
-    assert all(sum(one.values()) == pytest.approx(1) for one in found)
+    encoded = classifier.texts.encode([("yes", "no"), ("It did reduce it", "maybe")])
+    assert all(sum(scores.values()) == pytest.approx(1) for scores in classifier.probabilities(encoded))

@@ -22,7 +22,7 @@ SUMMARY = {
 }
 
 
-def test_a_card_has_the_runs_figures() -> None:
+def test_the_card_has_the_figures_of_the_summary() -> None:
     text = card(SUMMARY)
     assert "(1 in dev), whose figures are too high." in text
     for line in (
@@ -40,7 +40,7 @@ def test_a_card_has_the_runs_figures() -> None:
     assert "It reads up to 96 tokens. Longer texts are truncated between sentences; the end is kept" in text
 
 
-def test_a_card_of_pairs_without_a_dev_split() -> None:
+def test_the_card_of_task_nli_without_dev_figures() -> None:
     recipe = {"model": "embedded", "task": "nli", "max_length": 96, "keep_text": "start"}
     text = card({**SUMMARY, "dev_accuracy": None, "dev_macro_f1": None, "recipe": recipe})
     assert "| dev accuracy, macro F1 | not measured, not measured |" in text

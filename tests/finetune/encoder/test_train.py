@@ -1,5 +1,8 @@
 import json
+import math
+from itertools import cycle
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from classifiers import make_electra
@@ -14,44 +17,46 @@ from finetune.encoder.train import train_encoder
 
 
 @pytest.fixture(scope="module")
-def trained(encoder_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("run") / "out"
-    return train_encoder(encoder_config(encoder_base, keep_checkpoints=None), output, pairs=PAIRS, quiet=True)
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    settings = encoder_config(make_electra(folder / "base"), max_length=256, keep_checkpoints=None)
+    return train_encoder(settings, folder / "out", pairs=PAIRS, quiet=True)
 
 
-def test_what_a_run_leaves(trained: Path, encoder_base: Path) -> None:
+def test_summary_and_card_have_counts_and_dev_figures(trained: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
-    measured = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
-    assert list(measured) == [4, 8, 12]
-    assert summary["dev_accuracy"] == measured[summary["step"]]["eval_accuracy"]
-    assert summary["dev_macro_f1"] == measured[summary["step"]]["eval_macro_f1"]
+    evaluations = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
+    assert list(evaluations) == [4, 8, 12]
+    assert summary["dev_accuracy"] == evaluations[summary["step"]]["eval_accuracy"]
+    assert summary["dev_macro_f1"] == evaluations[summary["step"]]["eval_macro_f1"]
     assert summary["labels"] == ["entailment", "neutral", "contradiction"]
     assert sum(summary["train_examples"].values()) == 48
     assert summary["dev_examples"] == 48
     card = (trained / "README.md").read_text()
     assert f"| dev accuracy, macro F1 | {summary['dev_accuracy']:.3f}, " in card
-    assert str(encoder_base) in card
+    assert summary["recipe"]["model"] in card
 
 
-def test_every_checkpoint_is_a_classifier_with_the_figures_that_were_measured(trained: Path) -> None:
+def test_eval_nli_of_each_checkpoint_gives_its_logged_dev_figures(trained: Path) -> None:
     pairs = load_pairs(PAIRS, "dev").pairs
     summary = json.loads((trained / "summary.json").read_text())
-    for entry in (one for one in summary["log"] if "eval_accuracy" in one):
+    assert summary["shortened"] == 0  # in training, long premises are truncated; in use, classified in parts
+    for entry in [entry for entry in summary["log"] if "eval_accuracy" in entry]:
         model = load_classifier(str(trained / f"checkpoint-{entry['step']}"), dtype="float32")
         assert model.labels == tuple(summary["labels"])
-        if summary["shortened"] == 0:
-            figures = NLITask().evaluate(model, pairs, identity={}, quiet=True).metrics
-            assert figures["accuracy"] == pytest.approx(entry["eval_accuracy"])
-            assert figures["macro_f1"] == pytest.approx(entry["eval_macro_f1"])
+        result = NLITask().evaluate(model, pairs, identity={}, quiet=True)
+        assert result.metrics["accuracy"] == pytest.approx(entry["eval_accuracy"])
+        assert result.metrics["macro_f1"] == pytest.approx(entry["eval_macro_f1"])
+        nats = [-math.log(sample["label_scores"][sample["target"]]) for sample in result.samples]
+        assert mean(nats) == pytest.approx(entry["eval_loss"], rel=1e-4)
 
 
-def test_it_learns(encoder_base: Path, tmp_path: Path) -> None:
-    labels = {"neutral": "It may be so.", "entailment": "It did reduce it.", "contradiction": "It did not."}
+def test_training_separates_three_hypotheses(encoder_base: Path, tmp_path: Path) -> None:
+    hypotheses = {"neutral": "It may be so.", "entailment": "It did reduce it.", "contradiction": "It did not."}
     for split, count in (("train", 48), ("dev", 12), ("test", 12)):
         rows = [
-            {"sentence1": f"Patients {n} took aspirin.", "sentence2": labels[label], "gold_label": label}
-            for n in range(count)
-            for label in list(labels)[n % 3 : n % 3 + 1]
+            {"sentence1": f"Patients {number} took aspirin.", "sentence2": hypothesis, "gold_label": label}
+            for number, (label, hypothesis) in zip(range(count), cycle(hypotheses.items()), strict=False)
         ]
         (tmp_path / f"mli_{split}_v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pairs = PairsConfig(path=str(tmp_path))
@@ -65,10 +70,10 @@ def test_it_learns(encoder_base: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_questions_of_the_sample(tmp_path: Path) -> None:
+def test_task_qa_trains_a_classifier_chain_for_questions(tmp_path: Path) -> None:
     data = DataConfig(limit=30)
     settings = encoder_config(
-        make_electra(tmp_path / "m"), task="qa", keep_text="end", conclusions=1, teach_dev=True, layers=1,
+        make_electra(tmp_path / "base"), task="qa", keep_text="end", conclusions=1, teach_dev=True, layers=1,
         frozen_layers=1, class_weight=0.5, label_smoothing=0.1, epochs=1, max_length=160,
     )  # fmt: skip
     output = train_encoder(settings, tmp_path / "out", data=data, quiet=True)

@@ -1,6 +1,8 @@
-"""finetune/qlora/data.py: the pairs of a run, and unusable data."""
+"""finetune/qlora/data.py: the pairs of a run, and data that it refuses."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,38 +16,29 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
-def test_answer_pairs_are_mixed_in(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def train_on(pairs: PairsConfig, base: Path, output: Path, answers: Sequence[QARecord] = ()) -> Path:
+    llm = LLMConfig(model=str(base), device_map="cpu", dtype="float32")
+    config = QLoRAConfig(**QUICK, answer_pairs=bool(answers))
+    return train_qlora(llm, PromptConfig(), pairs, config, output, answers=answers)
+
+
+def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     records = [QARecord(str(n), "Is it so?", (f"It {'is' * n}.",), "yes") for n in range(4)]
-    output = train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(pair_folder)),
-        QLoRAConfig(**QUICK, answer_pairs=True),
-        tmp_path,
-        answers=records,
-        quiet=True,
-    )
-    assert summary(output)["answer_pairs"] == 10
-    assert summary(output)["train_pairs"] == 34
+    output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, records)
+    assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
+    assert summary(output)["train_pairs"] == 24 + 10
     with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):
         train(chat_base, pair_folder, tmp_path / "none", answer_pairs=True)
 
 
-def test_long_pairs_are_left_out_and_said(
+def test_long_pairs_are_left_out_and_reported(
     chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"sentence1": "Aspirin. " * 200, "sentence2": "It was ent.", "gold_label": "entailment"}
     for split in ("train", "dev"):
         text = (pair_folder / f"mli_{split}_v1.jsonl").read_text()
         (tmp_path / f"mli_{split}_v1.jsonl").write_text(text + json.dumps(row) + "\n")
-    output = tmp_path / "run"
-    train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(tmp_path)),
-        QLoRAConfig(**QUICK),
-        output,
-    )
+    output = train_on(PairsConfig(path=str(tmp_path)), chat_base, tmp_path / "run")
     assert summary(output)["left_out"] == {"train": 1, "dev": 1}
     assert "1 training pairs are too long" in capsys.readouterr().err
     with pytest.raises(UserError, match="Every pair of the train split is longer"):
@@ -53,53 +46,34 @@ def test_long_pairs_are_left_out_and_said(
 
 
 def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None:
-    for split in ("train", "dev", "test"):
-        write_pairs(tmp_path, "train", 12)
-        (tmp_path / "mli_train_v1.jsonl").rename(tmp_path / f"mli_{split}_v1.part")
-    for part in tmp_path.glob("*.part"):
-        part.rename(part.with_suffix(".jsonl"))
+    train_file = write_pairs(tmp_path, "train", 12)
+    for split in ("dev", "test"):
+        shutil.copy(train_file, tmp_path / f"mli_{split}_v1.jsonl")
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]
     assert len(repeated["dev"]) == len(repeated["test"]) == 12
     assert "repeated in other splits (12 in dev, 12 in test)" in (output / "README.md").read_text()
 
 
-def test_one_class(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_training_pairs_of_one_label_are_refused(chat_base: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path, "train", 6, ("neutral",))
     write_pairs(tmp_path, "dev", 6)
     with pytest.raises(UserError, match="All 6 training examples have the label neutral"):
         train(chat_base, tmp_path, tmp_path / "run")
 
 
-def test_two_classes(chat_base: Path, tmp_path: Path) -> None:
+def test_two_renamed_labels_are_trained(chat_base: Path, tmp_path: Path) -> None:
     for split, count in (("train", 12), ("dev", 4)):
-        write_pairs(tmp_path, split, count, ("follows", "not"))
-    output = train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(tmp_path), labels={"follows": "yes", "not": "no"}),
-        QLoRAConfig(**QUICK),
-        tmp_path / "run",
-        quiet=True,
-    )
+        write_pairs(tmp_path, split, count, ("follows", "refuted"))
+    pairs = PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"})
+    output = train_on(pairs, chat_base, tmp_path / "run")
     assert summary(output)["labels"] == ["yes", "no"]
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_an_empty_split(chat_base: Path, pair_folder: Path, tmp_path: Path, split: str) -> None:
+def test_an_empty_split_is_refused(chat_base: Path, tmp_path: Path, split: str) -> None:
     write_pairs(tmp_path, "train", 6)
     write_pairs(tmp_path, "dev", 6)
     (tmp_path / f"mli_{split}_v1.jsonl").write_text("")
     with pytest.raises(UserError, match=rf"mli_{split}_v1\.jsonl: is empty"):
         train(chat_base, tmp_path, tmp_path / "run")
-
-
-def test_a_label_that_is_not_in_the_map(chat_base: Path, tmp_path: Path) -> None:
-    write_pairs(tmp_path, "train", 6, ("entailment", "perhaps"))
-    with pytest.raises(UserError, match=r"'perhaps' is not a label of pairs\.labels"):
-        train(chat_base, tmp_path, tmp_path / "run")
-
-
-def test_one_file_for_all_splits(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="one file for all splits"):
-        train(chat_base, pair_folder / "mli_train_v1.jsonl", tmp_path)

@@ -1,4 +1,4 @@
-"""finetune.qlora.data.py: training reads the very tokens that evaluation scores."""
+"""finetune/qlora/data.py: training pairs have the tokens that evaluation scores."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from checkpoints import MAKERS
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode, with_labels
-from chains.models.templates import label_lead
+from chains.models.templates import answer_end, label_lead
 from chains.nli import nli_chain
 from corpus.inference.pairs import NLIPair
-from finetune.qlora.data import answer_end, columns, encode_pairs
+from finetune.qlora.data import IGNORED, Example, dataset_row, encode_pairs
 
 LABELS = ("entailment", "neutral", "contradiction")
+# with text that needs cleaning: a null character, and special tokens of the models
 PAIRS = [
     NLIPair("1", "Aspirin reduced stroke. ", "Stroke was\x00 rarer.", "entailment"),
     NLIPair("2", "It was <s> open <eos> </s> <|end|>.", "Bleeding changed.", "contradiction"),
@@ -27,27 +28,27 @@ def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return load_llm(LLMConfig(model=str(folder), dtype="float32", system="Be brief."))
 
 
-def test_training_tokens_are_those_that_are_scored(llm: LocalLLM) -> None:
+def test_prompt_and_label_have_the_token_ids_that_nli_chain_scores(llm: LocalLLM) -> None:
     encoded = encode_pairs(llm, PAIRS, LABELS, "auto")
-    judged = nli_chain(llm, LABELS).batch([{"premise": p.premise, "hypothesis": p.hypothesis} for p in PAIRS])
-    prompts = [one.prompt or "" for one in judged]
+    inputs = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in PAIRS]
+    prompts = [judgement.prompt or "" for judgement in nli_chain(llm, LABELS).batch(inputs)]
     lead = label_lead(llm.tokenizer)
     scored = with_labels(llm.tokenizer, prompts, encode(llm.tokenizer, prompts), LABELS, lead)
     for example, pair, prompt in zip(encoded.examples, PAIRS, scored, strict=True):
         assert example.ids[: example.start] == prompt.ids
         label = list(prompt.labels[LABELS.index(pair.label)])
         assert example.ids[example.start :][: len(label)] == label
-        assert len(example.ids) > example.start + len(label)  # and an end
+        assert len(example.ids) > example.start + len(label)  # the end token follows
 
 
-def test_the_answer_ends_as_the_template_ends_it(llm: LocalLLM) -> None:
+def test_the_label_ends_with_the_end_token_of_the_chat_template(llm: LocalLLM) -> None:
     end = answer_end(llm.tokenizer)
     assert end.strip() in llm.tokenizer.all_special_tokens
     example = encode_pairs(llm, PAIRS[:1], LABELS, "auto").examples[0]
     assert llm.tokenizer.decode(example.ids[example.start :]).strip() == f"entailment{end}"
-    if "{% for message" in llm.tokenizer.chat_template and "Answer: " not in llm.tokenizer.chat_template:
-        turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "entailment"}]
-        assert f"entailment{end}" in llm.tokenizer.apply_chat_template(turn, tokenize=False)
+    if "Answer: " not in llm.tokenizer.chat_template:  # not the default template, which has no end token
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "entailment"}]
+        assert f"entailment{end}" in llm.tokenizer.apply_chat_template(turns, tokenize=False)
 
 
 def test_long_pairs_are_left_out_and_counted(llm: LocalLLM) -> None:
@@ -61,8 +62,7 @@ def test_long_pairs_are_left_out_and_counted(llm: LocalLLM) -> None:
     assert len(shorter.examples) == len(shorter.pairs) == 3 - shorter.left_out
 
 
-def test_columns(llm: LocalLLM) -> None:
-    examples = encode_pairs(llm, PAIRS, LABELS, "auto").examples
-    for (ids, targets), example in zip(columns(examples, answer_only=True), examples, strict=True):
-        assert targets == [-100] * example.start + ids[example.start :]
-    assert all(ids == targets for ids, targets in columns(examples, answer_only=False))
+def test_answer_only_ignores_the_labels_of_the_prompt() -> None:
+    example = Example([5, 6, 7, 8], start=3)
+    assert dataset_row(example, answer_only=True) == {"input_ids": [5, 6, 7, 8], "labels": [IGNORED] * 3 + [8]}
+    assert dataset_row(example, answer_only=False) == {"input_ids": [5, 6, 7, 8], "labels": [5, 6, 7, 8]}

@@ -16,7 +16,9 @@ from chains.models.fetch import source_of
 from chains.models.known import known_model
 from common.errors import UserError
 
-RUN = """
+# Trains into several folders in turn, each in a forked process, so that they share the imports. ``moment`` is where the
+# process kills itself: "step N", or the end of a file's path, of which torch.save then has written the first half.
+RUNS = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
@@ -36,53 +38,54 @@ def train(output, moment):
     def kill():
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def training_step(self, *args, **kwargs):
+    def step_or_kill(self, *args, **kwargs):
         if f"step {self.state.global_step}" == moment:
             kill()
         return step(self, *args, **kwargs)
 
-    def half(content, path, *args, **kwargs):
+    def save_or_kill(content, path, *args, **kwargs):
         save(content, path, *args, **kwargs)
         if str(path).endswith(moment):
             os.truncate(path, os.path.getsize(path) // 2)
             kill()
 
-    PairTrainer.training_step, torch.save = training_step, half
+    PairTrainer.training_step, torch.save = step_or_kill, save_or_kill
     train_qlora(*configs, Path(output))
 
-for output, moment in settings["runs"]:  # each in a process of its own; the imports are shared
+for output, moment in settings["runs"]:
     if (child := os.fork()) == 0:
         train(output, moment)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = sorted(path.parent.name for path in Path(output).glob("checkpoint-*/run.json"))
-    begun = sorted(path.name for path in Path(output).glob("checkpoint-*"))
-    print(json.dumps({"status": status, "complete": left, "begun": begun}), flush=True)
+    complete = sorted(path.parent.name for path in Path(output).glob("checkpoint-*/run.json"))
+    all = sorted(path.name for path in Path(output).glob("checkpoint-*"))
+    print(json.dumps({"status": status, "complete": complete, "all": all}), flush=True)
 """
-# Nine steps in two epochs, a checkpoint every three; dropout needs the random state of the checkpoint.
+# Nine steps in two epochs, a checkpoint every three. Only with the random state of the checkpoint is dropout the same.
 TRAIN = {"max_steps": 9, "every": 3, "batch_size": 2, "rank": 4, "dropout": 0.1, "dev_limit": 2, "report_to": []}
-LAST = "checkpoint-9/adapter_model.safetensors"
-MOMENTS = ("step 1", "checkpoint-6/optimizer.pt", "step 7", "never")
-KILLED, ENDED = -signal.SIGKILL, 0
+LAST_ADAPTER = "checkpoint-9/adapter_model.safetensors"
+KILL_MOMENTS = ("step 1", "checkpoint-6/optimizer.pt", "step 7", "never")
+KILLED, FINISHED = -signal.SIGKILL, 0  # exit statuses
 
 
-def killed_and_whole(settings: dict[str, Any], folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """Run into ``folder/killed``, killed at each moment in turn, and into ``folder/whole`` without a kill.
+def run_killed_and_uninterrupted(settings: dict[str, Any], folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Train into ``folder/killed``, killed at each moment in turn, and into ``folder/uninterrupted``.
 
     Returns:
-        How each process ended with its checkpoints, and what they wrote on stderr.
+        The exit status and the checkpoints after each process, and the stderr of all processes.
     """
-    runs = [(str(folder / "killed"), moment) for moment in MOMENTS] + [(str(folder / "whole"), "never")]
-    command = [sys.executable, "-c", RUN, json.dumps({**settings, "train": TRAIN, "runs": runs})]
+    runs = [(str(folder / "killed"), moment) for moment in KILL_MOMENTS] + [(str(folder / "uninterrupted"), "never")]
+    command = [sys.executable, "-c", RUNS, json.dumps({**settings, "train": TRAIN, "runs": runs})]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"status"')], done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    lines = [line for line in process.stdout.splitlines() if line.startswith('{"status"')]
+    return [json.loads(line) for line in lines], process.stderr
 
 
 @pytest.mark.slow
 def test_a_run_killed_three_times_ends_with_the_same_adapter(tmp_path: Path) -> None:
-    """The model is smollm2; where neither hub nor package index gives it, medground-tiny."""
+    """The model is SmolLM2, or medground-tiny if neither the hub nor the package index offers SmolLM2."""
     known = known_model("smollm2")
     assert known is not None
     try:
@@ -95,23 +98,23 @@ def test_a_run_killed_three_times_ends_with_the_same_adapter(tmp_path: Path) -> 
         "llm": {"model": model, "quantization": "4bit", "dtype": "float32", "device_map": "cpu"},
         "pairs": {"path": str(tmp_path / "pairs")},
     }
-    ends, said = killed_and_whole(settings, tmp_path)
+    outcomes, stderr = run_killed_and_uninterrupted(settings, tmp_path)
     three, six, nine = "checkpoint-3", "checkpoint-6", "checkpoint-9"
-    assert ends == [
-        {"status": KILLED, "complete": [], "begun": []},
-        {"status": KILLED, "complete": [three], "begun": [three, six]},
-        {"status": KILLED, "complete": [three, six], "begun": [three, six]},
-        {"status": ENDED, "complete": [three, six, nine], "begun": [three, six, nine]},
-        {"status": ENDED, "complete": [three, six, nine], "begun": [three, six, nine]},
+    assert outcomes == [
+        {"status": KILLED, "complete": [], "all": []},
+        {"status": KILLED, "complete": [three], "all": [three, six]},
+        {"status": KILLED, "complete": [three, six], "all": [three, six]},
+        {"status": FINISHED, "complete": [three, six, nine], "all": [three, six, nine]},
+        {"status": FINISHED, "complete": [three, six, nine], "all": [three, six, nine]},
     ]
-    assert [line for line in said.splitlines() if "Resuming" in line] == [
+    assert [line for line in stderr.splitlines() if "Resuming" in line] == [
         "Resuming from checkpoint-3.",
         "Resuming from checkpoint-6.",
     ]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    losses = [[entry["loss"] for entry in summary(one)["log"] if "loss" in entry] for one in (killed, whole)]
+    killed, uninterrupted = tmp_path / "killed", tmp_path / "uninterrupted"
+    losses = [[entry["loss"] for entry in summary(run)["log"] if "loss" in entry] for run in (killed, uninterrupted)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
-    assert (killed / LAST).read_bytes() == (whole / LAST).read_bytes()
-    moved = [value.abs().max().item() for name, value in load_file(whole / LAST).items() if "lora_B" in name]
-    assert min(moved) > 0  # every layer was trained
+    assert (killed / LAST_ADAPTER).read_bytes() == (uninterrupted / LAST_ADAPTER).read_bytes()
+    adapter = load_file(uninterrupted / LAST_ADAPTER)
+    assert all(weights.any() for name, weights in adapter.items() if "lora_B" in name)  # 0 in an untrained layer

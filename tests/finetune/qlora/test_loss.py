@@ -1,4 +1,4 @@
-"""finetune/qlora/loss.py: less is computed, and the loss and its gradient stay what they are."""
+"""finetune/qlora/loss.py: loss and gradient equal those computed with all logits and no shared prefix."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from finetune.qlora.data import Example
-from finetune.qlora.loss import answer_loss, common_start, shares_cache
+from finetune.qlora.loss import answer_loss, can_share_cache, common_prefix_length
 
-START = 12
+PREFIX = 12  # tokens that all rows begin with
 
 
 @pytest.fixture(scope="module", params=sorted(MAKERS))
@@ -21,11 +21,12 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def batch() -> dict[str, torch.Tensor]:
+    """Three rows of up to 30 tokens, whose answers begin at different positions."""
     torch.manual_seed(1)
     ids = torch.randint(10, 300, (3, 30))
-    ids[:, :START] = ids[0, :START]
+    ids[:, :PREFIX] = ids[0, :PREFIX]
     mask, labels = torch.ones_like(ids), torch.full_like(ids, -100)
-    for row, (start, length) in enumerate([(20, 24), (22, 30), (13, 20)]):
+    for row, (start, length) in enumerate([(20, 24), (22, 30), (13, 20)]):  # start of the answer, tokens of the row
         labels[row, start:length] = ids[row, start:length]
         mask[row, length:] = 0
         ids[row, length:] = 0
@@ -35,29 +36,29 @@ def batch() -> dict[str, torch.Tensor]:
 def gradient(model, loss: torch.Tensor) -> torch.Tensor:
     model.zero_grad()
     loss.backward()
-    return torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
+    return torch.cat([weights.grad.flatten() for weights in model.parameters() if weights.grad is not None])
 
 
-@pytest.mark.parametrize("shared", [0, START])
-def test_as_with_all_logits(model, shared: int) -> None:
+@pytest.mark.parametrize("shared", [0, PREFIX])
+def test_loss_and_gradient_equal_those_with_all_logits(model, shared: int) -> None:
     inputs = batch()
     logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, :-1]
-    whole = cross_entropy(logits.flatten(0, 1), inputs["labels"][:, 1:].flatten(), reduction="sum")
+    expected_loss = cross_entropy(logits.flatten(0, 1), inputs["labels"][:, 1:].flatten(), reduction="sum")
     loss = answer_loss(model, inputs, shared)
-    assert loss.item() == pytest.approx(whole.item(), rel=1e-5)
-    expected, found = gradient(model, whole), gradient(model, answer_loss(model, inputs, shared))
-    assert torch.linalg.vector_norm(found - expected) < 1e-4 * torch.linalg.vector_norm(expected)
+    assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-5)
+    expected, actual = gradient(model, expected_loss), gradient(model, loss)
+    assert torch.linalg.vector_norm(actual - expected) < 1e-4 * torch.linalg.vector_norm(expected)
 
 
-def test_these_models_can_share(model) -> None:
-    assert shares_cache(model)
+def test_the_supported_architectures_can_share_their_cache(model) -> None:
+    assert can_share_cache(model)
 
 
-def test_common_start() -> None:
+def test_the_common_prefix_excludes_last_prompt_tokens_and_is_0_if_short() -> None:
     instruction = list(range(100, 120))
     examples = [Example([*instruction, 1, 2, 9], 22), Example([*instruction, 1, 3, 9], 22)]
-    assert common_start(examples) == 21
-    assert common_start([*examples, Example([*instruction[:10], 5, 9], 11)]) == 10
-    assert common_start([examples[0], examples[0]]) == 21  # a prompt's last token stays its own
-    assert common_start([*examples, Example([7, 8, 9], 2)]) == 0
-    assert common_start([Example([1, 2, 3, 4], 3)] * 2) == 0  # too little to be worth a pass of its own
+    assert common_prefix_length(examples) == 21
+    assert common_prefix_length([*examples, Example([*instruction[:10], 5, 9], 11)]) == 10
+    assert common_prefix_length([examples[0], examples[0]]) == 21  # without the prompt's last token
+    assert common_prefix_length([*examples, Example([7, 8, 9], 2)]) == 0
+    assert common_prefix_length([Example([1, 2, 3, 4], 3)] * 2) == 0  # fewer than 8 tokens

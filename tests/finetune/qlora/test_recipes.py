@@ -1,4 +1,4 @@
-"""configs/qlora.yaml and configs/tutorial_qlora.yaml: what they say they are."""
+"""The recipes configs/qlora.yaml, configs/tutorial_qlora.yaml and configs/accelerate/fsdp_qlora.yaml."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from medground.settings import load_settings
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
-def test_ours_states_every_setting() -> None:
+def test_qlora_yaml_states_every_setting() -> None:
     stated = yaml.safe_load((CONFIGS / "qlora.yaml").read_text())["train"]["qlora"]
     assert set(stated) == set(QLoRAConfig.model_fields)
 
 
-def test_ours_is_qlora_with_the_loss_on_the_answer() -> None:
+def test_qlora_yaml_is_qlora_with_the_loss_on_answers() -> None:
     settings = load_settings(CONFIGS / "qlora.yaml")
     config = settings.train.qlora
     assert (settings.llm.quantization, config.method, config.target_modules) == ("4bit", "lora", "all-linear")
@@ -24,7 +24,7 @@ def test_ours_is_qlora_with_the_loss_on_the_answer() -> None:
     assert config.patience is not None
 
 
-def test_the_tutorials_is_the_tutorials() -> None:
+def test_tutorial_qlora_yaml_has_the_hyperparameters_of_the_tutorial() -> None:
     settings = load_settings(CONFIGS / "tutorial_qlora.yaml")
     llm, config = settings.llm, settings.train.qlora
     assert (llm.quantization, llm.double_quant, llm.dtype) == ("4bit", False, "float16")
@@ -36,7 +36,7 @@ def test_the_tutorials_is_the_tutorials() -> None:
     assert (config.answer_pairs, config.group_by_length, config.share_start) == (False, False, False)
 
 
-def test_accelerates_file_is_accelerates() -> None:
+def test_accelerate_loads_fsdp_qlora_yaml() -> None:
     config_args = pytest.importorskip("accelerate.commands.config.config_args")
     path = CONFIGS / "accelerate" / "fsdp_qlora.yaml"
     config = config_args.ClusterConfig.from_yaml_file(yaml_file=str(path))

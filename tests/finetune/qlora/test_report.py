@@ -1,9 +1,7 @@
-"""finetune/qlora/report.py: the card and the plot."""
+"""finetune/qlora/report.py: the model card and the plot."""
 
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from finetune.qlora.report import card, plot
 
@@ -31,46 +29,38 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def test_a_card_is_filled_from_the_run() -> None:
+def test_the_card_has_the_figures_of_the_summary() -> None:
     text = card(SUMMARY)
-    for part in (
+    for fragment in (
         "QLoRA adapter for `embedded`",
+        "--set llm.adapter=DIR --set llm.quantization=4bit",
         "0.500 before, 0.800 after",
-        "step 6 of 9",
-        "1,234 of 56,789",
-        "1.50 GiB",
+        "- llm.dtype: float32 for float16",
     ):
-        assert part in text
-    assert "- llm.dtype: float32 for float16" in text
-    assert "--set llm.adapter=DIR --set llm.quantization=4bit" in text
-    assert "base_model" not in text  # the header names bases of the hub only
+        assert fragment in text
+    assert "base_model" not in text  # only for a base on the hub
     assert "repeated in other splits" not in text
 
 
-def test_a_base_of_the_hub_stands_in_the_header() -> None:
+def test_a_base_on_the_hub_is_in_the_front_matter() -> None:
     text = card({**SUMMARY, "recipe": {"model": "someone/model", "quantization": "none"}})
     assert "base_model: someone/model" in text.split("---")[1]
     assert "# LoRA adapter for `someone/model`" in text
 
 
-def test_a_full_model_has_no_adapter() -> None:
+def test_the_card_of_full_fine_tuning_describes_a_model() -> None:
     text = card({**SUMMARY, "method": "full"})
     assert "library_name: transformers" in text
     assert "--set llm.model=DIR" in text
     assert "adapter" not in text
 
 
-def test_repeated_premises_are_warned_of() -> None:
-    assert "(1 in dev)" in card({**SUMMARY, "repeated_premises": {"dev": ["Seen."], "test": None}})
-
-
-def test_a_plot_is_a_picture(tmp_path: Path) -> None:
+def test_plot_writes_a_png(tmp_path: Path) -> None:
     path = tmp_path / "plot.png"
     plot([{"step": 3, "loss": 1.0}, {"step": 3, "eval_loss": 0.9, "eval_accuracy": 0.5}], path)
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert path.stat().st_size > 5000
+    assert path.stat().st_size > 5000  # bytes; an empty PNG is smaller
 
 
-@pytest.mark.parametrize("count", [None, 1 << 30])
-def test_memory_may_be_unknown(count: int | None) -> None:
-    assert ("unknown" if count is None else "1.00 GiB") in card({**SUMMARY, "peak_memory": count})
+def test_the_card_without_a_peak_memory() -> None:
+    assert "| peak memory | unknown |" in card({**SUMMARY, "peak_memory": None})

@@ -1,4 +1,4 @@
-"""finetune/qlora/train.py: adapters that load and evaluate, and their figures."""
+"""finetune/qlora/train.py: trained adapters load and evaluate, and the summary has their figures."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,8 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
-@pytest.mark.parametrize(
-    ("name", "quantization"),
-    [("gemma", "4bit"), ("llama2", "4bit"), ("gpt2", "none")],  # bitsandbytes leaves GPT-2 as it is
-)
-def test_any_causal_model_trains_and_its_checkpoints_evaluate(
+@pytest.mark.parametrize(("name", "quantization"), [("gemma", "4bit"), ("llama2", "4bit"), ("gpt2", "none")])
+def test_adapters_and_checkpoints_of_each_architecture_can_be_evaluated(
     name: str, quantization: str, pair_folder: Path, tmp_path: Path
 ) -> None:
     base = MAKERS[name](tmp_path / "model")
@@ -36,43 +33,38 @@ def test_any_causal_model_trains_and_its_checkpoints_evaluate(
         if folder == output and quantization == "none":
             assert result.metrics["accuracy"] == pytest.approx(figures["dev_accuracy"]["result"])
     assert json.loads((output / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
-    assert any(value.abs().max() > 0 for key, value in weights(output).items() if "lora_B" in key)
+    assert any(values.any() for name, values in weights(output).items() if "lora_B" in name)  # 0 before training
 
 
-def test_full_fine_tuning_gives_a_model(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_full_fine_tuning_saves_a_changed_model(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     output = train(chat_base, pair_folder, tmp_path, method="full")
     before, after = load_llm(LLMConfig(model=str(chat_base))), load_llm(LLMConfig(model=str(output)))
     assert not torch.equal(before.model.lm_head.weight, after.model.lm_head.weight)
     assert summary(output)["trainable_parameters"] == summary(output)["parameters"]
 
 
-def test_it_learns(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    output = train(
-        chat_base, pair_folder, tmp_path, max_steps=40, every=40, method="full"
-    )  # a random base's adapter cannot
+def test_the_training_loss_falls(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    # all weights, since an adapter on a random base learns too little
+    output = train(chat_base, pair_folder, tmp_path, max_steps=40, every=40, method="full")
     state = json.loads((output / "checkpoint-40" / "trainer_state.json").read_text())
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
-    assert losses[-1] < 0.3 * losses[0]  # what follows a label's first token is certain
+    assert losses[-1] < 0.3 * losses[0]  # most tokens of a label follow from its first token
 
 
-def test_what_is_left_in_the_folder(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_the_folder_has_plot_summary_and_card(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     output = train(chat_base, pair_folder, tmp_path, keep="last")
     assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
     figures = summary(output)
-    assert figures["step"] == figures["steps"] == 9
-    assert figures["train_pairs"] == 24
-    assert figures["dev_pairs"] == 6
+    assert figures["step"] == figures["steps"] == QUICK["max_steps"]
+    assert (figures["train_pairs"], figures["dev_pairs"]) == (24, 6)  # those of pair_folder
     assert figures["dev_accuracy"]["before"] is not None
     assert figures["examples_per_second"] > 0
-    assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]
-    assert 0 < figures["trainable_parameters"] < figures["parameters"]
+    assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]  # prompts are longer than 10 tokens
     assert figures["repeated_premises"] == {"dev": [], "test": None}
-    card = (output / "README.md").read_text()
-    assert "24 for training" in card
-    assert "None" not in card
+    assert "24 for training" in (output / "README.md").read_text()
 
 
-def test_the_tutorials_recipe_says_what_this_device_does_instead(
+def test_replaced_settings_are_printed_and_stated_in_summary_and_card(
     chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = train_qlora(
@@ -89,14 +81,15 @@ def test_the_tutorials_recipe_says_what_this_device_does_instead(
     )
     figures = summary(output)
     assert len(figures["substitutions"]) == 2
-    shown = " ".join(capsys.readouterr().err.split())
-    for line in figures["substitutions"]:
-        assert line in shown
-        assert line in (output / "README.md").read_text()
-    assert sorted({key.split(".")[-3] for key in weights(output)}) == ["q_proj", "v_proj"]
+    stderr = " ".join(capsys.readouterr().err.split())
+    for substitution in figures["substitutions"]:
+        assert substitution in stderr
+        assert substitution in (output / "README.md").read_text()
+    # target_modules null: PEFT's default for Llama; names end in MODULE.lora_A.weight
+    assert {name.split(".")[-3] for name in weights(output)} == {"q_proj", "v_proj"}
 
 
-def test_an_adapter_of_another_base(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_refused_on_another_base(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     output = train(chat_base, pair_folder, tmp_path / "run", max_steps=3)
     other = make_chat(tmp_path / "other", hidden=32)
     with pytest.raises(UserError, match="does not fit the model"):
@@ -105,7 +98,7 @@ def test_an_adapter_of_another_base(chat_base: Path, pair_folder: Path, tmp_path
         train(other, pair_folder, tmp_path / "run", max_steps=3)
 
 
-def test_the_embedded_base_keeps_its_name(pair_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_the_embedded_model_names_it_embedded(pair_folder: Path, tmp_path: Path) -> None:
     output = train_qlora(
         LLMConfig(quantization="4bit", dtype="float32", device_map="cpu"),
         PromptConfig(),
@@ -116,3 +109,10 @@ def test_the_embedded_base_keeps_its_name(pair_folder: Path, tmp_path: Path) -> 
     )
     assert json.loads((output / "adapter_config.json").read_text())["base_model_name_or_path"] == "embedded"
     assert load_llm(LLMConfig(adapter=str(output))).name == "embedded"
+
+
+def test_unsuitable_target_modules_and_shots_are_refused(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.qlora\.target_modules does not suit"):
+        train(chat_base, pair_folder, tmp_path, target_modules=("absent",))
+    with pytest.raises(UserError, match=r"prompt\.shots is 1, .* Set it to 0"):
+        train_qlora(LLMConfig(), PromptConfig(shots=1), PairsConfig(), QLoRAConfig(), tmp_path)

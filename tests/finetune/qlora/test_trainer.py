@@ -1,4 +1,4 @@
-"""finetune/qlora/trainer.py: evaluation and shared computation change nothing; killed runs resume."""
+"""finetune/qlora/trainer.py: early stopping, weights independent of evaluations and prefix sharing, two processes."""
 
 import json
 import subprocess
@@ -12,15 +12,14 @@ from qlora_runs import QUICK, TOLERANCE, distance, summary, train
 from eval.tasks import NLITask
 
 
-def test_the_best_checkpoint_is_taken_and_it_stops_early(
+def test_training_stops_early_and_publishes_the_best_checkpoint(
     chat_base: Path, pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])  # the first is before training
-
-    judged = NLITask.evaluate
+    accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])  # before training, then after 3, 6, 9, 12 and 15 steps
+    real_evaluate = NLITask.evaluate
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        result = judged(*args, **kwargs)
+        result = real_evaluate(*args, **kwargs)
         estimate = type(result.estimates["accuracy"])(next(accuracies))
         return type(result)(result.task, {**result.estimates, "accuracy": estimate}, result.samples)
 
@@ -32,84 +31,66 @@ def test_the_best_checkpoint_is_taken_and_it_stops_early(
     assert distance(output, output / "checkpoint-12") > 0
 
 
-def test_evaluation_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_evaluations_do_not_change_the_trained_weights(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     llm = {"quantization": "4bit"}
-    often = train(chat_base, pair_folder, tmp_path / "often", llm=llm, every=1, max_steps=6, keep="last")
+    each_step = train(chat_base, pair_folder, tmp_path / "each_step", llm=llm, every=1, max_steps=6, keep="last")
     once = train(chat_base, pair_folder, tmp_path / "once", llm=llm, every=6, max_steps=6, keep="last")
-    assert distance(often, once) <= TOLERANCE
+    assert distance(each_step, once) <= TOLERANCE
 
 
-def test_sharing_the_start_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    short = {"dropout": 0, "keep": "last", "max_steps": 4, "every": 4}
-    shared = train(chat_base, pair_folder, tmp_path / "shared", **short)
-    alone = train(chat_base, pair_folder, tmp_path / "alone", share_start=False, **short)
-    assert distance(shared, alone) < 1e-4
+def test_share_start_does_not_change_the_trained_weights(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    settings = {"dropout": 0, "keep": "last", "max_steps": 4, "every": 4}
+    shared = train(chat_base, pair_folder, tmp_path / "shared", **settings)
+    unshared = train(chat_base, pair_folder, tmp_path / "unshared", share_start=False, **settings)
+    assert distance(shared, unshared) < 1e-4
 
 
-RUN = """
-import os, sys
+# Trains in 4 bits; the process kills itself at step ``kill_step``.
+SCRIPT = """
+import os, signal, sys
 from pathlib import Path
 from chains.config import LLMConfig, PromptConfig
 from corpus.config import PairsConfig
 from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 from finetune.qlora.trainer import PairTrainer
-base, pairs, output, settings, kill, where = sys.argv[1:]
+base, pairs, output, settings, kill_step = sys.argv[1:]
 step = PairTrainer.training_step
-def training_step(self, *args, **kwargs):
-    if where == "step" and self.state.global_step == int(kill):
-        os.kill(os.getpid(), 9)
+def step_or_kill(self, *args, **kwargs):
+    if self.state.global_step == int(kill_step):
+        os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *args, **kwargs)
-PairTrainer.training_step = training_step
-if where == "save":
-    import torch
-    save = torch.save
-    def killed(content, path, *args, **kwargs):
-        if f"checkpoint-{kill}" in str(path):
-            os.kill(os.getpid(), 9)
-        save(content, path, *args, **kwargs)
-    torch.save = killed
+PairTrainer.training_step = step_or_kill
 train_qlora(
     LLMConfig(model=base, device_map="cpu", dtype="float32", quantization="4bit"), PromptConfig(),
     PairsConfig(path=pairs), QLoRAConfig.model_validate_json(settings), Path(output), quiet=True,
 )
 """
-
-
-def run(base: Path, pairs: Path, output: Path, settings: dict[str, Any], kill: int, where: str, *launch: str) -> int:
-    script = output.parent / "run.py"
-    script.write_text(RUN)
-    command = [sys.executable, *launch, str(script), str(base), str(pairs), str(output), json.dumps(settings)]
-    done = subprocess.run([*command, str(kill), where], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode in (0, 1 if launch and kill >= 0 else -9), done.stderr  # a launcher reports a kill as 1
-    return done.returncode
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517")
 
 
 @pytest.mark.slow
-def test_killed_at_three_steps_and_resumed(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    settings = {**QUICK, "max_steps": 20, "keep": "last"}
-    assert run(chat_base, pair_folder, tmp_path / "unbroken", settings, -1, "") == 0
-    for kill, where in ((5, "step"), (12, "save"), (17, "step")):
-        assert run(chat_base, pair_folder, tmp_path / "broken", settings, kill, where) == -9
-    assert run(chat_base, pair_folder, tmp_path / "broken", settings, -1, "") == 0
-    assert distance(tmp_path / "broken", tmp_path / "unbroken") <= TOLERANCE
+def test_two_processes_train_and_resume_as_one_process_with_twice_the_batch(
+    chat_base: Path, pair_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
 
+    def run(output: Path, *launcher: str, batch_size: int = 4, kill_step: int = -1) -> int:
+        settings = {**QUICK, "every": 2, "max_steps": 8, "dropout": 0, "keep": "last", "group_by_length": False}
+        arguments = (chat_base, pair_folder, output, json.dumps({**settings, "batch_size": batch_size}), kill_step)
+        command = [sys.executable, *launcher, tmp_path / "script.py", *arguments]
+        process = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, check=False)
+        assert process.returncode == 0 or kill_step >= 0, process.stderr
+        return process.returncode
 
-LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517")
-BOTH = {**QUICK, "every": 2, "max_steps": 8, "dropout": 0, "keep": "last", "group_by_length": False}
-
-
-@pytest.mark.slow
-def test_two_processes_share_the_work(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    assert run(chat_base, pair_folder, tmp_path / "two", BOTH, -1, "", *LAUNCH) == 0
-    assert run(chat_base, pair_folder, tmp_path / "one", {**BOTH, "batch_size": 8}, -1, "") == 0
-    figures = summary(tmp_path / "two")
-    assert figures["recipe"]["processes"] == 2
-    assert figures["dev_accuracy"] == summary(tmp_path / "one")["dev_accuracy"]
-    assert distance(tmp_path / "two", tmp_path / "one") < 1e-4
-    assert (
-        run(chat_base, pair_folder, tmp_path / "broken", BOTH, 5, "step", *LAUNCH) == 1
-    )  # within the second epoch of three steps
-    assert run(chat_base, pair_folder, tmp_path / "broken", BOTH, -1, "", *LAUNCH) == 0
-    assert summary(tmp_path / "broken")["resumed"]
-    assert distance(tmp_path / "two", tmp_path / "broken") <= TOLERANCE
+    two, one, killed = (tmp_path / name for name in ("two", "one", "killed"))
+    run(two, *TWO_PROCESSES)
+    run(one, batch_size=8)
+    assert summary(two)["recipe"]["processes"] == 2
+    assert summary(two)["dev_accuracy"] == summary(one)["dev_accuracy"]
+    assert distance(two, one) < 1e-4
+    # step 5 is within the second epoch of three steps; torch.distributed.run reports the kill as 1
+    assert run(killed, *TWO_PROCESSES, kill_step=5) == 1
+    run(killed, *TWO_PROCESSES)
+    assert summary(killed)["resumed"]
+    assert distance(two, killed) <= TOLERANCE

@@ -1,4 +1,4 @@
-"""``medground check`` and ``load_checker``: judges, mistakes and interrupts."""
+"""``medground check`` and ``load_checker``: NLI models, invalid input and interrupts."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,41 +13,39 @@ from common.errors import UserError
 from medground.pipeline import Pipeline
 from medground.tiny import TINY_JUDGE_NOTE
 
-SETTINGS = {"data.path": "mine.json", "retriever": "bm25"}
-JUDGED = ("--data", "mine.json", "--set", "retriever=bm25", "--set", "nli.kind=encoder", "--set", "nli.model=x")
+SETTINGS = {"data.path": "records.json", "retriever": "bm25"}
+WITH_JUDGE = ("--data", "records.json", "--set", "retriever=bm25", "--set", "nli.kind=encoder", "--set", "nli.model=x")
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _write_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     record = '{{"QUESTION": "Does {0} lower pressure?", "CONTEXTS": ["Pressure fell with {0}. {1}"]}}'
-    more = ("One. Two.", "Pain rose with heparin.")
-    Path("mine.json").write_text(
-        f'{{"1": {record.format("aspirin", more[0])}, "2": {record.format("heparin", more[1])}}}'
-    )
+    aspirin, heparin = record.format("aspirin", "One. Two."), record.format("heparin", "Pain rose with heparin.")
+    Path("records.json").write_text(f'{{"1": {aspirin}, "2": {heparin}}}')
 
 
-class Falls(NLIModel):
-    """A premise with "fell" entails, any other is neutral; the pass number ``stops`` is interrupted."""
+class WordNLI(NLIModel):
+    """A premise with "fell" entails, any other is neutral; batch number ``interrupted_batch`` raises an interrupt."""
 
     labels = ("entailment", "neutral", "contradiction")
 
-    def __init__(self, stops: int = 0) -> None:
-        self._stops = stops
+    def __init__(self, interrupted_batch: int = 0) -> None:
+        self._batches_left = interrupted_batch
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        self._stops -= 1
-        if self._stops == 0:
+        self._batches_left -= 1
+        if self._batches_left == 0:
             raise KeyboardInterrupt
         return [Judgement(label="entailment" if "fell" in premise else "neutral") for premise, _ in pairs]
 
 
-def judged_by(monkeypatch: pytest.MonkeyPatch, judge: NLIModel) -> None:
+def set_judge(monkeypatch: pytest.MonkeyPatch, judge: NLIModel) -> None:
     monkeypatch.setattr(Pipeline, "judge", lambda self: judge)
 
 
-def test_load_checker_gives_a_runnable(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged_by(monkeypatch, Falls())
+def test_load_checker_returns_a_runnable_with_invoke_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_judge(monkeypatch, WordNLI())
     checker = medground.load_checker(SETTINGS, nli={"kind": "encoder", "model": "x"})
     checked = checker.invoke("Pressure falls with heparin.")
     assert (checked.verdict, checked.notes) == ("supported", ())
@@ -58,12 +56,12 @@ def test_load_checker_gives_a_runnable(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_the_embedded_judge_says_what_it_is() -> None:
+def test_check_by_medground_tiny_has_a_note() -> None:
     checked = medground.load_checker(SETTINGS).invoke("Pressure falls with heparin.")
     assert checked.notes[-1] == TINY_JUDGE_NOTE
 
 
-def test_without_a_judge_the_error_says_how_to_set_one() -> None:
+def test_missing_nli_model_raises_an_error_with_the_settings_to_change() -> None:
     with pytest.raises(UserError, match=r"llm.kind is extractive. Set nli.kind to encoder"):
         medground.load_checker(SETTINGS, llm={"kind": "extractive"})
     from medground.ingest import add_documents
@@ -84,36 +82,40 @@ def test_without_a_judge_the_error_says_how_to_set_one() -> None:
         (("--file", "none.txt"), 1, "none.txt: there is no such file"),
     ],
 )
-def test_mistakes(command: Callable[..., Any], arguments: tuple[str, ...], status: int, problem: str) -> None:
+def test_invalid_arguments_are_reported(
+    command: Callable[..., Any], arguments: tuple[str, ...], status: int, problem: str
+) -> None:
     outcome = command("check", *arguments)
     assert outcome.status == status
     assert problem in outcome.err
 
 
-def write_list() -> None:
+def write_statements() -> None:
+    """Write a heading and ten statements."""
     Path("list.txt").write_text("# Drugs\n" + "".join(f"Pressure falls with heparin {n}.\n" for n in range(10)))
 
 
-def test_what_was_checked_before_an_interrupt_is_kept(
+def test_interrupted_check_prints_the_results_so_far(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_list()
-    judged_by(monkeypatch, Falls(stops=3))
-    outcome = command("check", "--file", "list.txt", *JUDGED)
+    write_statements()
+    set_judge(monkeypatch, WordNLI(interrupted_batch=3))
+    outcome = command("check", "--file", "list.txt", *WITH_JUDGE)
     assert outcome.status == 130
-    assert "statements: 8 (8 supported); 1 part of the text is no statement" in outcome.out
-    judged_by(monkeypatch, Falls(stops=2))
-    outcome = command("check", "--file", "list.txt", "--json", *JUDGED)
+    assert "statements: 8 (8 supported); 1 part of the text is no statement" in outcome.out  # two batches of 4
+    set_judge(monkeypatch, WordNLI(interrupted_batch=2))
+    outcome = command("check", "--file", "list.txt", "--json", *WITH_JUDGE)
     assert outcome.status == 130
     report = json.loads(outcome.out)
     assert (report["complete"], report["counts"]["supported"], len(report["segments"])) == (False, 4, 5)
 
 
-def test_notes_on_all_statements_are_said_once(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    write_list()
-    judged_by(monkeypatch, Falls())
-    without_data = ("--set", "retriever=bm25", *JUDGED[4:])
-    outcome = command("check", "--file", "list.txt", *without_data)
+def test_note_on_the_corpus_is_printed_once_for_a_file(
+    command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_statements()
+    set_judge(monkeypatch, WordNLI())
+    outcome = command("check", "--file", "list.txt", *WITH_JUDGE[2:])  # without --data
     assert outcome.status == 0
     assert "the sample was searched" not in outcome.out
     assert outcome.err.count("the sample was searched") == 1

@@ -1,4 +1,4 @@
-"""medground/cli/evaluate.py: what becomes of results; the commands themselves are in the journeys."""
+"""Writing of results by ``medground eval``; tests/journeys runs the commands."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from rich.table import Table
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
-from medground.cli.evaluate import Run, report
+from medground.cli.evaluate import Run, print_and_write
 from medground.settings import load_settings
 
 
-def test_results_are_written_where_nobody_reads_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_written_if_stdout_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     task = TaskResult(
@@ -24,5 +24,5 @@ def test_results_are_written_where_nobody_reads_the_table(tmp_path: Path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", os.fdopen(writer, "w"))
         with pytest.raises((SystemExit, BrokenPipeError)):
-            report(Run(load_settings(), tmp_path, None, False, False), [task], [Table("figures", title="x")])
+            print_and_write(Run(load_settings(), tmp_path, None, False, False), [task], [Table("figures", title="x")])
     assert json.loads((tmp_path / "results.json").read_text())["results"]["qa_gold"]["accuracy"] == 1

@@ -1,3 +1,5 @@
+"""``medground export``: files of lm-eval and PubMedQA, and error messages."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,10 @@ from eval.results import TaskResult
 from eval.stats.metrics import ranking_metrics
 from eval.tasks import task_from_name
 
-GOLD = qa_task("qa_gold", ["yes", "no"], ["yes", "yes"])
+GOLD_TASK = qa_task("qa_gold", ["yes", "no"], ["yes", "yes"])
 
 
-def test_an_evaluation_goes_to_the_harness_and_to_pubmedqa(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_evaluation_is_exported_to_lm_eval_and_to_pubmedqa(command: Callable[..., Any], tmp_path: Path) -> None:
     assert command("eval", "qa", "--limit=2", "--set=retriever=bm25", "--output=run", "--quiet").status == 0
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
     assert (exported.status, exported.err) == (0, "")
@@ -29,24 +31,26 @@ def test_an_evaluation_goes_to_the_harness_and_to_pubmedqa(command: Callable[...
     assert "the answers of qa_retrieved_bm25\nThese are the sample's ids" in exported.err
 
 
-def test_every_run_below_the_folder_goes_to_the_harness(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_all_runs_below_a_folder_are_exported_to_lm_eval(command: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_run(tmp_path / "grid" / name, [GOLD], config(name))
+        write_run(tmp_path / "grid" / name, [GOLD_TASK], config(name))
     assert command("export", "grid", "--format", "lm-eval", "--output", "out").status == 0
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["a", "b"]
 
 
-def test_what_is_left_out_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
-    found = [{"id": "1", "prediction": "1", "target": "1"}]
-    write_run(tmp_path / "run", [TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found), GOLD])
+def test_retrieval_task_is_left_out_with_a_message(command: Callable[..., Any], tmp_path: Path) -> None:
+    samples = [{"id": "1", "prediction": "1", "target": "1"}]
+    retrieval_task = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), samples)
+    write_run(tmp_path / "run", [retrieval_task, GOLD_TASK])
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
     assert exported.err == "left out, because no model assigns labels in it: retrieval_bm25\n"
 
 
-def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
-    write_run(tmp_path / "run", [GOLD])
+def test_invalid_arguments_are_reported(command: Callable[..., Any], tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [GOLD_TASK])
     missing = command("export", "none", "--format", "lm-eval", "--output", "out")
-    assert (missing.status, missing.err[:31]) == (1, "medground: none does not exist.")
+    assert missing.status == 1
+    assert missing.err.startswith("medground: none does not exist.")
     assert command("export", "run", "--format", "csv", "--output", "out").status == 2
     assert command("export", "run", "--format", "lm-eval", "--task", "qa_gold", "--output", "out").status == 2
     assert command("export", "run", "--format", "pubmedqa", "--task", "qa_gold", "--output", "out").status == 0

@@ -1,23 +1,23 @@
-"""medground retrieve: what is said where nothing is found."""
+"""Messages of ``medground retrieve``."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 Run = Callable[..., Any]
-WORDS = ("--set", "retriever=bm25", "--set", "retrievers={bm25: {kind: bm25}}", "--data", "sample")
+BM25_ON_SAMPLE = ("--set", "retriever=bm25", "--set", "retrievers={bm25: {kind: bm25}}", "--data", "sample")
 
 
-def test_that_nothing_was_found_is_said(command: Run) -> None:
-    outcome = command("retrieve", "xylophone", *WORDS)
+def test_empty_result_is_reported_on_stderr_and_as_empty_json_list(command: Run) -> None:
+    outcome = command("retrieve", "xylophone", *BM25_ON_SAMPLE)
     assert (outcome.status, outcome.out, outcome.err) == (0, "", "Nothing was found.\n")
-    outcome = command("retrieve", "xylophone", "--json", *WORDS)
+    outcome = command("retrieve", "xylophone", "--json", *BM25_ON_SAMPLE)
     assert outcome.err == ""
     assert json.loads(outcome.out)["passages"] == []
-    assert command("retrieve", "itch score", *WORDS).err == ""
+    assert command("retrieve", "itch score", *BM25_ON_SAMPLE).err == ""
 
 
-def test_that_the_sample_was_searched_in_place_of_documents_is_said(command: Run) -> None:
-    outcome = command("retrieve", "itch score", *WORDS[:-2])
+def test_search_of_the_sample_without_indexed_documents_has_a_note(command: Run) -> None:
+    outcome = command("retrieve", "itch score", *BM25_ON_SAMPLE[:-2])  # without --data
     assert "mg" in outcome.out
     assert outcome.err.startswith("No documents are indexed in .medground/store, so the sample was searched")

@@ -1,8 +1,9 @@
+"""``Batcher``: shared batches, errors, cancellation and shutdown."""
+
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 from served import Scripted, until, yes
@@ -10,75 +11,75 @@ from served import Scripted, until, yes
 from chains.answer import Answer
 from chains.qa.base import SharedChain
 from common.errors import UserError
-from medground.service.batching import Cancel, Cancelled, Passes
+from medground.service.batching import Batcher, Cancellation, Cancelled
 
 
-class Batched(SharedChain):
-    """With passes of its own."""
+class BatchedChain(SharedChain):
+    """A chain with its own batcher; ``sizes`` records the sizes of the batches."""
 
-    def __init__(self, chain: Scripted, *, most: int = 4, passes: int = 1, wait: float = 0.05) -> None:
+    def __init__(self, chain: Scripted, *, max_batch: int = 4, workers: int = 1, max_wait: float = 0.05) -> None:
         self.sizes: list[int] = []
-        self.passes = Passes(most=most, passes=passes, wait=wait, observe=self.sizes.append)
-        super().__init__(chain, self.passes.share)
+        self.batcher = Batcher(max_batch=max_batch, workers=workers, max_wait=max_wait, observe=self.sizes.append)
+        super().__init__(chain, self.batcher.share)
 
 
-def test_questions_that_wait_together_share_a_pass() -> None:
+def test_concurrent_questions_are_batched() -> None:
     chain = Scripted()
-    asked = Batched(chain)
+    batched = BatchedChain(chain)
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(asked.invoke, [f"q{n}" for n in range(10)]))
+        answers = list(pool.map(batched.invoke, [f"q{n}" for n in range(10)]))
     assert [answer.question for answer in answers] == [f"q{n}" for n in range(10)]
-    assert sum(asked.sizes) == 10
-    assert max(asked.sizes) <= 4
-    assert len(asked.sizes) <= 6
+    assert sum(batched.sizes) == 10
+    assert max(batched.sizes) <= 4
+    assert len(batched.sizes) <= 6
     assert sorted(question for batch in chain.batches for question in batch) == sorted(f"q{n}" for n in range(10))
-    asked.passes.close()
+    batched.batcher.close()
 
 
-def test_a_full_pass_does_not_wait_and_a_lonely_question_waits_its_time() -> None:
-    patient = Batched(Scripted(), most=2, wait=60)
+def test_full_batch_starts_at_once_and_single_question_after_max_wait() -> None:
+    full = BatchedChain(Scripted(), max_batch=2, max_wait=60)
     started = time.monotonic()
-    assert len(patient.batch(["a", "b"])) == 2
+    assert len(full.batch(["a", "b"])) == 2
     assert time.monotonic() - started < 30
-    patient.passes.close()
-    asked = Batched(Scripted(), most=2, wait=0.2)
+    full.batcher.close()
+    single = BatchedChain(Scripted(), max_batch=2, max_wait=0.2)
     started = time.monotonic()
-    asked.invoke("c")
+    single.invoke("c")
     assert time.monotonic() - started >= 0.2
-    assert (patient.sizes, asked.sizes) == ([2], [1])
-    asked.passes.close()
+    assert (full.sizes, single.sizes) == ([2], [1])
+    single.batcher.close()
 
 
-def test_passes_go_on_at_once() -> None:
-    together = threading.Barrier(2, timeout=5)  # passed only where two passes are under way
+def test_workers_compute_batches_concurrently() -> None:
+    barrier = threading.Barrier(2, timeout=5)  # raises unless two batches are computed at the same time
 
     def answer(question) -> Answer:
-        together.wait()
+        barrier.wait()
         return yes(question)
 
-    asked = Batched(Scripted(answer=answer), most=1, passes=2, wait=0)
-    assert [one.question for one in asked.batch(["a", "b", "c", "d"])] == ["a", "b", "c", "d"]
-    asked.passes.close()
+    batched = BatchedChain(Scripted(answer=answer), max_batch=1, workers=2, max_wait=0)
+    assert [answer.question for answer in batched.batch(["a", "b", "c", "d"])] == ["a", "b", "c", "d"]
+    batched.batcher.close()
 
 
-def test_an_error_is_only_the_questions_own() -> None:
+def test_error_reaches_only_the_caller_of_the_failed_question() -> None:
     def answer(question) -> Answer | UserError:
-        if question.text == "bad":
+        if question.text == "fails":
             raise RuntimeError("boom")
         return UserError("too long") if question.text == "long" else yes(question)
 
-    asked = Batched(Scripted(answer=answer))
+    batched = BatchedChain(Scripted(answer=answer))
     with ThreadPoolExecutor(4) as pool:
-        good, bad, long = (pool.submit(asked.invoke, text) for text in ("good", "bad", "long"))
-        assert good.result().question == "good"
+        answered, failed, too_long = (pool.submit(batched.invoke, text) for text in ("answered", "fails", "long"))
+        assert answered.result().question == "answered"
         with pytest.raises(RuntimeError, match="boom"):
-            bad.result()
+            failed.result()
         with pytest.raises(UserError, match="too long"):
-            long.result()
-    asked.passes.close()
+            too_long.result()
+    batched.batcher.close()
 
 
-def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
+def test_cancelled_question_in_the_queue_is_not_computed() -> None:
     release = threading.Event()
 
     def answer(question) -> Answer:
@@ -86,95 +87,99 @@ def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
         return yes(question)
 
     chain = Scripted(answer=answer)
-    asked = Batched(chain, most=1)
-    ended: list[str] = []
+    batched = BatchedChain(chain, max_batch=1)
+    outcomes: list[str] = []
 
-    def work(text: str, cancel: Cancel) -> None:
-        with cancel.around():
+    def work(text: str, cancellation: Cancellation) -> None:
+        with cancellation.of_this_thread():
             try:
-                asked.invoke(text)
-                ended.append(f"{text} answered")
+                batched.invoke(text)
+                outcomes.append(f"{text} answered")
             except Cancelled:
-                ended.append(f"{text} cancelled")
+                outcomes.append(f"{text} cancelled")
 
-    cancels = {text: Cancel() for text in ("first", "second", "third")}
-    threads = [threading.Thread(target=work, args=one) for one in cancels.items()]
+    cancellations = {text: Cancellation() for text in ("first", "second", "third")}
+    threads = [threading.Thread(target=work, args=arguments) for arguments in cancellations.items()]
     for waiting, thread in enumerate(threads):
         thread.start()
-        until(lambda waiting=waiting: len(chain.batches) == 1 and asked.passes.waiting == waiting)
-    cancels["second"]()
-    until(lambda: "second cancelled" in ended)
-    assert asked.passes.waiting == 1
+        until(lambda waiting=waiting: len(chain.batches) == 1 and batched.batcher.waiting == waiting)
+    cancellations["second"].cancel()
+    until(lambda: "second cancelled" in outcomes)
+    assert batched.batcher.waiting == 1
     release.set()
     for thread in threads:
         thread.join()
-    assert sorted(ended) == ["first answered", "second cancelled", "third answered"]
+    assert sorted(outcomes) == ["first answered", "second cancelled", "third answered"]
     assert chain.batches == [["first"], ["third"]]
-    late = Cancel()
-    late()
-    with late.around(), pytest.raises(Cancelled):
-        asked.invoke("too late")
-    asked.passes.close()
+    batched.batcher.close()
 
 
-def test_closing_cancels_what_waits_and_lets_the_pass_end() -> None:
+def test_question_of_a_cancelled_request_raises_cancelled() -> None:
+    batched, cancellation = BatchedChain(Scripted()), Cancellation()
+    cancellation.cancel()
+    with cancellation.of_this_thread(), pytest.raises(Cancelled):
+        batched.invoke("too late")
+    batched.batcher.close()
+
+
+def test_close_cancels_waiting_questions_and_completes_the_running_batch() -> None:
     chain = Scripted(seconds=0.3)
-    asked = Batched(chain, most=1)
+    batched = BatchedChain(chain, max_batch=1)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(asked.invoke, "first")
+        first = pool.submit(batched.invoke, "first")
         until(lambda: bool(chain.batches))
-        second = pool.submit(asked.invoke, "second")
-        until(lambda: asked.passes.waiting == 1)
-        asked.passes.close()
+        second = pool.submit(batched.invoke, "second")
+        until(lambda: batched.batcher.waiting == 1)
+        batched.batcher.close()
         assert first.result().label == "yes"
         with pytest.raises(Cancelled):
             second.result()
     with pytest.raises(Cancelled):
-        asked.invoke("third")
-    with suppress(Cancelled):
-        asked.passes.close()  # a second time does nothing
+        batched.invoke("third")
+    batched.batcher.close()  # a second call has no effect
 
 
-def test_functions_have_passes_of_their_own_and_share_the_workers() -> None:
+def test_items_of_different_functions_are_not_mixed_in_a_batch() -> None:
     calls: list[tuple[str, list[int]]] = []
-    busy = threading.Event()
+    release = threading.Event()
 
-    def first(numbers: Sequence[int]) -> list[int]:
-        calls.append(("first", list(numbers)))
-        busy.wait(5)
+    def double(numbers: Sequence[int]) -> list[int]:
+        calls.append(("double", list(numbers)))
+        release.wait(5)
         return [2 * number for number in numbers]
 
-    def second(numbers: Sequence[int]) -> list[str]:
-        calls.append(("second", list(numbers)))
+    def to_text(numbers: Sequence[int]) -> list[str]:
+        calls.append(("to_text", list(numbers)))
         return [str(number) for number in numbers]
 
-    passes = Passes(most=3, wait=0, observe=lambda _: None)
-    double, text = passes.share(first), passes.share(second)
+    batcher = Batcher(max_batch=3, max_wait=0, observe=lambda _: None)
+    shared_double, shared_to_text = batcher.share(double), batcher.share(to_text)
     with ThreadPoolExecutor(6) as pool:
-        held = pool.submit(double, [0])
+        running = pool.submit(shared_double, [0])
         until(lambda: bool(calls))
-        others = []
-        for work, number in ((text, 1), (double, 2), (text, 3), (double, 4), (text, 5)):
-            others.append(pool.submit(work, [number]))  # type: ignore[arg-type]
-            until(lambda: passes.waiting == len(others))
-        busy.set()
-        assert [one.result() for one in others] == [["1"], [4], ["3"], [8], ["5"]]
-        assert held.result() == [0]
-    assert calls == [("first", [0]), ("second", [1, 3, 5]), ("first", [2, 4])]
-    passes.close()
+        waiting = []
+        for number in range(1, 6):
+            shared = shared_to_text if number % 2 else shared_double
+            waiting.append(pool.submit(shared, [number]))  # type: ignore[arg-type]
+            until(lambda: batcher.waiting == len(waiting))
+        release.set()
+        assert [future.result() for future in waiting] == [["1"], [4], ["3"], [8], ["5"]]
+        assert running.result() == [0]
+    assert calls == [("double", [0]), ("to_text", [1, 3, 5]), ("double", [2, 4])]
+    batcher.close()
 
 
-def test_a_pass_that_failed_is_not_taken_apart_for_those_who_left() -> None:
-    cancel = Cancel()
+def test_failed_batch_is_not_repeated_for_cancelled_requests() -> None:
+    cancellation = Cancellation()
     calls: list[list[str]] = []
 
-    def failing(texts: Sequence[str]) -> list[str]:
+    def fail(texts: Sequence[str]) -> list[str]:
         calls.append(list(texts))
-        cancel()
+        cancellation.cancel()
         raise RuntimeError("the server is gone")
 
-    passes = Passes(most=2, wait=1, observe=lambda _: None)
-    with cancel.around(), pytest.raises(Cancelled):
-        passes.share(failing)(["a", "b"])
+    batcher = Batcher(max_batch=2, max_wait=1, observe=lambda _: None)
+    with cancellation.of_this_thread(), pytest.raises(Cancelled):
+        batcher.share(fail)(["a", "b"])
     assert calls == [["a", "b"]]
-    passes.close()
+    batcher.close()

@@ -30,24 +30,24 @@ def check(url: str, body: Any = None, token: str | None = None, **more: Any) -> 
     return HTTP.post(f"{url}/v1/check", json=sent, headers=headers, **more)
 
 
-def test_a_statement(url: str) -> None:
+def test_check_of_a_statement_has_verdict_quotes_and_passages(url: str) -> None:
     response = check(url)
     assert response.status_code == 200
-    given = response.json()
-    assert (given["object"], given["verdict"], given["conflicting"]) == ("check", "supported", False)
-    assert given["text"] == "Supported by 1 passage."
-    (quote,) = given["supporting"]
-    assert given["passages"][0]["text"][quote["start"] : quote["end"]] == quote["quote"]
-    assert given["passages"][0]["metadata"]["year"] == 2004
+    checked = response.json()
+    assert (checked["object"], checked["verdict"], checked["conflicting"]) == ("check", "supported", False)
+    assert checked["text"] == "Supported by 1 passage."
+    (quote,) = checked["supporting"]
+    assert checked["passages"][0]["text"][quote["start"] : quote["end"]] == quote["quote"]
+    assert checked["passages"][0]["metadata"]["year"] == 2004
 
 
 def test_a_list_of_statements_returns_a_result_or_an_error_for_each(url: str) -> None:
-    given = check(url, {"statements": ["One is so.", TOO_LONG, " "]}).json()
-    assert given["object"] == "list"
-    assert [one["statement"] for one in given["data"]] == ["One is so.", TOO_LONG, " "]
-    assert [one.get("verdict") for one in given["data"]] == ["supported", None, None]
-    assert given["data"][1]["error"]["message"] == "The pair is too long."
-    assert "empty" in given["data"][2]["error"]["message"]
+    checked = check(url, {"statements": ["One is so.", TOO_LONG, " "]}).json()
+    assert checked["object"] == "list"
+    assert [one["statement"] for one in checked["data"]] == ["One is so.", TOO_LONG, " "]
+    assert [one.get("verdict") for one in checked["data"]] == ["supported", None, None]
+    assert checked["data"][1]["error"]["message"] == "The pair is too long."
+    assert "empty" in checked["data"][2]["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -100,23 +100,22 @@ def test_without_a_judge_the_answer_is_501_with_the_reason(tmp_path: Path) -> No
 
 
 def test_statements_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
-    fake = FakeChecker(seconds=0.2)
-    with running(make_service(Scripted(), tmp_path, checker=fake)) as (url, _), ThreadPoolExecutor(8) as pool:
+    checker = FakeChecker(seconds=0.2)
+    with running(make_service(Scripted(), tmp_path, checker=checker)) as (url, _), ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda n: check(url, {"statement": f"Statement {n}."}), range(8)))
     assert [one.json()["statement"] for one in responses] == [f"Statement {n}." for n in range(8)]
-    assert len(fake.batches) < 8
+    assert len(checker.batches) < 8
 
 
 def test_a_full_queue_answers_429_with_retry_after(tmp_path: Path) -> None:
     release = threading.Event()
     service = make_service(Scripted(), tmp_path, checker=FakeChecker(release=release), batch=1, queue=0)
     with running(service) as (url, _), ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(check, url) for _ in range(2)]
-        until(lambda: any(one.done() for one in asked))
+        futures = [pool.submit(check, url) for _ in range(2)]
+        until(lambda: any(future.done() for future in futures))
         release.set()
-        responses = [one.result() for one in asked]
-    _, refused = sorted(responses, key=lambda one: one.status_code)
-    assert sorted(one.status_code for one in responses) == [200, 429]
+        accepted, refused = sorted((future.result() for future in futures), key=lambda response: response.status_code)
+    assert (accepted.status_code, refused.status_code) == (200, 429)
     assert int(refused.headers["Retry-After"]) >= 1
 
 
@@ -129,21 +128,22 @@ def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
         assert "medground_cancelled_total 1.0" in service.metrics.text().decode()
 
 
-def test_a_service_made_from_settings_can_check_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_from_settings_checks_statements_unless_answers_are_quotes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from medground.ingest import searched_corpus
-    from medground.service.run import make_service as from_settings
+    from medground.service.run import make_service as make_service_from_settings
     from medground.settings import load_settings
 
     monkeypatch.chdir(tmp_path)
-    record = '{"1": {"QUESTION": "Does it?", "CONTEXTS": ["Pressure fell with aspirin."]}}'
-    Path("mine.json").write_text(record)
-    given = {"data.path": "mine.json", "retriever": "bm25"}
-    settings = load_settings(None, given)
-    service = from_settings(settings, searched_corpus(settings), quiet=True)
+    Path("records.json").write_text('{"1": {"QUESTION": "Does it?", "CONTEXTS": ["Pressure fell with aspirin."]}}')
+    overrides = {"data.path": "records.json", "retriever": "bm25"}
+    settings = load_settings(None, overrides)
+    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
     with running(service) as (url, _):
         assert check(url, {"statement": "Pressure fell with aspirin."}).json()["passages"][0]["id"] == "1"
-    quoting = load_settings(None, {**given, "llm.kind": "extractive"})
-    service = from_settings(quoting, searched_corpus(quoting), quiet=True)
+    settings = load_settings(None, {**overrides, "llm.kind": "extractive"})
+    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
     with running(service) as (url, _):
         response = check(url)
     assert response.status_code == 501

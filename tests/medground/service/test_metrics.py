@@ -1,9 +1,11 @@
+"""Metrics in Prometheus' text format."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 from medground.service.metrics import Metrics
 
 
-def test_metrics_in_prometheus_format() -> None:
+def test_counters_histograms_and_gauges_are_in_the_text() -> None:
     metrics = Metrics()
     for seconds in (0.004, 0.005, 0.2, 500):
         metrics.request("/v1/models", 200, seconds)
@@ -32,7 +34,7 @@ def test_metrics_in_prometheus_format() -> None:
     assert len(lines) == len(set(lines))
 
 
-def test_threads_do_not_lose_counts() -> None:
+def test_concurrent_requests_are_all_counted() -> None:
     metrics = Metrics()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: metrics.request("/", 200, 0.1), range(4000)))

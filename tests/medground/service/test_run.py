@@ -1,3 +1,5 @@
+"""Start of the service: missing packages and a port in use."""
+
 import importlib.util
 import socket
 import subprocess
@@ -11,25 +13,25 @@ from medground.service import run
 from medground.settings import load_settings
 
 
-def test_a_missing_package_is_reported_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = importlib.util.find_spec
+def test_missing_package_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
     run.check_installed()
-    monkeypatch.setattr(run, "find_spec", lambda name: None if name == "itsdangerous" else real(name))
+    monkeypatch.setattr(run, "find_spec", lambda name: None if name == "itsdangerous" else find_spec(name))
     with pytest.raises(
         UserError, match=r"needs itsdangerous, which is not installed: pip install 'medground\[serve\]'"
     ):
         run.check_installed()
 
 
-def test_a_port_in_use_is_reported() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_port_in_use_is_reported() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
         settings = load_settings(None, {"serve.port": port})
         with pytest.raises(UserError, match=rf"Cannot listen at 127\.0\.0\.1:{port}: Address already in use"):
             run.serve(settings, Corpus("none", []), quiet=True)
 
 
-def test_the_command_line_does_not_load_the_servers_packages() -> None:
+def test_command_line_does_not_import_packages_of_the_service() -> None:
     code = (
         "import sys; import medground.cli; "
         "print([name for name in ('fastapi', 'uvicorn', 'itsdangerous', 'openai', 'httpx') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""The page's files: what they hold, and that these and no others are served."""
+"""The page's static files: no unsafe code and no other hosts in them, and no other files served."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Ways to make markup or code of a text, and to reach other hosts.
+# JavaScript and HTML that turn text into markup or code, read cookies, or send data past the API
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|setHTML|DOMParser|srcdoc"
     r"|\beval\b|new Function|setTimeout\(\s*[\"'`]|setInterval\(\s*[\"'`]|javascript:|data:|import\("
@@ -28,17 +28,17 @@ URL = re.compile(r"(?:https?:)?//[\w\[]|@import|url\(")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_file_makes_no_markup_of_text_and_names_no_other_host(path: Path) -> None:
+def test_file_has_no_unsafe_code_and_no_url_of_another_host(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")
     if path.suffix == ".js":
-        text = re.sub(r"/\*.*?\*/|^\s*//.*$|(?<=\s)// .*$", "", text, flags=re.S | re.M)  # comments do nothing
-        text = text.replace('startsWith("data:")', "")  # the field of a server-sent event
+        text = re.sub(r"/\*.*?\*/|^\s*//.*$|(?<=\s)// .*$", "", text, flags=re.S | re.M)  # without comments
+        text = text.replace('startsWith("data:")', "")  # a field of server-sent events, not a URL
     assert not FORBIDDEN.findall(text)
     assert not URL.findall(text)
 
 
-def test_markup_has_no_script_or_style_of_its_own() -> None:
+def test_html_has_no_inline_script_and_refers_to_packaged_files_only() -> None:
     html = (FOLDER / "index.html").read_text(encoding="utf-8")
     assert re.findall(r"<script([^>]*)>(.*?)</script>", html, re.S) == [
         (' type="module" blocking="render" src="/assets/theme.js"', ""),
@@ -53,7 +53,7 @@ def test_markup_has_no_script_or_style_of_its_own() -> None:
     }
 
 
-def test_every_element_that_a_script_looks_up_is_there() -> None:
+def test_ids_in_scripts_and_html_attributes_exist_once() -> None:
     html = (FOLDER / "index.html").read_text(encoding="utf-8")
     ids = re.findall(r'\bid="(.*?)"', html)
     assert len(ids) == len(set(ids))
@@ -63,17 +63,17 @@ def test_every_element_that_a_script_looks_up_is_there() -> None:
         assert name in ids
 
 
-def test_each_module_imports_packaged_ones_only() -> None:
+def test_scripts_import_packaged_modules_only() -> None:
     names = {path.name for path in FILES}
     for path in FOLDER.glob("*.js"):
         imported = re.findall(r'from "(.*?)"', path.read_text(encoding="utf-8"))
-        assert all(one.startswith("./") and one[2:] in names for one in imported)
+        assert {*imported} <= {f"./{name}" for name in names}
 
 
-def test_every_file_is_served_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_packaged_files_are_served(tmp_path: Path) -> None:
     secret = tmp_path / "secret.js"
     secret.write_text("secret")
-    tried = [
+    other_names = [
         "..%2fstatic.py", "%2e%2e/static.py", "..%2f..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "static.py",
         str(secret).replace("/", "%2f"), f"file:{secret}".replace("/", "%2f"), "index.html", "app.js%00", "APP.JS",
         "app.js/", "./app.js%2f", "%5c%5chost%5cshare", "https:%2f%2fexample.org%2fx.js", "", "%20", "__pycache__",
@@ -89,7 +89,7 @@ def test_every_file_is_served_and_nothing_else(tmp_path: Path) -> None:
             assert response.content == path.read_bytes()
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert response.headers["Cache-Control"] in ("no-cache", "no-store")
-        for name in tried:
+        for name in other_names:
             response = client.get(f"/assets/{name}")
             assert response.status_code == 404, name
             assert "secret" not in response.text
@@ -98,7 +98,7 @@ def test_every_file_is_served_and_nothing_else(tmp_path: Path) -> None:
         assert client.post("/assets/app.js").status_code == 405
 
 
-def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
+def test_service_without_the_page_has_no_static_routes(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path)) as (url, _):
         assert HTTP.get(url).status_code == 404
         assert HTTP.get(f"{url}/assets/app.js").status_code == 404

@@ -1,15 +1,16 @@
-"""Chroma's own default embedding function."""
+"""Embedder with Chroma's default embedding function."""
 
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common.errors import UserError
 from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
 
 
-def test_without_a_connection_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported_with_an_alternative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
 
     with socket.socket() as free:
@@ -22,10 +23,9 @@ def test_without_a_connection_the_way_out_is_named(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.network
-def test_embeds() -> None:
+def test_a_question_is_nearest_to_its_passage() -> None:
     embedder = ChromaDefaultEmbedder()
     question = embedder.embed_query("Does aspirin lower the risk of stroke?")
-    near, far = embedder.embed_documents(["Aspirin lowered the risk of stroke.", "The vaccine was safe in children."])
-    assert sum(a * b for a, b in zip(question, near, strict=True)) > sum(
-        a * b for a, b in zip(question, far, strict=True)
-    )
+    passages = embedder.embed_documents(["Aspirin lowered the risk of stroke.", "The vaccine was safe in children."])
+    related, unrelated = np.array(passages) @ question
+    assert related > unrelated

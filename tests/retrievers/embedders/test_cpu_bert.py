@@ -1,4 +1,4 @@
-"""The packed encoder computes what BERT's own does, and stands in only where it should."""
+"""The packed encoder has the outputs of transformers' BERT encoder and replaces only supported models."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from transformers import BertConfig, BertModel
 
 from retrievers.embedders.cpu_bert import PackedEncoder, pack_encoder
 
+LENGTHS = pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
 
-def bert(**changes: Any) -> BertModel:
+
+def make_bert(**changes: Any) -> BertModel:
     torch.manual_seed(4)
     settings = {"initializer_range": 0.2, "attn_implementation": "sdpa", **changes}
     config = BertConfig(
@@ -23,59 +25,62 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
+def make_inputs(lengths: list[int]) -> dict[str, torch.Tensor]:
+    longest = max(lengths)
+    ids = torch.randint(0, 50, (len(lengths), longest))
+    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask}
+
+
 @needs_bfloat16
-@pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
+@LENGTHS
 @pytest.mark.parametrize("group", [1, 8, 512])
-def test_it_computes_what_bert_does(lengths: list[int], group: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_outputs_are_as_near_to_float32_as_transformers_outputs(
+    lengths: list[int], group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("retrievers.embedders.cpu_bert.GROUP_TOKENS", group)
-    model = bert()
+    model = make_bert()
     packed = PackedEncoder(model.encoder, heads=4)
-    longest = max(lengths)
-    ids = torch.randint(0, 50, (len(lengths), longest))
-    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
+    inputs = make_inputs(lengths)
     with torch.inference_mode():
-        exact = model.float()(input_ids=ids, attention_mask=mask).last_hidden_state
-        model.to(torch.bfloat16)
-        plain = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        exact = model.float()(**inputs).last_hidden_state
+        expected = model.to(torch.bfloat16)(**inputs).last_hidden_state.float()
         model.encoder = packed
-        found = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    real = mask.bool()
-    assert torch.count_nonzero(found[~real]) == 0
-    near = torch.nn.functional.cosine_similarity(found[real], exact[real], dim=-1)
-    own = torch.nn.functional.cosine_similarity(plain[real], exact[real], dim=-1)
-    assert near.min() > 0.99
-    assert near.mean() > own.mean() - 0.001  # no further from float32 than torch's own bfloat16
+        output = model(**inputs).last_hidden_state.float()
+    valid = inputs["attention_mask"].bool()
+    assert torch.count_nonzero(output[~valid]) == 0
+    packed_cosines = torch.nn.functional.cosine_similarity(output[valid], exact[valid], dim=-1)
+    transformers_cosines = torch.nn.functional.cosine_similarity(expected[valid], exact[valid], dim=-1)
+    assert packed_cosines.min() > 0.99
+    assert packed_cosines.mean() > transformers_cosines.mean() - 0.001
 
 
-@pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
-def test_in_float32_it_computes_the_same(lengths: list[int]) -> None:
-    model = bert().float()
-    longest = max(lengths)
-    ids = torch.randint(0, 50, (len(lengths), longest))
-    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
+@LENGTHS
+def test_float32_outputs_are_those_of_transformers(lengths: list[int]) -> None:
+    model = make_bert().float()
+    inputs = make_inputs(lengths)
     with torch.inference_mode():
-        plain = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        expected = model(**inputs).last_hidden_state
         assert pack_encoder(model)
-        found = model(input_ids=ids, attention_mask=mask).last_hidden_state
-    real = mask.bool()
-    assert torch.count_nonzero(found[~real]) == 0
-    torch.testing.assert_close(found[real], plain[real], rtol=1e-4, atol=1e-5)
+        output = model(**inputs).last_hidden_state
+    valid = inputs["attention_mask"].bool()
+    assert torch.count_nonzero(output[~valid]) == 0
+    torch.testing.assert_close(output[valid], expected[valid], rtol=1e-4, atol=1e-5)
 
 
 @needs_bfloat16
-def test_bert_in_bfloat16_is_packed() -> None:
-    model = bert()
-    assert pack_encoder(model) is not torch.cpu.get_capabilities().get("amx_bf16")
+def test_bfloat16_is_packed_unless_the_cpu_has_amx() -> None:
+    assert pack_encoder(make_bert()) is not torch.cpu.get_capabilities().get("amx_bf16")
 
 
-def test_all_else_stays_as_it_is() -> None:
-    others = [
-        bert().double(),
-        bert().half(),
-        bert(hidden_act="gelu_new").float(),
-        bert(is_decoder=True).float(),
+def test_unsupported_models_are_not_packed() -> None:
+    unsupported = [
+        make_bert().double(),
+        make_bert().half(),
+        make_bert(hidden_act="gelu_new").float(),
+        make_bert(is_decoder=True).float(),
         torch.nn.Linear(2, 2),
     ]
-    for model in others:
+    for model in unsupported:
         assert not pack_encoder(model)
         assert not isinstance(getattr(model, "encoder", None), PackedEncoder)

@@ -1,7 +1,8 @@
-"""MiniLM on onnxruntime against sentence-transformers."""
+"""MiniLM on onnxruntime compared with sentence-transformers."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,57 +20,60 @@ def reference() -> SentenceEmbedder:
     return SentenceEmbedder(str(packaged_minilm()), dtype="float32", query_prompt="query: ")
 
 
-def test_vectors_are_those_of_sentence_transformers(reference: SentenceEmbedder) -> None:
+def test_vectors_equal_those_of_sentence_transformers(reference: SentenceEmbedder) -> None:
     embedder = MiniLMEmbedder("float32", query_prompt="query: ")
     for method in ("embed_documents", "embed_queries"):
-        found, expected = getattr(embedder, method)(TEXTS), getattr(reference, method)(TEXTS)
-        assert np.abs(np.array(found) - np.array(expected)).max() < 1e-5
-    assert embedder.embed_documents([]) == []
+        vectors, expected = getattr(embedder, method)(TEXTS), getattr(reference, method)(TEXTS)
+        assert np.abs(np.array(vectors) - np.array(expected)).max() < 1e-5
 
 
-def test_a_store_is_valid_for_both(reference: SentenceEmbedder) -> None:
+def test_fingerprints_equal_those_of_sentence_transformers(reference: SentenceEmbedder) -> None:
     assert MiniLMEmbedder("float32", query_prompt="query: ").fingerprint == reference.fingerprint
-    rounded = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16")
-    assert MiniLMEmbedder("bfloat16").fingerprint == rounded.fingerprint
+    in_bfloat16 = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16")
+    assert MiniLMEmbedder("bfloat16").fingerprint == in_bfloat16.fingerprint
 
 
-def test_passages_are_cut_alike(reference: SentenceEmbedder) -> None:
-    one, other = window_of(MiniLMEmbedder("float32")), window_of(reference)
-    assert one is not None
-    assert other is not None
-    assert (one.limit, one.mark, one.count(TEXTS)) == (other.limit, other.mark, other.count(TEXTS))
+def test_the_window_equals_that_of_sentence_transformers(reference: SentenceEmbedder) -> None:
+    window, expected = window_of(MiniLMEmbedder("float32")), window_of(reference)
+    assert window is not None
+    assert expected is not None
+    assert (window.limit, window.fingerprint, window.count(TEXTS)) == (
+        expected.limit,
+        expected.fingerprint,
+        expected.count(TEXTS),
+    )
 
 
-def test_bfloat16_is_near(reference: SentenceEmbedder) -> None:
+def test_bfloat16_vectors_are_near_those_in_float32(reference: SentenceEmbedder) -> None:
     vectors = MiniLMEmbedder("bfloat16").embed_documents(TEXTS)
     cosines = (np.array(vectors) * np.array(reference.embed_documents(TEXTS))).sum(axis=1)
     assert cosines.min() > 0.99
 
 
-def test_batches_of_questions_are_embedded_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 2 * len(TEXTS) - 1)
+def test_torch_embeds_batches_of_questions_after_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrievers.embedders.minilm.ONNX_MAX_TEXTS", 2 * len(TEXTS) - 1)
     embedder = MiniLMEmbedder("bfloat16", query_prompt="query: ")
-    first, bulk = embedder.embed_queries(TEXTS), embedder.embed_queries(TEXTS)
+    by_onnx, by_torch = embedder.embed_queries(TEXTS), embedder.embed_queries(TEXTS)
     expected = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16", query_prompt="query: ").embed_queries(TEXTS)
-    assert bulk == expected
-    assert first != bulk
-    assert (np.array(first) * np.array(bulk)).sum(axis=1).min() > 0.99
-    assert embedder.embed_query(TEXTS[1]) == pytest.approx(first[1], abs=1e-5)
+    assert by_torch == expected
+    assert by_onnx != by_torch
+    assert (np.array(by_onnx) * np.array(by_torch)).sum(axis=1).min() > 0.99
+    assert embedder.embed_query(TEXTS[1]) == pytest.approx(by_onnx[1], abs=1e-5)  # a single question: still ONNX
 
 
-def test_threads_load_the_bulk_embedder_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_threads_load_the_torch_embedder_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
-    class Slow(SentenceEmbedder):
-        def __init__(self, *arguments, **named) -> None:
+    class SlowlyLoadedEmbedder(SentenceEmbedder):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             loaded.append(self)
             time.sleep(0.2)
-            super().__init__(*arguments, **named)
+            super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 0)
-    monkeypatch.setattr("retrievers.embedders.sentence.SentenceEmbedder", Slow)
+    monkeypatch.setattr("retrievers.embedders.minilm.ONNX_MAX_TEXTS", 0)
+    monkeypatch.setattr("retrievers.embedders.sentence.SentenceEmbedder", SlowlyLoadedEmbedder)
     embedder = MiniLMEmbedder("bfloat16")
     with ThreadPoolExecutor(4) as threads:
-        vectors = list(threads.map(embedder.embed_documents, [TEXTS] * 4))
+        results = list(threads.map(embedder.embed_documents, [TEXTS] * 4))
     assert len(loaded) == 1
-    assert all(one == vectors[0] for one in vectors)
+    assert all(vectors == results[0] for vectors in results)

@@ -1,8 +1,8 @@
-"""The sentence-transformers embedder: its batching changes no vector, its identity misses nothing."""
+"""The sentence-transformers embedder: vectors, batches, prompts, fingerprints and errors."""
 
 import json
 import random
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from retrievers.embedders.sentence import SentenceEmbedder, resolve_dtype
 PROMPTS = {"query": "query: ", "passage": "passage: "}
 
 
-def texts(count: int) -> list[str]:
+def make_texts(count: int) -> list[str]:
+    """Random texts of the tiny embedder's vocabulary, and three that are empty or of other characters."""
     rng = random.Random(5)
     words = VOCABULARY.split()
     return [" ".join(rng.choices(words, k=rng.randrange(1, 30))) for _ in range(count)] + ["", "?", "naïve 脳 \ud800"]
@@ -38,79 +39,70 @@ def cosines(left: Any, right: Any) -> np.ndarray:
     return (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)  # type: ignore[no-any-return]
 
 
-def test_vectors_are_sentence_transformers_own(plain: Path) -> None:
+def test_vectors_equal_those_of_sentence_transformers(plain: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
-    given = texts(60)
-    reference = SentenceTransformer(str(plain), device="cpu").encode([text.replace("\ud800", "?") for text in given])
+    texts = make_texts(60)
+    expected = SentenceTransformer(str(plain), device="cpu").encode([text.replace("\ud800", "?") for text in texts])
     embedder = SentenceEmbedder(str(plain), dtype="float32")
-    assert np.allclose(embedder.embed_documents(given), reference, atol=1e-4)
-    assert np.allclose(embedder.embed_queries(given), reference, atol=1e-4)
-    assert np.allclose(embedder.embed_query(given[3]), reference[3], atol=1e-4)
+    assert np.allclose(embedder.embed_documents(texts), expected, atol=1e-4)
+    assert np.allclose(embedder.embed_queries(texts), expected, atol=1e-4)
+    assert np.allclose(embedder.embed_query(texts[3]), expected[3], atol=1e-4)
 
 
-def test_no_texts(plain: Path) -> None:
-    assert SentenceEmbedder(str(plain)).embed_documents([]) == []
+def test_bfloat16_vectors_are_near_those_in_float32(plain: Path) -> None:
+    texts = make_texts(60)
+    in_float32 = SentenceEmbedder(str(plain), dtype="float32").embed_documents(texts)
+    in_bfloat16 = SentenceEmbedder(str(plain), dtype="bfloat16").embed_documents(texts)
+    assert cosines(in_float32, in_bfloat16).min() > 0.99
 
 
-def test_bfloat16_stays_close(plain: Path) -> None:
-    given = texts(60)
-    exact = SentenceEmbedder(str(plain), dtype="float32").embed_documents(given)
-    fast = SentenceEmbedder(str(plain), dtype="bfloat16").embed_documents(given)
-    assert cosines(exact, fast).min() > 0.99
-
-
-def test_batches_hold_every_text_once_and_no_more_than_the_budget(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_contain_each_text_once_within_the_budget(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrievers.embedders.sentence.CPU_TOKENS", 40)
     embedder = SentenceEmbedder(str(plain), device="cpu")
-    given = texts(50)
-    batches = list(embedder._batches(given))
-    assert sorted(i for batch in batches for i in batch) == list(range(len(given)))
+    texts = make_texts(50)
+    batches = list(embedder._batches(texts))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(texts)))
     assert len(batches) > 5
     for batch in batches:
-        longest = max(len(given[i]) for i in batch)
+        longest = max(len(texts[i]) for i in batch)
+        # The estimate of batches_by_length, with the model's limit of 16 tokens.
         assert len(batch) * min(16, longest // 4 + 3) <= 40
 
 
-def test_the_models_own_prompts_are_used(prompted: Path, plain: Path) -> None:
-    own = SentenceEmbedder(str(prompted), dtype="float32")
-    bare = SentenceEmbedder(str(plain), dtype="float32")
-    assert np.allclose(own.embed_query("aspirin"), bare.embed_query("query: aspirin"), atol=1e-5)
-    assert np.allclose(own.embed_documents(["aspirin"]), bare.embed_documents(["passage: aspirin"]), atol=1e-5)
+@pytest.mark.parametrize(
+    ("arguments", "query_prompt", "passage_prompt"),
+    [({}, "query: ", "passage: "), ({"query_prompt": "", "passage_prompt": "trial "}, "", "trial ")],
+    ids=["prompts of the model", "prompts as arguments"],
+)
+def test_texts_are_embedded_under_the_prompts(
+    prompted: Path, plain: Path, arguments: dict[str, str], query_prompt: str, passage_prompt: str
+) -> None:
+    embedder = SentenceEmbedder(str(prompted), dtype="float32", **arguments)  # type: ignore[arg-type]
+    without_prompts = SentenceEmbedder(str(plain), dtype="float32")
+    expected = without_prompts.embed_queries([f"{query_prompt}aspirin", f"{passage_prompt}aspirin"])
+    assert np.allclose(embedder.embed_query("aspirin"), expected[0], atol=1e-5)
+    assert np.allclose(embedder.embed_documents(["aspirin"]), expected[1:], atol=1e-5)
 
 
-def test_the_settings_prompts_come_first(prompted: Path, plain: Path) -> None:
-    embedder = SentenceEmbedder(str(prompted), dtype="float32", query_prompt="", passage_prompt="trial ")
-    bare = SentenceEmbedder(str(plain), dtype="float32")
-    assert np.allclose(embedder.embed_query("aspirin"), bare.embed_query("aspirin"), atol=1e-5)
-    assert np.allclose(embedder.embed_documents(["aspirin"]), bare.embed_documents(["trial aspirin"]), atol=1e-5)
-
-
-def variants(plain: Path, prompted: Path, other: Path) -> Iterator[SentenceEmbedder]:
-    yield SentenceEmbedder(str(plain), dtype="float32")
-    yield SentenceEmbedder(str(plain), dtype="bfloat16")
-    yield SentenceEmbedder(str(plain), dtype="float32", query_prompt="query: ")
-    yield SentenceEmbedder(str(plain), dtype="float32", passage_prompt="query: ")
-    yield SentenceEmbedder(str(prompted), dtype="float32")
-    yield SentenceEmbedder(str(other), dtype="float32")
-    shorter = SentenceEmbedder(str(plain), dtype="float32")
-    shorter.model.max_seq_length = 8
-    yield shorter
-
-
-def test_whatever_changes_vectors_changes_the_fingerprint(plain: Path, prompted: Path, tmp_path: Path) -> None:
+def test_embedders_with_different_vectors_have_different_fingerprints(
+    plain: Path, prompted: Path, tmp_path: Path
+) -> None:
     other = save_tiny_embedder(tmp_path, seed=1)
-    prints = [embedder.fingerprint for embedder in variants(plain, prompted, other)]
-    assert len(set(prints)) == len(prints)
-    assert SentenceEmbedder(str(plain), dtype="float32").fingerprint == prints[0]
+    embedders = [SentenceEmbedder(str(folder), dtype="float32") for folder in (plain, plain, prompted, other)]
+    embedders[1].model.max_seq_length = 8
+    embedders.append(SentenceEmbedder(str(plain), dtype="bfloat16"))
+    embedders.append(SentenceEmbedder(str(plain), dtype="float32", query_prompt="query: "))
+    embedders.append(SentenceEmbedder(str(plain), dtype="float32", passage_prompt="query: "))
+    fingerprints = [embedder.fingerprint for embedder in embedders]
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert SentenceEmbedder(str(plain), dtype="float32").fingerprint == fingerprints[0]
 
 
 def test_another_tokenizer_changes_the_fingerprint(plain: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(plain, tmp_path / "copy")
     before = SentenceEmbedder(str(folder)).fingerprint
-    assert before == SentenceEmbedder(str(plain)).fingerprint  # a folder's place is no part of it
+    assert before == SentenceEmbedder(str(plain)).fingerprint  # it does not depend on the folder's path
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
     tokenizer["normalizer"]["lowercase"] = False
@@ -118,26 +110,24 @@ def test_another_tokenizer_changes_the_fingerprint(plain: Path, tmp_path: Path) 
     assert SentenceEmbedder(str(folder)).fingerprint != before
 
 
-def test_dtype_by_name_and_by_device() -> None:
+def test_dtype_auto_depends_on_the_device() -> None:
     assert resolve_dtype("float16", "cpu") == torch.float16
     assert resolve_dtype("auto", "mps") == torch.float32
     assert resolve_dtype("auto", "cpu") in (torch.float32, torch.bfloat16)
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(UserError, match="has no model that can be loaded"):
         SentenceEmbedder(str(tmp_path))
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
         SentenceEmbedder(str(tmp_path / "absent"))
 
 
-def test_cut_weights(plain: Path, tmp_path: Path) -> None:
-    import shutil
-
+def test_truncated_weights_are_reported(plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(plain, tmp_path / "copy")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

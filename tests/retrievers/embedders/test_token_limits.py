@@ -1,4 +1,4 @@
-"""retrievers/windows.py: an embedder's own count of what it reads."""
+"""Windows of embedders, and shortening of questions to a window."""
 
 from pathlib import Path
 
@@ -7,73 +7,74 @@ from embedders import WordEmbedder, save_tiny_embedder
 
 from common.errors import UserError
 from corpus.documents.passages import Window
+from retrievers.embedders.minilm import MiniLMEmbedder
 from retrievers.embedders.packaged import packaged_minilm
 from retrievers.embedders.sentence import SentenceEmbedder
-from retrievers.embedders.token_limits import window_of
+from retrievers.embedders.token_limits import shorten, window_of
 
 
-def made(embedder: SentenceEmbedder) -> Window:
+def known_window(embedder: SentenceEmbedder) -> Window:
     window = window_of(embedder)
     assert window is not None
     return window
 
 
-def test_the_packaged_embedder_reads_256_tokens() -> None:
+def test_the_packaged_embedder_ignores_tokens_beyond_its_window_of_256() -> None:
     embedder = SentenceEmbedder(str(packaged_minilm()), dtype="float32")
-    window = made(embedder)
+    window = known_window(embedder)
     assert window.limit == 256
+    # "pain" is one token, and each text has 2 special tokens.
     assert list(window.count(["", "aspirin", "pain " * 254, "pain " * 255])) == [2, 5, 256, 257]
-    # What the window says is over is what the model does not read: the vector does not change beyond it.
-    fits, over, longer = embedder.embed_documents(["pain " * 254, "pain " * 254 + "stroke", "pain " * 254 + "nausea"])
-    assert over == pytest.approx(longer)
+    fits, over, other = embedder.embed_documents(["pain " * 254, "pain " * 254 + "stroke", "pain " * 254 + "nausea"])
+    assert over == pytest.approx(other)
     assert over == pytest.approx(fits)
-    assert window.over(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
-    # Neither disturbs the other, and the vectors' collection stays the same.
-    mark = embedder.fingerprint
+    assert window.too_long(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
+
+
+def test_embedding_and_counting_do_not_change_each_other_or_the_fingerprint() -> None:
+    embedder = SentenceEmbedder(str(packaged_minilm()), dtype="float32")
+    window, fingerprint = known_window(embedder), embedder.fingerprint
     embedder.embed_documents(["pain " * 300])
     assert list(window.count(["pain " * 300])) == [302]
-    assert embedder.fingerprint == mark
+    assert embedder.fingerprint == fingerprint
 
 
-def test_a_prompt_is_part_of_what_is_read(tmp_path: Path) -> None:
+def test_the_passage_prompt_counts(tmp_path: Path) -> None:
     folder = str(save_tiny_embedder(tmp_path))
-    plain = made(SentenceEmbedder(folder))
-    prompted = made(SentenceEmbedder(folder, passage_prompt="passage pain "))
+    plain = known_window(SentenceEmbedder(folder))
+    prompted = known_window(SentenceEmbedder(folder, passage_prompt="passage pain "))
     assert (plain.limit, list(plain.count(["stroke"]))) == (16, [3])
     assert list(prompted.count(["stroke"])) == [5]
-    assert plain.mark != prompted.mark
-    assert plain.mark == made(SentenceEmbedder(folder, query_prompt="query ")).mark
+    assert plain.fingerprint != prompted.fingerprint
+    assert plain.fingerprint == known_window(SentenceEmbedder(folder, query_prompt="query ")).fingerprint
     with pytest.raises(UserError, match="Shorten passage_prompt"):
         window_of(SentenceEmbedder(folder, passage_prompt="pain " * 12))
 
 
-def test_a_prompt_that_the_model_ships_counts(tmp_path: Path) -> None:
+def test_the_models_passage_prompt_counts(tmp_path: Path) -> None:
     folder = str(save_tiny_embedder(tmp_path, prompts={"passage": "passage pain ", "query": "query "}))
-    assert list(made(SentenceEmbedder(folder)).count(["stroke"])) == [5]
+    assert list(known_window(SentenceEmbedder(folder)).count(["stroke"])) == [5]
 
 
-def test_an_embedder_of_the_callers_own_says_nothing() -> None:
+def test_the_window_of_a_user_defined_embedder_is_unknown() -> None:
     assert window_of(WordEmbedder()) is None
 
 
 FILLER = "The patient walks with a frame and sees the nurse each week. "
-ASKED = "Does voxatrine prevent frostbite in hikers?"
+QUESTION = "Does voxatrine prevent frostbite in hikers?"
+STATEMENT = "Voxatrine against frostbite in hikers."
 
 
-@pytest.mark.parametrize("text", [FILLER * 60 + ASKED, f"{ASKED} {FILLER * 60}", f"{FILLER * 40}{ASKED} {FILLER * 40}"])
-def test_a_question_beyond_the_window_is_cut_to_what_it_asks(text: str) -> None:
-    from retrievers.embedders.minilm import MiniLMEmbedder
-    from retrievers.embedders.token_limits import shorten
-
+@pytest.mark.parametrize(
+    "text", [FILLER * 60 + QUESTION, f"{QUESTION} {FILLER * 60}", f"{FILLER * 40}{QUESTION} {FILLER * 40}"]
+)
+def test_a_long_text_is_shortened_to_its_question_and_a_short_one_unchanged(text: str) -> None:
     embedder = MiniLMEmbedder()
-    assert [shorten(embedder, one) for one in (text, ASKED, FILLER)] == [ASKED, ASKED, FILLER]
+    assert [shorten(embedder, each) for each in (text, QUESTION, FILLER)] == [QUESTION, QUESTION, FILLER]
 
 
-def test_a_text_beyond_the_window_without_a_question_mark_is_read_from_its_end() -> None:
-    from retrievers.embedders.minilm import MiniLMEmbedder
-    from retrievers.embedders.token_limits import shorten
-
+def test_a_long_text_without_a_question_is_shortened_to_its_last_sentences() -> None:
     embedder = MiniLMEmbedder()
-    kept = shorten(embedder, FILLER * 60 + "Voxatrine against frostbite in hikers.")
-    assert kept.endswith("Voxatrine against frostbite in hikers.")
-    assert 200 < embedder.window.count([kept])[0] <= embedder.window.limit
+    shortened = shorten(embedder, FILLER * 60 + STATEMENT)
+    assert shortened.endswith(STATEMENT)
+    assert 200 < embedder.window.count([shortened])[0] <= embedder.window.limit

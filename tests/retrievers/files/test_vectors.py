@@ -1,4 +1,4 @@
-"""Exact search in files of vectors, and which file belongs to which state of a collection."""
+"""Vector files: exact search, writing, damage, and their use by indexing and dense retrieval."""
 
 import errno
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from embedders import WordEmbedder
+from embedders import WordEmbedder, open_word_store
 from langchain_core.documents import Document
 
 import retrievers.files.vectors
@@ -18,8 +18,8 @@ from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
 
-SIZE = 24
-# In UTF-8 order d10 precedes d2, and one id is a prefix of another.
+SIZE = 24  # of a vector
+# In UTF-8 order, "d10" precedes "d2"; "d" is a prefix of other ids.
 IDS = [*(f"d{n}" for n in range(200)), "d", "Ä", "日本", "a/b#1"]
 
 
@@ -30,6 +30,7 @@ def vectors_of(ids: list[str]) -> dict[str, np.ndarray]:
 
 
 def digests_of(ids: list[str]) -> dict[str, bytes]:
+    """Digests of 32 bytes, 16 for the text and 16 for the metadata."""
     return {id: f"{IDS.index(id):016}".encode() * 2 for id in ids}
 
 
@@ -37,7 +38,7 @@ def documents_of(ids: list[str]) -> list[Document]:
     return [Document(id=id, page_content=f"text of {id!r}", metadata={"year": 2000}) for id in ids]
 
 
-def written(folder: Path, ids: list[str]) -> VectorFile:
+def write_file(folder: Path, ids: list[str]) -> VectorFile:
     files = VectorFiles(folder)
     files.write("one", documents_of(ids), digests_of(ids), "", vectors_of)
     file = files.open("one")
@@ -47,7 +48,7 @@ def written(folder: Path, ids: list[str]) -> VectorFile:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven vectors in a block and eleven in a page of fetched vectors."""
+    """Seven vectors in a block (of 4 bytes per number), and eleven in a page of fetched vectors."""
     monkeypatch.setattr(retrievers.files.vectors, "BLOCK_BYTES", 7 * 4 * SIZE)
     monkeypatch.setattr(retrievers.files.vectors, "PAGE", 11)
 
@@ -55,47 +56,46 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("count", [1, 10, len(IDS), 1000])
 def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None:
-    file = written(tmp_path, IDS)
+    file = write_file(tmp_path, IDS)
     questions = unit(np.random.default_rng(6).normal(size=(5, SIZE)))
     vectors = vectors_of(IDS)
     for question, rows in zip(questions, file.nearest(questions, count), strict=True):
-        found = {str(file.document(row).id): cosine for row, cosine in rows}
+        nearest = {str(file.document(row).id): cosine for row, cosine in rows}
         cosines = {id: float(vector @ question) for id, vector in vectors.items()}
-        best = sorted(cosines, key=lambda id: -cosines[id])[:count]
-        assert sorted(found, key=lambda id: -found[id]) == best
-        assert [found[id] for id in best] == pytest.approx([cosines[id] for id in best], abs=1e-6)
+        expected = sorted(cosines, key=lambda id: -cosines[id])[:count]
+        assert sorted(nearest, key=lambda id: -nearest[id]) == expected
+        assert [nearest[id] for id in expected] == pytest.approx([cosines[id] for id in expected], abs=1e-6)
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_equal_vectors_have_equal_scores_whatever_their_block(tmp_path: Path) -> None:
-    row = vectors_of(["d1"])["d1"]
+def test_equal_vectors_in_different_blocks_have_equal_scores(tmp_path: Path) -> None:
+    vector = vectors_of(["d1"])["d1"]
     files = VectorFiles(tmp_path)
-    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, row))
+    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, vector))
     file = files.open("one")
     assert file is not None
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
-    (found,) = file.nearest(question, len(IDS))
-    assert len(found) == len(IDS)
-    assert len({cosine for _, cosine in found}) == 1
+    (nearest,) = file.nearest(question, len(IDS))
+    assert len(nearest) == len(IDS)
+    assert len({cosine for _, cosine in nearest}) == 1
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_vectors_are_found_by_id(tmp_path: Path) -> None:
-    file = written(tmp_path, IDS)
-    found = file.vectors([*IDS, "absent", "d20x", ""])
-    assert list(found) == IDS
+def test_vectors_returns_the_vectors_of_known_ids(tmp_path: Path) -> None:
+    vectors = write_file(tmp_path, IDS).vectors([*IDS, "absent", "d20x", ""])
+    assert list(vectors) == IDS
     for id, vector in vectors_of(IDS).items():
-        assert np.array_equal(found[id], vector)
+        assert np.array_equal(vectors[id], vector)
 
 
 def test_documents_are_read_by_row(tmp_path: Path) -> None:
-    file = written(tmp_path, IDS)
+    file = write_file(tmp_path, IDS)
     assert [file.document(row) for row in range(len(file))] == documents_of(IDS)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> None:
-    written(tmp_path, IDS[:100])
+    write_file(tmp_path, IDS[:100])
     digests = {**digests_of(IDS[50:]), "d60": b"another text    " * 2}
     fetched: list[str] = []
 
@@ -113,14 +113,14 @@ def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> No
     assert [version.name for version in tmp_path.iterdir()] == ["two"]
 
 
-def test_no_file_is_written_while_the_collection_lacks_a_text(tmp_path: Path) -> None:
+def test_no_file_is_written_if_a_vector_cannot_be_fetched(tmp_path: Path) -> None:
     files = VectorFiles(tmp_path)
     files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
     assert files.open("one") is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+def test_a_file_is_removed_if_an_error_interrupts_its_writing(tmp_path: Path) -> None:
     def fail(_: list[str]) -> dict[str, np.ndarray]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -131,7 +131,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("damage", ["truncated", "another format", "incomplete", "not JSON"])
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
-    written(tmp_path, IDS)
+    write_file(tmp_path, IDS)
     folder = tmp_path / "one"
     match damage:
         case "truncated":
@@ -148,70 +148,66 @@ def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
 DOCUMENTS = [Document(id=f"d{n}", page_content=f"finding{n} treated") for n in range(30)]
 
 
-def opened(folder: Path) -> Store:
-    return open_store(StoreConfig(path=str(folder)), "corpus", WordEmbedder())
+def search_ids(store: Store, text: str) -> list[str]:
+    return [str(document.id) for document in DenseRetriever(store).search([text], 3)[0]]
 
 
-def nearest(store: Store, text: str) -> list[str]:
-    return [str(one.id) for one in DenseRetriever(store).search([text], 3)[0]]
-
-
-def test_a_search_reads_the_file_and_not_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index(opened(tmp_path), DOCUMENTS, quiet=True)
-    store = opened(tmp_path)
+def test_a_search_reads_the_vector_file_and_not_chromas_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
+    store = open_word_store(tmp_path)
     for method in ("query", "get", "count"):  # each would read the graph
         monkeypatch.setattr(type(store.collection), method, lambda *_, **__: pytest.fail("read the graph"))
-    assert nearest(store, "finding7 treated")[0] == "d7"
+    assert search_ids(store, "finding7 treated")[0] == "d7"
 
 
-def test_a_missing_or_damaged_file_is_replaced_by_the_graph_and_then_by_indexing(tmp_path: Path) -> None:
-    index(opened(tmp_path), DOCUMENTS, quiet=True)
+def test_with_a_damaged_file_the_graph_is_searched_until_indexing_replaces_the_file(tmp_path: Path) -> None:
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
     (file,) = tmp_path.rglob("vectors.npy")
     file.write_bytes(b"")
-    store = opened(tmp_path)
+    store = open_word_store(tmp_path)
     assert store.lacks_vector_file
-    assert nearest(store, "finding7 treated")[0] == "d7"
+    assert search_ids(store, "finding7 treated")[0] == "d7"
     report = index(store, DOCUMENTS, quiet=True)
     assert report.embedded == 0
     assert not store.lacks_vector_file
-    assert nearest(store, "finding7 treated")[0] == "d7"
+    assert search_ids(store, "finding7 treated")[0] == "d7"
 
 
-def test_a_revision_without_its_file_is_indexed_again(tmp_path: Path) -> None:
-    class Revised(list[Document]):
+def test_indexing_replaces_a_missing_file_even_if_the_revision_is_unchanged(tmp_path: Path) -> None:
+    class RevisedDocuments(list[Document]):
         revision = documents_digest(DOCUMENTS, metadata=True)
 
-    index(opened(tmp_path), Revised(DOCUMENTS), quiet=True)
+    index(open_word_store(tmp_path), RevisedDocuments(DOCUMENTS), quiet=True)
     (file,) = tmp_path.rglob("vectors.npy")
     file.unlink()
-    store = opened(tmp_path)
-    assert (store.collection.metadata or {})[REVISION] == Revised.revision
-    assert index(store, Revised(DOCUMENTS), quiet=True).embedded == 0
+    store = open_word_store(tmp_path)
+    assert (store.collection.metadata or {})[REVISION] == RevisedDocuments.revision
+    assert index(store, RevisedDocuments(DOCUMENTS), quiet=True).embedded == 0
     assert not store.lacks_vector_file
 
 
 def test_vectors_of_removed_texts_leave_the_folder(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+    store = open_word_store(tmp_path)
     index(store, DOCUMENTS, quiet=True)
     index(store, DOCUMENTS[:10], quiet=True)
     (file,) = tmp_path.rglob("vectors.npy")
     assert len(np.load(file)) == 10
-    assert nearest(store, "finding25 treated") != ["d25"]
+    assert search_ids(store, "finding25 treated") != ["d25"]
     index(store, [], quiet=True)
     assert list(tmp_path.rglob("vectors.npy")) == []
-    assert nearest(store, "finding25 treated") == []
+    assert search_ids(store, "finding25 treated") == []
 
 
-def test_indexing_completes_a_collection_that_another_program_changed(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_indexing_stores_again_what_another_program_has_deleted(tmp_path: Path) -> None:
+    store = open_word_store(tmp_path)
     index(store, DOCUMENTS, quiet=True)
     store.collection.delete(ids=["d3"])
-    assert nearest(store, "finding3 treated")[0] == "d3"
+    assert search_ids(store, "finding3 treated")[0] == "d3"  # the vector file still has it
     assert index(store, DOCUMENTS[:29], quiet=True) == IndexReport(total=29, embedded=1, removed=1)
 
 
 def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) -> None:
-    file = written(tmp_path, IDS)
+    file = write_file(tmp_path, IDS)
     VectorFiles(tmp_path).remove_others("two")
     assert list(tmp_path.iterdir()) == []
     ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
@@ -219,7 +215,7 @@ def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) ->
 
 
 def test_every_text_is_found_after_many_removals_and_changes(tmp_path: Path) -> None:
-    """Chroma's graph loses live records then (chroma-core/chroma#7758)."""
+    """After many removals and changes, Chroma's graph loses records (chroma-core/chroma#7758)."""
     rng = np.random.default_rng(8)
     vectors = {f"text {n}": row for n, row in enumerate(rng.normal(size=(1000, 16)).tolist())}
 
@@ -238,5 +234,5 @@ def test_every_text_is_found_after_many_removals_and_changes(tmp_path: Path) -> 
     for n in range(1, 300, 2):
         documents[str(n)] = Document(id=str(n), page_content=f"text {700 + n}")
     index(store, list(documents.values()), quiet=True)
-    found = DenseRetriever(store).search([one.page_content for one in documents.values()], 1)
-    assert [str(one.id) for (one,) in found] == list(documents)
+    results = DenseRetriever(store).search([document.page_content for document in documents.values()], 1)
+    assert [str(best.id) for (best,) in results] == list(documents)

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,18 +14,18 @@ METADATA: dict[str, dict[str, Any]] = {
     "b": {"year": 2005, "mesh": ["Mice"], "source": "trials/old/b.pdf"},
     "c": {"year": 2010, "mesh": ["stroke"], "source": "notes/c.txt"},
     "d": {},
-    "e": {"year": "2005", "mesh": "Stroke", "source": 3},
+    "e": {"year": "2005", "mesh": "Stroke", "source": 3},  # wrong types, which meet no condition
 }
 INNER = FixedRetriever({"a": 5.0, "b": 4.0, "c": 3.0, "d": 2.0, "e": 1.0}, metadata=METADATA)
 
 
-def found(**conditions: Any) -> list[str | None]:
-    retriever = FilteredRetriever(INNER, FilterConfig(retriever="inner", **conditions))
-    return [one.id for one in retriever.search(["q"], 5)[0]]
+def filtered_ids(inner: FixedRetriever, k: int, **conditions: Any) -> list[str | None]:
+    retriever = FilteredRetriever(inner, FilterConfig(retriever="inner", **conditions))
+    return [document.id for document in retriever.search(["q"], k)[0]]
 
 
 @pytest.mark.parametrize(
-    ("conditions", "want"),
+    ("conditions", "expected"),
     [
         ({}, "abcde"),
         ({"min_score": 3.0}, "abc"),
@@ -40,39 +41,41 @@ def found(**conditions: Any) -> list[str | None]:
         ({"source": ("elsewhere/*",)}, ""),
     ],
 )
-def test_conditions(conditions: dict[str, Any], want: str) -> None:
-    assert found(**conditions) == list(want)
+def test_returned_passages_meet_all_conditions(conditions: dict[str, Any], expected: str) -> None:
+    assert filtered_ids(INNER, 5, **conditions) == list(expected)
 
 
-def test_it_looks_on_until_enough_have_passed() -> None:
-    scores = {f"{number:04}": 1000.0 - number for number in range(1000)}
-    inner = FixedRetriever(scores, metadata={f"{number:04}": {"year": number} for number in range(1000)})
-    retriever = FilteredRetriever(inner, FilterConfig(retriever="inner", year_from=700, top_k=3))
-    assert [one.id for one in retriever.invoke("q")] == ["0700", "0701", "0702"]
+SCORES = {f"{rank:04}": 1000.0 - rank for rank in range(1000)}  # the ids are the ranks
+
+
+def test_search_is_repeated_deeper_until_k_passages_meet_the_conditions() -> None:
+    inner = FixedRetriever(SCORES, metadata={f"{rank:04}": {"year": rank} for rank in range(1000)})
+    assert filtered_ids(inner, 3, year_from=700) == ["0700", "0701", "0702"]
     assert [depth for _, depth in inner.calls] == [50, 200, 800]
 
 
-def test_only_questions_that_lack_passages_are_asked_again() -> None:
-    low = {f"{number:03}": -float(number) for number in range(100)}
-    inner = FixedRetriever(low, {"easy": {"x": 1.0}}, {"x": {"year": 2}, "099": {"year": 2}})
+def test_search_is_repeated_only_for_questions_with_too_few_passages() -> None:
+    by_rank = {f"{rank:03}": -float(rank) for rank in range(100)}
+    inner = FixedRetriever(by_rank, {"easy": {"x": 1.0}}, {"x": {"year": 2}, "099": {"year": 2}})
     retriever = FilteredRetriever(inner, FilterConfig(retriever="inner", year_from=1))
-    assert [[one.id for one in ones] for ones in retriever.search(["easy", "hard"], 1)] == [["x"], ["099"]]
+    results = retriever.search(["easy", "hard"], 1)
+    assert [[document.id for document in documents] for documents in results] == [["x"], ["099"]]
     assert [questions for questions, _ in inner.calls] == [["easy", "hard"], ["hard"]]
 
 
-def test_below_the_threshold_it_looks_no_further() -> None:
-    inner = FixedRetriever({f"{number:04}": 1000.0 - number for number in range(1000)})
-    FilteredRetriever(inner, FilterConfig(retriever="inner", min_score=998.0)).search(["q"], 5)
+def test_search_is_not_repeated_below_the_minimum_score() -> None:
+    inner = FixedRetriever(SCORES)
+    filtered_ids(inner, 5, min_score=998.0)
     assert len(inner.calls) == 1
 
 
-def test_years_the_wrong_way_round_are_refused() -> None:
+def test_year_from_after_year_to_is_rejected() -> None:
     with pytest.raises(ValidationError, match="year_from 2010 is after year_to 2000"):
         FilterConfig(retriever="inner", year_from=2010, year_to=2000)
 
 
 @pytest.mark.parametrize(
-    ("conditions", "metadata", "told"),
+    ("conditions", "metadata", "message"),
     [
         (
             {"year_from": 2000},
@@ -89,13 +92,10 @@ def test_years_the_wrong_way_round_are_refused() -> None:
         ({"min_score": 0.5}, [{}], None),
     ],
 )
-def test_a_filter_that_nothing_can_pass_is_refused(
-    conditions: dict[str, Any], metadata: list[dict[str, Any]], told: str | None
+def test_a_filter_by_a_field_that_no_document_has_is_rejected(
+    conditions: dict[str, Any], metadata: list[dict[str, Any]], message: str | None
 ) -> None:
-    documents = [Document(page_content="x", metadata=one) for one in metadata]
+    documents = [Document(page_content="x", metadata=each) for each in metadata]
     config = FilterConfig(retriever="inner", **conditions)
-    if told is None:
-        check_fields(documents, config)
-        return
-    with pytest.raises(UserError, match=told):
+    with nullcontext() if message is None else pytest.raises(UserError, match=message):
         check_fields(documents, config)

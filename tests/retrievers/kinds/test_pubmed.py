@@ -31,29 +31,30 @@ def url(stub: StubPubMed) -> Iterator[str]:
         yield address
 
 
-def test_articles_come_in_pubmeds_order_with_what_is_known_of_them(url: str) -> None:
-    found = PubMedRetriever(PubMedConfig(url=url)).invoke("Does aspirin help?")
-    assert [one.id for one in found] == ["11", "9"]
-    assert found[0].page_content == "Aspirin lowered the risk of stroke."
-    assert found[0].metadata == {
+def test_articles_with_an_abstract_are_returned_in_pubmeds_order(url: str) -> None:
+    results = PubMedRetriever(PubMedConfig(url=url)).invoke("Does aspirin help?")
+    assert [article.id for article in results] == ["11", "9"]
+    assert results[0].page_content == "Aspirin lowered the risk of stroke."
+    assert results[0].metadata == {
         "id": "11",
         "source": "https://pubmed.ncbi.nlm.nih.gov/11/",
         "title": "Aspirin",
         "year": 2001,
         "score": 1.0,
     }
-    assert found[1].page_content == "It was found & read."
-    assert "year" not in found[1].metadata
-    assert found[1].metadata["score"] == 0.5
+    assert results[1].page_content == "It was found & read."
+    assert "year" not in results[1].metadata
+    assert results[1].metadata["score"] == 0.5
 
 
-def test_an_abstract_keeps_its_words_in_their_places(stub: StubPubMed, url: str) -> None:
+def test_formatted_words_sections_and_mesh_headings_are_read(stub: StubPubMed, url: str) -> None:
     sections = [("BACKGROUND", "In <i>E. coli</i> it was <b>not</b> found."), ("RESULTS", "It was rare.")]
-    whole = citation("11", "Found in <i>E. coli</i>?", sections, mesh=["Adult", "Escherichia coli"])
-    stub.articles, stub.order = {"11": {"xml": pubmed_xml([whole])}, "7": {"xml": pubmed_xml([])}}, ["11", "7"]
-    (found,) = PubMedRetriever(PubMedConfig(url=url)).invoke("coli?")
-    assert found.page_content == "BACKGROUND: In E. coli it was not found.\n\nRESULTS: It was rare."
-    assert found.metadata == {
+    xml = pubmed_xml([citation("11", "Found in <i>E. coli</i>?", sections, mesh=["Adult", "Escherichia coli"])])
+    # The response for id 7 has no article.
+    stub.articles, stub.order = {"11": {"xml": xml}, "7": {"xml": pubmed_xml([])}}, ["11", "7"]
+    (article,) = PubMedRetriever(PubMedConfig(url=url)).invoke("coli?")
+    assert article.page_content == "BACKGROUND: In E. coli it was not found.\n\nRESULTS: It was rare."
+    assert article.metadata == {
         "id": "11",
         "source": "https://pubmed.ncbi.nlm.nih.gov/11/",
         "title": "Found in E. coli?",
@@ -64,22 +65,26 @@ def test_an_abstract_keeps_its_words_in_their_places(stub: StubPubMed, url: str)
     }
 
 
-def test_what_is_sent(stub: StubPubMed, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_have_the_shortened_question_number_of_results_and_api_key(
+    stub: StubPubMed, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NCBI_API_KEY", "secret")
     PubMedRetriever(PubMedConfig(url=url)).search(["is it safe & " + "very " * 100], 2)
-    search, *fetched = stub.requests
+    search, *fetches = stub.requests
     assert (search["retmax"], search["sort"], search["api_key"]) == (["2"], ["relevance"], ["secret"])
-    assert search["term"][0].strip("{}'").startswith("is it safe & very very")
-    assert len(search["term"][0].strip("{}'")) == 300
-    assert [one["id"] for one in fetched] == [["11"], ["7"]]
+    term = search["term"][0].strip("{}'")  # LangChain's retriever sends the question in these characters
+    assert term.startswith("is it safe & very very")
+    assert len(term) == 300
+    assert [fetch["id"] for fetch in fetches] == [["11"], ["7"]]
 
 
-def test_the_contract(url: str, tmp_path: Path) -> None:
+# RetrieverContract (tests/helpers) needs a corpus; these are those of its tests that apply without one.
+def test_it_meets_the_retriever_contract(url: str, tmp_path: Path) -> None:
     retriever = make_retriever(
         PubMedConfig(url=url, top_k=2), [], corpus="c", embedders={}, store=StoreConfig(path=str(tmp_path))
     )
     alone = retriever.invoke("aspirin?")
-    assert [one.id for one in alone] == ["11"]
+    assert [article.id for article in alone] == ["11"]
     assert retriever.batch(["aspirin?", "coli?"]) == [alone, alone]
     assert asyncio.run(retriever.ainvoke("aspirin?")) == alone
     assert retriever.search([], 3) == []
@@ -90,21 +95,21 @@ def test_the_contract(url: str, tmp_path: Path) -> None:
         retriever.search(["aspirin?"], 0)
 
 
-def test_an_article_named_twice_is_found_once(stub: StubPubMed, url: str) -> None:
+def test_an_article_listed_twice_is_returned_once(stub: StubPubMed, url: str) -> None:
     stub.order = ["9", "11", "9"]
-    assert [one.id for one in PubMedRetriever(PubMedConfig(url=url)).invoke("q")] == ["9", "11"]
+    assert [article.id for article in PubMedRetriever(PubMedConfig(url=url)).invoke("q")] == ["9", "11"]
 
 
-def test_a_server_that_asks_for_time_gets_it_and_nothing_is_printed(
+def test_a_busy_server_is_asked_again_without_output(
     stub: StubPubMed, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stub.busy = 1
+    stub.busy = 1  # status 429 once
     assert len(PubMedRetriever(PubMedConfig(url=url)).invoke("q")) == 2
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         ((500, "broken"), "answered 500 .* Try again later"),
         ((429, "slow"), "answered 429 .* set NCBI_API_KEY"),
@@ -113,18 +118,18 @@ def test_a_server_that_asks_for_time_gets_it_and_nothing_is_printed(
         ((200, '{"esearchresult": {"webenv": "W", "idlist": [3]}}'), "an answer that cannot be read"),
     ],
 )
-def test_what_a_server_can_get_wrong(stub: StubPubMed, url: str, answer: tuple[int, str], told: str) -> None:
+def test_an_error_of_the_server_is_reported(stub: StubPubMed, url: str, answer: tuple[int, str], message: str) -> None:
     stub.answer = answer
-    with pytest.raises(UserError, match=f"PubMed at {url}.*{told}"):
+    with pytest.raises(UserError, match=f"PubMed at {url}.*{message}"):
         PubMedRetriever(PubMedConfig(url=url)).invoke("q")
 
 
-def test_no_server() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     with pytest.raises(UserError, match=r"cannot be reached .* Check the network"):
         PubMedRetriever(PubMedConfig(url="http://127.0.0.1:9/eutils")).invoke("q")
 
 
-def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("langchain_community.retrievers", "xmltodict"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
@@ -132,20 +137,20 @@ def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
                 PubMedRetriever()
 
 
-def test_the_default_settings_never_touch_it(tmp_path: Path) -> None:
+def test_default_retrievers_do_not_import_langchain_community(tmp_path: Path) -> None:
     code = (
         "import sys; from medground.settings import load_settings; from medground.ingest import Corpus; "
         "from medground.pipeline import Pipeline; settings = load_settings(None, "
         "{'store.path': sys.argv[1], 'embedders.minilm.dtype': 'float32'}); "
-        "made = Pipeline.from_settings(settings, Corpus('none', []), quiet=True).retrievers(); "
-        "[one.search(['q'], 1) for one in made.values()]; "
+        "retrievers = Pipeline.from_settings(settings, Corpus('none', []), quiet=True).retrievers(); "
+        "[retriever.search(['q'], 1) for retriever in retrievers.values()]; "
         "print([name for name in sys.modules if name.startswith('langchain_community')])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[3],
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

@@ -18,88 +18,82 @@ PAIRS = [
 ]
 
 
-def test_the_first_candidates_come_in_the_crossencoders_order() -> None:
-    inner = FixedRetriever({"b": 3.0, "a": 2.0, "c": 1.0})
+def test_candidates_are_sorted_by_the_crossencoders_scores() -> None:
+    inner = FixedRetriever({"b": 3.0, "a": 2.0, "c": 1.0})  # the text of "a" is "text a"
     reranker = WordReranker()
     retriever = RerankRetriever(inner, reranker, RerankConfig(retriever="inner", model="words", candidates=9))  # type: ignore[arg-type]
-    found = retriever.search(["text a", "text c"], 2)
-    assert [[one.id for one in ones] for ones in found] == [["a", "b"], ["c", "a"]]
-    assert found[0][0].metadata["score"] == 1.0
+    results = retriever.search(["text a", "text c"], 2)
+    assert [[document.id for document in documents] for documents in results] == [["a", "b"], ["c", "a"]]
+    assert results[0][0].metadata["score"] == 1.0
     assert inner.calls == [(["text a", "text c"], 9)]
-    assert len(reranker.pairs) == 6
-
-
-def test_no_candidates_no_work() -> None:
-    retriever = RerankRetriever(FixedRetriever({}), WordReranker(), RerankConfig(retriever="inner", model="words"))  # type: ignore[arg-type]
-    assert retriever.search(["q"], 3) == [[]]
+    assert len(reranker.pairs) == 6  # 2 questions with 3 candidates each
 
 
 @pytest.mark.parametrize(
     ("labels", "against"), [(("yes", "no", "maybe"), ("maybe", "neutral")), (("a", "b", "c"), ("c", "A"))]
 )
-def test_a_classifiers_score_is_what_does_not_speak_against(
+def test_a_classifiers_score_is_1_minus_the_probability_of_the_labels_against(
     tmp_path: Path, labels: tuple[str, ...], against: tuple[str, ...]
 ) -> None:
     folder = str(make_classifier(tmp_path, labels))
-    probabilities = load_classifier(folder, dtype="float32")._classifier.probabilities(
-        load_classifier(folder)._classifier.texts.encode(PAIRS)
-    )
-    lowered = {one.lower() for one in against}
-    want = [1 - sum(value for label, value in scores.items() if label in lowered) for scores in probabilities]
-    assert Reranker(folder, "float32", against).scores(PAIRS) == pytest.approx(np.array(want), abs=1e-4)
+    classifier = load_classifier(folder, dtype="float32")._classifier
+    probabilities = classifier.probabilities(classifier.texts.encode(PAIRS))
+    lowered = {label.lower() for label in against}
+    expected = [1 - sum(value for label, value in scores.items() if label in lowered) for scores in probabilities]
+    assert Reranker(folder, "float32", against).scores(PAIRS) == pytest.approx(np.array(expected), abs=1e-4)
 
 
-def test_a_model_of_one_output_scores_by_it(tmp_path: Path) -> None:
-    found = Reranker(str(make_classifier(tmp_path, ["relevant"])), "float32", ("maybe",)).scores(PAIRS)
-    assert found.shape == (2,)
-    assert found[0] != found[1]
-    assert ((found > 0) & (found < 1)).all()
+def test_a_model_with_one_output_has_different_scores_from_0_to_1(tmp_path: Path) -> None:
+    scores = Reranker(str(make_classifier(tmp_path, ["relevant"])), "float32", ("maybe",)).scores(PAIRS)
+    assert scores.shape == (2,)
+    assert scores[0] != scores[1]
+    assert ((scores > 0) & (scores < 1)).all()
 
 
-def test_relevance_lies_between_0_and_1_whatever_the_models_default(tmp_path: Path) -> None:
+def test_relevance_is_the_sigmoid_even_if_the_models_activation_is_the_identity(tmp_path: Path) -> None:
     folder = make_classifier(tmp_path, ["relevant"])
     (question, _), texts = PAIRS[0], [text for _, text in PAIRS]
-    bounded = Reranker(str(folder), "float32").relevance(question, texts)
+    by_default = Reranker(str(folder), "float32").relevance(question, texts)
     config = json.loads((folder / "config.json").read_text())
     config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
     (folder / "config.json").write_text(json.dumps(config))
-    logits = Reranker(str(folder), "float32")
-    raw = logits.scores([(question, text) for text in texts])
-    assert raw.min() < 0 or raw.max() > 1
-    assert logits.relevance(question, texts) == pytest.approx(bounded)
-    assert bounded == pytest.approx((1 / (1 + np.exp(-raw))).tolist())
+    with_identity = Reranker(str(folder), "float32")
+    logits = with_identity.scores([(question, text) for text in texts])
+    assert logits.min() < 0 or logits.max() > 1
+    assert with_identity.relevance(question, texts) == pytest.approx(by_default)
+    assert by_default == pytest.approx((1 / (1 + np.exp(-logits))).tolist())
 
 
-def test_long_and_strange_pairs_are_scored(tmp_path: Path) -> None:
+def test_long_empty_and_unencodable_texts_have_finite_scores(tmp_path: Path) -> None:
     reranker = Reranker(str(make_classifier(tmp_path)), "float32", ("neutral",))
-    strange = [("q " * 5000, "p " * 5000), ("\ud800", ""), ("?", "脳")]
-    assert np.isfinite(reranker.scores(strange)).all()
+    pairs = [("q " * 5000, "p " * 5000), ("\ud800", ""), ("?", "脳")]
+    assert np.isfinite(reranker.scores(pairs)).all()
     assert reranker.scores([]).shape == (0,)
 
 
-def test_labels_of_which_none_or_all_speak_against_are_refused(tmp_path: Path) -> None:
+def test_none_or_all_of_the_models_labels_in_against_are_rejected(tmp_path: Path) -> None:
     folder = str(make_classifier(tmp_path, ["one", "two"]))
     for against in (("maybe",), ("one", "two")):
         with pytest.raises(UserError, match=r"has the labels one, two\. Say in against"):
             Reranker(folder, "float32", against)
 
 
-def test_what_is_no_crossencoder_is_refused(tmp_path: Path) -> None:
+def test_an_encoder_without_a_head_or_a_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no cross-encoder \\(BertModel has nothing that scores a pair\\)"):
         Reranker(str(make_encoder(tmp_path / "bare")), "float32")
     with pytest.raises(UserError, match="nowhere"):
         Reranker(str(tmp_path / "nowhere"), "float32")
 
 
-def test_the_fingerprint_knows_the_weights(tmp_path: Path) -> None:
-    one = make_classifier(tmp_path / "one")
-    same = Path(shutil.copytree(one, tmp_path / "same"))
+def test_the_fingerprint_depends_on_weights_and_labels_but_not_on_the_folder(tmp_path: Path) -> None:
+    original = make_classifier(tmp_path / "original")
+    copy = Path(shutil.copytree(original, tmp_path / "copy"))
     other = make_classifier(tmp_path / "other", ["x", "neutral"])
-    prints = [Reranker(str(folder), "float32", ("neutral",)).fingerprint for folder in (one, same, other)]
-    assert prints[0] == prints[1] != prints[2]
-    assert Reranker(str(one), "float32", ("contradiction",)).fingerprint != prints[0]
+    fingerprints = [Reranker(str(folder), "float32", ("neutral",)).fingerprint for folder in (original, copy, other)]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+    assert Reranker(str(original), "float32", ("contradiction",)).fingerprint != fingerprints[0]
 
 
-def test_one_model_is_loaded_once(tmp_path: Path) -> None:
+def test_load_reranker_loads_a_model_once(tmp_path: Path) -> None:
     folder = str(make_classifier(tmp_path))
     assert load_reranker(folder, "float32", ("neutral",)) is load_reranker(folder, "float32", ("neutral",))

@@ -1,10 +1,10 @@
-"""The sample's files, and what they promise about training and test text."""
+"""tools/sample/build.py: the sample's files, and the separation of training and test text."""
 
 import json
 import random
 import re
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,22 @@ from corpus.sample import DATA, sample_path
 from tools.sample import lexicon
 from tools.sample.abstracts import LEAD_INS, Finding, Study, abstract, question, statement
 from tools.sample.build import draw_sample, files, main, reserved
+from tools.sample.lexicon import Direction
 from tools.sample.notes import draw_note, draw_statement
-from tools.sample.patterns import FAMILIES, HELD_OUT, patterns
+from tools.sample.patterns import HELD_OUT, PATTERNS, select_patterns
 
 RECORD_FIELDS = {"QUESTION", "CONTEXTS", "LABELS", "MESHES", "YEAR", "LONG_ANSWER", "final_decision"}
 
 
-def _load(name: str) -> dict[str, dict[str, object]]:
+def load_records(name: str) -> dict[str, dict[str, object]]:
     return json.loads(sample_path(name).read_text(encoding="utf-8"))
 
 
-def _nli(split: str) -> list[dict[str, str]]:
+def load_nli(split: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (DATA / f"mli_{split}_v1.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-FORMS = {
+SLOT_FORMS = {
     "vi": "intransitive",
     "vib": "intransitive_base",
     "vt": "transitive",
@@ -39,21 +40,21 @@ FORMS = {
 }
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    """A sentence of the family, its first letter in either case, its articles as the next word wants them."""
+def sentence_regex(pattern: str) -> re.Pattern[str]:
+    """Matches the sentences of a pattern; the case of the first letter and "a" or "an" before a slot are free."""
 
-    def slot(found: re.Match[str]) -> str:
-        if found[1] not in FORMS:
+    def slot_regex(slot: re.Match[str]) -> str:
+        if slot[1] not in SLOT_FORMS:
             return ".+"
-        words = [word for change in lexicon.CHANGE.values() for word in getattr(change, FORMS[found[1]])]
+        words = [word for change in lexicon.CHANGE.values() for word in getattr(change, SLOT_FORMS[slot[1]])]
         return "(?:" + "|".join(words) + ")"
 
     text = re.sub(r"\b([Aa])\\ (?=\\{)", r"\1n?\\ ", re.escape(pattern))
-    text = re.sub(r"\\{(\w+)\\}", slot, text)
+    text = re.sub(r"\\{(\w+)\\}", slot_regex, text)
     return re.compile("(?i:" + text[0] + ")" + text[1:] if text[0].isalpha() else text)
 
 
-def test_generator_reproduces_the_shipped_files_byte_for_byte(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_generator_reproduces_the_shipped_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert {name: text.encode() for name, text in files().items()} == {
         path.name: path.read_bytes() for path in DATA.iterdir()
     }
@@ -61,7 +62,7 @@ def test_generator_reproduces_the_shipped_files_byte_for_byte(capsys: pytest.Cap
     assert capsys.readouterr().out == ""
 
 
-def test_check_names_a_file_that_differs(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_check_names_differing_files(tmp_path: Path, monkeypatch, capsys) -> None:
     for path in DATA.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr("tools.sample.build.DATA", tmp_path)
@@ -70,13 +71,13 @@ def test_check_names_a_file_that_differs(tmp_path: Path, monkeypatch, capsys) ->
     assert capsys.readouterr().out.splitlines() == [f"{tmp_path / 'newnames.json'}: differs"]
 
 
-def test_records_have_pubmedqa_fields_and_shares() -> None:
-    everything, truth = _load("ori_pqal"), json.loads(sample_path("test_ground_truth").read_text())
-    assert len(everything) >= 600
-    assert len(truth) == 300
-    assert all(everything[id_]["final_decision"] == label for id_, label in truth.items())
+def test_records_have_the_fields_and_label_shares_of_pubmedqa() -> None:
+    main_records, test_labels = load_records("ori_pqal"), json.loads(sample_path("test_ground_truth").read_text())
+    assert len(main_records) >= 600
+    assert len(test_labels) == 300
+    assert all(main_records[id_]["final_decision"] == label for id_, label in test_labels.items())
     for name in ("ori_pqal", "newnames", "newphrases"):
-        records = _load(name)
+        records = load_records(name)
         assert len(records) >= 300
         assert all(set(record) == RECORD_FIELDS for record in records.values())
         shares = Counter(record["final_decision"] for record in records.values())
@@ -84,60 +85,57 @@ def test_records_have_pubmedqa_fields_and_shares() -> None:
             assert shares[label] / len(records) == pytest.approx(share, abs=0.05)
 
 
-def test_no_test_triple_is_told_in_the_training_half() -> None:
-    sample = draw_sample()
-    for record in sample.train:
-        told = record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
-        assert not told & reserved().triples
+def test_no_training_record_has_a_test_triple() -> None:
+    for record in draw_sample().train:
+        triples = record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
+        assert not triples & reserved().triples
 
 
-def test_new_names_appear_nowhere_else() -> None:
+def test_no_other_file_has_the_drug_names_of_newnames() -> None:
     names = {record.study.drug for record in draw_sample().new_names}
     assert len(names) == 300
-    others = "".join((DATA / file).read_text() for file in ("ori_pqal.json", "newphrases.json", "mli_train_v1.jsonl"))
-    words = set(re.findall(r"[a-z]+", others.lower()))
-    assert not {name for name in names if name in words}
+    texts = "".join((DATA / file).read_text() for file in ("ori_pqal.json", "newphrases.json", "mli_train_v1.jsonl"))
+    assert names.isdisjoint(re.findall(r"[a-z]+", texts.lower()))
 
 
-def test_new_phrases_use_held_out_families_only_and_the_others_none() -> None:
-    held = [_regex(pattern) for kind in FAMILIES for pattern in patterns(kind, "held_out")]
-    for record in _load("newphrases").values():
+def test_newphrases_has_held_out_patterns_only_and_ori_pqal_none() -> None:
+    held_out = [sentence_regex(pattern) for kind in PATTERNS for pattern in select_patterns(kind, "held_out")]
+    for record in load_records("newphrases").values():
         for section in record["CONTEXTS"]:
             for sentence in re.split(r"(?<=[a-z%)]\.) (?=[A-Z0-9])", str(section)):
-                bare = sentence
+                without_lead_in = sentence
                 for lead_in in LEAD_INS:
-                    bare = bare.removeprefix(lead_in)
-                assert any(regex.fullmatch(bare) for regex in held), sentence
-        assert any(regex.fullmatch(str(record["QUESTION"])) for regex in held)
-    questions = [_regex(pattern) for pattern in patterns("question", "held_out")]
-    for record in _load("ori_pqal").values():
+                    without_lead_in = without_lead_in.removeprefix(lead_in)
+                assert any(regex.fullmatch(without_lead_in) for regex in held_out), sentence
+        assert any(regex.fullmatch(str(record["QUESTION"])) for regex in held_out)
+    questions = [sentence_regex(pattern) for pattern in select_patterns("question", "held_out")]
+    for record in load_records("ori_pqal").values():
         assert not any(regex.fullmatch(str(record["QUESTION"])) for regex in questions)
 
 
-def test_a_fifth_of_each_kind_is_held_out() -> None:
-    for kind, families in FAMILIES.items():
-        assert len(set(families)) == len(families)
-        assert len(HELD_OUT[kind]) == round(len(families) / 5)
+def test_a_fifth_of_the_patterns_of_each_kind_is_held_out() -> None:
+    for kind, patterns in PATTERNS.items():
+        assert len(set(patterns)) == len(patterns)
+        assert len(HELD_OUT[kind]) == round(len(patterns) / 5)
 
 
-def test_nli_pairs_are_mednli_shaped_balanced_and_disjoint() -> None:
+def test_nli_pairs_have_mednli_fields_balanced_labels_and_premises_of_one_split() -> None:
     premises = {}
-    for split, least in (("train", 3000), ("dev", 300), ("test", 300)):
-        pairs = _nli(split)
-        assert len(pairs) >= least
+    for split, minimum in (("train", 3000), ("dev", 300), ("test", 300)):
+        pairs = load_nli(split)
+        assert len(pairs) >= minimum
         assert all({"sentence1", "sentence2", "gold_label", "pairID"} == set(pair) for pair in pairs)
         assert len({pair["pairID"] for pair in pairs}) == len(pairs)
         counts = Counter(pair["gold_label"] for pair in pairs)
         assert set(counts) == {"entailment", "neutral", "contradiction"}
         assert len(set(counts.values())) == 1
         premises[split] = {pair["sentence1"] for pair in pairs}
-    for one, other in pairwise(("train", "dev", "test")):
-        assert not premises[one] & premises[other]
-    assert not premises["train"] & premises["test"]
+    for split, other_split in combinations(premises, 2):
+        assert not premises[split] & premises[other_split]
 
 
 @pytest.mark.parametrize(
-    ("finding", "asked", "answer"),
+    ("finding", "direction", "answer"),
     [
         (Finding("pain score", "effect", "down"), "down", "yes"),
         (Finding("pain score", "effect", "down"), "up", "no"),
@@ -146,12 +144,14 @@ def test_nli_pairs_are_mednli_shaped_balanced_and_disjoint() -> None:
         (Finding("bone density", "effect", "up"), "up", "maybe"),
     ],
 )
-def test_answers_follow_from_the_findings(finding: Finding, asked, answer: str) -> None:
+def test_the_answer_follows_from_finding_and_asked_direction(
+    finding: Finding, direction: Direction, answer: str
+) -> None:
     study = Study("lorafenib", "placebo", "adults", "asthma", (finding,))
-    assert study.answer("pain score", asked) == answer
+    assert study.answer("pain score", direction) == answer
 
 
-def test_sentences_are_whole_and_grammatical_at_the_seams() -> None:
+def test_all_slots_are_filled_with_the_right_article() -> None:
     rng = random.Random(0)
     study = Study("lorafenib", "placebo", "adults", "asthma", (Finding("pain score", "effect", "up"),))
     for _ in range(300):
@@ -161,15 +161,13 @@ def test_sentences_are_whole_and_grammatical_at_the_seams() -> None:
         assert text[0].isupper() or text[0].isdigit()
 
 
-def test_statements_say_what_they_are_wanted_to() -> None:
+def test_statements_have_the_requested_relation_to_study_and_note() -> None:
     rng = random.Random(0)
     study = Study("lorafenib", "placebo", "adults", "asthma", (Finding("pain score", "effect", "down"),))
-    falling = {*lexicon.CHANGE["down"].transitive, *lexicon.CHANGE["down"].intransitive}
-    falling |= {*lexicon.CHANGE["down"].noun, *lexicon.CHANGE["down"].comparative}
+    down = lexicon.CHANGE["down"]
     for _ in range(100):
-        said = statement(study, "yes", rng)
-        assert said is not None
-        assert any(word in said for word in falling)
+        entailed = statement(study, "yes", rng) or ""
+        assert any(word in entailed for word in (*down.transitive, *down.intransitive, *down.noun, *down.comparative))
         assert "pain score" not in (statement(study, "maybe", rng) or "")
     note = draw_note(rng, 1)
     assert draw_statement(note, "yes", rng)[0] != draw_statement(note, "no", rng)[0]

@@ -19,12 +19,12 @@ def records() -> dict[str, Any]:
     return {record.id: record for record in (*sample.train, *sample.test)}
 
 
-def test_the_same_arguments_draw_the_same_conversations() -> None:
+def test_the_seed_determines_the_conversations() -> None:
     assert draw_conversations(3, 5, seed=1) == draw_conversations(3, 5, seed=1) != draw_conversations(3, 5, seed=2)
-    assert [len(one) for one in draw_conversations(3, 5)] == [5, 5, 5]
+    assert [len(conversation) for conversation in draw_conversations(3, 5)] == [5, 5, 5]
 
 
-def test_each_begins_with_a_whole_question_and_most_that_follows_leaves_something_out(
+def test_conversations_begin_with_a_full_question_followed_mostly_by_follow_ups(
     conversations: Any, records: dict[str, Any]
 ) -> None:
     for conversation in conversations:
@@ -38,22 +38,22 @@ def test_each_begins_with_a_whole_question_and_most_that_follows_leaves_somethin
     assert set(kinds) == {"question", "outcome", "treatment", "group", "population", "study"}
 
 
-def test_a_follow_up_names_what_is_new_and_not_what_was_said(conversations: Any, records: dict[str, Any]) -> None:
+def test_follow_ups_name_a_new_treatment_but_not_the_current_one(conversations: Any, records: dict[str, Any]) -> None:
     for conversation in conversations:
-        for before, message in itertools.pairwise(conversation):
+        for previous, message in itertools.pairwise(conversation):
             study = records[message.abstract].study
             if message.kind == "treatment":
                 assert study.drug in message.text
-                assert message.abstract != before.abstract
+                assert message.abstract != previous.abstract
             elif message.kind != "question":
                 assert study.drug not in message.text
             if message.kind in ("outcome", "group", "study"):
-                assert message.abstract == before.abstract
+                assert message.abstract == previous.abstract
                 assert study.condition not in message.text
 
 
 @pytest.mark.slow
-def test_completed_follow_ups_find_their_abstract_and_raw_ones_do_not(tmp_path: object) -> None:
+def test_completed_follow_ups_retrieve_their_abstract_more_often(tmp_path: object) -> None:
     from chains.rewriting.followup_rules import complete
     from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
@@ -61,19 +61,19 @@ def test_completed_follow_ups_find_their_abstract_and_raw_ones_do_not(tmp_path: 
 
     settings = load_settings(None, {"store.path": str(tmp_path)})
     retriever = Pipeline.from_settings(settings, data_corpus(settings), quiet=True).retriever("dense")
-    meant, said, completed = [], [], []
-    for conversation in draw_conversations():
+    conversations = draw_conversations()
+    abstracts = [message.abstract for conversation in conversations for message in conversation]
+    original = [message.text for conversation in conversations for message in conversation]
+    completed: list[str] = []
+    for conversation in conversations:
         earlier: list[str] = []
         for message in conversation:
             earlier.append(complete(earlier, message.text).question)
-            meant.append(message.abstract)
-            said.append(message.text)
         completed += earlier
 
-    def found(questions: list[str]) -> float:
-        first = [hits[0].id for hits in retriever.search(questions, 1)]
-        return sum(one == wanted for one, wanted in zip(first, meant, strict=True)) / len(meant)
+    def accuracy_at_1(questions: list[str]) -> float:
+        first_hits = [hits[0].id for hits in retriever.search(questions, 1)]
+        return sum(hit == abstract for hit, abstract in zip(first_hits, abstracts, strict=True)) / len(abstracts)
 
-    assert len(meant) == 200
-    assert found(completed) >= 0.6
-    assert found(said) < 0.6
+    assert len(abstracts) == 200
+    assert accuracy_at_1(completed) >= 0.6 > accuracy_at_1(original)

@@ -1,24 +1,25 @@
-"""What medground-tiny is trained on, and what it must never see."""
+"""tools/tiny/readings.py: the training text of medground-tiny, and the content that it must not have."""
 
 import re
+from collections import defaultdict
 
 import pytest
 
 from chains.prompts import qa_prompt
 from tools.sample.build import draw_sample, reserved
-from tools.sample.patterns import FAMILIES, patterns
+from tools.sample.patterns import PATTERNS, select_patterns
 from tools.tiny.mixtures import KINDS, MIXTURES
 from tools.tiny.readings import Readings
 from tools.tiny.wording import ASSISTANT, BEGIN, END, USER, Reading
 
-DRAWN = 1200
+COUNT = 1200  # readings of the first stage, and of the two others together
 
 
 @pytest.fixture(scope="module")
 def readings() -> list[Reading]:
     first, second, third = Readings(7), Readings(7, "second"), Readings(7, "third")
-    later = [stream.draw() for stream in (second, third) for _ in range(DRAWN // 2)]
-    return [first.draw(easiness=0.2) for _ in range(DRAWN)] + later
+    later = [stream.draw() for stream in (second, third) for _ in range(COUNT // 2)]
+    return [first.draw(easiness=0.2) for _ in range(COUNT)] + later
 
 
 @pytest.fixture(scope="module")
@@ -26,68 +27,66 @@ def texts(readings: list[Reading]) -> list[str]:
     return [text for reading in readings for text in reading.turns()]
 
 
-def test_the_stream_is_seeded(readings: list[Reading]) -> None:
-    again = Readings(7)
-    assert [again.draw(easiness=0.2) for _ in range(50)] == readings[:50]
-    other = Readings(8)
-    assert [other.draw(easiness=0.2) for _ in range(50)] != readings[:50]
+def test_the_seed_determines_the_readings(readings: list[Reading]) -> None:
+    same_seed, other_seed = ([stream.draw(easiness=0.2) for _ in range(50)] for stream in (Readings(7), Readings(8)))
+    assert same_seed == readings[:50] != other_seed
 
 
-def test_no_test_triple_and_no_new_name_is_ever_told(texts: list[str]) -> None:
+def test_no_text_has_a_test_triple_or_a_new_drug_name(texts: list[str]) -> None:
     names = reserved().names
-    triples = reserved().triples
-    by_drug = {drug: [triple for triple in triples if triple[0] == drug] for drug in {triple[0] for triple in triples}}
-    drugs = re.compile(r"[a-z]{6,}|[a-z]+(?:[- ][a-z]+)+", re.IGNORECASE)
-    for text in texts:
-        lowered = text.lower()
-        words = set(drugs.findall(lowered)) | set(re.findall(r"[a-z]+", lowered))
+    by_drug = defaultdict(list)
+    for drug, condition, outcome in reserved().triples:
+        by_drug[drug].append((condition.lower(), outcome.lower()))
+    drugs = re.compile(r"[a-z]{6,}|[a-z]+(?:[- ][a-z]+)+")  # phrases, for some therapies
+    for text in map(str.lower, texts):
+        words = set(drugs.findall(text)) | set(re.findall(r"[a-z]+", text))
         assert not words & names
         for drug in words & by_drug.keys():
-            assert not [t for t in by_drug[drug] if t[1].lower() in lowered and t[2].lower() in lowered], text
+            assert not any(condition in text and outcome in text for condition, outcome in by_drug[drug]), text
 
 
-def test_no_test_question_or_abstract_appears(texts: list[str]) -> None:
+def test_no_text_has_a_test_question(texts: list[str]) -> None:
     sample = draw_sample()
-    whole = "\n".join(texts)
+    all_texts = "\n".join(texts)
     for record in (*sample.test, *sample.new_names, *sample.new_phrases):
-        assert str(record.row["QUESTION"]) not in whole
+        assert str(record.row["QUESTION"]) not in all_texts
 
 
-def test_no_held_out_pattern_is_used(texts: list[str]) -> None:
-    """No sentence has the fixed words of a held-out family in their order, where those words tell the family."""
-    telling = {}
-    for kind in FAMILIES:
-        others = " ".join(patterns(kind))
-        for pattern in patterns(kind, "held_out"):
-            fixed = [part for part in re.split(r"\{\w+\}", pattern) if part]
-            if any(part not in others for part in fixed if len(part) > 8):
-                escaped = [re.sub(r"\ba\\ $", r"an?\\ ", re.escape(part)) for part in fixed]
-                telling[pattern] = re.compile(".+".join(escaped))
-    assert len(telling) > 15
+def test_no_sentence_has_a_held_out_pattern(texts: list[str]) -> None:
+    """Checked with the held-out patterns that have a phrase of over 8 characters that no common pattern has."""
+    regexes = {}
+    for kind in PATTERNS:
+        common_patterns = " ".join(select_patterns(kind))
+        for pattern in select_patterns(kind, "held_out"):
+            phrases = [phrase for phrase in re.split(r"\{\w+\}", pattern) if phrase]
+            if any(phrase not in common_patterns for phrase in phrases if len(phrase) > 8):
+                escaped = [re.sub(r"\ba\\ $", r"an?\\ ", re.escape(phrase)) for phrase in phrases]
+                regexes[pattern] = re.compile(".+".join(escaped))
+    assert len(regexes) > 15
     sentences = {sentence for text in texts for sentence in re.split(r"(?<=[.?]) |\n|<\|", text)}
-    for pattern, regex in telling.items():
+    for pattern, regex in regexes.items():
         assert not [sentence for sentence in sentences if regex.fullmatch(sentence)], pattern
-    seen = re.compile(re.escape(" produced a ") + r"\d+% .+ in .+; .+ produced none\.")
-    assert any(seen.search(sentence) for sentence in sentences), "the check would find a pattern that is used"
+    common = re.compile(re.escape(" produced a ") + r"\d+% .+ in .+; .+ produced none\.")
+    assert any(common.search(sentence) for sentence in sentences), "such a regex matches the sentences of its pattern"
 
 
-def test_no_nli_premise_and_no_nli_instruction_is_written(texts: list[str]) -> None:
-    whole = "\n".join(texts).lower()
-    assert not re.search(r"\b(premise|hypothesis)\b", whole)
-    stems = {text.split("Text:\n")[1].split("\n\nQuestion:")[0] for text in texts if "Text:\n" in text}
-    assert not stems & reserved().premises
+def test_no_text_has_an_nli_premise_or_an_nli_prompt(texts: list[str]) -> None:
+    all_texts = "\n".join(texts).lower()
+    assert not re.search(r"\b(premise|hypothesis)\b", all_texts)
+    contexts = {text.split("Text:\n")[1].split("\n\nQuestion:")[0] for text in texts if "Text:\n" in text}
+    assert not contexts & reserved().premises
     for label in ("entailment", "neutral", "contradiction"):
-        assert label in whole
-        assert f"{ASSISTANT}{label}" not in whole
+        assert label in all_texts
+        assert f"{ASSISTANT}{label}" not in all_texts
 
 
-def test_the_prompt_is_the_one_of_the_chains(readings: list[Reading]) -> None:
-    asked = qa_prompt("generic", "Q?", "T.")[0]["content"].split("T.")[0]
-    share = sum(reading.stem.startswith(f"{BEGIN}{USER}{asked}") for reading in readings) / len(readings)
+def test_most_stems_begin_with_the_prompt_of_the_chains(readings: list[Reading]) -> None:
+    prompt = qa_prompt("generic", "Q?", "T.")[0]["content"].split("T.")[0]
+    share = sum(reading.stem.startswith(f"{BEGIN}{USER}{prompt}") for reading in readings) / len(readings)
     assert share > 0.4
 
 
-def test_every_label_is_asked_for_and_branches_end_the_turn(readings: list[Reading]) -> None:
+def test_every_label_is_a_frequent_answer_and_ends_the_turn(readings: list[Reading]) -> None:
     answers = [answer for reading in readings for _, answer in reading.branches]
     for label in ("yes", "no", "maybe"):
         assert answers.count(label) / len(answers) > 0.15
@@ -95,14 +94,14 @@ def test_every_label_is_asked_for_and_branches_end_the_turn(readings: list[Readi
     assert next(reading.turns()).endswith(f"{reading.branches[0][1]}{END}")
 
 
-def test_every_kind_of_reading_has_its_share_and_its_writer() -> None:
+def test_every_kind_of_reading_has_a_share_and_a_method() -> None:
     for mixture in MIXTURES.values():
         assert len(mixture.shares) == len(mixture.early or KINDS) == len(KINDS)
     for kind in KINDS:
         assert isinstance(getattr(Readings(3, "third"), f"_{kind}")(False), Reading)
 
 
-def test_a_single_finding_is_asked_about_in_both_directions() -> None:
+def test_compared_readings_ask_about_both_directions() -> None:
     stream = Readings(4, "third")
     for _ in range(50):
         answers = [answer for _, answer in stream._compared(False).branches]
