@@ -65,7 +65,7 @@ def test_verdict_depends_on_label_and_passage(label: str, text: str, verdict: st
 )
 def test_equally_probable_verdicts_give_the_weaker_claim(scores: tuple[float, ...], verdict: str) -> None:
     class FixedScores(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
+        def _judge(self, premise: str, hypothesis: str):
             return Judgement(label="entailment", label_scores=dict(zip(self.labels, scores, strict=True)))
 
     assert verify(make_answer("yes", SUPPORTING), FixedScores()).verdict == verdict
@@ -147,8 +147,8 @@ def test_passage_that_cannot_be_judged_is_noted() -> None:
 
 def test_sentences_that_cannot_be_judged_are_not_quoted() -> None:
     class WholePassageOnly(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
-            return super()._one(premise if premise == SUPPORTING else "TOO LONG", hypothesis)
+        def _judge(self, premise: str, hypothesis: str):
+            return super()._judge(premise if premise == SUPPORTING else "TOO LONG", hypothesis)
 
     verified = verify(make_answer("yes", SUPPORTING), WholePassageOnly())
     assert verified.verdict == "supported"
@@ -175,8 +175,8 @@ def test_several_answers_are_judged_in_two_passes_and_stay_in_order() -> None:
 
 def test_notes_of_the_judgement_are_added_to_the_answer() -> None:
     class InParts(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
-            judgement = super()._one(premise, hypothesis)
+        def _judge(self, premise: str, hypothesis: str):
+            judgement = super()._judge(premise, hypothesis)
             return judgement.model_copy(update={"notes": ("premise judged in 2 parts",)})
 
     assert verify(make_answer("yes", SUPPORTING), InParts()).notes == ("verification: premise judged in 2 parts",)

@@ -34,11 +34,11 @@ PAIRS = [
 class LabelsOnlyZinc(WordNLI):
     """Gives no label for a premise about iron."""
 
-    def _one(self, premise: str, hypothesis: str):
+    def _judge(self, premise: str, hypothesis: str):
         if premise.startswith("Iron"):
             notes = ("the generated text names no label",)
             return Judgement(label=None, output="who knows", prompt="the prompt", notes=notes)
-        return super()._one(premise, hypothesis)
+        return super()._judge(premise, hypothesis)
 
 
 def test_metrics_of_labels() -> None:
