@@ -82,7 +82,7 @@ def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None
     model = WordNLI()
     verified = verify(make_answer(label, SUPPORTING), model)
     assert verified.verification.statement == "Is there use in zinc? The answer is yes."
-    assert {hypothesis for _, hypothesis in model.passes[0]} == {verified.verification.statement}
+    assert {hypothesis for _, hypothesis in model.calls[0]} == {verified.verification.statement}
 
 
 def test_clearest_passage_decides() -> None:
@@ -114,7 +114,7 @@ def test_not_enough_evidence_has_no_deciding_sentence() -> None:
     model = WordNLI()
     verified = verify(make_answer("yes", UNRELATED), model)
     assert verified.verification.sentence is None
-    assert model.passes[1] == []
+    assert model.calls[1] == []
 
 
 def test_answer_without_passages_has_not_enough_evidence() -> None:
@@ -168,7 +168,7 @@ def test_several_answers_are_judged_in_two_passes_and_stay_in_order() -> None:
     unknown = "not enough evidence"
     assert [answer.verdict for answer in verified] == ["supported", None, "contradicted", unknown, unknown]
     # The first pass has the four passages of answers with a label, the second the six sentences of two of them.
-    assert [len(pairs) for pairs in model.passes] == [4, 6]
+    assert [len(pairs) for pairs in model.calls] == [4, 6]
     assert verified == [verify(one) for one in original]
     assert Verifier(model).verify([]) == []
 
