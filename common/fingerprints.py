@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def content_key(**content: Any) -> str:
-    """SHA-256 in hex of ``content`` as canonical JSON, independent of the order of names."""
+    """SHA-256 in hex of ``content`` as canonical JSON, independent of the order of keys."""
     text = json.dumps(to_jsonable(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

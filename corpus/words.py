@@ -20,8 +20,8 @@ import regex
 if TYPE_CHECKING:
     from Stemmer import Stemmer
 
-EDITION = 2
-"""Version of the terms: increase it when the terms of a text change; indexes of another edition are rebuilt."""
+TERMS_VERSION = 2
+"""Increase it when the terms of a text change; indexes with another version are rebuilt."""
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
 _HYPHENS = r"\-‐‑‒–−"

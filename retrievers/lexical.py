@@ -23,7 +23,7 @@ from langchain_core.documents import Document
 from common.atomic_write import remove_other_versions, write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
-from corpus.words import EDITION, terms
+from corpus.words import TERMS_VERSION, terms
 from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import identified
 from retrievers.files.documents import DocumentFile, write_documents
@@ -178,7 +178,7 @@ class LexicalIndex:
         self._update_lock = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
-        """Rebuild the index unless it is over exactly ``documents`` and its words are of ``corpus.words.EDITION``.
+        """Rebuild the index unless it is over exactly ``documents`` and has the current ``TERMS_VERSION``.
 
         Documents with an attribute ``revision`` are compared by their revision alone.
 
@@ -190,7 +190,7 @@ class LexicalIndex:
     def _update(self, documents: Iterable[Document], revision: str) -> Self:
         try:
             about = self._current_about()
-            if about is None or (about["revision"], about.get("edition")) != (revision, EDITION):
+            if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
             else:  # a process may have been killed before it removed the previous version and its texts
                 remove_other_versions(self._folder, str(self._current_name()), ABOUT)
@@ -253,7 +253,7 @@ class LexicalIndex:
             about = {
                 "format": FORMAT,
                 "revision": revision,
-                "edition": EDITION,
+                "edition": TERMS_VERSION,
                 "words": built is not None,
                 "documents": built[0].scores["num_docs"] if built else 0,
                 "corpus": encodable(self._corpus),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chains.models.architectures import has_prompt_tuning, is_batch_invariant, is_recurrent
 from chains.models.batching import LARGE_MODEL_ADVICE, in_batches
-from chains.models.reasoning import is_reasoning_mark
+from chains.models.reasoning import is_reasoning_token
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Decoder:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
         special = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
-        reasoning_ids = {token_id for token, token_id in special if is_reasoning_mark(token)}
+        reasoning_ids = {token_id for token, token_id in special if is_reasoning_token(token)}
         self._skipped_ids = set(tokenizer.all_special_ids) - reasoning_ids if reasoning_ids else None
 
     def decode(self, ids: list[int], **_: Any) -> str:

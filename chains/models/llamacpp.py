@@ -24,7 +24,7 @@ from chains.models.gguf import gguf_path, read_metadata
 from chains.models.known import known_model
 from chains.models.local import TemplatePrompts
 from chains.models.prompt_sanitizing import TURN_MARK
-from chains.models.reasoning import is_reasoning_mark
+from chains.models.reasoning import is_reasoning_token
 from chains.models.scoring import with_labels
 from chains.models.templates import answers_in_channel, end_token, label_lead, next_turn, prepare_template
 from chains.prompts import PromptFamily, resolve_family
@@ -132,7 +132,7 @@ class LlamaCppLLM(TemplatePrompts):
     @cached_property
     def remove_control_tokens(self) -> Callable[[str], str]:
         """Function that removes control tokens from generated text, except reasoning tags."""
-        removed = [token for token in self.tokenizer.control_tokens if not is_reasoning_mark(token)]
+        removed = [token for token in self.tokenizer.control_tokens if not is_reasoning_token(token)]
         removed.sort(key=len, reverse=True)  # an alternation takes the first match
         pattern = re.compile("|".join(map(re.escape, removed)) or r"(?!)")  # (?!) never matches
         return lambda text: pattern.sub("", text)

@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from chains.models.base import check_room
-from chains.models.reasoning import opening_of
+from chains.models.reasoning import open_reasoning_tag
 from chains.prompts import as_dicts
 from common.errors import UserError
 
@@ -145,7 +145,7 @@ class LlamaCppChat(BaseChatModel):
                 options["json_schema"] = {**schema, **_COMPACT}
             case {"type": "json_object"}:
                 options["json_schema"] = {"type": "object", **_COMPACT}
-        return opening_of(prompt), ids, options
+        return open_reasoning_tag(prompt), ids, options
 
     def _metadata(self, response: dict[str, Any]) -> dict[str, Any]:
         reason = "length" if response.get("stop_type") == "limit" else "stop"

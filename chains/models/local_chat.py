@@ -24,7 +24,7 @@ from pydantic import PrivateAttr
 from chains.models.base import check_room
 from chains.models.batching import in_order
 from chains.models.generation import Continuation, Decoder, check_finite, continuation_batches, stop_at_end_of
-from chains.models.reasoning import opening_of
+from chains.models.reasoning import open_reasoning_tag
 from chains.models.templates import render
 from chains.prompts import as_dicts
 
@@ -223,7 +223,7 @@ class LocalChat(ChatHuggingFace):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         prompt, options = self._request(messages, kwargs)
-        prepended = opening_of(prompt)
+        prepended = open_reasoning_tag(prompt)
         for piece in self.llm._stream(prompt, self._stops(stop), **options):
             message = AIMessageChunk(content=prepended + piece.text)
             prepended = ""
@@ -258,7 +258,7 @@ class LocalChat(ChatHuggingFace):
 
     def _message(self, generation: Generation, prompt: str) -> AIMessage:
         return AIMessage(
-            content=opening_of(prompt) + generation.text,
+            content=open_reasoning_tag(prompt) + generation.text,
             usage_metadata=_usage_metadata(generation),
             response_metadata={"model_name": self.model_id},
         )

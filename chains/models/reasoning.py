@@ -23,11 +23,11 @@ _ANSWER_TAGS = re.compile(
     re.IGNORECASE,
 )
 _CHANNEL_TOKENS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # around a channel's name
-_OPENING_CHARACTERS = 40  # at a prompt's end; an opening tag is shorter
+_TAIL_CHARACTERS = 40  # searched for an opening tag at a prompt's end; all tags are shorter
 
 
 def answer_text(text: str) -> str | None:
-    """The text after a model's reasoning, the whole text without any, or None if the reasoning is not closed.
+    """A model's text without its reasoning; None if it has only reasoning that is not closed.
 
     The answer begins after the last closing tag, even if there is no opening tag, which may be in the prompt.
     """
@@ -40,29 +40,29 @@ def answer_text(text: str) -> str | None:
     return _ANSWER_TAGS.sub(" ", rest).strip() if _ANSWER_TAGS.search(rest) else rest
 
 
-def opening_of(prompt: str) -> str:
+def open_reasoning_tag(prompt: str) -> str:
     """The open reasoning tag at the end of a prompt; empty if there is none."""
-    tail = prompt[-_OPENING_CHARACTERS:]
+    tail = prompt[-_TAIL_CHARACTERS:]
     at_end = [opening for opening in _OPEN.finditer(tail) if not tail[opening.end() :].strip()]
     return at_end[-1][0].strip() if at_end else ""
 
 
-def closing_of_open_reasoning(prompt: str) -> str:
-    """The text that closes the reasoning opened at a prompt's end; empty if none is open."""
-    opening = opening_of(prompt)
+def reasoning_end(prompt: str) -> str:
+    """The text that closes the reasoning opened at a prompt's end; empty if none is open or the tag is unknown."""
+    opening = open_reasoning_tag(prompt)
     if not opening:
         return ""
-    closing = _closing(opening)
+    closing = _closing_tag(opening)
     empty_line = "\n" if prompt.endswith("\n") else "\n\n"
     return f"{empty_line}{closing}\n\n" if closing else ""
 
 
-def is_reasoning_mark(token: str) -> bool:
-    """Whether a token is a reasoning tag, which decoding must keep."""
+def is_reasoning_token(token: str) -> bool:
+    """Whether a token is a reasoning tag or part of one, which decoding must keep for ``answer_text``."""
     return bool(_OPEN.fullmatch(token) or _CLOSE.fullmatch(token) or token in _CHANNEL_TOKENS)
 
 
-def _closing(opening: str) -> str:
+def _closing_tag(opening: str) -> str:
     """The tag that closes the reasoning after an opening tag; empty if it is unknown."""
     for start, end in (("<|START_", "<|END_"), ("<|begin_of_", "<|end_of_")):
         if start in opening:
@@ -78,7 +78,7 @@ def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
             yield piece
             continue
         delayed += piece
-        if _CLOSE.search(delayed) or not _may_reason(delayed):
+        if _CLOSE.search(delayed) or not _may_begin_with_reasoning(delayed):
             answer = answer_text(delayed)
             answering = bool(answer)
             if answer:
@@ -87,7 +87,7 @@ def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
         yield answer_text(delayed) or ""
 
 
-def _may_reason(text: str) -> bool:
+def _may_begin_with_reasoning(text: str) -> bool:
     """Whether a text begins, or may still begin, with reasoning."""
     start = text.lstrip()
     return not start or start[0] in "<[◁#" or start[:4].lower() == "here"[: len(start)] or bool(_OPEN.match(start))

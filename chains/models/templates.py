@@ -5,7 +5,7 @@ from datetime import date
 from itertools import groupby, pairwise, product
 from typing import TYPE_CHECKING
 
-from chains.models.reasoning import closing_of_open_reasoning
+from chains.models.reasoning import reasoning_end
 from chains.prompts import Messages
 from common.errors import UserError
 
@@ -120,7 +120,7 @@ def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
     if answered.startswith(prompt):
         between, answer, _ = answered[len(prompt) :].partition(_ANSWER)
         lead = between if answer else ""
-    return lead + closing_of_open_reasoning(prompt + lead)
+    return lead + reasoning_end(prompt + lead)
 
 
 def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:

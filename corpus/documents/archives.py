@@ -16,8 +16,8 @@ from corpus.config import DocumentsConfig
 from corpus.documents.source import Source, escaped_name, is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-MAX_EXPANSION = 100  # maximum decompressed size in multiples of max_bytes
-MAX_RATIO = 100  # maximum decompressed size in multiples of the archive's size, unless below max_bytes
+MAX_UNPACKED = 100  # decompressed size of an archive, in multiples of documents.max_bytes
+MAX_RATIO = 100  # compression ratio of an archive; not checked up to documents.max_bytes
 
 
 def is_archive(name: str) -> bool:
@@ -33,27 +33,25 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
 
     Raises:
         DataError: the archive is damaged or encrypted, or its decompressed size exceeds 100 times ``config.max_bytes``,
-            or 100 times the archive's size if that is more than ``config.max_bytes``; texts do not compress so well.
+            or both ``config.max_bytes`` and 100 times the archive's size, a ratio that texts do not reach.
     """
     list_members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
     unpacked = 0
     seen: set[str] = set()
     try:
         limit = max(config.max_bytes, MAX_RATIO * path.stat().st_size)
-        for inner, size, open_member in list_members(path, name, config.max_bytes):
+        for member_path, size, open_member in list_members(path, name, config.max_bytes):
             unpacked += size
             if unpacked > limit:
                 problem = (
                     f"unpacks to more than {limit:,} bytes, {MAX_RATIO} times its own size or documents.max_bytes."
                 )
                 raise DataError(name, f"{problem} Unpack it if you trust it, and index its files.")
-            if unpacked > MAX_EXPANSION * config.max_bytes:
-                problem = (
-                    f"unpacks to more than {MAX_EXPANSION} times documents.max_bytes ({config.max_bytes:,} bytes)."
-                )
+            if unpacked > MAX_UNPACKED * config.max_bytes:
+                problem = f"unpacks to more than {MAX_UNPACKED} times documents.max_bytes ({config.max_bytes:,} bytes)."
                 raise DataError(name, f"{problem} Unpack it and index its files.")
-            if not any(map(is_hidden, inner.parts)):
-                yield Source(_unique_name(f"{name}/{inner}", seen), open_member)
+            if not any(map(is_hidden, member_path.parts)):
+                yield Source(_unique_name(f"{name}/{member_path}", seen), open_member)
     except DataError:
         raise
     except OSError as error:
@@ -90,11 +88,11 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
     try:
         return archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-        raise OSError(0, str(error)) from None
+        raise OSError(0, str(error)) from None  # open_limited reports the message, which is the strerror
 
 
-class _LimitedHeaders(BufferedIOBase):
-    """A decompressed tar file that refuses to read headers larger than ``limit`` bytes, the maximum of a document."""
+class _LimitedReads(BufferedIOBase):
+    """A decompressed tar file that refuses reads of more than ``limit`` bytes; tarfile reads a header in one read."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -121,7 +119,7 @@ def _tar_members(path: Path, name: str, limit: int) -> Iterator[Member]:
         decompress = _DECOMPRESSORS.get(file.read(2))
         file.seek(0)
         raw = file if decompress is None else decompress(file)
-        with tarfile.open(fileobj=_LimitedHeaders(raw, name, limit), mode="r:") as archive:
+        with tarfile.open(fileobj=_LimitedReads(raw, name, limit), mode="r:") as archive:
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]  # else tarfile collects all members in memory
                 if member.isfile():

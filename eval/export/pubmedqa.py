@@ -62,10 +62,10 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
 
 def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
     """The run and the task to export; see ``export_pubmedqa``."""
-    if name is not None and not task_from_name(name).answers_own_records:
+    if name is not None and not task_from_name(name).exports_to_pubmedqa:
         raise UserError(f"--task {name} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
     every = [(run, task) for run in runs for task in run.tasks.values()]
-    candidates = [(run, task) for run, task in every if task.answers_own_records and name in (None, task.name)]
+    candidates = [(run, task) for run, task in every if task.exports_to_pubmedqa and name in (None, task.name)]
     if name is None:
         candidates = [(run, task) for run, task in candidates if task.context == "retrieved"] or candidates
     if len(candidates) == 1:

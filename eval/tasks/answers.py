@@ -30,7 +30,7 @@ class AnswersTask(QATask):
     """Writes an answer to each record's question and scores its sentences and citations.
 
     The contexts ``gold`` and ``retrieved`` are those of ``QATask``; records need no label. With ``pruned``, sentences
-    without support are removed before scoring, as by ``chain.verify: prune``; an answer without any other is withheld.
+    without support are removed before scoring, as by ``chain.verify: prune``; if none remain, the answer is withheld.
 
     Citation recall and precision (``stats.citations``) count the citations that the model wrote; ``attributed_recall``
     also counts citations that were attributed afterwards. ``sentence_support`` and ``sentence_contradicted`` are shares
@@ -47,8 +47,8 @@ class AnswersTask(QATask):
     pruned: bool = False
 
     @property
-    def _parts(self) -> tuple[str | None, ...]:
-        return *super()._parts, "pruned" if self.pruned else None
+    def _name_parts(self) -> tuple[str | None, ...]:
+        return *super()._name_parts, "pruned" if self.pruned else None
 
     @property
     def scorer(self) -> Scorer:
@@ -56,7 +56,7 @@ class AnswersTask(QATask):
         return CITATIONS
 
     @property
-    def answers_own_records(self) -> bool:
+    def exports_to_pubmedqa(self) -> bool:
         """False: a written answer is not exported as a prediction."""
         return False
 
@@ -71,12 +71,12 @@ class AnswersTask(QATask):
     def run(self, resources: Resources) -> TaskResult:
         """Measure the model, the retriever and the judge of the settings."""
         judge = resources.judge()
-        written = resources.written_chain(self.context, self.retriever)
+        chain = resources.written_chain(self.context, self.retriever)
         return self.evaluate_written(
-            written.model,
+            chain.model,
             judge.model,
             resources.records(self.variant),
-            identity={**written.identity, **judge.identity},
+            identity={**chain.identity, **judge.identity},
             quiet=resources.quiet,
         )
 
@@ -91,30 +91,31 @@ class AnswersTask(QATask):
     ) -> TaskResult:
         """Write all answers and score them.
 
-        The chain writes answers with verdicts on their sentences and withholds none. The judge decides entailment for
-        recall, precision and the reference. ``identity`` is everything besides the prompts that determines the answers.
+        The answers of ``chain`` must have verdicts on their sentences and must not be withheld
+        (``Resources.written_chain``). ``judge`` decides entailment for recall, precision and the reference.
+        ``identity`` is everything besides the prompts that determines the answers.
 
         Raises:
             UserError: as ``QATask.evaluate``.
         """
         outcomes = self.answers(chain, records, quiet=quiet)
         answers = [apply_policy(answer, "prune") if self.pruned else answer for answer in outcomes.results]
-        scored = self.samples(outcomes.records, answers, identity)
-        measures = _measures(outcomes.records, answers, judge)
+        label_samples = self.samples(outcomes.records, answers, identity)
+        metrics = _answer_metrics(outcomes.records, answers, judge)
         samples = [
             {
                 **sample,
-                **of_answer,
+                **answer_metrics,
                 "output": answer.text,
                 "key": content_key(answer=sample["key"], text=answer.text, pruned=self.pruned),
             }
-            for sample, of_answer, answer in zip(scored, measures, answers, strict=True)
+            for sample, answer_metrics, answer in zip(label_samples, metrics, answers, strict=True)
         ]
         return self.result(samples, (), outcomes, identity)
 
 
-def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLIModel) -> list[dict[str, Any]]:
-    """The fields of each answer's sample that its metrics are computed from."""
+def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLIModel) -> list[dict[str, Any]]:
+    """The values of the metrics for each answer, and its removed and judged sentences, as fields of its sample."""
 
     def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
         judgements = judge.judge(pairs) if pairs else []
@@ -127,24 +128,24 @@ def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLI
         for answer in answers
     ]
     compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]
-    entails_reference = entails([(texts[index], records[index].conclusion) for index in compared])
-    entailed_by_reference = entails([(records[index].conclusion, texts[index]) for index in compared])
-    entailments = {index: both for index, *both in zip(compared, entails_reference, entailed_by_reference, strict=True)}
-    measures = []
+    forward = entails([(texts[index], records[index].conclusion) for index in compared])
+    backward = entails([(records[index].conclusion, texts[index]) for index in compared])
+    entails_reference = dict(zip(compared, forward, strict=True))
+    entailed_by_reference = dict(zip(compared, backward, strict=True))
+    metrics = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         text, scores = texts[index], written_scores[index]
         verdicts = [sentence.verdict for sentence in answer.sentences if sentence.verdict is not None]
-        to_reference, from_reference = entailments.get(index, (None, None))
-        measures.append(
+        metrics.append(
             {
                 "citation_recall": citation_recall(scores),
                 "citation_precision": citation_precision(scores),
                 "attributed_recall": citation_recall(attributed_scores[index]),
                 "sentence_support": verdicts.count("supported") / len(verdicts) if verdicts else None,
                 "sentence_contradicted": verdicts.count("contradicted") / len(verdicts) if verdicts else None,
-                "rouge_l": rouge_l(record.conclusion, text) if index in entailments else None,
-                "entails_reference": to_reference,
-                "entailed_by_reference": from_reference,
+                "rouge_l": rouge_l(record.conclusion, text) if index in entails_reference else None,
+                "entails_reference": entails_reference.get(index),
+                "entailed_by_reference": entailed_by_reference.get(index),
                 "refused": bool(answer.sentences) and all(is_refusal(sentence.text) for sentence in answer.sentences),
                 "withheld": answer.withheld is not None,
                 "words": len(text.split()),
@@ -153,11 +154,11 @@ def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLI
                 "judged": [_judged(sentence, score) for sentence, score in zip(answer.sentences, scores, strict=True)],
             }
         )
-    return measures
+    return metrics
 
 
 def _scores(answers: Sequence[Answer], entails: Entails, *, with_attributed: bool) -> list[list[CitationScore]]:
-    """The scores of each answer's sentences; without attributed citations, only those that the model wrote count."""
+    """The citation scores of each answer's sentences; attributed citations count only if ``with_attributed``."""
     sentences = []
     for answer in answers:
         for sentence in answer.sentences:

@@ -244,16 +244,16 @@ class Task(BaseModel, ABC):
     def name(self) -> str:
         """The name in results: the kind or, for an unregistered class, the class name, then the fields that are set."""
         kind = vars(type(self)).get("kind") or type(self).__name__
-        return "_".join(part for part in (kind, *self._parts) if part)
+        return "_".join(part for part in (kind, *self._name_parts) if part)
 
     @property
-    def _parts(self) -> tuple[str | None, ...]:
+    def _name_parts(self) -> tuple[str | None, ...]:
         return self.context, self.retriever, self.variant
 
     @property
     def condition(self) -> str:
         """The task's name within its section, such as the title of its row in a grid."""
-        return "_".join(part for part in self._parts if part) or self.name
+        return "_".join(part for part in self._name_parts if part) or self.name
 
     @property
     def scorer(self) -> Scorer:
@@ -266,8 +266,8 @@ class Task(BaseModel, ABC):
         return self.section.command if "kind" in vars(type(self)) else "tasks"
 
     @property
-    def answers_own_records(self) -> bool:
-        """Whether the predictions are answers to the data's unchanged records."""
+    def exports_to_pubmedqa(self) -> bool:
+        """Whether ``export_pubmedqa`` can write the predictions, which are labels of the data's unchanged records."""
         return False
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002

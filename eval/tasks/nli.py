@@ -38,7 +38,7 @@ class NLITask(Task):
     tag: str | None = None
 
     @property
-    def _parts(self) -> tuple[str | None, ...]:
+    def _name_parts(self) -> tuple[str | None, ...]:
         return f"{self.shots}shot" if self.shots else None, "tuned" if self.tuned else None, self.tag
 
     @property

@@ -71,7 +71,7 @@ class QATask(Task):
         return REFUSALS if self.context == "wrong" else LABEL_SCORER
 
     @property
-    def answers_own_records(self) -> bool:
+    def exports_to_pubmedqa(self) -> bool:
         """Whether each record is answered unchanged, without another record's abstract."""
         return self.variant is None and self.context in ("none", "gold", "retrieved")
 

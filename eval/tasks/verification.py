@@ -36,7 +36,7 @@ class VerificationTask(QATask):
         return UNSUPPORTABLE if self.context in ("wrong", "swapped") else VERDICTS
 
     @property
-    def answers_own_records(self) -> bool:
+    def exports_to_pubmedqa(self) -> bool:
         """False: verified answers are not exported."""
         return False
 

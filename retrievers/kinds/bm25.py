@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
 from corpus.documents.passages import words_window
-from corpus.words import EDITION, terms
+from corpus.words import TERMS_VERSION, terms
 from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
@@ -56,17 +56,20 @@ class BM25Retriever(Retriever):
     @classmethod
     def index(cls, config: BM25Config, context: "Context") -> int:
         _updated_index(config, context)
-        return 0
+        return 0  # no text is embedded
 
     @classmethod
     def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
-        return {**super().identity(config, context), "words": EDITION}
+        return {**super().identity(config, context), "words": TERMS_VERSION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
         return self._current().frequencies(terms)
 
     def search_text(self, question: str) -> str:
-        """See ``Retriever``. The words of a long text would outweigh those of the questions in it."""
+        """The question; of a text of more than ``MAX_WORDS`` words, the last questions within this limit, if any.
+
+        The words of the whole text would outweigh those of the questions.
+        """
         return cut_to_window(question, words_window(MAX_WORDS), only_questions=True)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

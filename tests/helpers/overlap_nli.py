@@ -10,18 +10,18 @@ from common.errors import UserError
 class OverlapNLI(NLIModel):
     """Entailment if the premise or a sentence of it has all words of the hypothesis, contradiction if one has "not".
 
-    ``passes`` records the pairs of each call. A premise with "TOO LONG" is an error. If not ``scored``, judgements have
+    ``calls`` records the pairs of each call. A premise with "TOO LONG" is an error. If not ``scored``, judgements have
     an output in place of label scores.
     """
 
     labels = ("entailment", "neutral", "contradiction")
 
     def __init__(self, *, scored: bool = True) -> None:
-        self.passes: list[list[Pair]] = []
+        self.calls: list[list[Pair]] = []
         self._scored = scored
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        self.passes.append(list(pairs))
+        self.calls.append(list(pairs))
         return [self._judge(*pair) for pair in pairs]
 
     def _judge(self, premise: str, hypothesis: str) -> Judgement | UserError:

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from common.errors import UserError
 from retrievers.base import Retriever
 
-Make = Callable[[Sequence[Document]], Retriever]
+MakeRetriever = Callable[[Sequence[Document]], Retriever]
 
 TEXTS = {
     "b1": "Aspirin lowered the risk of stroke in adults with diabetes.",
@@ -38,52 +38,52 @@ class QuestionRecorder(BaseCallbackHandler):
 class RetrieverContract:
     """``make(documents)`` builds the retriever over the documents, with ``top_k=3``."""
 
-    def test_relevant_document_ranks_first(self, make: Make) -> None:
+    def test_relevant_document_ranks_first(self, make: MakeRetriever) -> None:
         results = make(DOCUMENTS).search(QUESTIONS, 1)
         assert [ids(hits) for hits in results] == [["b1"], ["c3"], ["a2"]]
 
-    def test_hits_have_the_documents_text_and_metadata_and_a_score(self, make: Make) -> None:
+    def test_hits_have_the_documents_text_and_metadata_and_a_score(self, make: MakeRetriever) -> None:
         best = make(DOCUMENTS).invoke(QUESTIONS[0])[0]
         assert best.page_content == TEXTS["b1"]
         score = best.metadata.pop("score")
         assert isinstance(score, float)
         assert best.metadata == {"id": "b1", "year": 2020}
 
-    def test_hits_are_sorted_by_score_without_duplicates(self, make: Make) -> None:
+    def test_hits_are_sorted_by_score_without_duplicates(self, make: MakeRetriever) -> None:
         for hits in make(DOCUMENTS).search(QUESTIONS, 5):
             scores = [document.metadata["score"] for document in hits]
             assert scores == sorted(scores, reverse=True)
             assert len(set(ids(hits))) == len(hits)
 
-    def test_invoke_returns_top_k_documents(self, make: Make) -> None:
+    def test_invoke_returns_top_k_documents(self, make: MakeRetriever) -> None:
         question = "aspirin statin blood pressure children therapy surgery"
         assert len(make(DOCUMENTS).invoke(question)) == 3
 
-    def test_k_above_the_corpus_size_returns_all_documents(self, make: Make) -> None:
+    def test_k_above_the_corpus_size_returns_all_documents(self, make: MakeRetriever) -> None:
         question = " ".join(TEXTS.values())
         assert sorted(str(id) for id in ids(make(DOCUMENTS).search([question], 99)[0])) == sorted(TEXTS)
 
-    def test_ties_are_broken_by_id(self, make: Make) -> None:
+    def test_ties_are_broken_by_id(self, make: MakeRetriever) -> None:
         duplicates = [Document(id=id, page_content="Aspirin lowered the risk.") for id in ("z", "m", "a", "q")]
         hits = make([*duplicates, *DOCUMENTS]).search(["Aspirin lowered the risk."], 3)[0]
         assert ids(hits) == ["a", "m", "q"]
 
-    def test_empty_corpus_has_no_hits(self, make: Make) -> None:
+    def test_empty_corpus_has_no_hits(self, make: MakeRetriever) -> None:
         assert make([]).search(QUESTIONS, 3) == [[], [], []]
 
-    def test_no_questions(self, make: Make) -> None:
+    def test_no_questions(self, make: MakeRetriever) -> None:
         assert make(DOCUMENTS).search([], 3) == []
 
     @pytest.mark.parametrize("question", ["", "   \n\t "])
-    def test_empty_question_is_refused(self, make: Make, question: str) -> None:
+    def test_empty_question_is_refused(self, make: MakeRetriever, question: str) -> None:
         with pytest.raises(UserError, match="question is empty"):
             make(DOCUMENTS).invoke(question)
 
-    def test_question_that_is_no_string_is_refused(self, make: Make) -> None:
+    def test_question_that_is_no_string_is_refused(self, make: MakeRetriever) -> None:
         with pytest.raises(UserError, match="must be text, not int"):
             make(DOCUMENTS).search([17], 3)  # type: ignore[list-item]
 
-    def test_k_below_1_is_refused(self, make: Make) -> None:
+    def test_k_below_1_is_refused(self, make: MakeRetriever) -> None:
         with pytest.raises(UserError, match="at least 1"):
             make(DOCUMENTS).search(QUESTIONS, 0)
 
@@ -102,11 +102,11 @@ class RetrieverContract:
         ],
         ids=["100 kB", "control", "japanese", "arabic", "lone surrogate", "emoji", "mark", "sql", "one long word"],
     )
-    def test_unusual_question_is_searched(self, make: Make, question: str) -> None:
+    def test_unusual_question_is_searched(self, make: MakeRetriever, question: str) -> None:
         hits = make(DOCUMENTS).search([question], 3)[0]
         assert set(ids(hits)) <= set(TEXTS)
 
-    def test_batch_equals_invoke(self, make: Make) -> None:
+    def test_batch_equals_invoke(self, make: MakeRetriever) -> None:
         retriever = make(DOCUMENTS)
         for question, batch_hits in zip(QUESTIONS, retriever.batch(QUESTIONS), strict=True):
             hits = retriever.invoke(question)
@@ -115,7 +115,7 @@ class RetrieverContract:
             scores = [document.metadata["score"] for document in hits]
             assert scores == pytest.approx([document.metadata["score"] for document in batch_hits], abs=0.01)
 
-    def test_async_methods_equal_invoke(self, make: Make) -> None:
+    def test_async_methods_equal_invoke(self, make: MakeRetriever) -> None:
         retriever = make(DOCUMENTS)
 
         async def search() -> tuple[list[Document], list[list[Document]]]:
@@ -124,30 +124,30 @@ class RetrieverContract:
         single, batch = asyncio.run(search())
         assert ids(single) == ids(batch[0]) == ids(retriever.invoke(QUESTIONS[0]))
 
-    def test_search_is_deterministic(self, make: Make) -> None:
+    def test_search_is_deterministic(self, make: MakeRetriever) -> None:
         retriever = make(DOCUMENTS)
         assert retriever.search(QUESTIONS, 5) == retriever.search(QUESTIONS, 5)
 
-    def test_callers_may_change_the_returned_documents(self, make: Make) -> None:
+    def test_callers_may_change_the_returned_documents(self, make: MakeRetriever) -> None:
         retriever = make(DOCUMENTS)
         retriever.invoke(QUESTIONS[0])[0].metadata["id"] = "changed"
         assert retriever.invoke(QUESTIONS[0])[0].metadata["id"] == "b1"
 
-    def test_different_texts_with_the_same_id_are_refused(self, make: Make) -> None:
+    def test_different_texts_with_the_same_id_are_refused(self, make: MakeRetriever) -> None:
         with pytest.raises(UserError, match="Two different documents have the id 'b1'"):
             make([*DOCUMENTS, Document(id="b1", page_content="Another text.")])
 
-    def test_document_without_an_id_gets_a_16_character_id(self, make: Make) -> None:
+    def test_document_without_an_id_gets_a_16_character_id(self, make: MakeRetriever) -> None:
         hits = make([Document(page_content="Aspirin lowered the risk of stroke.")]).invoke(QUESTIONS[0])
         assert len(str(hits[0].id)) == 16
 
-    def test_callbacks_receive_every_question_of_a_batch(self, make: Make) -> None:
+    def test_callbacks_receive_every_question_of_a_batch(self, make: MakeRetriever) -> None:
         recorder = QuestionRecorder()
         results = make(DOCUMENTS).batch(QUESTIONS, config={"callbacks": [recorder]})
         assert sorted(recorder.questions) == sorted(QUESTIONS)
         assert [hits[0].id for hits in results] == ["b1", "c3", "a2"]
 
-    def test_batch_returns_the_exception_of_an_empty_question(self, make: Make) -> None:
+    def test_batch_returns_the_exception_of_an_empty_question(self, make: MakeRetriever) -> None:
         hits, error = make(DOCUMENTS).batch([QUESTIONS[0], ""], return_exceptions=True)
         assert ids(hits)[0] == "b1"
         assert isinstance(error, UserError)

@@ -9,7 +9,7 @@ from common.errors import UserError
 class WordNLI(NLIModel):
     """Judges "Is it so of WORD? The answer is yes." by whether the premise contains "WORD works" or "WORD fails".
 
-    ``passes`` records the pairs of each call. A premise with "TOO LONG" is an error; with "FAINTLY" its label has the
+    ``calls`` records the pairs of each call. A premise with "TOO LONG" is an error; with "FAINTLY" its label has the
     score 0.6, not 0.9. If not ``scored``, judgements have an output in place of label scores.
     """
 
@@ -17,11 +17,11 @@ class WordNLI(NLIModel):
         self, labels: Sequence[str] = ("entailment", "neutral", "contradiction"), *, scored: bool = True
     ) -> None:
         self.labels = tuple(labels)
-        self.passes: list[list[Pair]] = []
+        self.calls: list[list[Pair]] = []
         self._scored = scored
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        self.passes.append(list(pairs))
+        self.calls.append(list(pairs))
         return [self._judge(*pair) for pair in pairs]
 
     def _judge(self, premise: str, hypothesis: str) -> Judgement | UserError:

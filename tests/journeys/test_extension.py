@@ -10,7 +10,7 @@ import pytest
 from embedder_contract import EmbedderContract
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from retriever_contract import Make, RetrieverContract
+from retriever_contract import MakeRetriever, RetrieverContract
 
 from medground.settings import load_settings
 from retrievers import make_retrievers
@@ -151,7 +151,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestUserRetrievers(RetrieverContract):
     @pytest.fixture(params=["Words", "Threshold"])
-    def make(self, request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    def make(self, request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRetriever:
         monkeypatch.chdir(folder)
         config = {"kind": f"user_classes.{request.param}", "top_k": 3}
         settings = load_settings(None, {"retrievers.user": config, "store.path": "store"})

@@ -6,7 +6,7 @@ import pytest
 from embedders import WordEmbedder
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
-from retriever_contract import Make, RetrieverContract
+from retriever_contract import MakeRetriever, RetrieverContract
 from word_reranker import WordReranker
 
 from retrievers import make_retrievers
@@ -41,6 +41,7 @@ CONFIGS: dict[str, RetrieverConfig] = {
 
 
 def rewrite(request: RewriteRequest) -> list[str]:
+    """Another wording, and two that the retriever must ignore: an empty one and the question itself."""
     return [request["question"].replace("lower", "reduce"), "", request["question"]]
 
 
@@ -63,11 +64,11 @@ class TestKinds(RetrieverContract):
         store: StoreConfig,
         retrievers: dict[tuple[str, str], Retriever],
         monkeypatch: pytest.MonkeyPatch,
-    ) -> Make:
+    ) -> MakeRetriever:
         monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
 
         def make_cached(documents: Sequence[Document]) -> Retriever:
-            corpus = f"of {len(documents)}, {hash(tuple((each.id, each.page_content) for each in documents))}"
+            corpus = str(hash(tuple((each.id, each.page_content) for each in documents)))  # one name per content
             key = (request.param, corpus)
             if key not in retrievers:
                 retrievers[key] = make_retrievers(

@@ -1,7 +1,7 @@
 import pytest
 
 from chains.labels import parse_label
-from chains.models.reasoning import answer_pieces, answer_text, closing_of_open_reasoning, opening_of
+from chains.models.reasoning import answer_pieces, answer_text, open_reasoning_tag, reasoning_end
 
 # Reasoning with the tags of current models; {} stands for the reasoning.
 BLOCKS = [
@@ -61,7 +61,7 @@ def test_streamed_answers_have_no_reasoning(block: str) -> None:
 
 
 def test_opening_and_closing_tags_of_a_prompt_that_opens_the_reasoning() -> None:
-    assert opening_of("<|Assistant|><think>\n") == "<think>"
-    assert closing_of_open_reasoning("<|Assistant|><think>\n") == "\n</think>\n\n"
-    assert closing_of_open_reasoning("[/INST][THINK]") == "\n\n[/THINK]\n\n"
-    assert opening_of("<think>\n\n</think>\n\n") == opening_of("assistant\n") == ""
+    assert open_reasoning_tag("<|Assistant|><think>\n") == "<think>"
+    assert reasoning_end("<|Assistant|><think>\n") == "\n</think>\n\n"
+    assert reasoning_end("[/INST][THINK]") == "\n\n[/THINK]\n\n"
+    assert open_reasoning_tag("<think>\n\n</think>\n\n") == open_reasoning_tag("assistant\n") == ""

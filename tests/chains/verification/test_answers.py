@@ -65,7 +65,7 @@ def test_verdict_depends_on_label_and_passage(label: str, text: str, verdict: st
 )
 def test_equally_probable_verdicts_give_the_weaker_claim(scores: tuple[float, ...], verdict: str) -> None:
     class FixedScores(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
+        def _judge(self, premise: str, hypothesis: str):
             return Judgement(label="entailment", label_scores=dict(zip(self.labels, scores, strict=True)))
 
     assert verify(make_answer("yes", SUPPORTING), FixedScores()).verdict == verdict
@@ -82,7 +82,7 @@ def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None
     model = WordNLI()
     verified = verify(make_answer(label, SUPPORTING), model)
     assert verified.verification.statement == "Is there use in zinc? The answer is yes."
-    assert {hypothesis for _, hypothesis in model.passes[0]} == {verified.verification.statement}
+    assert {hypothesis for _, hypothesis in model.calls[0]} == {verified.verification.statement}
 
 
 def test_clearest_passage_decides() -> None:
@@ -114,7 +114,7 @@ def test_not_enough_evidence_has_no_deciding_sentence() -> None:
     model = WordNLI()
     verified = verify(make_answer("yes", UNRELATED), model)
     assert verified.verification.sentence is None
-    assert model.passes[1] == []
+    assert model.calls[1] == []
 
 
 def test_answer_without_passages_has_not_enough_evidence() -> None:
@@ -147,8 +147,8 @@ def test_passage_that_cannot_be_judged_is_noted() -> None:
 
 def test_sentences_that_cannot_be_judged_are_not_quoted() -> None:
     class WholePassageOnly(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
-            return super()._one(premise if premise == SUPPORTING else "TOO LONG", hypothesis)
+        def _judge(self, premise: str, hypothesis: str):
+            return super()._judge(premise if premise == SUPPORTING else "TOO LONG", hypothesis)
 
     verified = verify(make_answer("yes", SUPPORTING), WholePassageOnly())
     assert verified.verdict == "supported"
@@ -168,15 +168,15 @@ def test_several_answers_are_judged_in_two_passes_and_stay_in_order() -> None:
     unknown = "not enough evidence"
     assert [answer.verdict for answer in verified] == ["supported", None, "contradicted", unknown, unknown]
     # The first pass has the four passages of answers with a label, the second the six sentences of two of them.
-    assert [len(pairs) for pairs in model.passes] == [4, 6]
+    assert [len(pairs) for pairs in model.calls] == [4, 6]
     assert verified == [verify(one) for one in original]
     assert Verifier(model).verify([]) == []
 
 
 def test_notes_of_the_judgement_are_added_to_the_answer() -> None:
     class InParts(WordNLI):
-        def _one(self, premise: str, hypothesis: str):
-            judgement = super()._one(premise, hypothesis)
+        def _judge(self, premise: str, hypothesis: str):
+            judgement = super()._judge(premise, hypothesis)
             return judgement.model_copy(update={"notes": ("premise judged in 2 parts",)})
 
     assert verify(make_answer("yes", SUPPORTING), InParts()).notes == ("verification: premise judged in 2 parts",)

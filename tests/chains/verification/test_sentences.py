@@ -160,7 +160,7 @@ def test_all_answers_are_judged_in_three_passes() -> None:
     first, second = SentenceVerifier(model).verify(answers)
     assert verdicts(first) == ["supported", "not enough evidence"]
     assert verdicts(second) == ["supported"]
-    assert len(model.passes) == 3
+    assert len(model.calls) == 3
 
 
 @pytest.mark.parametrize(

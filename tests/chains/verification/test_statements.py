@@ -31,11 +31,11 @@ class KeywordNLI(NLIModel):
 
     def __init__(self, *, scored: bool = True, labels: Sequence[str] = LABELS):
         self.labels = tuple(labels)
-        self.passes: list[list[Pair]] = []
+        self.calls: list[list[Pair]] = []
         self._scored = scored
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        self.passes.append(list(pairs))
+        self.calls.append(list(pairs))
         return [self._one(premise.lower()) for premise, _ in pairs]
 
     def _one(self, premise: str) -> Judgement | UserError:
@@ -184,7 +184,7 @@ def test_table_row_is_judged_with_its_column_headings() -> None:
     judge = KeywordNLI()
     table = "| Drug | Illness | Effect |\n|---|---|---|\n| Zinc | colds | works |\n| Iron | colds | fails |"
     check = check_statement(("t", table, None), judge=judge)
-    assert ("Drug: Zinc; Illness: colds; Effect: works", STATEMENT) in judge.passes[0]
+    assert ("Drug: Zinc; Illness: colds; Effect: works", STATEMENT) in judge.calls[0]
     assert check.supporting[0].headings == ("Drug", "Illness", "Effect")
 
 
@@ -196,7 +196,7 @@ def test_batch_is_one_pass_and_returns_errors_separately() -> None:
     results = checker.batch(inputs, return_exceptions=True)
     assert [type(result) for result in results] == [Check, UserError, UserError, Check]
     assert "empty" in str(results[1])
-    assert len(judge.passes) == 1
+    assert len(judge.calls) == 1
     assert len(retriever.searches) == 1
     with pytest.raises(UserError, match="empty"):
         checker.batch(["Zinc works.", ""])
@@ -236,7 +236,7 @@ def test_query_is_searched_and_statement_is_judged() -> None:
     (check,) = make_checker(retriever, judge).check_all([Claim("It works.", "Zinc was given. It works.")])
     assert isinstance(check, Check)
     assert retriever.searches == [["Zinc was given. It works."]]
-    assert {hypothesis for _, hypothesis in judge.passes[0]} == {"It works."}
+    assert {hypothesis for _, hypothesis in judge.calls[0]} == {"It works."}
 
 
 def test_texts_that_cannot_be_judged_are_noted_or_raise() -> None:

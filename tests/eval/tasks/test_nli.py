@@ -34,11 +34,11 @@ PAIRS = [
 class LabelsOnlyZinc(WordNLI):
     """Gives no label for a premise about iron."""
 
-    def _one(self, premise: str, hypothesis: str):
+    def _judge(self, premise: str, hypothesis: str):
         if premise.startswith("Iron"):
             notes = ("the generated text names no label",)
             return Judgement(label=None, output="who knows", prompt="the prompt", notes=notes)
-        return super()._one(premise, hypothesis)
+        return super()._judge(premise, hypothesis)
 
 
 def test_metrics_of_labels() -> None:
@@ -117,14 +117,14 @@ def test_keys_depend_on_pair_or_prompt_and_on_identity() -> None:
     assert set(first).isdisjoint(keys(WordNLI(), PAIRS, model="n"))
     with_prompt = keys(LabelsOnlyZinc(), PAIRS, model="m")
     assert with_prompt[:2] == first[:2]
-    assert with_prompt[2] == with_prompt[3] != first[2]  # a key with a prompt does not depend on the pair
+    assert with_prompt[2] == with_prompt[3] != first[2]  # two pairs with the same prompt
 
 
 def test_pairs_are_classified_in_chunks_and_samples_keep_their_order() -> None:
     model = WordNLI()
     pairs = [pair(str(n), f"Zinc {'works' if n % 2 else 'fails'} {n}.", "entailment") for n in range(2 * CHUNK + 1)]
     result = NLITask(tag="many").evaluate(model, pairs, identity=IDENTITY, quiet=True)
-    assert [len(call) for call in model.passes] == [CHUNK, CHUNK, 1]
+    assert [len(call) for call in model.calls] == [CHUNK, CHUNK, 1]
     assert [sample["id"] for sample in result.samples] == [p.id for p in pairs]
     assert result.metrics["accuracy"] == CHUNK / len(pairs)
     assert result.name == "nli_many"
@@ -138,6 +138,7 @@ def test_a_label_unknown_to_the_model_is_refused() -> None:
 
 
 def test_error_of_a_pair_names_the_pair() -> None:
+    # "TOO LONG" makes WordNLI return a UserError, not the TooLongError of a pair that is left out.
     with pytest.raises(UserError, match="nli, pair e: The pair is too long"):
         NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
 

@@ -25,17 +25,21 @@ def _write_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("records.json").write_text(f'{{"1": {aspirin}, "2": {heparin}}}')
 
 
-class WordNLI(NLIModel):
-    """A premise with "fell" entails, any other is neutral; batch number ``interrupted_batch`` raises an interrupt."""
+class PressureNLI(NLIModel):
+    """Judges a premise with "fell" as entailment, any other as neutral; can be interrupted.
+
+    ``interrupted_batch`` is the number of the batch, from 1, that raises ``KeyboardInterrupt``; 0 for none.
+    """
 
     labels = ("entailment", "neutral", "contradiction")
 
     def __init__(self, interrupted_batch: int = 0) -> None:
-        self._batches_left = interrupted_batch
+        self._interrupted_batch = interrupted_batch
+        self._batches = 0
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        self._batches_left -= 1
-        if self._batches_left == 0:
+        self._batches += 1
+        if self._batches == self._interrupted_batch:
             raise KeyboardInterrupt
         return [Judgement(label="entailment" if "fell" in premise else "neutral") for premise, _ in pairs]
 
@@ -45,7 +49,7 @@ def set_judge(monkeypatch: pytest.MonkeyPatch, judge: NLIModel) -> None:
 
 
 def test_load_checker_returns_a_runnable_with_invoke_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_judge(monkeypatch, WordNLI())
+    set_judge(monkeypatch, PressureNLI())
     checker = medground.load_checker(SETTINGS, nli={"kind": "encoder", "model": "x"})
     checked = checker.invoke("Pressure falls with heparin.")
     assert (checked.verdict, checked.notes) == ("supported", ())
@@ -99,14 +103,14 @@ def test_interrupted_check_prints_the_results_so_far(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_statements()
-    set_judge(monkeypatch, WordNLI(interrupted_batch=3))
+    set_judge(monkeypatch, PressureNLI(interrupted_batch=3))
     outcome = command("check", "--file", "list.txt", *WITH_JUDGE)
     assert outcome.status == 130
     assert "statements: 8 (8 supported); 1 part of the text is no statement" in outcome.out  # two batches of 4
-    set_judge(monkeypatch, WordNLI(interrupted_batch=2))
+    set_judge(monkeypatch, PressureNLI(interrupted_batch=2))
     outcome = command("check", "--file", "list.txt", "--json", *WITH_JUDGE)
     assert outcome.status == 130
-    report = json.loads(outcome.out)
+    report = json.loads(outcome.out)  # segments: the heading and one batch of 4
     assert (report["complete"], report["counts"]["supported"], len(report["segments"])) == (False, 4, 5)
 
 
@@ -114,7 +118,7 @@ def test_note_on_the_corpus_is_printed_once_for_a_file(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_statements()
-    set_judge(monkeypatch, WordNLI())
+    set_judge(monkeypatch, PressureNLI())
     outcome = command("check", "--file", "list.txt", *WITH_JUDGE[2:])  # without --data
     assert outcome.status == 0
     assert "the sample was searched" not in outcome.out

@@ -20,7 +20,7 @@ def test_equal_settings_share_one_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("bfloat16", "float32"), ("float32", "bfloat16")])
-def test_a_store_keeps_the_first_choice_of_dtype_auto(
+def test_dtype_auto_is_chosen_once_per_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
     config = EmbedderConfig(model=str(save_tiny_embedder(tmp_path / "tiny")))
