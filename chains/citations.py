@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
     from retrievers.base import Frequencies
 
-EMBEDDER_WEIGHT = 4 / 7  # of the embedder's cosine in nearness; the rest is the weight of shared words
-SENTENCE_WEIGHT = 0.3  # of a sentence's nearness; the rest is the weight of its passage's nearness
-CROSS_ENCODER_WEIGHT = 0.5  # of a cross-encoder's score; the rest is the weight of nearness
+# Nearness and the finding factor are explained in ``cite``.
+EMBEDDER_WEIGHT = 4 / 7  # of the cosine in nearness; the share of the question's words has the rest
+SENTENCE_WEIGHT = 0.3  # of the sentence in its nearness; its passage has the rest
+CROSS_ENCODER_WEIGHT = 0.5  # of a cross-encoder's score in nearness; the nearness without it has the rest
 RERANKED_SENTENCES = 24  # sentences that a cross-encoder reads
 AIM_LOG_ODDS = -1.75  # log-odds of a finding below which a sentence states an aim or a method
-LOG_ODDS_OFFSET = 1.0  # added to the log-odds of a finding, so that only clear aims and methods lose much
-FINDING_SLOPE = 2.0  # of the finding factor's logistic curve over the log-odds
+LOG_ODDS_OFFSET = 1.0  # added to the log-odds of a finding, so that only clear aims and methods have a low factor
+FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the finding factor
 MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
 NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
-ANSWER_KIND_FACTOR = 0.25  # of the weight of "drug" in "which drug"
+ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
 WEAK_NEARNESS = 0.5  # evidence is weak if the nearest passage is below this
 WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
 
@@ -65,21 +66,22 @@ def cite(
     A sentence's score, at most 1, is its nearness to the question times its finding factor.
 
     Nearness is the weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's
-    words that are in the sentence or the heading above it. Rare words weigh more: a word's weight is the mean of its
-    shares of the inverse document frequencies among the passages' sentences and in the corpus. They are BM25's,
-    ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza 2009). The noun of "which drug" counts a quarter, because
-    an answer names the drug instead. A finding seldom repeats the whole question, so 0.7 of a sentence's nearness is
-    its passage's: the greatest cosine of the passage's sentences, and the share of words in its sentences and title.
+    words that are in the sentence or the heading above it. Rare words weigh more: a word's weight is its inverse
+    document frequency divided by the sum for all words of the question, averaged over two collections: the sentences of
+    the passages, and the corpus. It is BM25's, ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza 2009). The
+    noun of "which drug" counts a quarter, because an answer names the drug instead. A finding seldom repeats the whole
+    question, so the sentence itself counts only 0.3; its passage counts 0.7, with the greatest cosine of its sentences
+    and the share of the question's words in its sentences and title.
 
-    The finding factor, from 0.2 to 1, lowers a study's aims and methods (``findings.finding_log_odds``). It is 1 in a
-    passage without aims and methods, unless more than a third of the passages have some, and 1 in all passages if the
-    question asks for a fact (how many, which, when) or is a statement. ``benchmarks/citations.py`` measures these
+    The finding factor, from 0.2 to 1, is low for a study's aims and methods (``findings.finding_log_odds``). It applies
+    to passages with a sentence of that kind, and to all passages if more than a third have one. It does not apply if
+    the question asks for a fact (how many, which, when) or is a statement. ``benchmarks/citations.py`` measures these
     choices. Equal scores keep the passages' order.
 
-    References, tables of contents and navigation are never quoted; headings and questions are quoted only if nothing
-    else is (``corpus.evidence``). A sentence that refers back to the previous one is quoted with it, and a row of a
-    table with its column headings. A sentence that occurs in several passages is quoted once, with the names of the
-    other passages.
+    References, tables of contents and navigation are never quoted; headings and questions have the factor 0.05
+    (``corpus.evidence``). A sentence that refers back to the previous one is quoted with it, and a row of a table with
+    its column headings. A sentence that occurs in several passages is quoted once, with the names of the other
+    passages.
 
     Args:
         question: in any script.
@@ -119,8 +121,8 @@ def select(
     pool = _candidates(question, passages, frequencies)
     if not pool.sentences:
         return Selection([], 0.0, is_weak=True)
-    of_sentences = [pool.share(one.terms) for one in pool.sentences]
-    of_passages = [pool.share(found) for found in pool.passage_terms]
+    own_nearness = [pool.share(one.terms) for one in pool.sentences]
+    passage_nearness = [pool.share(found) for found in pool.passage_terms]
     if embedder is None:
         nearest = max(pool.share(one.terms | pool.title_terms[one.passage]) for one in pool.sentences)
     else:
@@ -128,16 +130,16 @@ def select(
         passage_cosines = [-1.0] * len(passages)
         for one, cosine in zip(pool.sentences, cosines, strict=True):
             passage_cosines[one.passage] = max(passage_cosines[one.passage], cosine)
-        of_sentences = [_mixed(*pair) for pair in zip(cosines, of_sentences, strict=True)]
-        of_passages = [_mixed(*pair) for pair in zip(passage_cosines, of_passages, strict=True)]
-        nearest = max(of_passages)
+        own_nearness = [_mixed(*pair) for pair in zip(cosines, own_nearness, strict=True)]
+        passage_nearness = [_mixed(*pair) for pair in zip(passage_cosines, passage_nearness, strict=True)]
+        nearest = max(passage_nearness)
     nearness = [
-        SENTENCE_WEIGHT * of_sentence + (1 - SENTENCE_WEIGHT) * of_passages[one.passage]
+        SENTENCE_WEIGHT * own + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
         if embedder is not None or one.terms
         else 0.0
-        for one, of_sentence in zip(pool.sentences, of_sentences, strict=True)
+        for one, own in zip(pool.sentences, own_nearness, strict=True)
     ]
-    factors = _factors(pool, len(passages), by_findings=_asks_finding(question))
+    factors = _factors(pool, len(passages), asks_finding=_asks_finding(question))
     scores = [near * factor for near, factor in zip(nearness, factors, strict=True)]
     # Scores are rounded for sorting, so that equal ones keep the passages' order despite rounding errors.
     if relevance is not None:
@@ -158,7 +160,7 @@ def coverage(question: str, texts: Sequence[str]) -> list[float]:
     """The share of a question's words that each text has, from 0 to 1, weighted by their rarity among the texts."""
     question_terms = frozenset(terms(question))
     text_terms = [question_terms & set(terms(text)) for text in texts]
-    share = _share(question_terms, text_terms)
+    share = _weighted_share(question_terms, text_terms)
     return [share(found) for found in text_terms]
 
 
@@ -177,7 +179,7 @@ def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) ->
     return [cosines[text] for text in texts]
 
 
-def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
+def best_per_passage(citations: Sequence[Citation]) -> tuple[Citation, ...]:
     """The first citation of each passage, in order."""
     best: dict[str, Citation] = {}
     for citation in citations:
@@ -190,7 +192,7 @@ def notices(passages: Sequence[Passage]) -> list[str]:
     notes: list[str] = []
     for passage in passages:
         if notice := " ".join(str(passage.metadata.get("notice") or "").split()):
-            name = passage.origin or passage.id
+            name = passage.origin or passage.id  # PubMed's title of a retracted article begins with the notice
             notes.append(name if name.casefold().startswith(notice.casefold()) else f"{notice}: {name}")
     return list(dict.fromkeys(notes))
 
@@ -199,8 +201,11 @@ def notices(passages: Sequence[Passage]) -> list[str]:
 class _Candidate:
     """A sentence of a passage that may be quoted, with the sentence to which it refers back.
 
-    ``passage`` is the passage's index. ``text`` is the quote, ``normalized`` its sentences in lower case with single
-    spaces. ``terms`` are the question's terms in the quote and in the heading above it.
+    Attributes:
+        passage: index of the passage.
+        text: the quote.
+        normalized: the sentences of the quote, in lower case and with single spaces.
+        terms: the question's terms in the quote and in the heading above it.
     """
 
     passage: int
@@ -218,9 +223,12 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The quotable sentences, and the question's terms in the title of each passage and in the title and sentences.
+    """The sentences that may be quoted, and the question's terms in them.
 
-    ``share`` maps some of the question's terms to their share of the weight of all.
+    Attributes:
+        title_terms: by passage, the question's terms in the title.
+        passage_terms: by passage, the question's terms in the title and the sentences.
+        share: see ``_weighted_share``.
     """
 
     sentences: list[_Candidate]
@@ -248,7 +256,8 @@ def _candidates(question: str, passages: Sequence[Passage], frequencies: Frequen
     passage_terms = [set(found) for found in title_terms]
     for candidate in candidates:
         passage_terms[candidate.passage] |= candidate.terms
-    share = _share(question_terms, text_terms, frequencies and frequencies(question_terms), _answer_kind(question))
+    corpus = frequencies and frequencies(question_terms)
+    share = _weighted_share(question_terms, text_terms, corpus, _answer_kind(question))
     return _Candidates(candidates, title_terms, passage_terms, share)
 
 
@@ -256,13 +265,13 @@ def _mixed(cosine: float, share: float) -> float:
     return EMBEDDER_WEIGHT * cosine + (1 - EMBEDDER_WEIGHT) * share
 
 
-def _share(
+def _weighted_share(
     question_terms: Set[str],
     text_terms: Sequence[Set[str]],
     corpus: "Frequencies | None" = None,
     answer_kind: Set[str] = frozenset(),
 ) -> Callable[[Set[str]], float]:
-    """A function from some of the question's terms to their share of the weight of all.
+    """A function that computes what share of the total weight of the question's terms a subset of them has.
 
     ``text_terms`` are the question's terms in each text; the terms in ``answer_kind`` weigh less.
     """
@@ -272,7 +281,7 @@ def _share(
         weights = {term: (weight + in_corpus[term]) / 2 for term, weight in weights.items()}
     weights = {term: weight * ANSWER_KIND_FACTOR if term in answer_kind else weight for term, weight in weights.items()}
     total = math.fsum(weights.values())  # fsum, so that the share of all terms is exactly 1
-    return lambda some: math.fsum(weights[term] for term in some) / total if some else 0.0
+    return lambda subset: math.fsum(weights[term] for term in subset) / total if subset else 0.0
 
 
 def _answer_kind(question: str) -> Set[str]:
@@ -282,7 +291,10 @@ def _answer_kind(question: str) -> Set[str]:
 
 
 def _weights(question_terms: Set[str], containing: Mapping[str, int], texts: int) -> dict[str, float]:
-    """The share of each term in the sum of all inverse document frequencies; ``containing`` counts texts by term."""
+    """The inverse document frequency of each term, divided by the sum for all terms.
+
+    ``containing`` is the number of texts with each term, out of ``texts``.
+    """
     rarity = {
         term: math.log(1 + (texts - containing[term] + 0.5) / (containing[term] + 0.5)) for term in question_terms
     }
@@ -302,23 +314,23 @@ def _asks_finding(question: str) -> bool:
     return question.rstrip().endswith(("?", "？", "؟")) and not asks_for_fact(question)
 
 
-def _factors(pool: _Candidates, passages: int, *, by_findings: bool) -> list[float]:
-    """A factor for each sentence: low for headings and questions and, with ``by_findings``, for aims and methods."""
+def _factors(pool: _Candidates, passages: int, *, asks_finding: bool) -> list[float]:
+    """A factor for each sentence: low for headings and questions and, with ``asks_finding``, for aims and methods."""
     log_odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in pool.sentences]
-    studies: set[int] = set()  # indexes of the passages whose aims and methods are lowered
-    if by_findings:
-        studies = {
+    affected: set[int] = set()  # indices of the passages to which the finding factor applies
+    if asks_finding:
+        affected = {
             one.passage
             for one, odds in zip(pool.sentences, log_odds, strict=True)
             if odds is not None and odds < AIM_LOG_ODDS
         }
-        if 3 * len(studies) > passages:
-            studies = set(range(passages))
+        if 3 * len(affected) > passages:
+            affected = set(range(passages))
 
     def factor(passage: int, odds: float | None) -> float:
         if odds is None:
             return NO_EVIDENCE_FACTOR
-        if passage not in studies:
+        if passage not in affected:
             return 1.0
         return MIN_FINDING_FACTOR + (1 - MIN_FINDING_FACTOR) / (1 + math.exp(-FINDING_SLOPE * (odds + LOG_ODDS_OFFSET)))
 
@@ -328,7 +340,8 @@ def _factors(pool: _Candidates, passages: int, *, by_findings: bool) -> list[flo
 def _distinct(ranked: Sequence[tuple[_Candidate, float]], passages: Sequence[Passage]) -> list[Citation]:
     """Citations in order of their scores, each sentence in one of them.
 
-    A sentence that refers back to a quoted sentence lengthens that quote if it adds a word of the question.
+    A sentence that refers back to a cited one extends that citation if it adds a word of the question, and is left out
+    otherwise.
     """
     passages_with: dict[tuple[str, ...], list[int]] = {}
     for candidate, _ in ranked:
@@ -338,24 +351,23 @@ def _distinct(ranked: Sequence[tuple[_Candidate, float]], passages: Sequence[Pas
     cited_terms: list[Set[str]] = []  # by citation: the question's terms in it
     for candidate, score in ranked:
         passage, sentence = passages[candidate.passage], candidate.sentence
-        quoted = (citation_of[part] for part in candidate.normalized if part in citation_of)
-        index = next(quoted, len(citations))
-        shorter = citations[index] if index < len(citations) else None
-        if shorter is not None and (
-            shorter.passage_id != passage.id
-            or shorter.start != sentence.context_start
+        index = next((citation_of[part] for part in candidate.normalized if part in citation_of), len(citations))
+        existing = citations[index] if index < len(citations) else None
+        if existing is not None and (
+            existing.passage_id != passage.id
+            or existing.start != sentence.context_start
             or not candidate.terms - cited_terms[index]
         ):
             continue
         others = [passages[other] for other in passages_with[candidate.normalized] if other != candidate.passage]
         also_in = [*passage.metadata.get("also_in", ()), *(other.origin or other.id for other in others)]
-        citations[index : index + 1] = [
+        citations[index : index + 1] = [  # replaces the existing citation, or is appended
             Citation(
                 passage_id=passage.id,
                 quote=candidate.text,
                 start=sentence.context_start,
                 end=sentence.end,
-                score=min(1.0, score if shorter is None else shorter.score),
+                score=min(1.0, score if existing is None else existing.score),
                 headings=tuple(table_cells(sentence.header)) if sentence.header else (),
                 also_in=tuple(dict.fromkeys(also_in)),
             )

@@ -74,6 +74,6 @@ def _pipeline(
 
     file, mapping = (None, config) if isinstance(config, Mapping) else (config, {})
     settings = load_settings(file, mapping, overrides)
-    data_named = any(key.partition(".")[0] == "data" for key in (*mapping, *overrides))
-    corpus = searched_corpus(settings, data_named=data_named)
+    data_given = any(key.partition(".")[0] == "data" for key in (*mapping, *overrides))
+    corpus = searched_corpus(settings, data_given=data_given)
     return Pipeline.from_settings(settings, corpus, quiet=quiet)

@@ -49,18 +49,18 @@ def data_corpus(settings: Settings) -> Corpus:
     return Corpus(corpus_name(data), documents(records))
 
 
-def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
-    """The user's documents if any are indexed and no data is named, else the data's abstracts.
+def searched_corpus(settings: Settings, *, data_given: bool = False) -> Corpus:
+    """The user's documents if any are indexed and no data is given, else the data's abstracts.
 
     Args:
-        settings: a ``data.path`` other than the sample counts as named.
-        data_named: whether the command line names the data.
+        settings: a ``data.path`` other than the sample counts as given.
+        data_given: whether an option or argument sets the data.
 
     Raises:
         UserError: all indexed documents were removed again, or the data cannot be read.
     """
     path = library_path(settings)
-    if path.is_file() and not data_named and settings.data.path == "sample":
+    if path.is_file() and not data_given and settings.data.path == "sample":
         from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
@@ -71,7 +71,7 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
             )
         return Corpus(DOCUMENTS, passages)
     corpus = data_corpus(settings)
-    if data_named or settings.data.path != "sample":
+    if data_given or settings.data.path != "sample":
         return corpus
     note = f"No documents are indexed in {settings.store.path}, so the sample was searched: its abstracts are invented."
     return replace(corpus, note=note)

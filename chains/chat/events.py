@@ -13,7 +13,7 @@ class _Event(BaseModel):
 
 
 class QuestionEvent(_Event):
-    """The message, and the self-contained ``question`` that the search uses."""
+    """The message, the self-contained ``question`` for the search, and notes on its rewriting and the history."""
 
     kind: Literal["question"] = "question"
     message: str

@@ -6,7 +6,7 @@ Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder
 from collections.abc import Sequence
 
 from chains.answer import Answer, Passage
-from chains.citations import best_of_each, cite
+from chains.citations import best_per_passage, cite
 from chains.config import DType
 from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
 from chains.nli import Judgement, NLIModel, Pair, decisiveness
@@ -133,7 +133,7 @@ class ClassifierChain(AnswerChain):
         text, (start, end) = question.context or "", span
         passage = Passage(id=question.passage_id or "context", text=text)
         label = max(scores, key=scores.__getitem__)
-        citations = best_of_each(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
+        citations = best_per_passage(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
         shortened = f"context shortened to fit the model's window of {self._classifier.texts.window} tokens"
         return Answer(
             question=question.text,

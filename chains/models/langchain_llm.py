@@ -40,7 +40,8 @@ class ChatPrompts:
 
     def family(self, family: Family) -> PromptFamily:
         """The prompt family; ``auto`` is resolved by the model's name."""
-        return resolve_family(family, "gemma" if "gemma" in self.name.lower() else "llama", self.name, "")
+        model_type = "gemma" if "gemma" in self.name.lower() else "llama"  # Llama 2 is then recognized by its name
+        return resolve_family(family, model_type, self.name, chat_template="")
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
         """Each conversation as JSON, without token ids."""
@@ -51,7 +52,7 @@ class ChatPrompts:
         return sum(estimated_tokens(message["content"]) + _TURN_TOKENS for message in json.loads(prompt[0]))
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """The estimated number of tokens of the longest label."""
+        """The estimated number of tokens of the longest label, with a margin of one."""
         return max(estimated_tokens(label) + 1 for label in labels)
 
 
@@ -88,11 +89,12 @@ class LangChainLLM(ChatPrompts):
         raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is not one.")
 
     def writer(self, max_tokens: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's settings limit answers)
-        """The model; prompts of an LLM are rendered by its chat template, or as plain text without one.
+        """The model; for a LangChain LLM, preceded by a step that renders messages as text.
 
-        A transformers pipeline is set to return the answer without the prompt, and to add no special tokens to text
-        rendered by a chat template, which contains them.
+        The text follows the chat template if the model has one. A transformers pipeline is set to return the answer
+        without the prompt, and to add no special tokens if there is a chat template, which has added them.
         """
+        # HuggingFacePipeline has the pipeline; ChatHuggingFace has a HuggingFacePipeline in ``llm``.
         pipeline = getattr(getattr(self.model, "llm", self.model), "pipeline", None)
         tokenizer = getattr(pipeline, "tokenizer", None)
         has_template = getattr(tokenizer, "chat_template", None) is not None

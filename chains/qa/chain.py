@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer, Passage
-from chains.citations import asks_for_fact, best_of_each, cite, notices
+from chains.citations import asks_for_fact, best_per_passage, cite, notices
 from chains.config import Context, Decide, Evidence, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
@@ -132,7 +132,9 @@ class QAChain(AnswerChain):
         return Answer(
             question=question,
             text="",
-            citations=best_of_each(cite(searched, passages if in_prompt is None else _truncated(passages, in_prompt))),
+            citations=best_per_passage(
+                cite(searched, passages if in_prompt is None else _truncated(passages, in_prompt))
+            ),
             passages=tuple(passages),
             notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),
         )

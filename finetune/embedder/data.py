@@ -44,7 +44,7 @@ class EmbedderData:
 
 
 def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Sequence[QARecord]) -> EmbedderData:
-    """Make the examples of ``config.pairs``, with the best other abstracts by BM25 as hard negatives.
+    """Make the examples of ``config.pairs``, with hard negatives mined by BM25 in the training abstracts.
 
     If BM25 finds too few abstracts for a text, random abstracts fill up its negatives.
 
@@ -52,20 +52,20 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
         UserError: there are too few training abstracts for the negatives, or no training text.
     """
     train = [record for record in train if record.context.strip()]
-    texts = list(dict.fromkeys(record.context for record in (*train, *dev)))
-    indices = {text: index for index, text in enumerate(texts)}
-    train_indices = sorted({indices[record.context] for record in train})
-    if len(train_indices) < config.negatives + 2:
+    train_abstracts = list(dict.fromkeys(record.context for record in train))
+    abstracts = list(dict.fromkeys((*train_abstracts, *(record.context for record in dev))))
+    indices = {abstract: index for index, abstract in enumerate(abstracts)}
+    if len(train_abstracts) < config.negatives + 2:
         raise UserError(
-            f"The training records have {len(train_indices)} different abstracts, too few for train.embedder.negatives "
-            f"{config.negatives}. Use more records, or set train.embedder.negatives lower."
+            f"The training records have {len(train_abstracts)} different abstracts, too few for "
+            f"train.embedder.negatives {config.negatives}. Use more records, or set train.embedder.negatives lower."
         )
-    pairs = [(text, indices[record.context]) for record in train for text in _texts_to_match(config, record)]
+    pairs = [(text, indices[record.context]) for record in train for text in _anchors(config, record)]
     if not pairs:
         raise UserError(f"No training record has any of train.embedder.pairs ({', '.join(config.pairs)}).")
-    negatives = _hard_negatives(pairs, [texts[index] for index in train_indices], config)
+    negatives = _hard_negatives(pairs, train_abstracts, config)  # their indices are the same in both lists
     return EmbedderData(
-        abstracts=tuple(texts),
+        abstracts=tuple(abstracts),
         train=tuple(Example(*pair, hard) for pair, hard in zip(pairs, negatives, strict=True)),
         dev=tuple(Example(record.question, indices[record.context]) for record in dev),
     )
@@ -74,9 +74,10 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
 def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> EmbedderData:
     """Make the examples of task ``evidence``: claims, their labelled sentences, and other sentences as negatives.
 
-    A claim has a training example for each labelled sentence, and one dev example. Negatives are random sentences of
-    the same document without a label for the claim; sentences of other documents fill them up. The claims of one in ten
-    documents are dev claims; of none with ``config.teach_dev``.
+    One in ten documents is for dev, none with ``config.teach_dev``. A claim has one training example for each
+    labelled sentence of a training document; the negatives are random unlabelled sentences of the document, filled up
+    with sentences of other training documents. It has one dev example for each dev document, with the first labelled
+    sentence and all unlabelled sentences; a document without unlabelled sentences has none.
 
     Raises:
         UserError: no training claim has a labelled sentence, or there are too few sentences for the negatives.
@@ -91,7 +92,7 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     documents = sorted({document for _, document, _ in labelled})
     dev_count = 0 if config.teach_dev else len(documents) // _DOCUMENTS_PER_DEV_DOCUMENT
     dev_documents = set(rng.sample(documents, dev_count))
-    labelled.sort(key=lambda entry: entry[1] in dev_documents)  # by document: training claims first
+    labelled.sort(key=lambda entry: entry[1] in dev_documents)  # training documents first
     sentences = {
         id: [claims.by_id[id].page_content[start:end] for start, end in claims.sentences[id]]
         for id in dict.fromkeys(document for _, document, _ in labelled)
@@ -107,23 +108,25 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
         )
     train: list[Example] = []
     dev: list[Example] = []
-    for text, document, numbers in labelled:
+    for text, document, sentence_numbers in labelled:
         in_document = [indices[sentence] for sentence in sentences[document]]
-        evidence = {in_document[number] for number in numbers}
-        wrong = [index for index in dict.fromkeys(in_document) if index not in evidence]
+        evidence = {in_document[number] for number in sentence_numbers}
+        unlabelled = [index for index in dict.fromkeys(in_document) if index not in evidence]
         if document in dev_documents:
-            dev += [Example(text, index, tuple(wrong)) for index in sorted(evidence)[:1] if wrong]
+            if unlabelled:
+                dev.append(Example(text, min(evidence), tuple(unlabelled)))
             continue
         for index in sorted(evidence):
-            rng.shuffle(wrong)
-            # enough draws to leave config.negatives of them after those of this document are dropped
+            rng.shuffle(unlabelled)
+            # Enough draws for config.negatives sentences, even if all sentences of this document are drawn.
             draws = min(len(train_indices), len(in_document) + config.negatives + len(evidence))
-            elsewhere = [drawn for drawn in rng.sample(train_indices, draws) if drawn not in (*evidence, *wrong)]
-            train.append(Example(text, index, tuple([*wrong, *elsewhere][: config.negatives])))
+            others = [drawn for drawn in rng.sample(train_indices, draws) if drawn not in (*evidence, *unlabelled)]
+            train.append(Example(text, index, tuple([*unlabelled, *others][: config.negatives])))
     return EmbedderData(tuple(indices), tuple(train), tuple(dev))
 
 
-def _texts_to_match(config: EmbedderTrainConfig, record: QARecord) -> Iterator[str]:
+def _anchors(config: EmbedderTrainConfig, record: QARecord) -> Iterator[str]:
+    """The texts of a record that are paired with its abstract."""
     texts = {"question": record.question, "conclusion": record.conclusion}
     yield from (texts[kind] for kind in config.pairs if texts[kind].strip())
 

@@ -74,7 +74,7 @@ def validated_text(text: str, name: str = "question", example: str = 'ask "Does 
     text = text.strip()
     if not text:
         raise UserError(f"The {name} is empty. Put it in quotes: medground {example}")
-    if any("\ud800" <= char <= "\udfff" for char in text):  # Python decodes other bytes to lone surrogates
+    if any("\ud800" <= char <= "\udfff" for char in text):  # bytes that are not UTF-8 become lone surrogates
         raise UserError(f"The {name} has bytes that are not UTF-8. Check the encoding of the terminal.")
     return text
 
@@ -97,15 +97,15 @@ def make_settings(
     from medground.settings import load_settings
     from medground.yaml_file import read_value
 
-    dotted: dict[str, Any] = {}
+    changes: dict[str, Any] = {}  # by dotted key
     for text in overrides or []:
         key, separator, value = text.partition("=")
         if not separator or not all(part.strip() for part in key.split(".")):
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
-        dotted[key.strip()] = read_value(value, f"--set {key.strip()}")
+        changes[key.strip()] = read_value(value, f"--set {key.strip()}")
     options = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
-    dotted |= {f"{section}.{key}": value for key, value in options.items() if value is not None}
-    return load_settings(config, dotted)
+    changes |= {f"{section}.{key}": value for key, value in options.items() if value is not None}
+    return load_settings(config, changes)
 
 
 def make_pipeline(settings: "Settings", data: str | None, quiet: bool) -> "Pipeline":
@@ -113,4 +113,4 @@ def make_pipeline(settings: "Settings", data: str | None, quiet: bool) -> "Pipel
     from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
 
-    return Pipeline.from_settings(settings, searched_corpus(settings, data_named=data is not None), quiet=quiet)
+    return Pipeline.from_settings(settings, searched_corpus(settings, data_given=data is not None), quiet=quiet)

@@ -6,7 +6,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Passage
-from chains.citations import best_of_each, cite, coverage, notices, select
+from chains.citations import best_per_passage, cite, coverage, notices, select
 from retrievers.base import Frequencies
 from retrievers.kinds.bm25 import BM25Retriever
 
@@ -204,9 +204,9 @@ def test_cross_encoder_reads_only_the_best_sentences() -> None:
     assert citations[0].quote == texts_read[0] == "Aspirin reduces stroke."
 
 
-def test_best_of_each_returns_one_citation_per_passage() -> None:
+def test_best_per_passage_returns_one_citation_for_each_passage() -> None:
     passages = [Passage(id="a", text="Aspirin. Any aspirin."), Passage(id="b", text="Aspirin too. Other text.")]
-    best = best_of_each(cite("aspirin", passages))
+    best = best_per_passage(cite("aspirin", passages))
     assert [(citation.passage_id, citation.quote) for citation in best] == [("a", "Aspirin."), ("b", "Aspirin too.")]
 
 

@@ -19,7 +19,7 @@ def rewritten(text: str, passages: int = 3) -> str:
     return "".join(MarkWriter(passages).write([text]))
 
 
-def test_first_position_is_the_number_of_a_passage() -> None:
+def test_repeated_passage_has_the_number_of_its_first_position() -> None:
     passages = [Passage(id=id, text="") for id in ("c", "a", "c", "b")]
     assert passage_numbers(passages) == {"c": 1, "a": 2, "b": 4}
 
@@ -60,7 +60,7 @@ def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
         ("a [2.5] b", "a [2.5] b"),
         ("a [٢] b", "a [2] b"),
         ("range [1-3], IQR [1-3], 95% CI: [1-2]", "range [1-3], IQR [1-3], 95% CI: [1-2]"),
-        ("20% [10-30] of 5 [1-2]", "20% [10-30] of 5 [1][2]"),
+        ("20% [10-30] of 5 [1-2]", "20% [10-30] of 5 [1][2]"),  # there is no passage 10, so [10-30] is an interval
     ],
 )
 def test_marks_are_rewritten_in_one_form(text: str, expected: str) -> None:
@@ -77,6 +77,7 @@ def test_note_names_the_removed_numbers() -> None:
 
 def test_marks_are_removed_and_renumbered() -> None:
     assert without_marks("It fell [1]. It rose [2][3].", 3) == "It fell. It rose."
+    # Without passages, a list or range after a number is an interval.
     assert without_marks("Known since 1990 [3, 4] and 95% CI [2-9].") == "Known since 1990 [3, 4] and 95% CI [2-9]."
     assert without_marks("As shown [3, 4].") == "As shown."
     assert renumbered("It fell [1]. It rose [2][3].", [7, 8, 9]) == "It fell [7]. It rose [8][9]."
@@ -105,5 +106,5 @@ def test_long_white_space_takes_linear_time(space: str) -> None:
     start_time = time.process_time()
     text = f"Zinc helped{space * 50_000}[{space * 50_000}x. Falls were rare{space * 50_000}[1]."
     assert [mark.numbers for mark in find_marks(text, 1)] == [(1,)]
-    assert "".join(MarkWriter(1).write([text, " [2"])).endswith("[1].")
+    assert "".join(MarkWriter(1).write([text, " [2"])).endswith("[1].")  # the cut mark is removed
     assert time.process_time() - start_time < 2

@@ -89,7 +89,7 @@ def overrides(stub: Stub, folder: Path) -> dict[str, Any]:
 
 def make_pipeline(stub: Stub, folder: Path) -> Pipeline:
     settings = load_settings(None, {}, overrides(stub, folder))
-    return Pipeline.from_settings(settings, searched_corpus(settings, data_named=True), quiet=True)
+    return Pipeline.from_settings(settings, searched_corpus(settings, data_given=True), quiet=True)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_all_abstracts_of_the_sample_are_searched_without_documents(settings: Se
     assert len(corpus.passages) == 600  # limit and split do not apply
     assert corpus.passages == data_corpus(settings).passages
     assert "No documents are indexed in" in (corpus.note or "")
-    assert searched_corpus(settings, data_named=True).note is None
+    assert searched_corpus(settings, data_given=True).note is None
 
 
 def test_changed_file_replaces_its_passages_and_other_files_stay(settings: Settings) -> None:
@@ -59,7 +59,7 @@ def test_named_data_takes_precedence_over_documents(settings: Settings) -> None:
     Path("a.txt").write_text("One.")
     add_documents(settings, [Path("a.txt")], quiet=True)
     assert searched_corpus(settings).name == DOCUMENTS
-    assert searched_corpus(settings, data_named=True).name == "sample"
+    assert searched_corpus(settings, data_given=True).name == "sample"
     Path("records.json").write_text('{"1": {"QUESTION": "a?", "CONTEXTS": ["b"]}}')
     assert searched_corpus(load_settings(None, {"data.path": "records.json"})).name.startswith("records-")
 
@@ -72,7 +72,7 @@ def test_empty_library_is_an_error_and_does_not_fall_back_to_the_sample(settings
     assert add_documents(settings, [Path("docs")], quiet=True)[1].removed == 1
     with pytest.raises(UserError, match=r"The library in \S+ is empty.*medground index PATH"):
         searched_corpus(settings)
-    assert searched_corpus(settings, data_named=True).name == "sample"
+    assert searched_corpus(settings, data_given=True).name == "sample"
 
 
 def test_error_lists_why_no_file_can_be_read(settings: Settings) -> None:

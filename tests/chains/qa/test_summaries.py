@@ -33,37 +33,40 @@ SUMMARIES = {
 
 
 class ScriptedSummarizer(BaseChatModel):
-    """Writes or raises ``outputs[id]`` for the passage in the prompt; ``shown`` are the messages of all calls."""
+    """Writes or raises ``outputs[id]`` for the passage in the prompt, ``outputs["a"]`` if it has none.
+
+    ``shown`` are the messages of all calls.
+    """
 
     outputs: dict[str, Any]
     shown: list[Messages] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
-        return "condensing"
+        return "scripted"
 
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         self.shown.append(as_dicts(messages))
-        data = self.shown[-1][-1]["content"]
-        output = next((self.outputs[id] for id, text in TEXTS.items() if text[:12] in data), self.outputs["a"])
+        prompt = self.shown[-1][-1]["content"]
+        output = next((self.outputs[id] for id, text in TEXTS.items() if text[:12] in prompt), self.outputs["a"])
         if isinstance(output, Exception):
             raise output
         return ChatResult(generations=[ChatGeneration(message=AIMessage(output))])
 
 
 class LLM(ObeyingLLM):
-    """Scores labels like ``ObeyingLLM`` and writes with ``model``; ``prompted`` are the prompts of label scoring."""
+    """Scores labels like ``ObeyingLLM``, keeping the prompts in ``label_prompts``, and writes with ``model``."""
 
     def __init__(self, model: BaseChatModel) -> None:
         self.model = model
-        self.prompted: list[str] = []
+        self.label_prompts: list[str] = []
 
     @property
     def clean(self) -> Callable[[str], str]:
         return lambda text: text.replace("<end>", "     ")
 
     def prompts(self, conversations: Sequence[Messages]) -> Any:
-        self.prompted += [messages[-1]["content"] for messages in conversations]
+        self.label_prompts += [messages[-1]["content"] for messages in conversations]
         return super().prompts(conversations)
 
     def writer(self, max_tokens: int) -> Any:
@@ -82,8 +85,8 @@ def test_model_reads_the_summaries_in_order_of_relevance() -> None:
         ("c", 9, "It fails in children."),
         ("a", 7, "Zinc works in 40 adults."),
     ]
-    assert "It fails in children.\n\nZinc works in 40 adults." in llm.prompted[-1]
-    assert "studied" not in llm.prompted[-1]
+    assert "It fails in children.\n\nZinc works in 40 adults." in llm.label_prompts[-1]
+    assert "studied" not in llm.label_prompts[-1]
     assert answer.notes == ("the model read 2 of 2 passages as summaries that it wrote itself",)
 
 
@@ -95,12 +98,13 @@ def test_citations_quote_the_passages_not_the_summaries() -> None:
     assert all(texts[one.passage_id][one.start : one.end] == one.quote for one in answer.citations)
 
 
-def test_written_answer_numbers_the_summaries_as_the_passages() -> None:
+def test_prompt_of_the_writer_has_numbered_summaries_without_marks() -> None:
     answer, _ = ask({**SUMMARIES, "a": "Zinc works [12] in adults. Relevance: 7"})
-    writer = ScriptedSummarizer(outputs=dict.fromkeys(TEXTS, "It fails [1]."))
-    assert list(Writer(writer).write([], answer)) == ["It fails [1]."]
-    shown = writer.shown[0][-1]["content"]
-    assert re.findall(r"(?m)^\[(\d)\] (.*)$", shown) == [("1", "It fails in children."), ("2", "Zinc works in adults.")]
+    model = ScriptedSummarizer(outputs=dict.fromkeys(TEXTS, "It fails [1]."))
+    assert list(Writer(model).write([], answer)) == ["It fails [1]."]
+    prompt = model.shown[0][-1]["content"]
+    numbered = re.findall(r"(?m)^\[(\d)\] (.*)$", prompt)
+    assert numbered == [("1", "It fails in children."), ("2", "Zinc works in adults.")]
 
 
 def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
@@ -140,7 +144,7 @@ def test_passages_are_unchanged_if_all_have_relevance_0() -> None:
     answer, llm = ask(dict.fromkeys(TEXTS, "Nothing. Relevance: 0"))
     assert {one.id for one in answer.passages} == set(TEXTS)
     assert all(one.summary is None for one in answer.passages)
-    assert "studied" in llm.prompted[-1]
+    assert "studied" in llm.label_prompts[-1]
     assert answer.notes == ()
 
 
