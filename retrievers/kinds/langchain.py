@@ -78,8 +78,10 @@ class _EmptyRetriever(BaseRetriever):
 
 
 def _hits(documents: list[Document]) -> list[Hit]:
-    by_id = {str(document.id): document for document in reversed(list(map(with_id, documents)))}  # keeps each id once
-    ranked = list(reversed(by_id.values()))
+    by_id: dict[str, Document] = {}
+    for document in map(with_id, documents):
+        by_id.setdefault(str(document.id), document)
+    ranked = list(by_id.values())
     scores = [document.metadata.get("score") for document in ranked]
     if all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
         return [Hit(document, float(document.metadata["score"])) for document in ranked]

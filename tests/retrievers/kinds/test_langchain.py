@@ -1,0 +1,21 @@
+"""LangChain retrievers of other packages as retrievers of this one."""
+
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+
+from retrievers.kinds.langchain import LangChainRetriever
+
+
+class ListedDocuments(BaseRetriever):
+    """Returns the same documents for every question."""
+
+    documents: list[Document]
+
+    def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
+        return self.documents
+
+
+def test_a_document_returned_twice_has_its_first_rank() -> None:
+    first, second = Document(id="a", page_content="aspirin"), Document(id="b", page_content="metformin")
+    hits = LangChainRetriever(ListedDocuments(documents=[first, second, first]), 5).search(["aspirin"], 5)[0]
+    assert [(hit.id, hit.metadata["score"]) for hit in hits] == [("a", 1.0), ("b", 0.5)]
