@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         print(f"medground: {_message(error)}", file=sys.stderr)  # noqa: T201
     except RuntimeError as error:
-        if "home directory" not in str(error):  # pathlib raises it for a path such as ~nobody/file
+        if "home directory" not in str(error):  # pathlib raises it for a path such as ~unknown-user/file
             raise
         print(f"medground: {error} Write the path out.", file=sys.stderr)  # noqa: T201
     except (SystemExit, KeyboardInterrupt) as ended:  # Typer turns an interrupt into SystemExit while a command runs

@@ -157,5 +157,5 @@ class AdmittedRequest(Generic[Event]):
     def _put(self, item: object) -> None:
         try:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
-        except RuntimeError:  # the event loop is closed, so nobody reads the events
+        except RuntimeError:  # the event loop is closed, so the events have no reader
             self._cancellation.cancel()

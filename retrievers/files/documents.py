@@ -25,9 +25,6 @@ class DocumentFile:
         self._file = (folder / DOCUMENTS).open("rb")
         self._file_lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self._offsets)
-
     def __getitem__(self, row: int) -> Document:
         """The document that was written as number ``row``, from 0."""
         with self._file_lock:

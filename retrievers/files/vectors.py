@@ -57,9 +57,6 @@ class VectorFile:
         self._places = np.load(folder / PLACES, mmap_mode="r")
         self._documents = DocumentFile(folder)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def document(self, row: int) -> Document:
         """The document of a row."""
         return self._documents[row]

@@ -27,15 +27,18 @@ class WordNLI(NLIModel):
     def _judge(self, premise: str, hypothesis: str) -> Judgement | UserError:
         if "TOO LONG" in premise:
             return UserError("The pair is too long.")
+        label, score = self._label(premise, hypothesis)
+        scores = dict.fromkeys(("entailment", "neutral", "contradiction"), (1 - score) / 2) | {label: score}
+        return Judgement(
+            label=label, label_scores=scores if self._scored else {}, output=None if self._scored else label
+        )
+
+    def _label(self, premise: str, hypothesis: str) -> tuple[str, float]:
+        """The label and its score."""
         question, _, answer = hypothesis.partition("? The answer is ")
         word = question.split()[-1].lower()
         works, fails = (f"{word} {verb}" in premise.lower() for verb in ("works", "fails"))
         score = 0.6 if "FAINTLY" in premise else 0.9
         if not works and not fails:
-            label = "neutral"
-        else:
-            label = "entailment" if (works if answer.startswith("yes") else fails) else "contradiction"
-        scores = dict.fromkeys(("entailment", "neutral", "contradiction"), (1 - score) / 2) | {label: score}
-        return Judgement(
-            label=label, label_scores=scores if self._scored else {}, output=None if self._scored else label
-        )
+            return "neutral", score
+        return "entailment" if (works if answer.startswith("yes") else fails) else "contradiction", score

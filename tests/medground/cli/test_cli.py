@@ -88,7 +88,7 @@ def test_keyboard_interrupt_has_exit_status_130(
 
 def test_sigint_ends_a_command_with_exit_status_130(tmp_path: Path) -> None:
     config = tmp_path / "config.fifo"
-    os.mkfifo(config)  # nobody writes to it, so the command waits for its settings
+    os.mkfifo(config)  # it has no writer, so the command waits for its settings
     arguments = [sys.executable, "-m", "medground", "eval", "qa", "--config", str(config)]
     reset = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore SIGINT
     started = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=reset)

@@ -90,7 +90,7 @@ def test_vectors_returns_the_vectors_of_known_ids(tmp_path: Path) -> None:
 
 def test_documents_are_read_by_row(tmp_path: Path) -> None:
     file = write_file(tmp_path, IDS)
-    assert [file.document(row) for row in range(len(file))] == documents_of(IDS)
+    assert [file.document(row) for row in range(len(IDS))] == documents_of(IDS)
 
 
 @pytest.mark.usefixtures("small_blocks")
