@@ -1,11 +1,13 @@
 """Tiny random encoders, with and without a classification head, saved to a folder."""
 
+import re
+import string
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from checkpoints import TEXT, save_checkpoint
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -19,14 +21,26 @@ LABELS = ("entailment", "neutral", "contradiction")
 
 
 def make_wordpiece(window: int = 64, side: str = "right") -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer as of BERT, trained on ``checkpoints.TEXT``, that truncates to ``window`` tokens."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    wordpiece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """A WordPiece tokenizer as of BERT, with the words of ``checkpoints.TEXT``, that truncates to ``window`` tokens.
+
+    The vocabulary is listed, since ``WordPieceTrainer`` makes another one each time.
+    """
+    characters = string.ascii_lowercase + string.digits
+    words = sorted({word for word in re.findall(r"\w+", " ".join(TEXT).lower()) if len(word) > 1})
+    tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *string.punctuation,
+        *characters,
+        *(f"##{c}" for c in characters),
+        *words,
+    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    wordpiece = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer()
     wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    wordpiece.train_from_iterator(
-        TEXT, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    )
     wordpiece.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

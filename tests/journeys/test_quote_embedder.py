@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from classifiers import make_classifier
 from embedders import save_tiny_embedder
 from langchain_core.documents import Document
+from transformers import BertForSequenceClassification
 from typer.testing import CliRunner
 
 from common.errors import UserError
@@ -93,7 +95,11 @@ def test_unknown_quote_embedder_is_an_error() -> None:
 
 
 def test_quotes_are_sorted_by_relevance_to_the_cross_encoder(tmp_path: Path) -> None:
-    classifier = str(make_classifier(tmp_path / "classifier"))
+    first, second = (str(make_classifier(tmp_path / name, ["relevant"])) for name in ("first", "second"))
+    model = BertForSequenceClassification.from_pretrained(first)
+    model.classifier.weight.data.neg_()  # without a bias: the opposite order
+    model.save_pretrained(second)
+    shutil.copy(Path(first, "tokenizer.json"), second)
     texts = ["Aspirin lowered pain.", "Aspirin was safe.", "Aspirin was given to children."]
     question = "aspirin"
     overrides = {"llm.kind": "extractive", "retriever": "bm25", "store.path": str(tmp_path / "store")}
@@ -104,8 +110,9 @@ def test_quotes_are_sorted_by_relevance_to_the_cross_encoder(tmp_path: Path) -> 
         answer = Pipeline.from_settings(settings, corpus, quiet=True).answerer().invoke(question)
         return [citation.quote for citation in answer.citations]
 
-    relevance = dict(zip(texts, Reranker(classifier, against=("neutral",)).relevance(question, texts), strict=True))
+    relevance = dict(zip(texts, Reranker(first).relevance(question, texts), strict=True))
     by_relevance = sorted(texts, key=relevance.__getitem__, reverse=True)
-    assert quotes(quote_cross_encoder=classifier) == by_relevance != quotes()
+    assert quotes(quote_cross_encoder=first) == by_relevance
+    assert quotes(quote_cross_encoder=second) == by_relevance[::-1]
     with pytest.raises(UserError, match="nowhere"):
         quotes(quote_cross_encoder=str(tmp_path / "nowhere"))
