@@ -185,9 +185,11 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
                 kind = Kind.HEADING if is_heading else _kind(sentence)
             row_header = ""
             if kind is Kind.ROW:
+                start = _row_start(text, start)
                 if not header and _is_header(sentence, below):
-                    header = sentence.partition("\n")[0]
-                    kind = Kind.HEADING if len(table_cells(header)) > 2 else Kind.ROW
+                    header = text[start:end].partition("\n")[0]
+                    columns = max(len(table_cells(header)), len(table_cells(below)))
+                    kind = Kind.HEADING if columns > 2 else Kind.ROW
                 else:
                     row_header = header
             elif kind is Kind.HEADING or (kind is Kind.QUESTION and len(spans) == 1):
@@ -250,7 +252,9 @@ def _is_header(row: str, below: str) -> bool:
     """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows."""
     if _HEADER_RULE.match(row.rpartition("\n")[2]):
         return True
-    return _is_row(below) and not any(re.search(r"\d", cell) for cell in table_cells(row)[1:])
+    cells = table_cells(row)
+    is_label = any(cell.endswith(":") for cell in cells[:1])
+    return _is_row(below) and not is_label and not any(re.search(r"\d", cell) for cell in cells[1:])
 
 
 def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
@@ -382,9 +386,28 @@ def _is_row(line: str) -> bool:
     return cells.startswith("|") or ("\t" in cells and not re.match(r"(?:[-*•·▪◦‣+]|\(?\w{1,3}[.)])\s", cells))
 
 
-def table_cells(row: str) -> Sequence[str]:
+def _row_start(text: str, start: int) -> int:
+    """The start of a row with the tabs before it, after empty cells."""
+    before = start
+    while before and text[before - 1] == "\t":
+        before -= 1
+    return before if not before or text[before - 1] == "\n" else start
+
+
+def table_cells(row: str) -> list[str]:
     """The cells of a table's row, separated by tabs or bars."""
-    row = row.strip()
-    if row.startswith("|"):
-        return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))]
+    if row.lstrip().startswith("|"):
+        _, *cells = (cell.strip() for cell in re.split(r"(?<!\\)\|", row))
+        return cells[:-1] if cells[-1:] == [""] else cells
     return [cell.strip() for cell in row.split("\t")]
+
+
+def labelled_cells(row: str, headings: Sequence[str]) -> str:
+    """A table's row in one line, with the heading of its column before each cell.
+
+    If there are fewer headings than cells, those of the first columns are empty: the tabs before them were white space
+    at the start of a text.
+    """
+    cells = table_cells(row)
+    aligned = [*[""] * (len(cells) - len(headings)), *headings]
+    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(aligned, cells, strict=False) if cell)

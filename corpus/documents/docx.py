@@ -251,7 +251,7 @@ class _Reader:
                 else:
                     paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
                     text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
-                    merged = Cell(text, columns if header else 1, 1, header)
+                    merged = Cell(text, columns, 1, header)
                     above[column] = merged
                 cells.append(merged)
                 column += columns

@@ -10,7 +10,7 @@ from typing import Literal
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
-from corpus.evidence import Kind, Sentence, sentences, table_cells
+from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
 from corpus.rows import TABLES, columns_of, file_rows, text_of
 from corpus.sentences import Span, sentence_spans, trimmed, word_spans
 
@@ -112,11 +112,13 @@ def split_statements(text: str) -> list[Segment]:
     """
     segments: list[Segment] = []
     for sentence in sentences(text):
-        for start, end in _split_greetings(text, sentence):
+        whole = (sentence.start, sentence.end)
+        is_row = sentence.kind is Kind.ROW
+        headings = table_cells(sentence.header) if sentence.header else ()
+        for start, end in [whole] if is_row else _split_greetings(text, sentence):
             content = text[start:end]
-            is_row = sentence.kind is Kind.ROW
-            statement = _row_statement(content, sentence.header) if is_row else _without_bullet(content)
-            is_whole = (start, end) == (sentence.start, sentence.end)
+            statement = labelled_cells(content, headings) if is_row else _without_bullet(content)
+            is_whole = (start, end) == whole
             refers_back = sentence.context_start < sentence.start
             query = " ".join(text[sentence.context_start : end].split()) if is_whole and refers_back else statement
             segments.append(Segment(start, end, _segment_kind(content, sentence.kind), statement, query))
@@ -172,13 +174,6 @@ def _is_sentence(text: str) -> bool:
         if len(word_spans(field["value"] if field else content)) > (3 if is_item else _MAX_FRAGMENT_WORDS):
             return True
     return False
-
-
-def _row_statement(row: str, header: str) -> str:
-    """A row of a table in one line, with the names of its columns."""
-    cells = table_cells(row)
-    names = [*(table_cells(header) if header else ()), *[""] * len(cells)]
-    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=False) if cell)
 
 
 def _is_list_of_sentences(text: str) -> bool:

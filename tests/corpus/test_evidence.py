@@ -1,6 +1,6 @@
 import pytest
 
-from corpus.evidence import Kind, sentences, table_cells
+from corpus.evidence import Kind, labelled_cells, sentences, table_cells
 
 FINDING = "Falls did not differ between the groups (24% and 25%)."
 
@@ -205,7 +205,42 @@ def test_line_break_in_sentence_that_begins_within_a_line_is_no_heading() -> Non
     assert "Obesity lowers\nIonised calcium." in evidence(text)
 
 
-def test_row_with_numbers_is_no_header() -> None:
+def labelled_rows(text: str) -> list[str]:
+    """The rows that are evidence, each with its column headings."""
+    return [
+        labelled_cells(text[row.start : row.end], table_cells(row.header) if row.header else ())
+        for row in sentences(text)
+        if row.kind is Kind.ROW
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "Drug\tAdults\tChildren\nZinc\t5 mg\t20 mg\n\t7 mg\t30 mg",
+        "| Drug | Adults | Children |\n|---|---|---|\n| Zinc | 5 mg | 20 mg |\n| | 7 mg | 30 mg |",
+        "|Drug|Adults|Children|\n|--|--|--|\n|Zinc|5 mg|20 mg|\n||7 mg|30 mg|",
+    ],
+)
+def test_empty_first_cell_does_not_shift_columns(table: str) -> None:
+    assert labelled_rows(table) == ["Drug: Zinc; Adults: 5 mg; Children: 20 mg", "Adults: 7 mg; Children: 30 mg"]
+    assert labelled_rows(table.replace("Drug", "").strip("\t")) == [
+        "Zinc; Adults: 5 mg; Children: 20 mg",
+        "Adults: 7 mg; Children: 30 mg",
+    ]
+
+
+def test_empty_last_heading_does_not_shift_columns() -> None:
+    assert labelled_rows("Drug\tDose\t\nZinc\t5 mg\tnot in women") == ["Drug: Zinc; Dose: 5 mg; not in women"]
+
+
+def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
+    table = "| Drug | Advice | Dose |\n|---|---|---|\n| Zinc | Take it. Stop if ill. | 5 mg |"
+    assert labelled_rows(table) == ["Drug: Zinc; Advice: Take it. Stop if ill.; Dose: 5 mg"]
+
+
+def test_row_with_numbers_or_label_is_no_header() -> None:
+    assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
     assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
 
