@@ -11,7 +11,7 @@ from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
-from corpus.rows import TABLES, columns_of, file_rows, text_of
+from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
 from corpus.sentences import Span, sentence_spans, trimmed, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
@@ -216,10 +216,10 @@ def _row_statements(path: Path) -> Statements:
             problem = (
                 f"has no column {' or '.join(STATEMENT_COLUMNS)} (columns here: {columns_of(row)}). Rename the column."
             )
-            raise DataError(path, problem, record=f"line {line}")
+            raise DataError(path, problem, record=record_name(line))
         value = row[column]
         if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if it is not a string
-            statements.append(" ".join(text_of(path, f"line {line}", row, column).split()))
+            statements.append(" ".join(text_of(path, record_name(line), row, column).split()))
     if not statements:
         raise DataError(path, "has no statement.")
     segments, start = [], 0
