@@ -165,7 +165,7 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
     names = [name for name in section.split("; ") if name]
     headings = {*names, title} - {""}
     heading = names[0] if names else ""
-    lists = _list_blocks(text, heading)
+    lists = _list_blocks(text, heading)[::-1]  # the next one is the last
     widest = max(map(len, text.split("\n")))
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
@@ -176,9 +176,9 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
         for place, (start, stop, is_heading) in enumerate(spans):
             sentence = text[start:stop]
             below = text[slice(*spans[place + 1][:2])] if place + 1 < len(spans) else ""
-            kind = next(
-                (kind for kind, (list_start, list_end) in lists if start < list_end and list_start < stop), None
-            )
+            while lists and lists[-1][1][1] <= start:
+                lists.pop()
+            kind = lists[-1][0] if lists and lists[-1][1][0] < stop else None
             if kind is None:
                 is_heading |= heading_name(sentence) in headings
                 is_heading |= len(spans) == 1 < len(paragraphs) - number and _is_heading(sentence)

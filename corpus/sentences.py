@@ -41,7 +41,7 @@ _NEVER_ENDS = re.compile(
     r"\b(?:Drs?|PD|Profs?|Mrs?|Ms|Mx|Messrs|Rev|Hon|Capt|Sgt|Lt|Gen|St|Ste|Mt|Sra?|Srta|Dra|Dott|dott|Mme"
     r"|Mlle|Hr|Frl|Fr|[Cc]f|vs|viz|[Vv]gl|[Bb]zw|[Gg]gf|[Ii]nkl|[Ee]xkl|[Ii]ncl|[Ee]xcl|[Ee]vtl|[Ss]og|[Ii]nsb|zzgl|[Mm]ind"
     r"|ca|[Aa]pprox|[Rr]esp|[Ee]sp|bes|tgl|Tbl|Tabl|gem|[Ss]ubsp|ssp|[Ss]pp?|var|dept|[Aa]vg|[Tt]emp|[Pp]oss|[Pp]rob"
-    r"|[Pp]t|рис|табл|стр|см|напр|Dr\. (?:med|rer|phil)|e\. ?g|E\.g|i\. ?e|I\.e|z\. ?B|d\. ?h|u\. ?a|o\. ?g"
+    r"|[Pp]t|[Vv]it|рис|табл|стр|см|напр|Dr\. (?:med|rer|phil)|e\. ?g|E\.g|i\. ?e|I\.e|z\. ?B|d\. ?h|u\. ?a|o\. ?g"
     r"|p\. ?ex|p\. ?ej)\.$"
 )
 _BEFORE_NUMBER = re.compile(

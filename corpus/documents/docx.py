@@ -28,7 +28,7 @@ _DOCUMENT_TYPE = "/officeDocument"
 _STYLES_TYPE = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # Elements whose text is not part of the body, or which repeat text for old programs.
-_SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
 _BATCH = 100  # paragraphs after which their memory is freed
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
@@ -44,9 +44,9 @@ class _Style:
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The body's text, with a line for each row of a table and tabs between its cells.
 
-    Tracked changes are accepted and hidden text is skipped. Formulas are written in one line, superscripts with ^. Text
-    boxes, footnotes and endnotes follow the paragraph or table that contains or cites them. Headers, footers and
-    comments are not read.
+    Tracked changes are accepted; hidden and struck-through text is skipped. Formulas are written in one line,
+    superscripts with ^. Text boxes, footnotes and endnotes follow the paragraph or table that contains or cites them.
+    Headers, footers and comments are not read.
     """
     from lxml.etree import XMLSyntaxError
 
@@ -304,11 +304,12 @@ def _value(element: "_Element") -> str:
 
 
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether run properties hide text (None if not specified), and its vertical alignment."""
+    """Whether run properties hide text or strike it through (None if not specified), and its vertical alignment."""
     if properties is None:
         return None, None
-    vanish, align = properties.find("{*}vanish"), properties.find("{*}vertAlign")
-    hidden = None if vanish is None else _value(vanish) not in ("0", "false", "off")
+    align = properties.find("{*}vertAlign")
+    switches = [switch for name in ("vanish", "strike", "dstrike") for switch in properties.iterfind(f"{{*}}{name}")]
+    hidden = any(_value(switch) not in ("0", "false", "off") for switch in switches) if switches else None
     return hidden, None if align is None else _value(align)
 
 

@@ -20,12 +20,12 @@ from corpus.documents.grid import Cell, table_blocks
 from corpus.documents.source import Source, format_advice, read_bytes
 
 _SKIPPED = {
-    *("audio", "canvas", "datalist", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "select"),
-    *("style", "svg", "template", "video"),
+    *("audio", "canvas", "datalist", "del", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "s", "script"),
+    *("select", "strike", "style", "svg", "template", "video"),
 }
 _INLINE = {
-    *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd"),
-    *("label", "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u"),
+    *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "dfn", "em", "font", "i", "img", "ins", "kbd"),
+    *("label", "mark", "q", "ruby", "samp", "small", "span", "strong", "sub", "sup", "time", "tt", "u"),
     *("var", "wbr"),
 }
 _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
@@ -56,9 +56,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The page's text; its title is that of the head, else the first heading.
 
     A table has a line for each row and tabs between its cells, and repeats its header every few rows; a table for the
-    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; navigation,
-    the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not applied and
-    nothing is fetched.
+    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; deleted text,
+    navigation, the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not
+    applied and nothing is fetched.
     """
     from lxml import etree, html
 

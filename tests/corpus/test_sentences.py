@@ -37,7 +37,12 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         ("| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |", ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"]),
         (
             "| Drug | Advice | Dose |\n|---|---|---|\n| Zinc | Take it. Stop if ill. | 5 mg |\n\nIt fell. It rose.",
-            ["| Drug | Advice | Dose |\n|---|---|---|", "| Zinc | Take it. Stop if ill. | 5 mg |", "It fell.", "It rose."],
+            [
+                "| Drug | Advice | Dose |\n|---|---|---|",
+                "| Zinc | Take it. Stop if ill. | 5 mg |",
+                "It fell.",
+                "It rose.",
+            ],
         ),
         ("Drug\tAdvice\nZinc\tTake it. Stop if ill.", ["Drug\tAdvice", "Zinc\tTake it. Stop if ill."]),
         ("Take it. Stop if ill.\tZinc. It helps.", ["Take it. Stop if ill.\tZinc.", "It helps."]),
@@ -91,7 +96,8 @@ def test_only_white_space_is_outside_of_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "a\tb. c\n", "(((", "1,2-3.", "。", "A. "]
+    "piece",
+    ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "a\tb. c\n", "(((", "1,2-3.", "。", "A. "],
 )
 def test_time_grows_at_most_linearly(piece: str) -> None:
     def seconds(pieces: int) -> float:

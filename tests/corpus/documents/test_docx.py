@@ -220,10 +220,21 @@ RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="sub
         (run("\uf0a3 5", '<w:rFonts w:ascii="Symbol"/>'), "≤ 5"),
         (run("Seen.") + run(" Hidden.", "<w:vanish/>"), "Seen."),
         (run("Seen.") + run(" Too.", '<w:vanish w:val="0"/>'), "Seen. Too."),
+        (
+            run("4 mg")
+            + run(" 40 mg", "<w:strike/>")
+            + run(" 50 mg", "<w:dstrike/>")
+            + run(".", '<w:strike w:val="0"/>'),
+            "4 mg.",
+        ),
+        (
+            f"<w:r><w:ruby><w:rt>{run('けつあつ')}</w:rt><w:rubyBase>{run('血圧')}</w:rubyBase></w:ruby></w:r>",
+            "血圧",
+        ),
         (run("5") + "<w:r><w:noBreakHyphen/></w:r>" + run("10"), "5-10"),
     ],
 )
-def test_formulas_symbols_and_hidden_text_of_runs(runs: str, text: str) -> None:
+def test_text_of_runs(runs: str, text: str) -> None:
     assert read_one("a.docx", minimal_docx(f"<w:p>{runs}</w:p>")).text == text
 
 

@@ -91,6 +91,7 @@ def test_very_deep_page_is_an_error() -> None:
     ("page", "text"),
     [
         ("<p>Seen.<p hidden>Not.<p style='Display : none;'>Not.<p style='visibility:hidden'>Not.", "Seen."),
+        ("<p>Give <del>40</del> <ins>4</ins> mg, not <s>8</s><strike>9</strike> 2 mg.", "Give 4 mg, not 2 mg."),
         ("<p>Seen <span hidden>not </span>here.<dialog>Not.</dialog>", "Seen here."),
         ("<button aria-controls=a>Dose</button><div id=a hidden>5 mg.</div>", "Dose\n\n5 mg."),
         ("<div data-target='#a' class=x>Dose</div><div id=a style='display:none'>5 mg.</div>", "Dose\n\n5 mg."),
