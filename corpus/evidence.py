@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
+from corpus.sentences import Span, heading_name, is_row, is_table_rule, paragraph_spans, sentence_spans
 
 
 class Kind(Enum):
@@ -98,7 +98,9 @@ _NAVIGATION = re.compile(
     re.IGNORECASE,
 )
 _BREADCRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
-_DOT_LEADER = re.compile(r"(?:(?:[.·]\s?){4,}|…{2,}|_{4,})\s*(?:\d{1,4}|[ivxlc]{1,7})?\s*\Z")
+_DOT_LEADER = re.compile(
+    r"(?:(?<![.·])(?<![.·]\s)(?:[.·]\s?){4,}+|(?<!…)…{2,}+|(?<!_)_{4,}+)\s*+(?:\d{1,4}|[ivxlc]{1,7})?+\s*+\Z"
+)
 _PAGE_NUMBER = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
 _ENTRY_MARKER = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
@@ -131,7 +133,6 @@ _UNFINISHED = re.compile(  # words that do not end a heading
     r"|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|eine?|de|la|les?|du|et|el|los)\Z",
     re.IGNORECASE,
 )
-_HEADER_RULE = re.compile(r"[\s|:+=-]*-{2,}[\s|:+=-]*\Z")
 _STOPS = tuple(".!?。！？;；:：।؟…")
 _REFERS_BACK = re.compile(
     r"(?!This (?:is|was) (?:an?|the|our)\b|It (?:\w+ ){1,6}(?:that|whether|if|to|how|why|who|our|the)\b)"
@@ -228,7 +229,7 @@ def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[t
             and not word[:1].islower()
             and word[:1].isalpha()
             and len(line) + 1 + len(word) <= widest
-            and not _is_row(line)
+            and not is_row(line)
             and _is_heading(line)
             and not _UNFINISHED.search(line.rstrip())
         ):
@@ -245,16 +246,16 @@ def _kind(sentence: str) -> Kind:
         return Kind.NAVIGATION
     if sentence.endswith(("?", "？", "؟")):
         return Kind.QUESTION
-    return Kind.ROW if _is_row(sentence) else Kind.STATEMENT
+    return Kind.ROW if is_row(sentence) else Kind.STATEMENT
 
 
 def _is_header(row: str, below: str) -> bool:
     """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows."""
-    if _HEADER_RULE.match(row.rpartition("\n")[2]):
+    if is_table_rule(row.rpartition("\n")[2]):
         return True
     cells = table_cells(row)
     is_label = any(cell.endswith(":") for cell in cells[:1])
-    return _is_row(below) and not is_label and not any(re.search(r"\d", cell) for cell in cells[1:])
+    return is_row(below) and not is_label and not any(re.search(r"\d", cell) for cell in cells[1:])
 
 
 def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
@@ -379,11 +380,6 @@ def _is_heading(line: str) -> bool:
 def _is_navigation(line: str) -> bool:
     words = line.strip(" *_-•[]()<>«»←→↑")
     return len(line) < 160 and (_NAVIGATION.match(words) is not None or _BREADCRUMBS.match(line.strip()) is not None)
-
-
-def _is_row(line: str) -> bool:
-    cells = line.strip()
-    return cells.startswith("|") or ("\t" in cells and not re.match(r"(?:[-*•·▪◦‣+]|\(?\w{1,3}[.)])\s", cells))
 
 
 def _row_start(text: str, start: int) -> int:

@@ -87,7 +87,7 @@ _MAX_LINE = 200  # characters of a line that are examined
 _UNDERLINE = re.compile(r"\n[ \t]*(?:={2,}|-{2,})[ \t]*\Z")
 _HEADING_MARKS = re.compile(r"\A#+\s|\s#+\s*\Z|\n\s*(?:=+|-+)\s*\Z")
 _DOT_LEADER = re.compile(r"(?:(?:\.\s?){4}|…{2}|_{4})\s*\w{0,6}\s*\Z")  # dots before a page number
-_TABLE_RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*\Z")
+_RULE_CHARACTERS = re.compile(r"[\s|:+=-]*")
 # In scripts without spaces each character is a word; other words are split after 40 characters.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,40}}")
@@ -221,8 +221,8 @@ def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool
     above, below = _line(text, newline), _line(text, after)
     if _DOT_LEADER.search(above):
         return True
-    if _is_row(above) or _is_row(below):
-        return not _TABLE_RULE.match(below)
+    if is_row(above) or is_row(below):
+        return not is_table_rule(below)
     return False
 
 
@@ -255,14 +255,14 @@ def _row_end(text: str, start: int, end: int) -> int:
     if text.startswith("|", start):
         return line_end
     last_tab = text.rfind("\t", start, line_end)
-    if last_tab < 0 or not _is_row(text[start:line_end]):
+    if last_tab < 0 or not is_row(text[start:line_end]):
         return start
     before = start - 1
     while before >= 0 and text[before] in " \t":
         before -= 1
     is_labelled = text[start : text.find("\t", start)].rstrip().endswith(":")
     is_in_table = not is_labelled and (
-        (before >= 0 and _is_row(_line(text, before))) or (newline >= 0 and _is_row(_line(text, newline + 1)))
+        (before >= 0 and is_row(_line(text, before))) or (newline >= 0 and is_row(_line(text, newline + 1)))
     )
     return line_end if is_in_table else last_tab + 1
 
@@ -274,7 +274,12 @@ def _line(text: str, place: int) -> str:
     return text[start : end if end >= 0 else place + _MAX_LINE]
 
 
-def _is_row(line: str) -> bool:
+def is_table_rule(line: str) -> bool:
+    """Whether a line is the rule below a table's header."""
+    return "--" in line and _RULE_CHARACTERS.fullmatch(line) is not None
+
+
+def is_row(line: str) -> bool:
     """Whether a line is a row of a table: with bars, or with a tab between two cells."""
     cells = line.strip()
     return cells.startswith("|") or (

@@ -12,7 +12,7 @@ from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
 from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
-from corpus.sentences import Span, sentence_spans, trimmed, word_spans
+from corpus.sentences import Span, is_table_rule, sentence_spans, trimmed, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
@@ -42,7 +42,6 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
-_HEADER_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the header of a table
 _LABELLED_FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _FINAL_PUNCTUATION = tuple(".!?。！？;；।؟…")
 _CLOSING_MARKS = "\"'”’»)]"  # after the final punctuation
@@ -155,7 +154,7 @@ def _segment_kind(text: str, kind: Kind) -> SegmentKind:
     if (
         _SUBJECT.match(text)
         or (text.isupper() and len(word_spans(text)) <= _MAX_FRAGMENT_WORDS)
-        or (kind is Kind.ROW and _HEADER_RULE.search(text))
+        or (kind is Kind.ROW and any(map(is_table_rule, text.split("\n"))))
     ):
         return "heading"
     if kind is Kind.STATEMENT and not _is_sentence(text):

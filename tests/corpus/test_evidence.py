@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 
 from corpus.evidence import Kind, labelled_cells, sentences, table_cells
@@ -243,6 +245,13 @@ def test_row_with_numbers_or_label_is_no_header() -> None:
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
     assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
+
+
+@pytest.mark.parametrize("piece", ["-", "|-", "_", ".", ". ", "…"])
+def test_time_for_rules_and_dot_leaders_grows_linearly(piece: str) -> None:
+    start = process_time()
+    sentences(f"| a | b |\n|{piece * 20_000}x|\n\n{piece * 20_000}x")
+    assert process_time() - start < 4
 
 
 def test_sentences_of_long_texts_are_not_cached() -> None:
