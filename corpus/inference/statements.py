@@ -197,11 +197,8 @@ def _line_segments(text: str) -> Iterator[Segment]:
         line_start += len(line)
         if not any(map(str.isalnum, stripped)):
             continue
-        kind: SegmentKind = "statement"
-        if stripped.startswith("#"):
-            kind = "heading"
-        elif stripped.endswith(("?", "？", "؟")):
-            kind = "question"
+        is_question = stripped.endswith(("?", "？", "؟"))
+        kind: SegmentKind = "heading" if stripped.startswith("#") else "question" if is_question else "statement"
         statement = _without_bullet(stripped)
         yield Segment(start, start + len(stripped), kind, statement, statement)
 
