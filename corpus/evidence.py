@@ -250,12 +250,15 @@ def _kind(sentence: str) -> Kind:
 
 
 def _is_header(row: str, below: str) -> bool:
-    """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows."""
+    """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows.
+
+    Rows that begin with labels ("Drugs:") have no header.
+    """
     if is_table_rule(row.rpartition("\n")[2]):
         return True
     cells = table_cells(row)
-    is_label = any(cell.endswith(":") for cell in cells[:1])
-    return is_row(below) and not is_label and not any(re.search(r"\d", cell) for cell in cells[1:])
+    are_labels = all(line and line[0].endswith(":") for line in (cells, table_cells(below)))
+    return is_row(below) and not are_labels and not any(re.search(r"\d", cell) for cell in cells[1:])
 
 
 def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
@@ -406,4 +409,8 @@ def labelled_cells(row: str, headings: Sequence[str]) -> str:
     """
     cells = table_cells(row)
     aligned = [*[""] * (len(cells) - len(headings)), *headings]
-    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(aligned, cells, strict=False) if cell)
+    return "; ".join(
+        f"{name.removesuffix(':')}: {cell}" if name else cell
+        for name, cell in zip(aligned, cells, strict=False)
+        if cell
+    )

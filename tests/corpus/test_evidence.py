@@ -243,6 +243,7 @@ def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
 
 def test_row_with_numbers_or_label_is_no_header() -> None:
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
+    assert labelled_rows("Drug:\tDose:\tRoute:\nZinc\t5 mg\toral") == ["Drug: Zinc; Dose: 5 mg; Route: oral"]
     assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
 
