@@ -240,12 +240,11 @@ class _Reader:
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
         for row in _direct_children(table, "tr"):
-            cells: list[Cell] = []
-            column = 0
+            column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # of the row's first cell
+            cells = [Cell("", column)] if column else []
             header = row.find("{*}trPr/{*}tblHeader") is not None
             for cell in _direct_children(row, "tc"):
-                span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
-                columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
+                columns, merge = _columns(cell.find("{*}tcPr/{*}gridSpan"), 1), cell.find("{*}tcPr/{*}vMerge")
                 if merge is not None and _value(merge) != "restart" and column in above:
                     merged = above[column]
                 else:
@@ -301,6 +300,12 @@ def _attribute(element: "_Element", name: str) -> str:
 
 def _value(element: "_Element") -> str:
     return _attribute(element, "val")
+
+
+def _columns(span: "_Element | None", default: int) -> int:
+    """The number of columns that a cell or gap spans."""
+    number = "" if span is None else _value(span)[:6]
+    return int(number) if number.isdecimal() else default
 
 
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:

@@ -238,6 +238,15 @@ def test_text_of_runs(runs: str, text: str) -> None:
     assert read_one("a.docx", minimal_docx(f"<w:p>{runs}</w:p>")).text == text
 
 
+def test_row_that_begins_after_the_first_column_keeps_its_columns() -> None:
+    def row(properties: str, *cells: str) -> str:
+        return f"<w:tr>{properties}{''.join(f'<w:tc><w:p>{run(cell)}</w:p></w:tc>' for cell in cells)}</w:tr>"
+
+    gap = '<w:trPr><w:gridBefore w:val="1"/></w:trPr>'
+    table = f"<w:tbl>{row('', 'Drug', 'Men', 'Women')}{row(gap, '5 mg', '7 mg')}</w:tbl>"
+    assert read_one("a.docx", minimal_docx(table)).text == "Drug\tMen\tWomen\n\t5 mg\t7 mg"
+
+
 def test_large_tables_and_spans_are_read_quickly() -> None:
     def cell(text: str, properties: str = "") -> str:
         return f"<w:tc><w:tcPr>{properties}</w:tcPr><w:p>{run(text)}</w:p></w:tc>"
