@@ -214,11 +214,23 @@ class _Page:
         """Whether a table has data; a table for layout has headings, other tables or a single column."""
         if self._depth >= _MAX_TABLE_DEPTH or table.get("role") in ("presentation", "none"):
             return False
-        has_columns = max(map(len, _rows_of(table)), default=0) > 1
+        has_columns = max(map(len, self._rows_of(table)), default=0) > 1
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
+
+    def _rows_of(self, table: Any) -> list[list[Any]]:
+        """The cells of each visible row of a table, without those of nested tables."""
+        parts = (part for part in table if not self._is_skipped(part, _tag(part), ()))
+        rows = (row for part in parts for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
+        return [
+            [cell for cell in row if cell.tag in ("td", "th")]
+            for row in rows
+            if row.tag == "tr" and not self._is_skipped(row, "tr", ())
+        ]
 
     def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
         for caption in table.iterfind("caption"):
+            if self._is_skipped(caption, "caption", ()):
+                continue
             yield from _Page(caption, self._depth + 1, self._foldable_ids).blocks()
         rows = [
             [
@@ -230,7 +242,7 @@ class _Page:
                 )
                 for cell in row
             ]
-            for row in _rows_of(table)
+            for row in self._rows_of(table)
         ]
         for block in table_blocks(rows):
             yield False, block
@@ -240,12 +252,6 @@ class _Page:
             return ""
         blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
         return " ".join(filter(None, blocks))
-
-
-def _rows_of(table: Any) -> list[list[Any]]:
-    """The cells of each row of a table, without those of nested tables."""
-    rows = (row for part in table for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
-    return [[cell for cell in row if cell.tag in ("td", "th")] for row in rows if row.tag == "tr"]
 
 
 def _is_navigation(element: Any, tag: str) -> bool:

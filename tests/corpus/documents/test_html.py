@@ -114,6 +114,11 @@ def test_very_deep_page_is_an_error() -> None:
         ),
         ("<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>", "Doses\nDrug\tDose\nA\t5 mg"),
         ("<table><tr><th>Drug<th>Dose<th><tr><td>A<td>5 mg<td>a</table>", "Drug\tDose\t\nA\t5 mg\ta"),
+        (
+            "<table><caption hidden>No</caption><tr><td>A<td>1<tr hidden><td>B<td>2"
+            "<tbody style='display:none'><tr><td>C<td>3</tbody></table>",
+            "A\t1",
+        ),
         ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],
