@@ -133,6 +133,7 @@ _UNFINISHED = re.compile(  # words that do not end a heading
     r"|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|eine?|de|la|les?|du|et|el|los)\Z",
     re.IGNORECASE,
 )
+_NO_COLUMN_NAME = re.compile(r"\d|\S\s\S+\s\S+[.!?;]\Z")  # a number, or three words with a stop
 _STOPS = tuple(".!?。！？;；:：।؟…")
 _REFERS_BACK = re.compile(
     r"(?!This (?:is|was) (?:an?|the|our)\b|It (?:\w+ ){1,6}(?:that|whether|if|to|how|why|who|our|the)\b)"
@@ -250,15 +251,16 @@ def _kind(sentence: str) -> Kind:
 
 
 def _is_header(row: str, below: str) -> bool:
-    """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows.
+    """Whether a row is a table's header: a rule follows it, or only names are in its cells and another row follows.
 
-    Rows that begin with labels ("Drugs:") have no header.
+    A passage may begin within a table, so a row with numbers or sentences is no header. Rows that begin with labels
+    ("Drugs:") have none.
     """
     if is_table_rule(row.rpartition("\n")[2]):
         return True
     cells = table_cells(row)
     are_labels = all(line and line[0].endswith(":") for line in (cells, table_cells(below)))
-    return is_row(below) and not are_labels and not any(re.search(r"\d", cell) for cell in cells[1:])
+    return is_row(below) and not are_labels and not any(map(_NO_COLUMN_NAME.search, cells[1:]))
 
 
 def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:

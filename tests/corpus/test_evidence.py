@@ -241,7 +241,9 @@ def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
     assert labelled_rows(table) == ["Drug: Zinc; Advice: Take it. Stop if ill.; Dose: 5 mg"]
 
 
-def test_row_with_numbers_or_label_is_no_header() -> None:
+def test_row_with_numbers_sentence_or_label_is_no_header() -> None:
+    sentences_in_cells = "Zinc\tTake it with food.\nIron\tTake it at night."
+    assert labelled_rows(sentences_in_cells) == ["Zinc; Take it with food.", "Iron; Take it at night."]
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
     assert labelled_rows("Drug:\tDose:\tRoute:\nZinc\t5 mg\toral") == ["Drug: Zinc; Dose: 5 mg; Route: oral"]
     assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
