@@ -1,7 +1,6 @@
 """Loading of models from folders and the hub: safe arguments, checks, and error messages."""
 
 import errno
-import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -221,12 +220,7 @@ def _listing(folder: Path) -> str:
 
 def _is_path(id: str) -> bool:
     """Whether ``id`` cannot be a hub id."""
-    return (
-        Path(id).expanduser().is_absolute()
-        or id.startswith((".", "~"))
-        or id.count("/") > 1
-        or (os.sep != "/" and os.sep in id)
-    )
+    return Path(id).expanduser().is_absolute() or id.startswith((".", "~")) or id.count("/") > 1
 
 
 def _is_offline() -> bool:
