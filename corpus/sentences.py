@@ -110,7 +110,8 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
 
     - after an abbreviation, an initial, or the number of a list item or a German ordinal;
     - before a lower-case letter, unless the sentence itself begins with one, as in notes;
-    - in a row of dots, or in a row of a table, whose cells may have several sentences.
+    - in a row of dots;
+    - in a row of a table, except in its last cell if tabs separate the cells.
 
     A line end ends a sentence before a blank line, a list item, a heading or a row of a table, and after a heading or a
     row. Headings are lines that begin with # or are underlined, and lines in capitals next to other lines.
@@ -247,24 +248,14 @@ def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
 def _row_end(text: str, start: int, end: int) -> int:
     """The end of the row of a table that begins a line at ``start``; ``start`` if there is none.
 
-    The last cell ends at the line end if the line above or below is a row too; a single line may be a label, a tab and
-    the sentences of a note.
+    With tabs it is the start of the last cell, since later sentences of that cell can be quoted alone.
     """
     newline = text.find("\n", start, end)
     line_end = newline if newline >= 0 else end
     if text.startswith("|", start):
         return line_end
     last_tab = text.rfind("\t", start, line_end)
-    if last_tab < 0 or not is_row(text[start:line_end]):
-        return start
-    before = start - 1
-    while before >= 0 and text[before] in " \t":
-        before -= 1
-    is_labelled = text[start : text.find("\t", start)].rstrip().endswith(":")
-    is_in_table = not is_labelled and (
-        (before >= 0 and is_row(_line(text, before))) or (newline >= 0 and is_row(_line(text, newline + 1)))
-    )
-    return line_end if is_in_table else last_tab + 1
+    return last_tab + 1 if last_tab >= 0 and is_row(text[start:line_end]) else start
 
 
 def _line(text: str, place: int) -> str:
