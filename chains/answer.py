@@ -1,11 +1,10 @@
 """The result of a question-answering chain: the answer with its evidence."""
 
-from itertools import zip_longest
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from corpus.evidence import table_cells
+from corpus.evidence import labelled_cells
 
 Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
@@ -73,11 +72,7 @@ class Citation(BaseModel):
     @property
     def readable(self) -> str:
         """The quote on one line; each cell of a table row follows its column heading."""
-        cells = table_cells(self.quote) if self.headings else []
-        if not cells:
-            return " ".join(self.quote.split())
-        columns = zip_longest(self.headings[: len(cells)], cells, fillvalue="")
-        return "; ".join(f"{heading}: {cell}" if heading else cell for heading, cell in columns if cell)
+        return labelled_cells(self.quote, self.headings) if self.headings else " ".join(self.quote.split())
 
 
 class Verification(BaseModel):

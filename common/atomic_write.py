@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: the folder is missing, read-only or full.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)

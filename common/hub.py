@@ -1,11 +1,10 @@
 """Loading of models from folders and the hub: safe arguments, checks, and error messages."""
 
 import errno
-import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -221,12 +220,7 @@ def _listing(folder: Path) -> str:
 
 def _is_path(id: str) -> bool:
     """Whether ``id`` cannot be a hub id."""
-    return (
-        Path(id).expanduser().is_absolute()
-        or id.startswith((".", "~"))
-        or id.count("/") > 1
-        or (os.sep != "/" and os.sep in id)
-    )
+    return Path(id).expanduser().is_absolute() or id.startswith((".", "~")) or id.count("/") > 1
 
 
 def _is_offline() -> bool:
@@ -242,6 +236,8 @@ def _folder_message(error: Exception, kind: str, id: str) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, PermissionError):
             return f"{kind} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+    if link := next((path.name for path in sorted(folder.glob("*")) if path.is_symlink() and not path.exists()), None):
+        return f"{kind} {id}: {link} is a link to a file that does not exist. Copy the folder again, with cp -rL."
     if pointer := _lfs_pointer(folder):
         return f"{kind} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
     for cause in _causes(error):
@@ -263,7 +259,7 @@ def _folder_message(error: Exception, kind: str, id: str) -> str | None:
 def _lfs_pointer(folder: Path) -> str | None:
     """The name of a file that is a Git LFS pointer."""
     for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model"))):
-        with path.open("rb") as stream:
+        with suppress(OSError), path.open("rb") as stream:
             if stream.read(40).startswith(b"version https://git-lfs"):
                 return path.name
     return None

@@ -41,11 +41,12 @@ def csv_rows(
     if declared := _DELIMITER_LINE.match(first[0] if first else ""):
         first = _first_record(lines)
     delimiter = declared[1] if declared else "\t" if tabs else _delimiter("".join(first))
-    read = _tab_separated if delimiter == "\t" else _delimited(delimiter)
+    lines = chain(first, lines)
+    records = _tab_separated(lines) if delimiter == "\t" else _delimited(lines, delimiter)
     header: list[str] | None = None
     first_line = line_offset = 2 if declared else 1
     try:
-        for last_line, cells in read(chain(first, lines)):
+        for last_line, cells in records:
             on_record()
             if header is None:
                 header = cells or None
@@ -62,15 +63,11 @@ def csv_rows(
         raise DataError(where, f"is not CSV: {error}.", record=f"line {first_line}") from None
 
 
-def _delimited(delimiter: str) -> Callable[[Iterable[str]], Iterator[tuple[int, list[str]]]]:
-    """A reader of records, each with the number of its last line."""
-
-    def read(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        for cells in reader:
-            yield reader.line_num, cells
-
-    return read
+def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV text, each with the number of its last line."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    for cells in reader:
+        yield reader.line_num, cells
 
 
 def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

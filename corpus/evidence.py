@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
+from corpus.sentences import Span, heading_name, is_row, is_table_rule, paragraph_spans, sentence_spans
 
 
 class Kind(Enum):
@@ -98,7 +98,9 @@ _NAVIGATION = re.compile(
     re.IGNORECASE,
 )
 _BREADCRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
-_DOT_LEADER = re.compile(r"(?:(?:[.·]\s?){4,}|…{2,}|_{4,})\s*(?:\d{1,4}|[ivxlc]{1,7})?\s*\Z")
+_DOT_LEADER = re.compile(
+    r"(?:(?<![.·])(?<![.·]\s)(?:[.·]\s?){4,}+|(?<!…)…{2,}+|(?<!_)_{4,}+)\s*+(?:\d{1,4}|[ivxlc]{1,7})?+\s*+\Z"
+)
 _PAGE_NUMBER = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
 _ENTRY_MARKER = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
@@ -131,7 +133,7 @@ _UNFINISHED = re.compile(  # words that do not end a heading
     r"|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|eine?|de|la|les?|du|et|el|los)\Z",
     re.IGNORECASE,
 )
-_HEADER_RULE = re.compile(r"[\s|:+=-]*-{2,}[\s|:+=-]*\Z")
+_NO_COLUMN_NAME = re.compile(r"\d|\S\s\S+\s\S+[.!?;]\Z")  # a number, or three words with a stop
 _STOPS = tuple(".!?。！？;；:：।؟…")
 _REFERS_BACK = re.compile(
     r"(?!This (?:is|was) (?:an?|the|our)\b|It (?:\w+ ){1,6}(?:that|whether|if|to|how|why|who|our|the)\b)"
@@ -165,7 +167,7 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
     names = [name for name in section.split("; ") if name]
     headings = {*names, title} - {""}
     heading = names[0] if names else ""
-    lists = _list_blocks(text, heading)
+    lists = _list_blocks(text, heading)[::-1]  # the next one is the last
     widest = max(map(len, text.split("\n")))
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
@@ -176,18 +178,20 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
         for place, (start, stop, is_heading) in enumerate(spans):
             sentence = text[start:stop]
             below = text[slice(*spans[place + 1][:2])] if place + 1 < len(spans) else ""
-            kind = next(
-                (kind for kind, (list_start, list_end) in lists if start < list_end and list_start < stop), None
-            )
+            while lists and lists[-1][1][1] <= start:
+                lists.pop()
+            kind = lists[-1][0] if lists and lists[-1][1][0] < stop else None
             if kind is None:
                 is_heading |= heading_name(sentence) in headings
                 is_heading |= len(spans) == 1 < len(paragraphs) - number and _is_heading(sentence)
                 kind = Kind.HEADING if is_heading else _kind(sentence)
             row_header = ""
             if kind is Kind.ROW:
+                start = _row_start(text, start)
                 if not header and _is_header(sentence, below):
-                    header = sentence.partition("\n")[0]
-                    kind = Kind.HEADING if len(table_cells(header)) > 2 else Kind.ROW
+                    header = text[start:end].partition("\n")[0]
+                    columns = max(len(table_cells(header)), len(table_cells(below)))
+                    kind = Kind.HEADING if columns > 2 else Kind.ROW
                 else:
                     row_header = header
             elif kind is Kind.HEADING or (kind is Kind.QUESTION and len(spans) == 1):
@@ -226,7 +230,7 @@ def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[t
             and not word[:1].islower()
             and word[:1].isalpha()
             and len(line) + 1 + len(word) <= widest
-            and not _is_row(line)
+            and not is_row(line)
             and _is_heading(line)
             and not _UNFINISHED.search(line.rstrip())
         ):
@@ -243,14 +247,20 @@ def _kind(sentence: str) -> Kind:
         return Kind.NAVIGATION
     if sentence.endswith(("?", "？", "؟")):
         return Kind.QUESTION
-    return Kind.ROW if _is_row(sentence) else Kind.STATEMENT
+    return Kind.ROW if is_row(sentence) else Kind.STATEMENT
 
 
 def _is_header(row: str, below: str) -> bool:
-    """Whether a row is a table's header: a rule follows it, or its cells have no numbers and another row follows."""
-    if _HEADER_RULE.match(row.rpartition("\n")[2]):
+    """Whether a row is a table's header: a rule follows it, or only names are in its cells and another row follows.
+
+    A passage may begin within a table, so a row with numbers or sentences is no header. Rows that begin with labels
+    ("Drugs:") have none.
+    """
+    if is_table_rule(row.rpartition("\n")[2]):
         return True
-    return _is_row(below) and not any(re.search(r"\d", cell) for cell in table_cells(row)[1:])
+    cells = table_cells(row)
+    are_labels = all(line and line[0].endswith(":") for line in (cells, table_cells(below)))
+    return is_row(below) and not are_labels and not any(map(_NO_COLUMN_NAME.search, cells[1:]))
 
 
 def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
@@ -377,14 +387,32 @@ def _is_navigation(line: str) -> bool:
     return len(line) < 160 and (_NAVIGATION.match(words) is not None or _BREADCRUMBS.match(line.strip()) is not None)
 
 
-def _is_row(line: str) -> bool:
-    cells = line.strip()
-    return cells.startswith("|") or ("\t" in cells and not re.match(r"(?:[-*•·▪◦‣+]|\(?\w{1,3}[.)])\s", cells))
+def _row_start(text: str, start: int) -> int:
+    """The start of a row with the tabs before it, after empty cells."""
+    before = start
+    while before and text[before - 1] == "\t":
+        before -= 1
+    return before if not before or text[before - 1] == "\n" else start
 
 
-def table_cells(row: str) -> Sequence[str]:
+def table_cells(row: str) -> list[str]:
     """The cells of a table's row, separated by tabs or bars."""
-    row = row.strip()
-    if row.startswith("|"):
-        return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))]
+    if row.lstrip().startswith("|"):
+        _, *cells = (cell.strip() for cell in re.split(r"(?<!\\)\|", row))
+        return cells[:-1] if cells[-1:] == [""] else cells
     return [cell.strip() for cell in row.split("\t")]
+
+
+def labelled_cells(row: str, headings: Sequence[str]) -> str:
+    """A table's row in one line, with the heading of its column before each cell.
+
+    If there are fewer headings than cells, those of the first columns are empty: the tabs before them were white space
+    at the start of a text.
+    """
+    cells = table_cells(row)
+    aligned = [*[""] * (len(cells) - len(headings)), *headings]
+    return "; ".join(
+        f"{name.removesuffix(':')}: {cell}" if name else cell
+        for name, cell in zip(aligned, cells, strict=False)
+        if cell
+    )

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from corpus.documents.source import check_size, escaped_name, is_hidden, unescap
 from corpus.documents.worker import ReadResult, Worker
 
 MAX_HOLE = 100_000_000  # bytes of a hole in a sparse file
-EDITION = 6  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
+EDITION = 7  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
 
 
 @dataclass
@@ -105,7 +106,7 @@ class _Update:
         self._library, self._config, self._readers, self._worker = library, config, readers, worker
         self._store = _real_path(store)
         self._known = library.files()
-        self._inaccessible: list[str] = []  # absolute paths that cannot be read now; known files below them stay
+        self._inaccessible: set[str] = set()  # escaped paths that cannot be read now; known files below them stay
         # Settings that earlier versions did not have count only if set, so that their digests stay valid.
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
@@ -118,18 +119,18 @@ class _Update:
         for given in map(Path, paths):
             path = given.expanduser()
             try:
-                is_folder, exists = path.is_dir(), path.exists()
+                is_folder = stat.S_ISDIR(path.stat().st_mode)  # Path.is_dir hides errors in Python 3.14
+            except (FileNotFoundError, NotADirectoryError):
+                if _escaped_real_path(given) not in self._known_paths:
+                    self._report_problem(given, "there is no such file or folder. Check the path.")
+                continue
             except OSError as error:
                 self._report_os_error(given, error)
-                continue
-            if not exists and not any(self._is_below(place, [_real_path(given)]) for place in self._known):
-                self._report_problem(given, "there is no such file or folder. Check the path.")
-            if not exists:
                 continue
             for file in self._walk(path, excluded) if is_folder else [path]:
                 if not (archives.is_archive(file.name) or self._readers.can_read(file.name)):
                     if self._place(file) in self._known:  # read with other settings; its passages stay
-                        self._inaccessible.append(_real_path(file))
+                        self._inaccessible.add(_escaped_real_path(file))
                     if file == path:
                         kinds = ", ".join(self._readers.suffixes)
                         self._report_problem(given, f"has an unsupported type. Supported are: {kinds}.")
@@ -156,6 +157,7 @@ class _Update:
         linked = {os.path.realpath(self._path_of(place)): place for place in self._known.keys() - missing.keys()}
         digests = {file.digest: place for place, file in missing.items()}
         names = {file.name: place for place, file in missing.items()}
+        taken = {file.name for file in self._known.values()}
         for place, file in new.items():
             old = linked.pop(os.path.realpath(file), None)
             if old is None and missing:
@@ -165,16 +167,18 @@ class _Update:
                     continue
             if old is not None and old in self._known:
                 moved = self._known.pop(old)
-                other_names = {other.name for other in self._known.values()}
-                name = moved.name if _real_path(file).endswith(f"/{moved.name}") else _display_name(file, other_names)
+                taken.remove(moved.name)
+                name = moved.name if _real_path(file).endswith(f"/{moved.name}") else _display_name(file, taken)
+                taken.add(name)
                 self._library.move(old, place, name)
                 self._known[place] = replace(moved, name=name)
 
     def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
         """Remove known files below the paths that no longer exist."""
-        roots, found = [_real_path(path) for path in paths], {self._place(file) for file in files}
+        roots, found = {_escaped_real_path(path) for path in paths}, {self._place(file) for file in files}
         for place in self._known.keys() - found:
-            if self._is_below(place, roots) and not self._is_below(place, self._inaccessible):
+            locations = self._paths_of(place)
+            if not locations.isdisjoint(roots) and locations.isdisjoint(self._inaccessible):
                 self._library.remove(place)
                 del self._known[place]
                 self.report.removed += 1
@@ -212,6 +216,11 @@ class _Update:
             self.report.changed += 1
         else:
             self.report.added += 1
+
+    @cached_property
+    def _known_paths(self) -> set[str]:
+        """The paths of the files in the library before this update, and of the folders that contain them."""
+        return {path for place in self._known for path in self._paths_of(place)}
 
     @cached_property
     def _names(self) -> set[str]:
@@ -257,14 +266,16 @@ class _Update:
             for name in _visible_names(names, real_parent, excluded):
                 file = Path(parent, name)
                 try:
-                    file.is_file()
+                    file.stat()
+                except (FileNotFoundError, NotADirectoryError):
+                    yield file  # a broken link
                 except OSError as error:
                     self._report_os_error(file, error)
                 else:
                     yield file
 
     def _report_os_error(self, path: Path | str, error: OSError) -> None:
-        self._inaccessible.append(_real_path(path))
+        self._inaccessible.add(_escaped_real_path(path))
         self._report_problem(path, f"cannot be read ({error.strerror}).")
 
     def _report_problem(self, path: Path | str, problem: str) -> None:
@@ -277,10 +288,10 @@ class _Update:
     def _path_of(self, place: str) -> str:
         return os.path.normpath(os.path.join(self._store, unescaped_name(place)))  # noqa: PTH118
 
-    def _is_below(self, place: str, roots: Sequence[str]) -> bool:
-        """Whether a place is one of these absolute paths or lies below one."""
-        path = os.path.normpath(os.path.join(escaped_path(self._store), place))  # noqa: PTH118
-        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(escaped_path, roots))
+    def _paths_of(self, place: str) -> set[str]:
+        """The escaped absolute paths of a place and of the folders that contain it."""
+        path = Path(os.path.normpath(os.path.join(escaped_path(self._store), place)))  # noqa: PTH118
+        return {str(path), *map(str, path.parents)}
 
 
 def _visible_names(names: Collection[str], folder: str, excluded: Collection[str]) -> list[str]:
@@ -318,6 +329,10 @@ def _has_hole(file: int) -> bool:
 def _real_path(path: Path | str) -> str:
     """The absolute path without symbolic links, so that each file has one path."""
     return os.path.realpath(Path(path).expanduser())
+
+
+def _escaped_real_path(path: Path | str) -> str:
+    return escaped_path(_real_path(path))
 
 
 def _display_name(path: Path, taken: Collection[str]) -> str:

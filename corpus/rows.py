@@ -23,6 +23,7 @@ _SIGNATURES = {  # kinds of binary files by their first bytes
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
 }
+_MISSING_VALUES = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # as pandas and R write them
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
 """Rows, each with its line number in the file, or with a name such as "row 3" if lines do not identify it."""
 
@@ -86,6 +87,16 @@ def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str)
     if problem := value_problem(value) or (None if value.strip() else "is empty."):
         raise DataError(where, problem, record=record, field=column)
     return value.strip()
+
+
+def record_name(number: int | str) -> str:
+    """A row's name in error messages."""
+    return number if isinstance(number, str) else f"line {number}"
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is null, NaN, or one of their forms in a table."""
+    return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING_VALUES)
 
 
 def columns_of(row: Mapping[str, Any]) -> str:

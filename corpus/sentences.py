@@ -41,7 +41,7 @@ _NEVER_ENDS = re.compile(
     r"\b(?:Drs?|PD|Profs?|Mrs?|Ms|Mx|Messrs|Rev|Hon|Capt|Sgt|Lt|Gen|St|Ste|Mt|Sra?|Srta|Dra|Dott|dott|Mme"
     r"|Mlle|Hr|Frl|Fr|[Cc]f|vs|viz|[Vv]gl|[Bb]zw|[Gg]gf|[Ii]nkl|[Ee]xkl|[Ii]ncl|[Ee]xcl|[Ee]vtl|[Ss]og|[Ii]nsb|zzgl|[Mm]ind"
     r"|ca|[Aa]pprox|[Rr]esp|[Ee]sp|bes|tgl|Tbl|Tabl|gem|[Ss]ubsp|ssp|[Ss]pp?|var|dept|[Aa]vg|[Tt]emp|[Pp]oss|[Pp]rob"
-    r"|[Pp]t|рис|табл|стр|см|напр|Dr\. (?:med|rer|phil)|e\. ?g|E\.g|i\. ?e|I\.e|z\. ?B|d\. ?h|u\. ?a|o\. ?g"
+    r"|[Pp]t|[Vv]it|рис|табл|стр|см|напр|Dr\. (?:med|rer|phil)|e\. ?g|E\.g|i\. ?e|I\.e|z\. ?B|d\. ?h|u\. ?a|o\. ?g"
     r"|p\. ?ex|p\. ?ej)\.$"
 )
 _BEFORE_NUMBER = re.compile(
@@ -87,7 +87,7 @@ _MAX_LINE = 200  # characters of a line that are examined
 _UNDERLINE = re.compile(r"\n[ \t]*(?:={2,}|-{2,})[ \t]*\Z")
 _HEADING_MARKS = re.compile(r"\A#+\s|\s#+\s*\Z|\n\s*(?:=+|-+)\s*\Z")
 _DOT_LEADER = re.compile(r"(?:(?:\.\s?){4}|…{2}|_{4})\s*\w{0,6}\s*\Z")  # dots before a page number
-_TABLE_RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*\Z")
+_RULE_CHARACTERS = re.compile(r"[\s|:+=-]*")
 # In scripts without spaces each character is a word; other words are split after 40 characters.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,40}}")
@@ -110,7 +110,8 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
 
     - after an abbreviation, an initial, or the number of a list item or a German ordinal;
     - before a lower-case letter, unless the sentence itself begins with one, as in notes;
-    - in a row of dots.
+    - in a row of dots;
+    - in a row of a table, except in its last cell if tabs separate the cells.
 
     A line end ends a sentence before a blank line, a list item, a heading or a row of a table, and after a heading or a
     row. Headings are lines that begin with # or are underlined, and lines in capitals next to other lines.
@@ -118,11 +119,14 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
     end = len(text) if end is None else end
     spans: list[Span] = []
     begin = start
+    row_end = _row_end(text, start, end)
     for match in _SENTENCE_END.finditer(text, start, end):
-        if match[0].count("\n") < 2 and not _ends_sentence(text, begin, match):
+        if match.end() <= row_end or (match[0].count("\n") < 2 and not _ends_sentence(text, begin, match)):
             continue
         spans.append((begin, match.end()))
         begin = match.end()
+        if "\n" in match[0]:
+            row_end = _row_end(text, begin, end)
     spans.append((begin, end))
     return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
@@ -218,8 +222,8 @@ def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool
     above, below = _line(text, newline), _line(text, after)
     if _DOT_LEADER.search(above):
         return True
-    if _is_row(above) or _is_row(below):
-        return not _TABLE_RULE.match(below)
+    if is_row(above) or is_row(below):
+        return not is_table_rule(below)
     return False
 
 
@@ -241,6 +245,19 @@ def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
     return re.search(rf"^\s*\(?{previous}[.)]\s", text[max(0, after - 1000) : after], re.M) is not None
 
 
+def _row_end(text: str, start: int, end: int) -> int:
+    """The end of the row of a table that begins a line at ``start``; ``start`` if there is none.
+
+    With tabs it is the start of the last cell, since later sentences of that cell can be quoted alone.
+    """
+    newline = text.find("\n", start, end)
+    line_end = newline if newline >= 0 else end
+    if text.startswith("|", start):
+        return line_end
+    last_tab = text.rfind("\t", start, line_end)
+    return last_tab + 1 if last_tab >= 0 and is_row(text[start:line_end]) else start
+
+
 def _line(text: str, place: int) -> str:
     """The line at ``place``, at most ``_MAX_LINE`` characters to each side."""
     start = text.rfind("\n", max(0, place - _MAX_LINE), place) + 1 or max(0, place - _MAX_LINE)
@@ -248,7 +265,12 @@ def _line(text: str, place: int) -> str:
     return text[start : end if end >= 0 else place + _MAX_LINE]
 
 
-def _is_row(line: str) -> bool:
+def is_table_rule(line: str) -> bool:
+    """Whether a line is the rule below a table's header."""
+    return "--" in line and _RULE_CHARACTERS.fullmatch(line) is not None
+
+
+def is_row(line: str) -> bool:
     """Whether a line is a row of a table: with bars, or with a tab between two cells."""
     cells = line.strip()
     return cells.startswith("|") or (

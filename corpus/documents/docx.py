@@ -28,7 +28,7 @@ _DOCUMENT_TYPE = "/officeDocument"
 _STYLES_TYPE = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # Elements whose text is not part of the body, or which repeat text for old programs.
-_SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
 _BATCH = 100  # paragraphs after which their memory is freed
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
@@ -44,9 +44,9 @@ class _Style:
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The body's text, with a line for each row of a table and tabs between its cells.
 
-    Tracked changes are accepted and hidden text is skipped. Formulas are written in one line, superscripts with ^. Text
-    boxes, footnotes and endnotes follow the paragraph or table that contains or cites them. Headers, footers and
-    comments are not read.
+    Tracked changes are accepted; hidden and struck-through text is skipped. Formulas are written in one line,
+    superscripts with ^. Text boxes, footnotes and endnotes follow the paragraph or table that contains or cites them.
+    Headers, footers and comments are not read.
     """
     from lxml.etree import XMLSyntaxError
 
@@ -240,18 +240,17 @@ class _Reader:
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
         for row in _direct_children(table, "tr"):
-            cells: list[Cell] = []
-            column = 0
+            column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # of the row's first cell
+            cells = [Cell("", column)] if column else []
             header = row.find("{*}trPr/{*}tblHeader") is not None
             for cell in _direct_children(row, "tc"):
-                span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
-                columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
+                columns, merge = _columns(cell.find("{*}tcPr/{*}gridSpan"), 1), cell.find("{*}tcPr/{*}vMerge")
                 if merge is not None and _value(merge) != "restart" and column in above:
                     merged = above[column]
                 else:
                     paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
                     text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
-                    merged = Cell(text, columns if header else 1, 1, header)
+                    merged = Cell(text, columns, 1, header)
                     above[column] = merged
                 cells.append(merged)
                 column += columns
@@ -303,12 +302,19 @@ def _value(element: "_Element") -> str:
     return _attribute(element, "val")
 
 
+def _columns(span: "_Element | None", default: int) -> int:
+    """The number of columns that a cell or gap spans."""
+    number = "" if span is None else _value(span)[:6]
+    return int(number) if number.isdecimal() else default
+
+
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether run properties hide text (None if not specified), and its vertical alignment."""
+    """Whether run properties hide text or strike it through (None if not specified), and its vertical alignment."""
     if properties is None:
         return None, None
-    vanish, align = properties.find("{*}vanish"), properties.find("{*}vertAlign")
-    hidden = None if vanish is None else _value(vanish) not in ("0", "false", "off")
+    align = properties.find("{*}vertAlign")
+    switches = [switch for name in ("vanish", "strike", "dstrike") for switch in properties.iterfind(f"{{*}}{name}")]
+    hidden = any(_value(switch) not in ("0", "false", "off") for switch in switches) if switches else None
     return hidden, None if align is None else _value(align)
 
 

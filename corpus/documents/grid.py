@@ -30,6 +30,8 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         return
     header_rows = len(list(takewhile(_is_header, rows[:3])))
     header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
+    if "\t" in header[-1]:  # so that a header with fewer cells than a row lacks its first, not its last
+        header[-1] += "\t" * max(0, max((line.count("\t") for line in body), default=0) - header[-1].count("\t"))
     lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
         yield "\n".join(lines)

@@ -20,12 +20,12 @@ from corpus.documents.grid import Cell, table_blocks
 from corpus.documents.source import Source, format_advice, read_bytes
 
 _SKIPPED = {
-    *("audio", "canvas", "datalist", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "select"),
-    *("style", "svg", "template", "video"),
+    *("audio", "canvas", "datalist", "del", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "s", "script"),
+    *("select", "strike", "style", "svg", "template", "video"),
 }
 _INLINE = {
-    *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd"),
-    *("label", "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u"),
+    *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "dfn", "em", "font", "i", "img", "ins", "kbd"),
+    *("label", "mark", "q", "ruby", "samp", "small", "span", "strong", "sub", "sup", "time", "tt", "u"),
     *("var", "wbr"),
 }
 _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
@@ -56,9 +56,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The page's text; its title is that of the head, else the first heading.
 
     A table has a line for each row and tabs between its cells, and repeats its header every few rows; a table for the
-    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; navigation,
-    the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not applied and
-    nothing is fetched.
+    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; deleted text,
+    navigation, the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not
+    applied and nothing is fetched.
     """
     from lxml import etree, html
 
@@ -214,11 +214,23 @@ class _Page:
         """Whether a table has data; a table for layout has headings, other tables or a single column."""
         if self._depth >= _MAX_TABLE_DEPTH or table.get("role") in ("presentation", "none"):
             return False
-        has_columns = max(map(len, _rows_of(table)), default=0) > 1
+        has_columns = max(map(len, self._rows_of(table)), default=0) > 1
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
+
+    def _rows_of(self, table: Any) -> list[list[Any]]:
+        """The cells of each visible row of a table, without those of nested tables."""
+        parts = (part for part in table if not self._is_skipped(part, _tag(part), ()))
+        rows = (row for part in parts for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
+        return [
+            [cell for cell in row if cell.tag in ("td", "th")]
+            for row in rows
+            if row.tag == "tr" and not self._is_skipped(row, "tr", ())
+        ]
 
     def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
         for caption in table.iterfind("caption"):
+            if self._is_skipped(caption, "caption", ()):
+                continue
             yield from _Page(caption, self._depth + 1, self._foldable_ids).blocks()
         rows = [
             [
@@ -230,7 +242,7 @@ class _Page:
                 )
                 for cell in row
             ]
-            for row in _rows_of(table)
+            for row in self._rows_of(table)
         ]
         for block in table_blocks(rows):
             yield False, block
@@ -240,12 +252,6 @@ class _Page:
             return ""
         blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
         return " ".join(filter(None, blocks))
-
-
-def _rows_of(table: Any) -> list[list[Any]]:
-    """The cells of each row of a table, without those of nested tables."""
-    rows = (row for part in table for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
-    return [[cell for cell in row if cell.tag in ("td", "th")] for row in rows if row.tag == "tr"]
 
 
 def _is_navigation(element: Any, tag: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from itertools import pairwise
 
 from corpus.config import DocumentsConfig
@@ -35,6 +36,9 @@ _INLINE_MARKS = (  # links, images and emphasis, and the group with their text
     (re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]{1,500}?)(?<=[^\s\\])\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n]{1,500}?)(?<=[^\s\\])_(?!\w)"), r"\1"),
 )
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z][a-zA-Z\d]{1,31});")
+# Escapes that stay: at the start of a line, where the character would begin a heading or list, and of backslashes.
+_ESCAPE = re.compile(r"(\A\s*\d*\\.|\\\\)|\\([<>~^$'\"@*_\[\]()#&%.+-])")
 _PAGE_LINK_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+\[[^\]\n]+\]\(#[^)\s]*\)[ \t]*\Z")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 
@@ -42,7 +46,8 @@ _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The text, which keeps the marks of headings, lists, tables and code.
 
-    Front matter, comments, data URIs, link targets, marks of emphasis and lists of links within the page are removed.
+    Front matter, comments, data URIs, link targets, marks of emphasis and lists of links within the page are removed;
+    escapes and entities are replaced by their characters.
     The header of a long table is repeated every few rows. The title is that of the front matter, else the first heading
     of level 1.
     """
@@ -104,8 +109,8 @@ def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _without_inline_marks(line: str) -> str:
-    """A line without marks of emphasis, with links replaced by their texts; code spans stay unchanged."""
-    if not any(mark in line for mark in "[*_"):
+    """A line without marks of emphasis, escapes and entities, with the texts of links; code spans stay unchanged."""
+    if not any(mark in line for mark in "[*_\\&"):
         return line
     pieces: list[str] = []
     begin = 0
@@ -116,7 +121,14 @@ def _without_inline_marks(line: str) -> str:
     for number in range(0, len(pieces), 2):  # every other piece is code
         for pattern, replacement in _INLINE_MARKS:
             pieces[number] = pattern.sub(replacement, pieces[number])
+        pieces[number] = _ENTITY.sub(_decoded, _ESCAPE.sub(r"\1\2", pieces[number]))
     return "".join(pieces)
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    """The character of an entity, unless it would divide a cell or line."""
+    character = unescape(entity[0])
+    return entity[0] if character in "|\r\n" else character
 
 
 def _without_comments(line: str, inside: bool) -> tuple[str, bool]:

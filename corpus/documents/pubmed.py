@@ -1,12 +1,12 @@
 """Reader of PubMed XML (baseline files, update files and exports), one citation at a time."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, TextBuilder, Withdrawn, one_line
+from corpus.documents.extract import Extract, TextBuilder, Value, Withdrawn, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.source import LimitedStream, Source, format_advice, open_limited
 
@@ -26,6 +26,9 @@ _NOTICE_BY_REFERENCE = {
     "RetractedandRepublishedIn": RETRACTED,
     "ExpressionOfConcernIn": CONCERN,
 }
+# Dates, the preferred ones first: of the journal's issue ("2019 Nov-Dec" is a MedlineDate), then of the online article.
+_ARTICLE_DATES = ("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year")
+_BOOK_DATES = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
 _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 
 
@@ -125,17 +128,12 @@ def _citation(source: Source, citation: Any) -> Extract | None:
     if article is None:
         return None
     notice = _notice(citation, article)
-    title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
-    title = with_notice(title, notice)
-    body = TextBuilder()
-    body.add(title or "")
-    _add_abstract(body, [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")])
-    return body.extract(
-        key_of(pmid),
-        pmid=pmid,
-        title=title,
+    return _document(
+        pmid,
+        with_notice(_title(article), notice),
+        [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")],
         journal=_text(article.find("Journal/Title")),
-        year=_year(article),
+        year=_first_year(article, _ARTICLE_DATES),
         mesh=[name for name in map(_text, citation.iterfind("MeshHeadingList/MeshHeading/DescriptorName")) if name],
         notice=notice,
     )
@@ -145,25 +143,23 @@ def _book(source: Source, document: Any) -> Extract | None:
     """A book or a chapter; its ``journal`` is the book's title."""
     pmid = _pmid(source, document)
     book = _text(document.find("Book/BookTitle"))
-    title = english_title(_text(document.find("ArticleTitle")), _text(document.find("VernacularTitle"))) or book
-    body = TextBuilder()
-    body.add(title or "")
-    _add_abstract(body, [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")])
-    dates = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
-    years = (year_in(_text(document.find(path))) for path in dates)
-    return body.extract(
-        key_of(pmid), pmid=pmid, title=title, journal=book, year=next((year for year in years if year), None)
+    return _document(
+        pmid,
+        _title(document) or book,
+        [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")],
+        journal=book,
+        year=_first_year(document, _BOOK_DATES),
     )
 
 
-def _pmid(source: Source, record: Any) -> str:
-    pmid = None if record is None else _text(record.find("PMID"))
-    if pmid is None or not pmid.isdigit():
-        raise DataError(source.name, "has a citation without a PMID.")
-    return pmid
+def _title(article: Any) -> str | None:
+    return english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
 
 
-def _add_abstract(body: TextBuilder, sections: list[Any]) -> None:
+def _document(pmid: str, title: str | None, sections: list[Any], **metadata: Value | None) -> Extract | None:
+    """A record's title and the sections of its abstracts; None if there are neither."""
+    body = TextBuilder()
+    body.add(title or "")
     for section in sections:
         label = one_line(section.get("Label"))
         if label is not None and _UNLABELLED.match(label):
@@ -171,6 +167,14 @@ def _add_abstract(body: TextBuilder, sections: list[Any]) -> None:
         text = _text(section)
         if text:
             body.add(f"{label}: {text}" if label else text, section=label)
+    return body.extract(key_of(pmid), pmid=pmid, title=title, **metadata)
+
+
+def _pmid(source: Source, record: Any) -> str:
+    pmid = None if record is None else _text(record.find("PMID"))
+    if pmid is None or not pmid.isdigit():
+        raise DataError(source.name, "has a citation without a PMID.")
+    return pmid
 
 
 def _notice(citation: Any, article: Any) -> str | None:
@@ -183,12 +187,10 @@ def _notice(citation: Any, article: Any) -> str | None:
     return RETRACTED if RETRACTED in notices else CONCERN if CONCERN in notices else None
 
 
-def _year(article: Any) -> int | None:
-    """The year of the journal's issue, which may be part of "2019 Nov-Dec", else that of the online article."""
-    for path in ("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year"):
-        if (year := year_in(_text(article.find(path)))) is not None:
-            return year
-    return None
+def _first_year(record: Any, paths: Sequence[str]) -> int | None:
+    """The first year in the elements at the paths."""
+    years = (year_in(_text(record.find(path))) for path in paths)
+    return next((year for year in years if year is not None), None)
 
 
 def year_in(text: str | None) -> int | None:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase, TextIOWrapper
 from pathlib import Path, PurePath
-from typing import IO, Literal, get_args
+from typing import IO, Literal
 
 from common.encoding import encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 
 Format = Literal["text", "markdown", "html", "pdf", "docx", "pubmed", "nbib", "csv", "jsonl"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 SUFFIXES: dict[str, Format] = {
     ".txt": "text",

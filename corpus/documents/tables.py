@@ -97,7 +97,7 @@ def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> Docum
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
     """A field as text; empty if the column or its value is absent."""
     value = row.get(column) if column else None
-    if value is None:
+    if value is None or value != value:  # NaN, as pandas writes a missing value
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(source.name, f"must be a text, not {json_type(value)}.", record=f"line {line}", field=column)

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from common.errors import DataError, UserError
 from common.json_file import escape, json_type, value_problem
 from corpus.config import ClaimsConfig
-from corpus.rows import columns_of, file_rows, text_of
+from corpus.rows import columns_of, file_rows, is_missing, record_name, text_of
 from corpus.sample import DATA
 from corpus.sentences import Span
 
@@ -146,14 +146,16 @@ def _scifact(
     documents: list[Document] = []
     sentences: dict[str, tuple[Span, ...]] = {}
     for line, row in file_rows(corpus):
-        document, spans = _document(corpus, f"line {line}", row)
+        document, spans = _document(corpus, record_name(line), row)
         if document.id in sentences:
-            raise DataError(corpus, f"the document {escape(str(document.id))!r} occurs twice.", record=f"line {line}")
+            raise DataError(
+                corpus, f"the document {escape(str(document.id))!r} occurs twice.", record=record_name(line)
+            )
         documents.append(document)
         sentences[str(document.id)] = spans
     claims: dict[str, ClaimRecord] = {}
     for line, row in rows:
-        record = f"line {line}"
+        record = record_name(line)
         evidence = row.get("evidence")
         if not isinstance(evidence, dict):
             raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
@@ -221,10 +223,10 @@ def _rows_as_claims(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord],
     evidence: dict[str, list[Evidence]] = {}
     ids: set[str] = set()
     for line, row in rows:
-        record = f"line {line}"
+        record = record_name(line)
         claim, premise = (_column_text(path, record, row, field) for field in ("claim", "evidence"))
         name = _column(path, record, row, "label")
-        id = str(next((row[name] for name in _COLUMNS["id"] if row.get(name)), line))
+        id = str(next((row[name] for name in _COLUMNS["id"] if not is_missing(row.get(name))), line))
         if id in ids:
             raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
         ids.add(id)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from common.errors import DataError
 from common.json_file import escape, json_type, read_object, read_text
-from corpus.rows import Rows, file_rows, json_lines, table_rows
+from corpus.rows import Rows, file_rows, json_lines, record_name, table_rows
 
 PairSplit = Literal["train", "dev", "test"]
 
@@ -51,10 +51,10 @@ def _scifact_rows(path: Path) -> Rows:
     abstracts = {}
     corpus = path.parent / "corpus.jsonl"
     for line, row in json_lines(corpus):
-        sentences = _texts(corpus, f"line {line}", row, "abstract")
+        sentences = _texts(corpus, record_name(line), row, "abstract")
         abstracts[str(row.get("doc_id"))] = "\n".join((str(row.get("title", "")), " ".join(sentences)))
     for number, row in json_lines(path):
-        record = f"line {number}"
+        record = record_name(number)
         evidence = row.get("evidence")
         if not isinstance(evidence, dict | None):
             raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")

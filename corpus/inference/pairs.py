@@ -12,13 +12,12 @@ from common.errors import DataError, UserError
 from common.json_file import escape, json_type
 from corpus.config import PairFiles, PairsConfig
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
-from corpus.rows import Rows, columns_of, file_rows, text_of
+from corpus.rows import Rows, columns_of, file_rows, is_missing, record_name, text_of
 from corpus.sample import DATA
 
 MAX_LISTED = 10  # files of a folder in a message
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
-_MISSING_VALUES = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # as pandas and R write them
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _SNLI_LABELS: dict[object, str] = {0: "entailment", 1: "neutral", 2: "contradiction"}
 _SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
@@ -67,7 +66,7 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
     ids: set[str] = set()
     unlabelled = 0
     for number, row in rows:
-        record = _record_name(number)
+        record = record_name(number)
         pair = _pair(where, record, str(number), row, columns, config)
         if pair is None:
             unlabelled += 1
@@ -94,11 +93,6 @@ def _source(config: PairsConfig, split: PairSplit) -> tuple[str, Rows, Mapping[s
     path = pair_file(config, split)
     _check_exists(config, path, split)
     return str(path), _file_rows(config, path, split), config.columns.model_dump()
-
-
-def _record_name(number: int | str) -> str:
-    """A row's name in error messages."""
-    return number if isinstance(number, str) else f"line {number}"
 
 
 def _on_hub(config: PairsConfig) -> bool:
@@ -169,7 +163,7 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
     sizes: dict[str, Counter[str]] = {}
     for number, row in rows:
         values = [
-            _folded(str(_column(str(path), _record_name(number), row, name, setting)))
+            _folded(str(_column(str(path), record_name(number), row, name, setting)))
             for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
         ]
         sizes.setdefault(values[0], Counter())[values[1]] += 1
@@ -251,7 +245,7 @@ def _pair(
     premise, hypothesis = (text_of(where, record, row, str(columns[field])) for field in ("premise", "hypothesis"))
     id_column = columns.get("id")
     id = row.get(id_column) if id_column else None
-    return NLIPair(number if _is_missing(id) else _as_text(id), premise, hypothesis, label)
+    return NLIPair(number if is_missing(id) else _as_text(id), premise, hypothesis, label)
 
 
 def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
@@ -269,7 +263,7 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     for spelling in spellings:
         if spelling in config.labels:
             return config.labels[spelling]
-    if _is_missing(value) or any(spelling in config.unlabelled for spelling in spellings):
+    if is_missing(value) or any(spelling in config.unlabelled for spelling in spellings):
         return None
     known = ", ".join(config.labels)
     problem = f"{escape(label)!r} is not a label of pairs.labels ({known}). Add it there, or to pairs.unlabelled."
@@ -281,11 +275,6 @@ def _as_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def _is_missing(value: object) -> bool:
-    """Whether a value is null, NaN, or one of their forms in a table."""
-    return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING_VALUES)
 
 
 def _column(where: str, record: str, row: Mapping[str, Any], name: str, setting: str = "pairs.columns") -> Any:

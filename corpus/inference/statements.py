@@ -10,9 +10,9 @@ from typing import Literal
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
-from corpus.evidence import Kind, Sentence, sentences, table_cells
-from corpus.rows import TABLES, columns_of, file_rows, text_of
-from corpus.sentences import Span, sentence_spans, trimmed, word_spans
+from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
+from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
+from corpus.sentences import Span, is_table_rule, sentence_spans, trimmed, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
@@ -42,7 +42,6 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
-_HEADER_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the header of a table
 _LABELLED_FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _FINAL_PUNCTUATION = tuple(".!?。！？;；।؟…")
 _CLOSING_MARKS = "\"'”’»)]"  # after the final punctuation
@@ -112,11 +111,13 @@ def split_statements(text: str) -> list[Segment]:
     """
     segments: list[Segment] = []
     for sentence in sentences(text):
-        for start, end in _split_greetings(text, sentence):
+        whole = (sentence.start, sentence.end)
+        is_row = sentence.kind is Kind.ROW
+        headings = table_cells(sentence.header) if sentence.header else ()
+        for start, end in [whole] if is_row else _split_greetings(text, sentence):
             content = text[start:end]
-            is_row = sentence.kind is Kind.ROW
-            statement = _row_statement(content, sentence.header) if is_row else _without_bullet(content)
-            is_whole = (start, end) == (sentence.start, sentence.end)
+            statement = labelled_cells(content, headings) if is_row else _without_bullet(content)
+            is_whole = (start, end) == whole
             refers_back = sentence.context_start < sentence.start
             query = " ".join(text[sentence.context_start : end].split()) if is_whole and refers_back else statement
             segments.append(Segment(start, end, _segment_kind(content, sentence.kind), statement, query))
@@ -153,7 +154,7 @@ def _segment_kind(text: str, kind: Kind) -> SegmentKind:
     if (
         _SUBJECT.match(text)
         or (text.isupper() and len(word_spans(text)) <= _MAX_FRAGMENT_WORDS)
-        or (kind is Kind.ROW and _HEADER_RULE.search(text))
+        or (kind is Kind.ROW and any(map(is_table_rule, text.split("\n"))))
     ):
         return "heading"
     if kind is Kind.STATEMENT and not _is_sentence(text):
@@ -172,13 +173,6 @@ def _is_sentence(text: str) -> bool:
         if len(word_spans(field["value"] if field else content)) > (3 if is_item else _MAX_FRAGMENT_WORDS):
             return True
     return False
-
-
-def _row_statement(row: str, header: str) -> str:
-    """A row of a table in one line, with the names of its columns."""
-    cells = table_cells(row)
-    names = [*(table_cells(header) if header else ()), *[""] * len(cells)]
-    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=False) if cell)
 
 
 def _is_list_of_sentences(text: str) -> bool:
@@ -203,11 +197,8 @@ def _line_segments(text: str) -> Iterator[Segment]:
         line_start += len(line)
         if not any(map(str.isalnum, stripped)):
             continue
-        kind: SegmentKind = "statement"
-        if stripped.startswith("#"):
-            kind = "heading"
-        elif stripped.endswith(("?", "？", "؟")):
-            kind = "question"
+        is_question = stripped.endswith(("?", "？", "؟"))
+        kind: SegmentKind = "heading" if stripped.startswith("#") else "question" if is_question else "statement"
         statement = _without_bullet(stripped)
         yield Segment(start, start + len(stripped), kind, statement, statement)
 
@@ -221,10 +212,10 @@ def _row_statements(path: Path) -> Statements:
             problem = (
                 f"has no column {' or '.join(STATEMENT_COLUMNS)} (columns here: {columns_of(row)}). Rename the column."
             )
-            raise DataError(path, problem, record=f"line {line}")
+            raise DataError(path, problem, record=record_name(line))
         value = row[column]
         if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if it is not a string
-            statements.append(" ".join(text_of(path, f"line {line}", row, column).split()))
+            statements.append(" ".join(text_of(path, record_name(line), row, column).split()))
     if not statements:
         raise DataError(path, "has no statement.")
     segments, start = [], 0

@@ -299,6 +299,9 @@ def test_table_row_is_quoted_with_its_column_headings() -> None:
     tab_separated = "Drug\tDose\nCalcium\t500 mg\nZinc\t20 mg"
     citations = cite("What is the dose of zinc?", [Passage(id="a", text=tab_separated)])
     assert citations[0].readable == "Drug: Zinc; Dose: 20 mg"
+    empty_corner = "Adults\tChildren\nCalcium\t500 mg\t90 mg\nZinc\t20 mg\t5 mg"
+    citations = cite("What is the dose of zinc?", [Passage(id="a", text=empty_corner)])
+    assert citations[0].readable == "Zinc; Adults: 20 mg; Children: 5 mg"
 
 
 def test_references_and_table_of_contents_are_not_quoted() -> None:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ def test_failed_write_keeps_existing_content(tmp_path: Path) -> None:
         write_whole(path, "new \ud800")  # a lone surrogate: encoding fails after the temporary file is open
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_threads_write_the_same_file_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def write_often(character: str) -> None:
+        for _ in range(50):
+            write_whole(path, character * 20_000)
+            text = path.read_text()
+            assert text == text[0] * 20_000
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write_often, "abcd"))
 
 
 def test_missing_folder_raises_file_not_found(tmp_path: Path) -> None:

@@ -189,6 +189,13 @@ def test_adapter_folder_as_model_gets_advice(tmp_path: Path) -> None:
     assert "Name it in llm.adapter" in message_for(OSError("no config.json"), str(tmp_path))
 
 
+def test_broken_link_in_folder_is_reported(tmp_path: Path) -> None:
+    """A snapshot folder of the hub's cache, copied without the files that its links point to."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(f"../../blobs/{name}")
+    assert "config.json is a link to a file that does not exist" in message_for(OSError("no file"), str(tmp_path))
+
+
 def test_cycle_of_causes_ends() -> None:
     first, second = OSError("a"), OSError("b")
     first.__cause__, second.__cause__ = second, first

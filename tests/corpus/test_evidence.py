@@ -1,6 +1,8 @@
+from time import process_time
+
 import pytest
 
-from corpus.evidence import Kind, sentences, table_cells
+from corpus.evidence import Kind, labelled_cells, sentences, table_cells
 
 FINDING = "Falls did not differ between the groups (24% and 25%)."
 
@@ -205,9 +207,54 @@ def test_line_break_in_sentence_that_begins_within_a_line_is_no_heading() -> Non
     assert "Obesity lowers\nIonised calcium." in evidence(text)
 
 
-def test_row_with_numbers_is_no_header() -> None:
+def labelled_rows(text: str) -> list[str]:
+    """The rows that are evidence, each with its column headings."""
+    return [
+        labelled_cells(text[row.start : row.end], table_cells(row.header) if row.header else ())
+        for row in sentences(text)
+        if row.kind is Kind.ROW
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "Drug\tAdults\tChildren\nZinc\t5 mg\t20 mg\n\t7 mg\t30 mg",
+        "| Drug | Adults | Children |\n|---|---|---|\n| Zinc | 5 mg | 20 mg |\n| | 7 mg | 30 mg |",
+        "|Drug|Adults|Children|\n|--|--|--|\n|Zinc|5 mg|20 mg|\n||7 mg|30 mg|",
+    ],
+)
+def test_empty_first_cell_does_not_shift_columns(table: str) -> None:
+    assert labelled_rows(table) == ["Drug: Zinc; Adults: 5 mg; Children: 20 mg", "Adults: 7 mg; Children: 30 mg"]
+    assert labelled_rows(table.replace("Drug", "").strip("\t")) == [
+        "Zinc; Adults: 5 mg; Children: 20 mg",
+        "Adults: 7 mg; Children: 30 mg",
+    ]
+
+
+def test_empty_last_heading_does_not_shift_columns() -> None:
+    assert labelled_rows("Drug\tDose\t\nZinc\t5 mg\tnot in women") == ["Drug: Zinc; Dose: 5 mg; not in women"]
+
+
+def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
+    table = "| Drug | Advice | Dose |\n|---|---|---|\n| Zinc | Take it. Stop if ill. | 5 mg |"
+    assert labelled_rows(table) == ["Drug: Zinc; Advice: Take it. Stop if ill.; Dose: 5 mg"]
+
+
+def test_row_with_numbers_sentence_or_label_is_no_header() -> None:
+    sentences_in_cells = "Zinc\tTake it with food.\nIron\tTake it at night."
+    assert labelled_rows(sentences_in_cells) == ["Zinc; Take it with food.", "Iron; Take it at night."]
+    assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
+    assert labelled_rows("Drug:\tDose:\tRoute:\nZinc\t5 mg\toral") == ["Drug: Zinc; Dose: 5 mg; Route: oral"]
     assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
+
+
+@pytest.mark.parametrize("piece", ["-", "|-", "_", ".", ". ", "…"])
+def test_time_for_rules_and_dot_leaders_grows_linearly(piece: str) -> None:
+    start = process_time()
+    sentences(f"| a | b |\n|{piece * 20_000}x|\n\n{piece * 20_000}x")
+    assert process_time() - start < 4
 
 
 def test_sentences_of_long_texts_are_not_cached() -> None:

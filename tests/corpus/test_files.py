@@ -11,7 +11,8 @@ from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pictured_p
 from pydantic import ValidationError
 
 from corpus.config import DocumentsConfig
-from corpus.documents.catalogue import LibraryError, Passages
+from corpus.documents.catalogue import Library, LibraryError, Passages
+from corpus.documents.extract import Withdrawn
 from corpus.documents.passages import Window, words_window
 from corpus.files import UpdateReport, update_library
 
@@ -112,6 +113,34 @@ def test_files_of_an_unreadable_folder_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert counts(report) == {"unchanged": 1, "removed": 1, "failed": 1}
     assert report.failed[0].why == "docs/deep: cannot be read (Permission denied)."
     assert ids() == ["docs/a.txt#1", "docs/deep/b.txt#1"]
+
+
+def test_files_below_a_path_without_access_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("docs/a.txt", "One.")
+    update("docs")
+    stat = os.stat
+
+    def refuse_docs(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("docs"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse_docs)
+        for name in ("exists", "is_dir", "is_file"):  # as in Python 3.14
+            patch.setattr(Path, name, getattr(os.path, name.replace("_", "")))
+        assert [problem.why for problem in update("docs").failed] == ["docs: cannot be read (Permission denied)."]
+    assert ids() == ["docs/a.txt#1"]
+
+
+def test_time_for_known_files_elsewhere_does_not_grow_with_the_number_of_paths() -> None:
+    with Library(LIBRARY) as library:
+        for number in range(1000):
+            library.replace(f"../old/{number}.txt", f"{number}.txt", "", "", [("", [Withdrawn(str(number))])])
+    start = time.process_time()
+    report = update(*(f"none/{number}.txt" for number in range(2000)))
+    assert time.process_time() - start < 5  # comparing each file with each path takes longer
+    assert counts(report) == {"failed": 2000}
 
 
 def test_invalid_path_is_reported_and_others_are_read() -> None:

@@ -35,6 +35,19 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         ("PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone", ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"]),
         ("ALLERGIC TO ASPIRIN\nAND LATEX", ["ALLERGIC TO ASPIRIN\nAND LATEX"]),
         ("| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |", ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"]),
+        (
+            "| Drug | Advice | Dose |\n|---|---|---|\n| Zinc | Take it. Stop if ill. | 5 mg |\n\nIt fell. It rose.",
+            [
+                "| Drug | Advice | Dose |\n|---|---|---|",
+                "| Zinc | Take it. Stop if ill. | 5 mg |",
+                "It fell.",
+                "It rose.",
+            ],
+        ),
+        ("Drug\tAdvice\tDose\nZinc\tTake it. Stop it.\t5 mg", ["Drug\tAdvice\tDose", "Zinc\tTake it. Stop it.\t5 mg"]),
+        ("Drug\tAdvice\nZinc\tTake it. Stop it.", ["Drug\tAdvice", "Zinc\tTake it.", "Stop it."]),
+        ("Take it. Stop if ill.\tZinc. It helps.", ["Take it. Stop if ill.\tZinc.", "It helps."]),
+        ("HISTORY:\tHe fell. He rose.\nDRUGS:\tNone.", ["HISTORY:\tHe fell.", "He rose.", "DRUGS:\tNone."]),
         ("", []),
         (" \n ", []),
     ],
@@ -84,7 +97,8 @@ def test_only_white_space_is_outside_of_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "(((", "1,2-3.", "。", "A. "]
+    "piece",
+    ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "a\tb. c\n", "(((", "1,2-3.", "。", "A. "],
 )
 def test_time_grows_at_most_linearly(piece: str) -> None:
     def seconds(pieces: int) -> float:

@@ -1,12 +1,13 @@
 """The reader contract, for each supported format and for a user's parser class."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from document_files import citation, docx_file, pdf_bytes, pubmed_xml
 from reader_contract import ReaderContract
 
-from corpus.documents.source import FORMATS, format_of
+from corpus.documents.source import Format, format_of
 
 SENTENCE = "Aspirin lowered the risk of stroke in adults with diabetes."
 NBIB = f"PMID- 123\nTI  - A trial of aspirin.\nAB  - {SENTENCE}\nDP  - 2019\n\n"
@@ -35,7 +36,7 @@ class Lines(BaseBlobParser):
 
 
 def test_all_formats_are_covered() -> None:
-    assert {format_of(name) for name in [*FILES, "a.pdf", "a.docx"]} == set(FORMATS)
+    assert {format_of(name) for name in [*FILES, "a.pdf", "a.docx"]} == set(get_args(Format))
 
 
 @pytest.mark.parametrize("name", [*FILES, "a.pdf", "a.docx"])

@@ -51,7 +51,7 @@ def test_paragraphs_and_tables_have_their_heading_as_section(raw: bytes) -> None
     ]
 
 
-def test_merged_cell_is_read_once(tmp_path: Path) -> None:
+def test_merged_cell_is_read_once_and_keeps_its_columns(tmp_path: Path) -> None:
     import docx
 
     document = docx.Document()
@@ -59,7 +59,7 @@ def test_merged_cell_is_read_once(tmp_path: Path) -> None:
     table.cell(0, 0).merge(table.cell(0, 1)).text = "wide"
     table.cell(0, 2).text = "small"
     document.save(str(tmp_path / "a.docx"))
-    assert read_one("a.docx", (tmp_path / "a.docx").read_bytes()).text == "wide\tsmall"
+    assert read_one("a.docx", (tmp_path / "a.docx").read_bytes()).text == "wide\t\tsmall"
 
 
 def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
@@ -220,11 +220,31 @@ RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="sub
         (run("\uf0a3 5", '<w:rFonts w:ascii="Symbol"/>'), "≤ 5"),
         (run("Seen.") + run(" Hidden.", "<w:vanish/>"), "Seen."),
         (run("Seen.") + run(" Too.", '<w:vanish w:val="0"/>'), "Seen. Too."),
+        (
+            run("4 mg")
+            + run(" 40 mg", "<w:strike/>")
+            + run(" 50 mg", "<w:dstrike/>")
+            + run(".", '<w:strike w:val="0"/>'),
+            "4 mg.",
+        ),
+        (
+            f"<w:r><w:ruby><w:rt>{run('けつあつ')}</w:rt><w:rubyBase>{run('血圧')}</w:rubyBase></w:ruby></w:r>",
+            "血圧",
+        ),
         (run("5") + "<w:r><w:noBreakHyphen/></w:r>" + run("10"), "5-10"),
     ],
 )
-def test_formulas_symbols_and_hidden_text_of_runs(runs: str, text: str) -> None:
+def test_text_of_runs(runs: str, text: str) -> None:
     assert read_one("a.docx", minimal_docx(f"<w:p>{runs}</w:p>")).text == text
+
+
+def test_row_that_begins_after_the_first_column_keeps_its_columns() -> None:
+    def row(properties: str, *cells: str) -> str:
+        return f"<w:tr>{properties}{''.join(f'<w:tc><w:p>{run(cell)}</w:p></w:tc>' for cell in cells)}</w:tr>"
+
+    gap = '<w:trPr><w:gridBefore w:val="1"/></w:trPr>'
+    table = f"<w:tbl>{row('', 'Drug', 'Men', 'Women')}{row(gap, '5 mg', '7 mg')}</w:tbl>"
+    assert read_one("a.docx", minimal_docx(table)).text == "Drug\tMen\tWomen\n\t5 mg\t7 mg"
 
 
 def test_large_tables_and_spans_are_read_quickly() -> None:

@@ -91,6 +91,7 @@ def test_very_deep_page_is_an_error() -> None:
     ("page", "text"),
     [
         ("<p>Seen.<p hidden>Not.<p style='Display : none;'>Not.<p style='visibility:hidden'>Not.", "Seen."),
+        ("<p>Give <del>40</del> <ins>4</ins> mg, not <s>8</s><strike>9</strike> 2 mg.", "Give 4 mg, not 2 mg."),
         ("<p>Seen <span hidden>not </span>here.<dialog>Not.</dialog>", "Seen here."),
         ("<button aria-controls=a>Dose</button><div id=a hidden>5 mg.</div>", "Dose\n\n5 mg."),
         ("<div data-target='#a' class=x>Dose</div><div id=a style='display:none'>5 mg.</div>", "Dose\n\n5 mg."),
@@ -112,6 +113,12 @@ def test_very_deep_page_is_an_error() -> None:
             "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",
         ),
         ("<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>", "Doses\nDrug\tDose\nA\t5 mg"),
+        ("<table><tr><th>Drug<th>Dose<th><tr><td>A<td>5 mg<td>a</table>", "Drug\tDose\t\nA\t5 mg\ta"),
+        (
+            "<table><caption hidden>No</caption><tr><td>A<td>1<tr hidden><td>B<td>2"
+            "<tbody style='display:none'><tr><td>C<td>3</tbody></table>",
+            "A\t1",
+        ),
         ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],

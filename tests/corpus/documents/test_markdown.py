@@ -52,13 +52,19 @@ def test_plain_text_is_unchanged_without_byte_order_mark() -> None:
         ("Keep a_b_c, 5*3*2, CD4* and `**code**`, [n].", None, "Keep a_b_c, 5*3*2, CD4* and `**code**`, [n]."),
         ("- [Dose](#dose)\n- [Risks](#risks)\n\n- [Office](https://o.example)\n", None, "\n- Office\n"),
         ("```\n[a](b) **c**\n```\n", None, "```\n[a](b) **c**\n```\n"),
+        (r"P \< 0.05, \~5 \*mg\* \[1\], &lt; 37&deg;C, `a\<&lt;`.", None, r"P < 0.05, ~5 *mg* [1], < 37°C, `a\<&lt;`."),
+        (
+            "\\# No heading\n1\\. no item, a \\| b &#124; c, C:\\\\x.",
+            None,
+            "\\# No heading\n1\\. no item, a \\| b &#124; c, C:\\\\x.",
+        ),
         ("[^1]: A footnote.\n", None, "[^1]: A footnote.\n"),
         ("A <!-- draft:\n900 mg --> note.", None, "A \n note."),
         ("A <!-- that never ends.", None, "A <!-- that never ends."),
         ("```\n<!-- kept -->\n```\n", None, "```\n<!-- kept -->\n```\n"),
     ],
 )
-def test_front_matter_links_emphasis_and_comments_are_removed(raw: str, title: str | None, text: str) -> None:
+def test_front_matter_and_inline_marks_are_removed(raw: str, title: str | None, text: str) -> None:
     document = read_one("a.md", raw)
     assert (document.metadata.get("title"), document.text) == (title, text)
 

@@ -46,6 +46,11 @@ def test_rows_without_text_are_skipped_but_count_for_ids() -> None:
     assert [document.key for document in found] == ["a.jsonl/3"]
 
 
+def test_nan_in_json_is_a_missing_value() -> None:
+    found = read_all("a.jsonl", '{"text": NaN}\n{"id": NaN, "title": NaN, "text": "c", "year": NaN, "mesh": NaN}\n')
+    assert [(document.key, document.text, document.metadata) for document in found] == [("a.jsonl/2", "c", {})]
+
+
 def test_long_cell_is_read_completely() -> None:
     assert len(read_all("a.csv", "text\n" + "x" * 300_000 + "\n")[0].text) == 300_000
     assert len(read_all("a.csv", "text\na\n", max_bytes=10**30)) == 1

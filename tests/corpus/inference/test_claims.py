@@ -134,3 +134,10 @@ def test_error_in_rows_names_line_and_problem(tmp_path: Path) -> None:
         load_claims(ClaimsConfig(path=str(tmp_path / "b.csv"), corpus="x.jsonl"))
     with pytest.raises(DataError, match="no such file"):
         load_claims(ClaimsConfig(path=str(tmp_path / "none.csv")))
+
+
+def test_claims_without_id_have_their_line_number(tmp_path: Path) -> None:
+    rows = [{"claim": f"Zinc {number}.", "evidence": "Zinc.", "label": "neutral"} for number in range(4)]
+    ids: list[object] = [0, 1, None, float("nan")]
+    file = write_jsonl(tmp_path / "a.jsonl", [{**row, "id": id} for row, id in zip(rows, ids, strict=True)])
+    assert [claim.id for claim in load_claims(ClaimsConfig(path=str(file))).claims] == ["0", "1", "3", "4"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from common.errors import DataError, UserError
 from corpus.config import PairColumns, PairFiles, PairsConfig
@@ -356,3 +357,9 @@ def test_duplicate_id_is_an_error_unless_rows_are_numbered(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"the id 'a' occurs twice\. Set pairs\.columns\.id to null"):
         load_pairs(with_ids)
     assert [pair.id for pair in load_pairs(config).pairs] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("path", [["a.jsonl"], {"a": "b"}, None])
+def test_path_that_is_no_text_is_a_validation_error(path: object) -> None:
+    with pytest.raises(ValidationError, match="should be a valid string"):
+        PairsConfig.model_validate({"path": path})

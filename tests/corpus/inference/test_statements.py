@@ -171,6 +171,7 @@ def test_word_file_is_split(tmp_path: Path) -> None:
     [
         ("a.csv", "id,text\n1,Zinc\n", "no column statement or claim .columns here: id, text"),
         ("a.jsonl", '{"claim": 3}\n', "line 1.*must be a text"),
+        ("a.jsonl", '[{"claim": "Zinc"}, {"claim": 3}]', "record row 2, field claim: must be a text"),
         ("a.jsonl", '{"claim": " "}\n', "has no statement"),
         ("a.exe", "x", "has an unsupported type"),
         ("a.txt", "  \n", "empty|no text"),
