@@ -40,7 +40,7 @@ from common.result_cache import Batches, ResultCache
 if TYPE_CHECKING:
     import torch
     from langchain_core.runnables import Runnable
-    from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+    from langchain_huggingface import ChatHuggingFace
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from chains.models.cpu_llama import PackedLlama
@@ -162,19 +162,11 @@ class LocalLLM(TemplatePrompts):
         return self.chat.bind(max_tokens=max_tokens)
 
     @cached_property
-    def pipeline(self) -> "HuggingFacePipeline":
-        """The model as a LangChain LLM: from a text to its continuation."""
-        from chains.models.local_chat import LocalPipeline
-
-        return LocalPipeline(local=self, model_id=self.name)
-
-    @cached_property
     def chat(self) -> "ChatHuggingFace":
         """The model as a LangChain chat model."""
         from chains.models.local_chat import LocalChat, LocalPipeline
 
-        # The chat template adds the special tokens.
-        pipeline = LocalPipeline(local=self, model_id=self.name, add_special_tokens=False)
+        pipeline = LocalPipeline(local=self, model_id=self.name)
         return LocalChat(llm=pipeline, tokenizer=self.tokenizer, model_id=self.name)
 
 
