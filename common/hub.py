@@ -269,7 +269,7 @@ def _lfs_pointer(folder: Path) -> str | None:
     return None
 
 
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def _missing_file(folder: Path) -> str | None:
@@ -280,7 +280,7 @@ def _missing_file(folder: Path) -> str | None:
         return "there is no config.json"
     if not any(folder.glob("*.safetensors")):
         return "there are no weights, *.safetensors"
-    if not any((folder / name).is_file() for name in _TOKENIZERS):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return "there is no tokenizer, such as tokenizer.json"
     return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chains.config import DType, LLMConfig
 from chains.encoder.pair_texts import PairTexts
 from chains.models.batching import in_batches
-from chains.models.local import resolve_dtype
+from chains.models.local import find_device, resolve_dtype
 from chains.nli import NLI_LABELS
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
@@ -153,20 +153,6 @@ def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") 
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def find_device(name: str) -> "torch.device":
-    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU."""
-    import torch
-
-    if name == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"This machine has no device {name!r}. Use auto or cpu.") from error
-    return device
 
 
 def label_name(name: str) -> str:

@@ -47,9 +47,7 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
     return parts
 
 
-def _count_fitting_spans(
-    text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool = False
-) -> int:
+def _count_fitting_spans(text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool = False) -> int:
     """The number of first or last sentences or words that fit together."""
     return count_fitting(len(spans), lambda count: fits(text[slice(*_merged(spans, count, from_end))]))
 

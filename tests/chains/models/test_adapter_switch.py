@@ -1,6 +1,8 @@
 """Two models over one base: results of separately loaded models in any number of threads, weights stored once."""
 
 import gc
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -250,3 +252,12 @@ def test_a_refused_adapter_leaves_the_base_unchanged(folders, adapters, tmp_path
     shared = share_base(llm, adapters["chat"])
     assert shared.judging.config.adapter == adapters["chat"]
     assert shared.answering.config.adapter is None
+
+
+def test_an_adapter_that_changes_biases_is_refused(folders, adapters, tmp_path: Path) -> None:
+    """Biases stay changed while the adapter is switched off."""
+    adapter = shutil.copytree(adapters["chat"], tmp_path / "adapter")
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "bias": "all"}))
+    with pytest.raises(UserError, match="was trained with bias all"):
+        share_base(load(folders["chat"]), str(adapter))

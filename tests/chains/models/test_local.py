@@ -144,7 +144,7 @@ def test_a_vision_model_is_refused(tmp_path: Path) -> None:
 
 def test_an_absent_device_is_refused(folders) -> None:
     assert "cuda:97" in refusal(model=str(folders["chat"]), device_map="cuda:97")
-    assert "no such device" in refusal(model=str(folders["chat"]), device_map="abacus")
+    assert "has no device 'abacus'" in refusal(model=str(folders["chat"]), device_map="abacus")
 
 
 def test_merging_without_an_adapter_is_refused(folders) -> None:
