@@ -43,8 +43,8 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
         )
     if (bias := getattr(read_adapter(adapter), "bias", "none")) != "none":
         raise UserError(
-            f"Adapter {adapter} was trained with bias {bias}: it replaces biases of the model, also while questions are "
-            "answered. Choose an adapter trained with bias none."
+            f"Adapter {adapter} was trained with bias {bias}: it replaces biases of the model, also while questions "
+            "are answered. Choose an adapter trained with bias none."
         )
     packed = llm.packed
     fingerprint = llm.fingerprint if llm.cache is not None else None
