@@ -27,8 +27,8 @@ def load_classifier(
 ) -> "EncoderNLI":
     """The sequence classifier ``model``, a folder or a hub id, as an NLI model.
 
-    ``dtype`` auto is bfloat16 if the device is faster in it, else float32; ``device`` is auto or a torch device; a
-    batch has at most ``batch_tokens`` tokens with padding; ``cache`` stores the results.
+    ``dtype`` auto is resolved as for ``llm.dtype``; ``device`` is auto or a torch device; a batch has at most
+    ``batch_tokens`` tokens with padding; ``cache`` stores the results.
 
     Raises:
         UserError: the model cannot be loaded (absent, gated, offline, damaged), is not a sequence classifier, or has
