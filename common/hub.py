@@ -165,6 +165,8 @@ def _offline_mode() -> Iterator[None]:
 
 def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
     """The message for ``error``; None if the model or data set did not cause it."""
+    from huggingface_hub.errors import StrictDataclassError
+
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
             f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
@@ -173,6 +175,9 @@ def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model
     for cause in _causes(error):
         if isinstance(cause, ImportError):
             return f"{kind} {id} needs a package that cannot be used here: {_first_line(cause)}"
+    if isinstance(error, StrictDataclassError):  # of transformers' configurations
+        problem = " ".join(str(error).split())[:300]
+        return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
     local = _local_message(error, kind, id)
     if local is not None or Path(id).expanduser().exists():
         return local

@@ -122,7 +122,7 @@ def load_sequence_classifier(
             problem = f"its weights have {stored[0]} outputs and its config.json {expected[0]} labels (id2label)"
             raise UserError(f"Model {name}: {problem}. Write all labels there, in the order of the outputs.")
     check_weights(name, model, report)
-    _check_label_order(name, config)
+    _check_labels(name, config)
     labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
@@ -161,8 +161,13 @@ def label_name(name: str) -> str:
     return name.lower() if name.lower() in NLI_LABELS else name
 
 
-def _check_label_order(name: str, config: Any) -> None:
-    """Raise ``UserError`` if a checkpoint's id2label and label2id give the same labels different numbers."""
+def _check_labels(name: str, config: Any) -> None:
+    """Raise ``UserError`` if labels are not numbered from 0, or id2label and label2id give them different numbers."""
+    if sorted(config.id2label) != list(range(config.num_labels)):
+        raise UserError(
+            f"Model {name}: its config.json numbers the labels {', '.join(map(str, config.id2label))} in id2label. "
+            "Number them from 0 on, in the order of the outputs."
+        )
     numbers = {str(label): number for label, number in (config.label2id or {}).items()}
     for number, label in config.id2label.items():
         if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):
