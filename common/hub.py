@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 MAX_LISTED = 5  # files of a folder in a message
-ModelSource = Annotated[str, AfterValidator(lambda name: str(Path(name).expanduser()) if name[:1] == "~" else name)]
+
+
+def _expand_home(name: str) -> str:
+    try:
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+    except RuntimeError as error:
+        raise ValueError(f"no home folder is known for {PurePath(name).parts[0]}; write the whole path") from error
+
+
+ModelSource = Annotated[str, AfterValidator(_expand_home)]
 """A setting with the name, hub id or path of a model; ``~`` is the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""

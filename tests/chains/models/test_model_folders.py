@@ -9,6 +9,7 @@ import pytest
 import torch
 from checkpoints import make_adapter, make_chat, make_tokenizer
 from classifiers import make_classifier, make_wordpiece
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import (
     BartConfig,
@@ -209,6 +210,8 @@ def test_a_tilde_in_model_paths_is_expanded(base: Path, tmp_path: Path, monkeypa
     assert load("~/my model (neu) [2]", adapter="~/adapter").model.num_parameters() > 0
     assert NLIConfig(kind="encoder", model="~/judge").model == str(tmp_path / "judge")
     assert LLMConfig(model="owner/name").model == "owner/name"
+    with pytest.raises(ValidationError, match="no home folder is known for ~nobody-here; write the whole path"):
+        LLMConfig(model="~nobody-here/model")
 
 
 def test_classifier_labels_are_normalized_and_checked(tmp_path: Path) -> None:
