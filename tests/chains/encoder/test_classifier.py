@@ -60,12 +60,6 @@ def test_probabilities_equal_those_of_transformers(folder: Path, model: EncoderN
     assert model.batch([]) == model.judge([]) == []
 
 
-def test_batch_size_does_not_change_the_scores(folder: Path, model: EncoderNLI) -> None:
-    one_by_one = load_classifier(str(folder), dtype="float32", batch_tokens=1)
-    for alone, batched in zip(one_by_one.batch(list(PAIRS)), model.batch(list(PAIRS)), strict=True):
-        assert alone.label_scores == pytest.approx(batched.label_scores, abs=1e-5)
-
-
 def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
     encoded_parts: list[dict[str, list[int]]] = []
     classify = SequenceClassifier.results
@@ -175,11 +169,6 @@ def test_errors_of_questions_leave_the_other_answers(qa_folder: Path) -> None:
 def test_classifier_chain_refuses_other_labels(folder: Path) -> None:
     with pytest.raises(UserError, match="has the label entailment, and answers are yes, no, maybe"):
         classifier_chain(str(folder))
-
-
-def test_nli_labels_in_capitals_become_lower_case(tmp_path: Path) -> None:
-    classifier = load_classifier(str(make_classifier(tmp_path, ("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))))
-    assert classifier.labels == ("contradiction", "neutral", "entailment")
 
 
 @pytest.mark.parametrize(
