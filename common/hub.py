@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 MAX_LISTED = 5  # files of a folder in a message
-ModelSource = Annotated[str, AfterValidator(lambda name: str(Path(name).expanduser()) if name[:1] == "~" else name)]
+
+
+def _expand_home(name: str) -> str:
+    try:
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+    except RuntimeError as error:
+        raise ValueError(f"no home folder is known for {PurePath(name).parts[0]}; write the whole path") from error
+
+
+ModelSource = Annotated[str, AfterValidator(_expand_home)]
 """A setting with the name, hub id or path of a model; ``~`` is the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
@@ -164,6 +173,8 @@ def _offline_mode() -> Iterator[None]:
 
 def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
     """The message for ``error``; None if the model or data set did not cause it."""
+    from huggingface_hub.errors import StrictDataclassError
+
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
             f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
@@ -172,6 +183,9 @@ def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model
     for cause in _causes(error):
         if isinstance(cause, ImportError):
             return f"{kind} {id} needs a package that cannot be used here: {_first_line(cause)}"
+    if isinstance(error, StrictDataclassError):  # of transformers' configurations
+        problem = " ".join(str(error).split())[:300]
+        return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
     local = _local_message(error, kind, id)
     if local is not None or Path(id).expanduser().exists():
         return local
@@ -265,7 +279,7 @@ def _lfs_pointer(folder: Path) -> str | None:
     return None
 
 
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def _missing_file(folder: Path) -> str | None:
@@ -276,7 +290,7 @@ def _missing_file(folder: Path) -> str | None:
         return "there is no config.json"
     if not any(folder.glob("*.safetensors")):
         return "there are no weights, *.safetensors"
-    if not any((folder / name).is_file() for name in _TOKENIZERS):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return "there is no tokenizer, such as tokenizer.json"
     return None
 

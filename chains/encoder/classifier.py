@@ -27,8 +27,8 @@ def load_classifier(
 ) -> "EncoderNLI":
     """The sequence classifier ``model``, a folder or a hub id, as an NLI model.
 
-    ``dtype`` auto is bfloat16 if the device is faster in it, else float32; ``device`` is auto or a torch device; a
-    batch has at most ``batch_tokens`` tokens with padding; ``cache`` stores the results.
+    ``dtype`` auto is resolved as for ``llm.dtype``; ``device`` is auto or a torch device; a batch has at most
+    ``batch_tokens`` tokens with padding; ``cache`` stores the results.
 
     Raises:
         UserError: the model cannot be loaded (absent, gated, offline, damaged), is not a sequence classifier, or has
@@ -77,7 +77,7 @@ class EncoderNLI(NLIModel):
             else:
                 parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
         by_pair: dict[int, list[tuple[CachedResult, Pair]]] = {}
-        results = self._classifier.recalled([encoded for _, _, encoded in parts])
+        results = self._classifier.results([encoded for _, _, encoded in parts])
         for (index, part, _), result in zip(parts, results, strict=True):
             by_pair.setdefault(index, []).append((result, part))
         for index, of_pair in by_pair.items():

@@ -11,6 +11,7 @@ from corpus.sentences import Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
 Side = Literal[0, 1]  # index of a text in its pair
 
 

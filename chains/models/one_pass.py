@@ -18,7 +18,8 @@ def apply_to_valid(
     items: Sequence[Item | UserError], run: Callable[[list[Item]], Sequence[Result]]
 ) -> list[Result | UserError]:
     """A result for each item, in order: the error if the item is one, else the result of ``run``."""
-    results = iter(run([item for item in items if not isinstance(item, UserError)]))
+    valid = [item for item in items if not isinstance(item, UserError)]
+    results = iter(run(valid) if valid else ())
     return [item if isinstance(item, UserError) else next(results) for item in items]
 
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+import regex
+
 # Names of reasoning tags, with or without a prefix: <think>, <thinking>, [THINK], <seed:think>, ◁think▷.
 _NAME = r"(?:[a-z0-9]+[:_])?(?:think(?:ing)?|thoughts?|thought_process|reason(?:ing)?|reflection|scratchpad|analysis)"
 _OPEN = re.compile(
@@ -22,8 +24,10 @@ _ANSWER_TAGS = re.compile(
     r"|<\|(?:start|end)_response\|>|<\|(?:start|end|message|return|channel)\|>",
     re.IGNORECASE,
 )
+# Like the two patterns, with partial matches: of the beginning of a tag at the end of a text.
+_TAG_AT_START = regex.compile(rf"{_OPEN.pattern}|{_ANSWER_TAGS.pattern}", regex.IGNORECASE)
 _CHANNEL_TOKENS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # around a channel's name
-_TAIL_CHARACTERS = 40  # searched for an opening tag at a prompt's end; all tags are shorter
+_MAX_TAG = 40  # characters; all tags are shorter
 
 
 def answer_text(text: str) -> str | None:
@@ -42,7 +46,7 @@ def answer_text(text: str) -> str | None:
 
 def open_reasoning_tag(prompt: str) -> str:
     """The open reasoning tag at the end of a prompt; empty if there is none."""
-    tail = prompt[-_TAIL_CHARACTERS:]
+    tail = prompt[-_MAX_TAG:]
     at_end = [opening for opening in _OPEN.finditer(tail) if not tail[opening.end() :].strip()]
     return at_end[-1][0].strip() if at_end else ""
 
@@ -71,23 +75,22 @@ def _closing_tag(opening: str) -> str:
 
 
 def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
-    """A streamed text without the reasoning; text that may be reasoning is delayed until the closing tag."""
+    """A streamed text without the reasoning; text that may be reasoning is delayed until the closing tag.
+
+    A text that begins with a tag of the answer is delayed to its end, since the closing tag may come in pieces.
+    """
     delayed, answering = "", False
     for piece in pieces:
         if answering:
             yield piece
             continue
+        checked = max(0, len(delayed) - _MAX_TAG)  # up to here, no closing tag begins
         delayed += piece
-        if _CLOSE.search(delayed) or not _may_begin_with_reasoning(delayed):
-            answer = answer_text(delayed)
-            answering = bool(answer)
-            if answer:
-                yield answer.lstrip()
+        if closings := list(_CLOSE.finditer(delayed, checked)):
+            delayed = delayed[closings[-1].end() :]
+        start = delayed.lstrip()
+        if start and not _TAG_AT_START.match(start, partial=True):
+            answering = True
+            yield (answer_text(delayed) or "").lstrip()
     if not answering and delayed:
         yield answer_text(delayed) or ""
-
-
-def _may_begin_with_reasoning(text: str) -> bool:
-    """Whether a text begins, or may still begin, with reasoning."""
-    start = text.lstrip()
-    return not start or start[0] in "<[◁#" or start[:4].lower() == "here"[: len(start)] or bool(_OPEN.match(start))

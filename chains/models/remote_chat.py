@@ -13,7 +13,6 @@ from chains.models.base import estimated_tokens
 from chains.models.remote_errors import KEY, Server
 from common.privacy import is_loopback
 
-RETRIES = 6  # the pauses of OpenAI's SDK between them add up to about 20 s
 _COMPLETIONS = "/chat/completions"
 
 
@@ -45,7 +44,7 @@ class RemoteChat(BaseChatOpenAI):
         return result
 
 
-def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = RETRIES) -> RemoteChat:
+def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = 6) -> RemoteChat:
     """The chat model ``name`` of the server at ``base_url``, which ends in ``/v1``.
 
     Only this server is contacted: redirects are not followed, and no proxy is used for a server on this machine. The
@@ -55,14 +54,13 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         name: the model's name on the server.
         base_url: the server's address.
         timeout: seconds until a request fails.
-        retries: repetitions of a request if the server is busy, fails or drops the connection. Connection errors and
-            timeouts are not retried.
+        retries: repetitions of a request if the server is busy, fails or drops the connection; the pauses before 6
+            repetitions add up to about 20 s. Connection errors and timeouts are not retried.
     """
     key = os.environ.get(KEY)
     server = Server(base_url.rstrip("/"), bool(key), timeout)
     http_options: dict[str, Any] = {
         "timeout": httpx.Timeout(timeout, connect=min(timeout, 10)),
-        "limits": httpx.Limits(max_connections=None),
         "trust_env": not is_loopback(urlsplit(base_url).hostname),
     }
     return RemoteChat(
@@ -76,8 +74,11 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         max_retries=retries,
         timeout=http_options["timeout"],
         use_responses_api=False,
-        http_client=_Client(server, **http_options),
-        http_async_client=_AsyncClient(server, **http_options),
+        http_client=_Client(server, limits=httpx.Limits(max_connections=None), **http_options),
+        # A kept connection could not be used in a later event loop, as of a second ``asyncio.run``.
+        http_async_client=_AsyncClient(
+            server, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0), **http_options
+        ),
         custom_get_token_ids=lambda text: [0] * estimated_tokens(text),  # the default downloads a tokenizer
     )
 

@@ -7,7 +7,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from chains.encoder.pair_texts import PairTexts
-from chains.encoder.sequence import SequenceClassifier, find_device, label_name, model_window, set_padding
+from chains.encoder.sequence import SequenceClassifier, label_name, model_window, set_padding
+from chains.models.local import find_device
 from common.errors import UserError
 from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
 from common.logs import no_bars, no_loading_report

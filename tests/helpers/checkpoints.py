@@ -49,13 +49,13 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tokenizer(special: Sequence[str], template: str | None, vocabulary: int = 400, **roles: str):
+def make_tokenizer(special: Sequence[str], template: str | None, **roles: str):
     """A byte-level BPE tokenizer trained on ``TEXT``; ``roles`` names special tokens, such as ``bos_token="<s>"``."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=400,
         special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

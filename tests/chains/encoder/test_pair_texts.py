@@ -2,6 +2,7 @@ import pytest
 from classifiers import make_wordpiece
 
 from chains.encoder.pair_texts import PairTexts
+from chains.models.fitting import split_to_fit
 from common.errors import UserError
 
 SENTENCES = [f"Patients number {n} were randomised to aspirin." for n in range(9)]
@@ -46,6 +47,17 @@ def test_sentence_longer_than_the_window_is_split_between_words(texts: PairTexts
     assert " ".join(first for first, _ in parts).split() == f"It did. {long_sentence}. It did not.".split()
     assert all(length(texts, *part) <= WINDOW for part in parts)
     assert len(parts) < 2 + 120 // 15  # the other two sentences, and 120 words in parts of more than 15 words
+
+
+def test_only_parts_about_as_long_as_the_window_are_tried_to_split_a_long_text() -> None:
+    lengths: list[int] = []
+
+    def fits(text: str) -> bool:
+        lengths.append(len(text))
+        return len(text) <= 100
+
+    assert split_to_fit(" ".join(SENTENCES * 50), fits) is not None
+    assert max(lengths) < 2 * 100
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

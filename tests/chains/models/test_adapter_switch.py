@@ -1,6 +1,8 @@
 """Two models over one base: results of separately loaded models in any number of threads, weights stored once."""
 
 import gc
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +51,7 @@ def load(folder: Path, precision: str = "float32", **settings: Any) -> LocalLLM:
 
 
 def make_calls(answering: LocalLLM, judging: LocalLLM) -> list[Callable[[], Any]]:
-    """Calls of QA and NLI chains, which score or generate, and of LangChain's interfaces; nine for each text."""
+    """Calls of QA and NLI chains, which score or generate, and of chat models; eight for each text."""
     answers = {decide: qa_chain(answering, context="gold", decide=decide) for decide in ("score", "generate")}
     judges = {decide: nli_chain(judging, LABELS, decide=decide) for decide in ("score", "generate")}
     calls: list[Callable[[], Any]] = []
@@ -59,9 +61,8 @@ def make_calls(answering: LocalLLM, judging: LocalLLM) -> list[Callable[[], Any]
             calls.append(lambda decide=decide, question=question: outcome(answers[decide].invoke(question)))
             calls.append(lambda decide=decide, pair=pair: outcome(judges[decide].invoke(pair)))
         for llm in (answering, judging):
-            calls.append(lambda llm=llm, text=text: llm.pipeline.invoke(text))
-            calls.append(lambda llm=llm, text=text: "".join(llm.pipeline.stream(text)))
-        calls.append(lambda text=text: judging.chat.invoke(text).content)
+            calls.append(lambda llm=llm, text=text: llm.chat.invoke(text).text)
+            calls.append(lambda llm=llm, text=text: "".join(chunk.text for chunk in llm.chat.stream(text)))
     return calls
 
 
@@ -194,10 +195,10 @@ def test_only_the_answering_model_is_packed(folders, adapters) -> None:
 
 def test_judging_runs_between_two_chunks_of_an_answer(folders, adapters) -> None:
     shared = share_base(load(folders["gemma"]), adapters["gemma"])
-    expected = load(folders["gemma"], adapter=adapters["gemma"]).pipeline.invoke(TEXTS[0])
-    stream: Iterator[str] = shared.answering.pipeline.stream(TEXTS[0])
+    expected = load(folders["gemma"], adapter=adapters["gemma"]).chat.invoke(TEXTS[0]).text
+    stream = shared.answering.chat.stream(TEXTS[0])
     next(stream)
-    assert shared.judging.pipeline.invoke(TEXTS[0]) == expected
+    assert shared.judging.chat.invoke(TEXTS[0]).text == expected
 
 
 def test_every_call_enters_the_guard_once(folders) -> None:
@@ -216,10 +217,8 @@ def test_every_call_enters_the_guard_once(folders) -> None:
         lambda: qa_chain(llm, context="none").invoke("Is it?"),
         lambda: qa_chain(llm, context="none", decide="generate").invoke("Is it?"),
         lambda: nli_chain(llm).invoke({"premise": TEXTS[0], "hypothesis": TEXTS[1]}),
-        lambda: llm.pipeline.invoke("Is it?"),
-        lambda: list(llm.pipeline.stream("Is it?")),
-        lambda: llm.pipeline.batch(["Is it?"]),
         lambda: llm.chat.invoke("Is it?"),
+        lambda: llm.chat.batch(["Is it?", "Was it?"]),
         lambda: list(llm.chat.stream("Is it?")),
     ):
         events.clear()
@@ -253,3 +252,12 @@ def test_a_refused_adapter_leaves_the_base_unchanged(folders, adapters, tmp_path
     shared = share_base(llm, adapters["chat"])
     assert shared.judging.config.adapter == adapters["chat"]
     assert shared.answering.config.adapter is None
+
+
+def test_an_adapter_that_changes_biases_is_refused(folders, adapters, tmp_path: Path) -> None:
+    """Biases stay changed while the adapter is switched off."""
+    adapter = shutil.copytree(adapters["chat"], tmp_path / "adapter")
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "bias": "all"}))
+    with pytest.raises(UserError, match="was trained with bias all"):
+        share_base(load(folders["chat"]), str(adapter))

@@ -70,6 +70,12 @@ def test_a_batch_has_the_answers_of_single_calls_in_order(llm: Any) -> None:
 def test_a_prompt_longer_than_the_window_is_refused(llm: Any) -> None:
     with pytest.raises(TooLongError, match=rf"model's window is {llm.window}"):
         llm.chat.invoke("word " * 9000)
+    conversations = ["word " * 9000, QUESTION]
+    with pytest.raises(TooLongError):
+        llm.chat.batch(conversations)
+    refused, answer = llm.chat.batch(conversations, return_exceptions=True)
+    assert isinstance(refused, TooLongError)
+    assert answer.text == llm.chat.invoke(QUESTION).text
 
 
 def test_all_turns_of_a_conversation_are_in_the_prompt(llm: Any) -> None:

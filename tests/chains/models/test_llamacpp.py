@@ -166,14 +166,12 @@ def test_other_methods_of_structured_output_and_tools_are_refused(llm: LlamaCppL
         llm.chat.bind_tools([Reply])
 
 
-def test_threads_get_the_same_results_as_single_calls(llm: LlamaCppLLM) -> None:
+def test_threads_get_the_same_scores_as_single_calls(llm: LlamaCppLLM) -> None:
     prompts = llm.prompts([[{"role": "user", "content": f"Is it {number}?"}] for number in range(6)])
     expected = [scores(llm, [prompt])[0] for prompt in prompts]
     with ThreadPoolExecutor(6) as pool:
         rows = list(pool.map(lambda prompt: scores(llm, [prompt])[0], prompts))
-        texts = list(pool.map(lambda _: llm.chat.invoke("Is it so?").text, range(4)))
     assert all(close(row, expected_row) for row, expected_row in zip(rows, expected, strict=True))
-    assert len(set(texts)) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows uses a port instead of a socket")

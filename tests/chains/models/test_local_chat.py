@@ -25,7 +25,7 @@ def test_a_stream_waits_for_text_without_a_timeout(llm: LocalLLM, monkeypatch: p
         return get(self, block, timeout)
 
     monkeypatch.setattr(queue.Queue, "get", recording_get)
-    assert list(llm.pipeline.stream("Is it?"))
+    assert list(llm.chat.stream("Is it?"))
     assert set(timeouts) == {None}
 
 
@@ -47,13 +47,4 @@ def test_a_stream_raises_the_error_of_a_forward_pass(llm: LocalLLM, monkeypatch:
 
 def test_a_stream_raises_the_error_of_invalid_options(llm: LocalLLM) -> None:
     with pytest.raises(ValueError, match="nonsense"):
-        list(llm.pipeline.stream("Is it?", pipeline_kwargs={"nonsense": 1}))
-
-
-def test_text_ends_before_the_first_stop_word(llm: LocalLLM) -> None:
-    whole = "".join(llm.pipeline.stream("Aspirin reduced it"))
-    word = whole.split()[0]
-    assert whole.count(word) > 1  # a random model repeats itself
-    before = whole[: whole.index(word)]
-    assert "".join(llm.pipeline.stream("Aspirin reduced it", stop=[word])) == before
-    assert llm.pipeline.invoke("Aspirin reduced it", stop=[word]) == before
+        list(llm.chat.stream("Is it?", pipeline_kwargs={"nonsense": 1}))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from checkpoints import make_adapter, make_chat, make_tokenizer
 from classifiers import make_classifier, make_wordpiece
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import (
     BartConfig,
@@ -82,6 +83,12 @@ def test_more_layers_than_in_the_config_are_refused(folder: Path) -> None:
     change_config(folder, num_hidden_layers=1)
     with pytest.raises(UserError, match=r"have model\.layers\.1\..* the model has none"):
         load(folder)
+
+
+@pytest.mark.parametrize("change", [{"num_attention_heads": 7}, {"hidden_size": "x"}], ids=str)
+def test_an_invalid_value_in_the_config_is_reported(folder: Path, change: dict[str, object]) -> None:
+    change_config(folder, **change)
+    assert "its config.json has an invalid value (" in refusal(folder)
 
 
 def test_weights_of_another_head_are_ignored(folder: Path) -> None:
@@ -203,11 +210,17 @@ def test_a_tilde_in_model_paths_is_expanded(base: Path, tmp_path: Path, monkeypa
     assert load("~/my model (neu) [2]", adapter="~/adapter").model.num_parameters() > 0
     assert NLIConfig(kind="encoder", model="~/judge").model == str(tmp_path / "judge")
     assert LLMConfig(model="owner/name").model == "owner/name"
+    with pytest.raises(ValidationError, match="no home folder is known for ~nobody-here; write the whole path"):
+        LLMConfig(model="~nobody-here/model")
 
 
 def test_classifier_labels_are_normalized_and_checked(tmp_path: Path) -> None:
     folder = make_classifier(tmp_path / "spaces", (" Entailment", "NEUTRAL ", "contradiction"))
     assert load_classifier(str(folder)).labels == ("entailment", "neutral", "contradiction")
+    change_config(folder, id2label={"1": "entailment", "2": "neutral", "3": "contradiction"})
+    with pytest.raises(UserError, match=r"numbers the labels 1, 2, 3 in id2label\. Number them from 0"):
+        load_classifier(str(folder))
+    change_config(folder, id2label={"0": " Entailment", "1": "NEUTRAL ", "2": "contradiction"})
     change_config(folder, label2id={"contradiction": 0, "NEUTRAL ": 1, " Entailment": 2})
     with pytest.raises(UserError, match="the number 0 in id2label and 2 in label2id"):
         load_classifier(str(folder))

@@ -1,6 +1,10 @@
+import re
+from collections.abc import Iterator
+
 import pytest
 
 from chains.labels import parse_label
+from chains.models import reasoning
 from chains.models.reasoning import answer_pieces, answer_text, open_reasoning_tag, reasoning_end
 
 # Reasoning with the tags of current models; {} stands for the reasoning.
@@ -58,6 +62,34 @@ def test_texts_without_reasoning_are_unchanged(text: str) -> None:
 def test_streamed_answers_have_no_reasoning(block: str) -> None:
     text = block.format("First, the trial.") + "It fell by 3 (p < 0.05)."
     assert "".join(answer_pieces(text)).strip() == "It fell by 3 (p < 0.05)."
+
+
+@pytest.mark.parametrize("text", ["Hereditary angioedema is rare.", "[1] reports less pain.", "<5% had pain."])
+def test_answers_that_only_look_like_reasoning_are_streamed(text: str) -> None:
+    pieces = [text[start : start + 3] for start in range(0, len(text), 3)]
+    assert len(list(answer_pieces(pieces))) > len(pieces) - 3
+
+
+def test_closing_tags_of_streamed_answers_are_removed() -> None:
+    assert "".join(answer_pieces("<think>a</think><answer>It fell by 3 (p < 0.05) in adults.</answer>")).strip() == (
+        "It fell by 3 (p < 0.05) in adults."
+    )
+
+
+def test_the_time_to_skip_reasoning_is_linear_in_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = 0
+
+    class CountingPattern:
+        def finditer(self, text: str, position: int = 0) -> Iterator[re.Match[str]]:
+            nonlocal searched
+            searched += len(text) - position
+            return closing.finditer(text, position)
+
+    closing = reasoning._CLOSE
+    monkeypatch.setattr(reasoning, "_CLOSE", CountingPattern())
+    pieces = ["<think>", *["It fell. "] * 1000, "</think>", "It fell."]
+    assert list(answer_pieces(pieces)) == ["It fell."]
+    assert searched < 100 * len(pieces)
 
 
 def test_opening_and_closing_tags_of_a_prompt_that_opens_the_reasoning() -> None:

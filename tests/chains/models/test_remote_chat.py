@@ -110,6 +110,11 @@ def test_all_methods_have_the_same_errors(stub: Stub, method: str) -> None:
     assert len(stub.requests) == 1
 
 
+def test_a_model_is_used_in_several_event_loops(stub: Stub) -> None:
+    model = remote_chat("stub", stub.url, retries=0)
+    assert [asyncio.run(model.ainvoke("Is it?")).text for _ in range(3)] == ["yes"] * 3
+
+
 def test_an_incomplete_response_is_a_broken_connection(stub: Stub) -> None:
     stub.reply = lambda _: (200, "{}", {"Content-Length": "999"})
     assert "The connection to the server at" in error_message(stub, ServerError)

@@ -3,6 +3,7 @@ from pathlib import Path
 import checkpoints
 import pytest
 import torch
+from generated import generate_texts
 
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
@@ -72,5 +73,6 @@ def test_bfloat16_is_close_to_float32(llm: LocalLLM) -> None:
     assert float(difference.abs().max()) < 0.1
 
 
-def test_without_prompts_there_are_no_scores(llm: LocalLLM) -> None:
+def test_without_prompts_there_are_no_scores_and_texts(llm: LocalLLM) -> None:
     assert label_log_likelihoods(llm.model, [], 10) == []
+    assert generate_texts(llm.model, llm.tokenizer, [], max_new_tokens=6, batch_tokens=10) == []

@@ -1,34 +1,10 @@
 import checkpoints
-import pytest
 
 from chains.models.templates import label_lead, prepare_template, render
 from finetune.qlora.data import answer_end
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Is it so?"}
-
-
-@pytest.fixture(params=["gemma", "llama2", "none", "no_system"])
-def tokenizer(request):
-    special = ["<s>", "</s>"]
-    templates = {
-        "gemma": checkpoints.GEMMA_TEMPLATE,
-        "llama2": checkpoints.LLAMA2_TEMPLATE,
-        "none": None,
-        "no_system": "{% for m in messages if m.role == 'user' %}U: {{ m.content }}\nA:{% endfor %}",
-    }
-    tokenizer = checkpoints.make_tokenizer(special, templates[request.param], bos_token="<s>", eos_token="</s>")
-    prepare_template(tokenizer)
-    return tokenizer
-
-
-def test_system_and_user_texts_are_in_the_prompt_once_in_order(tokenizer) -> None:
-    text = render(tokenizer, [[SYSTEM, USER]])[0]
-    assert text.count("Be brief.") == 1
-    assert text.count("Is it so?") == 1
-    assert text.index("Be brief.") < text.index("Is it so?")
-    assert "Be brief." not in render(tokenizer, [[USER]])[0]
-    assert label_lead(tokenizer) in ("", " ")
 
 
 def test_gemma_folds_the_system_text_into_the_first_turn() -> None:
