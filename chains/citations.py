@@ -34,9 +34,15 @@ WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's word
 _YES_NO_QUESTION = re.compile(  # the beginning of a yes/no question
     r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
 )
+_GERMAN_VERB = (  # shows that a question's first word "was" is the German one (what), not the English verb
+    r"(?:ist|sind|war|waren|wird|werden|wurde|hat|haben|kann|können|könnte|muss|müssen|soll|sollen|sollte|darf|dürfen"
+    r"|tut|tun|hilft|helfen|macht|machen|bedeute[nt]|bewirk(?:t|en)|verursach(?:t|en)|verhinder[nt]|senk(?:t|en)"
+    r"|erhöh(?:t|en)|beeinfluss(?:t|en)|passiert|geschieht|empfiehlt|empfehlen|sag(?:t|en)|spricht|gehört|gibt|gilt)"
+)
 _FACT_QUESTION = re.compile(  # the beginning of a question for a fact
     r"\W*(?:(?:at|by|for|from|in|of|on|to|with|after|within|until)\s)?(?:how|what|which|who|whom|whose|when|where|why"
-    r"|wie|was|welche[mnrs]?|wer|wen|wem|wann|wo|warum|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
+    rf"|wie|was(?=\s{_GERMAN_VERB}\b)|welche[mnrs]?|wer|wen|wem|wann|wo|warum"
+    r"|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
     r"|cuánt[oa]s?|cómo|quién|cuál(?:es)?)\b",
     re.IGNORECASE,
 )
@@ -309,9 +315,9 @@ def asks_for_fact(question: str) -> bool:
 
 def _asks_finding(question: str) -> bool:
     """Whether a question is a yes/no question, which a finding answers."""
-    if _YES_NO_QUESTION.match(question):
-        return True
-    return question.rstrip().endswith(("?", "？", "؟")) and not asks_for_fact(question)
+    if asks_for_fact(question):
+        return False
+    return _YES_NO_QUESTION.match(question) is not None or question.rstrip().endswith(("?", "？", "؟"))
 
 
 def _factors(pool: _Candidates, passages: int, *, asks_finding: bool) -> list[float]:
