@@ -25,6 +25,7 @@ from chains.answer import Answer
 from chains.config import AgentConfig
 from chains.marks import MarkWriter, find_marks, passage_numbers, renumbered
 from chains.models.base import estimated_tokens
+from chains.models.reasoning import answer_text
 from chains.prompts import agent_rules
 from chains.qa.base import AnswerChain, Question
 from chains.verification.sentences import with_sentences
@@ -94,7 +95,7 @@ class ToolAgent(AnswerChain):
         return answer if self.verify_sentences is None else self.verify_sentences(answer)
 
     def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
-        """The model's last message, without tool calls."""
+        """The model's last message, without tool calls and reasoning."""
         from langchain.agents import create_agent
 
         tools = make_tools(self.retriever, findings, self.checker, passages=self.config.passages, clean=self.clean)
@@ -108,7 +109,7 @@ class ToolAgent(AnswerChain):
         # The recursion limit is high enough that ``max_steps`` is reached first.
         run_config = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
         state = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
-        return str(state["messages"][-1].text)
+        return answer_text(str(state["messages"][-1].text)) or ""
 
     def _answer_from_findings(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
         """The answer from the evidence among the findings, or an abstention; the model's text is not used."""

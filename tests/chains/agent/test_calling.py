@@ -135,6 +135,12 @@ def test_marks_in_the_model_text_are_renumbered_to_the_passages_of_the_answer() 
     assert "citations of passage 9 were removed" in answer.notes[-1]
 
 
+def test_reasoning_is_not_part_of_the_answer() -> None:
+    model = SearchingModel(text="<think>\nThe second abstract [2] says so.\n</think>\n\nAspirin works [2].")
+    texts = {"z": "Zinc was dear.", "a": "Aspirin works.", "t": "Tea is tasty."}
+    assert make_agent(model, texts).invoke(QUESTION).text == "Aspirin works [1]."
+
+
 class EndlessModel(BaseChatModel):
     """Searches for ``query`` in every message."""
 
