@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_core.embeddings import Embeddings
+
 from chains.answer import Citation, Passage
 from chains.models.findings import finding_log_odds
 from corpus.evidence import Kind, Sentence, sentences, table_cells
 from corpus.words import terms
 
 if TYPE_CHECKING:
-    from langchain_core.embeddings import Embeddings
-
     from retrievers.base import Frequencies
 
 # Nearness and the finding factor are explained in ``cite``.
@@ -63,7 +63,7 @@ Relevance = Callable[[str, Sequence[str]], Sequence[float]]
 def cite(
     question: str,
     passages: Sequence[Passage],
-    embedder: "Embeddings | None" = None,
+    embedder: Embeddings | None = None,
     frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> list[Citation]:
@@ -119,7 +119,7 @@ class Selection:
 def select(
     question: str,
     passages: Sequence[Passage],
-    embedder: "Embeddings | None" = None,
+    embedder: Embeddings | None = None,
     frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> Selection:
@@ -170,7 +170,7 @@ def coverage(question: str, texts: Sequence[str]) -> list[float]:
     return [share(found) for found in text_terms]
 
 
-def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) -> list[float]:
+def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> list[float]:
     """Cosine of the question and each text, in one batch."""
     import numpy as np
 
@@ -183,6 +183,24 @@ def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) ->
     vectors /= lengths[:, None]
     cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
     return [cosines[text] for text in texts]
+
+
+class CachedEmbedder(Embeddings):
+    """An embedder that embeds each text once, for several statements that are compared with the same passages."""
+
+    def __init__(self, embedder: Embeddings) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of texts, new ones in one batch."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
+            self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
+        return [self._vectors[text] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one question."""
+        return self._embedder.embed_query(text)
 
 
 def best_per_passage(citations: Sequence[Citation]) -> tuple[Citation, ...]:
