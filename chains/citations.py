@@ -127,7 +127,7 @@ def select(
     pool = _candidates(question, passages, frequencies)
     if not pool.sentences:
         return Selection([], 0.0, is_weak=True)
-    own_nearness = [pool.share(one.terms) for one in pool.sentences]
+    sentence_nearness = [pool.share(one.terms) for one in pool.sentences]
     passage_nearness = [pool.share(found) for found in pool.passage_terms]
     if embedder is None:
         nearest = max(pool.share(one.terms | pool.title_terms[one.passage]) for one in pool.sentences)
@@ -136,14 +136,14 @@ def select(
         passage_cosines = [-1.0] * len(passages)
         for one, cosine in zip(pool.sentences, cosines, strict=True):
             passage_cosines[one.passage] = max(passage_cosines[one.passage], cosine)
-        own_nearness = [_mixed(*pair) for pair in zip(cosines, own_nearness, strict=True)]
+        sentence_nearness = [_mixed(*pair) for pair in zip(cosines, sentence_nearness, strict=True)]
         passage_nearness = [_mixed(*pair) for pair in zip(passage_cosines, passage_nearness, strict=True)]
         nearest = max(passage_nearness)
     nearness = [
-        SENTENCE_WEIGHT * own + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
+        SENTENCE_WEIGHT * near + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
         if embedder is not None or one.terms
         else 0.0
-        for one, own in zip(pool.sentences, own_nearness, strict=True)
+        for one, near in zip(pool.sentences, sentence_nearness, strict=True)
     ]
     factors = _factors(pool, len(passages), asks_finding=_asks_finding(question))
     scores = [near * factor for near, factor in zip(nearness, factors, strict=True)]

@@ -13,7 +13,9 @@ from chains.models.reasoning import answer_text
 from chains.prompts import summary_template
 
 MAX_TOKENS = 200  # of a summary
-_RELEVANCE = re.compile(r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:[.,]\d+)?(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE)
+_RELEVANCE = re.compile(
+    r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:[.,]\d+)?(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE
+)
 
 
 class Summarizer:

@@ -110,9 +110,9 @@ class SentenceVerifier:
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
         claims = [
-            _Claim(index, answer, place, statement_of(one, answer))
-            for index, answer in enumerate(answers)
-            for place, one in enumerate(answer.sentences)
+            _Claim(answer_index, answer, sentence_index, statement_of(one, answer))
+            for answer_index, answer in enumerate(answers)
+            for sentence_index, one in enumerate(answer.sentences)
             if _is_judged(answer, one)
         ]
         self._judge_windows(claims)
@@ -122,9 +122,9 @@ class SentenceVerifier:
         notes = [dict.fromkeys(answer.notes) for answer in answers]
         reused = [answer.reused for answer in answers]
         for claim in claims:
-            sentences[claim.index][claim.place] = claim.judged()
-            notes[claim.index] |= dict.fromkeys(claim.notes)
-            reused[claim.index] &= claim.reused
+            sentences[claim.answer_index][claim.sentence_index] = claim.judged()
+            notes[claim.answer_index] |= dict.fromkeys(claim.notes)
+            reused[claim.answer_index] &= claim.reused
         return [
             answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted), "reused": is_reused})
             for answer, judged, noted, is_reused in zip(answers, sentences, notes, reused, strict=True)
@@ -236,16 +236,16 @@ class _Claim:
     """A sentence to judge, with the judgements so far.
 
     Attributes:
-        index: position of the answer in the batch.
-        place: position of the sentence in the answer.
+        answer_index: index of the answer in the batch.
+        sentence_index: index of the sentence in the answer.
         joint: scores of the windows of several passages together, if they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
         reused: whether all judgements came from the cache.
     """
 
-    index: int
+    answer_index: int
     answer: Answer
-    place: int
+    sentence_index: int
     statement: str
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
@@ -255,7 +255,7 @@ class _Claim:
 
     @property
     def sentence(self) -> Sentence:
-        return self.answer.sentences[self.place]
+        return self.answer.sentences[self.sentence_index]
 
     @property
     def candidates(self) -> list[tuple[int, Passage]]:

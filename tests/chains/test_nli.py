@@ -232,20 +232,6 @@ def test_draw_shots_omits_premises_of_the_pairs_to_judge() -> None:
         draw_shots(train, LABELS, 3, test_pairs=test_pairs)
 
 
-def test_model_runs_within_its_guard(llm: LocalLLM) -> None:
-    from contextlib import contextmanager
-
-    entries: list[int] = []
-
-    @contextmanager
-    def guard():
-        entries.append(1)
-        yield
-
-    nli_chain(replace(llm, guard=guard)).batch(list(PAIRS))
-    assert entries == [1]
-
-
 def test_subclass_of_nli_model_needs_only_judge() -> None:
     class AlwaysYes(NLIModel):
         labels = ("yes", "no")

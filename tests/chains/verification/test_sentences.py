@@ -96,7 +96,8 @@ def test_with_sentences_embeds_each_sentence_of_a_passage_once() -> None:
             embedded.extend(texts)
             return super().embed_documents(texts)
 
-    answer = Answer(question=QUESTION, text="One is 0. Two is 1.", passages=(Passage(id="a", text="A is 90. B is 80."),))
+    passage = Passage(id="a", text="A is 90. B is 80.")
+    answer = Answer(question=QUESTION, text="One is 0. Two is 1.", passages=(passage,))
     with_sentences(answer, RecordingEmbedder(), attribute=True)
     assert sorted(embedded) == ["A is 90.", "B is 80.", "One is 0.", "Two is 1."]
 
