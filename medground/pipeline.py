@@ -115,28 +115,20 @@ class Pipeline(Components):
         on_step: Callable[[Step], None] = trace_to(config.trace) if config.trace else lambda _: None
         grader, retriever = Grader(passage_scores, config.relevance), self.retriever()
         make_chain: Any = self._qa_chain
+        common_arguments = (retriever, make_chain, grader, verify, config, on_step, passages)
         match config.kind:
             case "graph":
                 from chains.agent.graph import GraphAgent
 
-                rewriter = self._query_rewriter()
-                return GraphAgent(
-                    retriever, make_chain, grader, verify, rewriter, config, on_step=on_step, passages=passages
-                )
+                return GraphAgent(*common_arguments, reword=self._query_rewriter())
             case "tools":
                 from chains.agent.calling import ToolAgent
 
                 llm = self.llm
                 return ToolAgent(
-                    llm.chat,
-                    retriever,
-                    make_chain,
-                    grader,
-                    verify,
-                    config,
+                    *common_arguments,
+                    model=llm.chat,
                     checker=None if judge is None else self.checker(with_note=False),
-                    on_step=on_step,
-                    passages=passages,
                     clean=llm.clean,
                     verify_sentences=None if judge is None else self._verified_sentences(),
                 )

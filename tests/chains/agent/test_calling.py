@@ -46,7 +46,7 @@ def make_agent(
     retriever = WordRetriever(texts=texts)
     checker = make_checker(retriever, judge)
     return ToolAgent(
-        model, retriever, make_chain, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, on_step=on_step
+        retriever, make_chain, Grader(by_judge(judge), 0.2), verify, limits, on_step, model=model, checker=checker
     )
 
 
@@ -172,7 +172,7 @@ def test_max_tokens_and_max_seconds_stop_a_run(monkeypatch: pytest.MonkeyPatch) 
     assert "agent.max_tokens is 2000" in answer.text
 
     one_second_per_call = itertools.count().__next__
-    monkeypatch.setattr("chains.agent.calling.Run", lambda *limits: Run(*limits, clock=one_second_per_call))
+    monkeypatch.setattr("chains.agent.answering.Run", lambda *limits: Run(*limits, clock=one_second_per_call))
     answer = make_agent(EndlessModel(), TEXTS, max_seconds=30, max_steps=1000).invoke(QUESTION)
     assert "stopped after 30 seconds" in answer.text
 
