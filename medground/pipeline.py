@@ -139,7 +139,7 @@ class Pipeline(Components):
 
         ``chat.answers`` sets the form of the answers.
         """
-        from chains.qa.base import MappedChain, noted_chain
+        from chains.qa.base import MappedChain
 
         written_answers = self.written_answers() if self._writes_sentences else None
         chain = self._answering_chain(written_answers)
@@ -147,7 +147,9 @@ class Pipeline(Components):
             chain = MappedChain(chain, written_answers.write_all)
         if (add_conflicts := self._conflict_finder()) is not None:
             chain = MappedChain(chain, add_conflicts)
-        return chain if self.note is None else noted_chain(chain, self.note)
+        if (note := self.note) is not None:
+            chain = MappedChain(chain, lambda answers: [answer.noted(note) for answer in answers])
+        return chain
 
     def written_answers(
         self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None

@@ -74,11 +74,6 @@ class MappedChain(AnswerChain):
         return apply_to_valid(self.chain.answer_all(questions), self.change)
 
 
-def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:
-    """A chain that adds a note to every answer of ``chain``."""
-    return MappedChain(chain, lambda answers: [answer.noted(note) for answer in answers])
-
-
 AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
 
 
@@ -147,12 +142,13 @@ def _usable(passages: Sequence[Passage]) -> list[Passage]:
     for text, passage in first.items():
         if not is_evidence(passage.text, *passage.section_and_title):
             continue
-        changes: dict[str, Any] = {}
+        metadata, id, number = passage.metadata, passage.id, 1
         if text in copies:
-            changes["metadata"] = {**passage.metadata, "also_in": list(dict.fromkeys(copies[text]))}
-        ids = (passage.id, *(f"{passage.id}#{number}" for number in range(2, len(first) + 1)))
-        changes["id"] = next(id for id in ids if id not in usable)
-        usable[changes["id"]] = passage.model_copy(update=changes)
+            metadata = {**metadata, "also_in": list(dict.fromkeys(copies[text]))}
+        while id in usable:
+            number += 1
+            id = f"{passage.id}#{number}"
+        usable[id] = passage.model_copy(update={"id": id, "metadata": metadata})
     return list(usable.values())
 
 

@@ -174,11 +174,11 @@ class SentenceVerifier:
                 claim.quotes.append(passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
 
 
-def windows(text: str, size: int = WINDOW_SENTENCES) -> list[Span]:
-    """Spans of ``size`` sentences, each starting one sentence later; one span if the text has fewer sentences."""
+def windows(text: str) -> list[Span]:
+    """Spans of three sentences, each starting one sentence later; one span if the text has fewer sentences."""
     spans = sentence_spans(text)
-    last = max(1, len(spans) - size + 1)
-    return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
+    last_of_window = spans[WINDOW_SENTENCES - 1 :] or spans[-1:]
+    return [(first[0], last[1]) for first, last in zip(spans, last_of_window, strict=False)]
 
 
 def supported(sentence: Sentence) -> bool:
