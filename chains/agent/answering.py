@@ -1,4 +1,4 @@
-"""Base class of both agents: answering from the evidence, the decision to abstain, and the abstention."""
+"""Base class of both agents, and their functions: answering from the evidence, accepting an answer, abstaining."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
