@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_core.embeddings import Embeddings
+
 from chains.answer import Citation, Passage
 from chains.models.findings import finding_log_odds
 from corpus.evidence import Kind, Sentence, sentences, table_cells
 from corpus.words import terms
 
 if TYPE_CHECKING:
-    from langchain_core.embeddings import Embeddings
-
     from retrievers.base import Frequencies
 
 # Nearness and the finding factor are explained in ``cite``.
@@ -34,9 +34,15 @@ WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's word
 _YES_NO_QUESTION = re.compile(  # the beginning of a yes/no question
     r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
 )
+_GERMAN_VERB = (  # shows that a question's first word "was" is the German one (what), not the English verb
+    r"(?:ist|sind|war|waren|wird|werden|wurde|hat|haben|kann|können|könnte|muss|müssen|soll|sollen|sollte|darf|dürfen"
+    r"|tut|tun|hilft|helfen|macht|machen|bedeute[nt]|bewirk(?:t|en)|verursach(?:t|en)|verhinder[nt]|senk(?:t|en)"
+    r"|erhöh(?:t|en)|beeinfluss(?:t|en)|passiert|geschieht|empfiehlt|empfehlen|sag(?:t|en)|spricht|gehört|gibt|gilt)"
+)
 _FACT_QUESTION = re.compile(  # the beginning of a question for a fact
     r"\W*(?:(?:at|by|for|from|in|of|on|to|with|after|within|until)\s)?(?:how|what|which|who|whom|whose|when|where|why"
-    r"|wie|was|welche[mnrs]?|wer|wen|wem|wann|wo|warum|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
+    rf"|wie|was(?=\s{_GERMAN_VERB}\b)|welche[mnrs]?|wer|wen|wem|wann|wo|warum"
+    r"|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
     r"|cuánt[oa]s?|cómo|quién|cuál(?:es)?)\b",
     re.IGNORECASE,
 )
@@ -57,7 +63,7 @@ Relevance = Callable[[str, Sequence[str]], Sequence[float]]
 def cite(
     question: str,
     passages: Sequence[Passage],
-    embedder: "Embeddings | None" = None,
+    embedder: Embeddings | None = None,
     frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> list[Citation]:
@@ -113,7 +119,7 @@ class Selection:
 def select(
     question: str,
     passages: Sequence[Passage],
-    embedder: "Embeddings | None" = None,
+    embedder: Embeddings | None = None,
     frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> Selection:
@@ -121,7 +127,7 @@ def select(
     pool = _candidates(question, passages, frequencies)
     if not pool.sentences:
         return Selection([], 0.0, is_weak=True)
-    own_nearness = [pool.share(one.terms) for one in pool.sentences]
+    sentence_nearness = [pool.share(one.terms) for one in pool.sentences]
     passage_nearness = [pool.share(found) for found in pool.passage_terms]
     if embedder is None:
         nearest = max(pool.share(one.terms | pool.title_terms[one.passage]) for one in pool.sentences)
@@ -130,14 +136,14 @@ def select(
         passage_cosines = [-1.0] * len(passages)
         for one, cosine in zip(pool.sentences, cosines, strict=True):
             passage_cosines[one.passage] = max(passage_cosines[one.passage], cosine)
-        own_nearness = [_mixed(*pair) for pair in zip(cosines, own_nearness, strict=True)]
+        sentence_nearness = [_mixed(*pair) for pair in zip(cosines, sentence_nearness, strict=True)]
         passage_nearness = [_mixed(*pair) for pair in zip(passage_cosines, passage_nearness, strict=True)]
         nearest = max(passage_nearness)
     nearness = [
-        SENTENCE_WEIGHT * own + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
+        SENTENCE_WEIGHT * near + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
         if embedder is not None or one.terms
         else 0.0
-        for one, own in zip(pool.sentences, own_nearness, strict=True)
+        for one, near in zip(pool.sentences, sentence_nearness, strict=True)
     ]
     factors = _factors(pool, len(passages), asks_finding=_asks_finding(question))
     scores = [near * factor for near, factor in zip(nearness, factors, strict=True)]
@@ -164,7 +170,7 @@ def coverage(question: str, texts: Sequence[str]) -> list[float]:
     return [share(found) for found in text_terms]
 
 
-def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) -> list[float]:
+def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> list[float]:
     """Cosine of the question and each text, in one batch."""
     import numpy as np
 
@@ -177,6 +183,24 @@ def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) ->
     vectors /= lengths[:, None]
     cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
     return [cosines[text] for text in texts]
+
+
+class CachedEmbedder(Embeddings):
+    """An embedder that embeds each text once, for several statements that are compared with the same passages."""
+
+    def __init__(self, embedder: Embeddings) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of texts, new ones in one batch."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
+            self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
+        return [self._vectors[text] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one question."""
+        return self._embedder.embed_query(text)
 
 
 def best_per_passage(citations: Sequence[Citation]) -> tuple[Citation, ...]:
@@ -309,9 +333,9 @@ def asks_for_fact(question: str) -> bool:
 
 def _asks_finding(question: str) -> bool:
     """Whether a question is a yes/no question, which a finding answers."""
-    if _YES_NO_QUESTION.match(question):
-        return True
-    return question.rstrip().endswith(("?", "？", "؟")) and not asks_for_fact(question)
+    if asks_for_fact(question):
+        return False
+    return _YES_NO_QUESTION.match(question) is not None or question.rstrip().endswith(("?", "？", "؟"))
 
 
 def _factors(pool: _Candidates, passages: int, *, asks_finding: bool) -> list[float]:

@@ -104,10 +104,10 @@ class Decider:
         """A decision or an error for each case, in order."""
         cache = self._llm.cache
         keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
-        recalled = get_or_compute(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
+        results = get_or_compute(cache, keys, lambda indices: self._compute(cases, indices))
         return [
             one.value if isinstance(one.value, UserError) else replace(self._decision(one.value), reused=one.reused)
-            for one in recalled
+            for one in results
         ]
 
     def _key(self, prompt: str) -> str:
@@ -116,10 +116,12 @@ class Decider:
             return content_key(prompt=prompt, most=self.reserve, model=model)
         return content_key(prompt=prompt, labels=self._labels, model=model)
 
-    def _compute(self, cases: Sequence[Case], places: Sequence[int]) -> Batches:
-        scored = self._scorer.score([case.prompt for case in cases], self._labels) if self._scorer else None
-        for batch, values in self._generated(cases) if scored is None else scored:
-            yield [places[index] for index in batch], values
+    def _compute(self, cases: Sequence[Case], indices: Sequence[int]) -> Batches:
+        """The scores or the generated texts of the cases with ``indices``, in batches."""
+        chosen = [cases[index] for index in indices]
+        scored = self._scorer.score([case.prompt for case in chosen], self._labels) if self._scorer else None
+        for batch, values in self._generated(chosen) if scored is None else scored:
+            yield [indices[number] for number in batch], values
 
     def _generated(self, cases: Sequence[Case]) -> Batches:
         """The generated text of each case, or the error if its prompt is too long; other errors are raised."""

@@ -1,8 +1,9 @@
 """Numbers of passages, and citation marks such as [1], [1, 2] and [1-3] in texts."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from chains.answer import Passage, Sentence
 from corpus.sentences import Span, sentence_spans
@@ -22,10 +23,13 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_OR_RANGE = re.compile(rf"(\d+)(?:\s*{_DASH}\s*(\d+))?")
+_MAX_BRACKET = 200  # characters of a bracket with numbers; it limits the delay of a streamed text
 _UNFINISHED_MARK = re.compile(
-    rf"{_SPACE}(?:\[\[[^\[\]\n]{{0,200}}\]|{_OPENING}[^\]］】\n]{{0,200}})?\Z"
+    rf"{_SPACE}(?:\[\[[^\[\]]{{0,{_MAX_BRACKET}}}\]|{_OPENING}[^\]］】]{{0,{_MAX_BRACKET}}})?\Z"
 )  # the end of a partial stream that later pieces may complete to a mark
-_CUT_MARK = re.compile(rf"{_SPACE}{_OPENING}\s*+\^?\d[\d\s,;–-]*\Z")  # a mark cut off by the token limit
+_CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at the end of a text
+    rf"{_SPACE}(?:{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}})?\Z"
+)
 _BEFORE_INTERVAL = re.compile(r"\b(?:CIs?|CrI|IQR|KI|IC|interval|range[sd]?|Intervall)\b[\s:,=]*\Z", re.IGNORECASE)
 _AFTER_NUMBER = re.compile(r"\d\s*%?[\s:,]*\Z")
 _LOOKBACK = 40  # characters before a bracket in which words and numbers show that it is an interval
@@ -49,20 +53,19 @@ class Mark:
     numbers: tuple[int, ...]
 
 
-def find_marks(text: str, passages: int) -> list[Mark]:
-    """The marks of a text in order; numbers may exceed ``passages``.
+def find_marks(text: str, passages: int, start: int = 0, end: int | None = None) -> list[Mark]:
+    """The marks in ``text[start:end]`` in order; numbers may exceed ``passages``.
 
     A bracket with an interval is not a mark: after "CI" or "range", and after a number if the bracket names a passage
-    that does not exist, as in "median 4 [12-30]".
+    that does not exist, as in "median 4 [12-30]". Nor is a bracket of more than 200 characters.
     """
-    return [mark for found in _MARK.finditer(text) if (mark := _mark(found, passages)) is not None]
+    matches = _MARK.finditer(text, start, len(text) if end is None else end)
+    return [mark for match in matches if (mark := _mark(match, passages)) is not None]
 
 
 def without_marks(text: str, passages: int = 0) -> str:
     """The text without its marks, for statements, passages with references, and earlier turns in a prompt."""
-    for mark in reversed(find_marks(text, passages)):
-        text = text[: mark.start] + text[mark.end :]
-    return text
+    return _with_numbers(text, passages, lambda _: ())
 
 
 class MarkWriter:
@@ -77,17 +80,16 @@ class MarkWriter:
 
     def write(self, pieces: Iterable[str]) -> Iterator[str]:
         """The rewritten text in pieces, stripped; an unfinished bracket is delayed until it is complete."""
-        raw, sent = "", 0
-        for piece in pieces:
-            raw += piece
-            unfinished = _UNFINISHED_MARK.search(raw)
-            complete = self._with_uniform_marks(raw[: unfinished.start() if unfinished else len(raw)])
-            if len(complete) > sent:
-                yield complete[sent:]
-                sent = len(complete)
-        complete = self._with_uniform_marks(_CUT_MARK.sub("", raw)).rstrip()
-        if len(complete) > sent:
-            yield complete[sent:]
+        raw, end, has_begun = "", 0, False
+        for piece in chain(pieces, [None]):  # None ends the text
+            raw += piece or ""
+            unfinished = (_CUT_MARK if piece is None else _UNFINISHED_MARK).search(raw, end)
+            start, end = end, unfinished.start() if unfinished else len(raw)
+            text = _with_numbers(raw, self._passages, self._known, start, end)
+            text = text if has_begun else text.lstrip()
+            if text:
+                has_begun = True
+                yield text
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -100,30 +102,39 @@ class MarkWriter:
         available = "1 passage was" if self._passages == 1 else f"{self._passages} passages were"
         return (f"citations of {noun} {listed} were removed: only {available} read",)
 
-    def _with_uniform_marks(self, raw: str) -> str:
-        def rewrite(found: re.Match[str]) -> str:
-            mark = _mark(found, self._passages)
-            if mark is None:
-                return found[0]
-            known = [number for number in mark.numbers if 1 <= number <= self._passages]
-            self.unknown.update(number for number in mark.numbers if number not in known)
-            return _formatted(found, known) if known else ""
-
-        return _MARK.sub(rewrite, raw).lstrip()
+    def _known(self, numbers: Sequence[int]) -> list[int]:
+        known = [number for number in numbers if 1 <= number <= self._passages]
+        self.unknown.update(set(numbers) - set(known))
+        return known
 
 
 def renumbered(text: str, numbers: Sequence[int]) -> str:
     """The text with passage 1 cited as ``numbers[0]``, passage 2 as ``numbers[1]`` and so on."""
 
-    def rewrite(found: re.Match[str]) -> str:
-        mark = _mark(found, len(numbers))
-        if mark is None:
-            return found[0]
-        return _formatted(
-            found, [numbers[number - 1] if 1 <= number <= len(numbers) else number for number in mark.numbers]
-        )
+    def new_numbers(cited: Sequence[int]) -> list[int]:
+        return [numbers[number - 1] if 1 <= number <= len(numbers) else number for number in cited]
 
-    return _MARK.sub(rewrite, text)
+    return _with_numbers(text, len(numbers), new_numbers)
+
+
+def _with_numbers(
+    text: str,
+    passages: int,
+    new_numbers: Callable[[Sequence[int]], Sequence[int]],
+    start: int = 0,
+    end: int | None = None,
+) -> str:
+    """``text[start:end]`` with marks in the form [1][2]; ``new_numbers`` maps the numbers of a mark to those written.
+
+    A mark without new numbers is removed with the white space before it.
+    """
+    parts: list[str] = []
+    for mark in find_marks(text, passages, start, end):
+        parts.append(text[start : mark.start])
+        if numbers := new_numbers(mark.numbers):
+            parts += text[mark.start : _bracket(text, mark)], *(f"[{number}]" for number in numbers)
+        start = mark.end
+    return "".join([*parts, text[start:end]])
 
 
 def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
@@ -132,10 +143,10 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     A mark between two sentences belongs to the first, unless it begins the line of the second.
     """
     marks = find_marks(text, passages)
-    blanked = text
+    characters = list(text)
     for mark in marks:
-        blanked = blanked[: mark.start] + " " * (mark.end - mark.start) + blanked[mark.end :]
-    spans = sentence_spans(blanked)
+        characters[mark.start : mark.end] = " " * (mark.end - mark.start)
+    spans = sentence_spans("".join(characters))
     cited: list[list[int]] = [[] for _ in spans]
     for mark in marks:
         if not spans:
@@ -150,25 +161,22 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     )
 
 
-def _formatted(found: re.Match[str], numbers: Sequence[int]) -> str:
-    """The white space before a mark, and ``numbers`` in the form [1][2]."""
-    space = found[0][: len(found[0]) - len(found[0].lstrip())]
-    return space + "".join(f"[{number}]" for number in numbers)
-
-
-def _mark(found: re.Match[str], passages: int) -> Mark | None:
-    """The mark of a match; None for an interval (see ``find_marks``)."""
+def _mark(match: re.Match[str], passages: int) -> Mark | None:
+    """The mark of a match; None for a bracket that is not a mark (see ``find_marks``)."""
     numbers: list[int] = []
-    items = _NUMBER_OR_RANGE.findall(found["numbers"])
+    items = _NUMBER_OR_RANGE.findall(match["numbers"])
     for first, last in items:
         low, high = int(first), int(last or first)
         numbers += range(low, high + 1) if low <= high else (low, high)
+    mark = Mark(*match.span(), tuple(dict.fromkeys(numbers)))
+    if mark.end - _bracket(match.string, mark) > _MAX_BRACKET:
+        return None
     if len(items) > 1 or items[0][1]:
-        before = found.string[max(0, found.start() - _LOOKBACK) : found.start()]
+        before = match.string[max(0, mark.start - _LOOKBACK) : mark.start]
         exist = all(1 <= number <= passages for number in numbers)
         if _BEFORE_INTERVAL.search(before) or (not exist and _AFTER_NUMBER.search(before)):
             return None
-    return Mark(found.start(), found.end(), tuple(dict.fromkeys(numbers)))
+    return mark
 
 
 def _bracket(text: str, mark: Mark) -> int:

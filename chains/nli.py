@@ -113,21 +113,17 @@ def nli_chain(
 
 
 def draw_shots(
-    train: Sequence[NLIPair],
-    labels: Sequence[str],
-    k: int,
-    *,
-    test_pairs: Sequence[NLIPair] = (),
-    seed: int = _SHOT_SEED,
+    train: Sequence[NLIPair], labels: Sequence[str], k: int, *, test_pairs: Sequence[NLIPair] = ()
 ) -> list[Shot]:
     """``k`` random examples of each label from the training pairs, in alternating order of labels.
 
-    Training pairs with a premise of ``test_pairs`` are not drawn.
+    The seed is fixed, so equal arguments give the same examples. Training pairs with a premise of ``test_pairs`` are
+    not drawn.
 
     Raises:
         UserError: a label has fewer than ``k`` such training pairs.
     """
-    rng = random.Random(seed)
+    rng = random.Random(_SHOT_SEED)
     allowed = without_premises_of(test_pairs, train)
     drawn: list[list[Shot]] = []
     for label in labels:

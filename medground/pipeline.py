@@ -115,28 +115,20 @@ class Pipeline(Components):
         on_step: Callable[[Step], None] = trace_to(config.trace) if config.trace else lambda _: None
         grader, retriever = Grader(passage_scores, config.relevance), self.retriever()
         make_chain: Any = self._qa_chain
+        common_arguments = (retriever, make_chain, grader, verify, config, on_step, passages)
         match config.kind:
             case "graph":
                 from chains.agent.graph import GraphAgent
 
-                rewriter = self._query_rewriter()
-                return GraphAgent(
-                    retriever, make_chain, grader, verify, rewriter, config, on_step=on_step, passages=passages
-                )
+                return GraphAgent(*common_arguments, reword=self._query_rewriter())
             case "tools":
                 from chains.agent.calling import ToolAgent
 
                 llm = self.llm
                 return ToolAgent(
-                    llm.chat,
-                    retriever,
-                    make_chain,
-                    grader,
-                    verify,
-                    config,
+                    *common_arguments,
+                    model=llm.chat,
                     checker=None if judge is None else self.checker(with_note=False),
-                    on_step=on_step,
-                    passages=passages,
                     clean=llm.clean,
                     verify_sentences=None if judge is None else self._verified_sentences(),
                 )
@@ -147,7 +139,7 @@ class Pipeline(Components):
 
         ``chat.answers`` sets the form of the answers.
         """
-        from chains.qa.base import MappedChain, noted_chain
+        from chains.qa.base import MappedChain
 
         written_answers = self.written_answers() if self._writes_sentences else None
         chain = self._answering_chain(written_answers)
@@ -155,7 +147,9 @@ class Pipeline(Components):
             chain = MappedChain(chain, written_answers.write_all)
         if (add_conflicts := self._conflict_finder()) is not None:
             chain = MappedChain(chain, add_conflicts)
-        return chain if self.note is None else noted_chain(chain, self.note)
+        if (note := self.note) is not None:
+            chain = MappedChain(chain, lambda answers: [answer.noted(note) for answer in answers])
+        return chain
 
     def written_answers(
         self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None

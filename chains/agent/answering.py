@@ -1,12 +1,19 @@
-"""Functions of both agents: answering from the evidence, the decision to abstain, and the abstention."""
+"""Base class of both agents, and their functions: answering from the evidence, accepting an answer, abstaining."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from langchain_core.documents import Document
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
+from chains.agent.grading import Grader
+from chains.agent.steps import Run, Step
 from chains.answer import Answer, Passage, Verdict
-from chains.qa.base import AnswerChain
+from chains.config import AgentConfig
+from chains.qa.base import AnswerChain, Question
+from common.errors import UserError
 
 MakeChain = Callable[[Runnable[str, list[Document]]], AnswerChain]
 """Makes an answering chain over a retriever."""
@@ -15,6 +22,45 @@ AddVerdict = Callable[[Answer], Answer]
 
 NO_EVIDENCE = "none of the passages found is evidence on the question"
 NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
+
+
+@dataclass(eq=False)
+class Agent(AnswerChain):
+    """A chain that searches, grades the passages found, and answers from the evidence or abstains.
+
+    Args:
+        retriever: finds the passages.
+        make_chain: makes the answering chain over given passages.
+        grader: selects the evidence.
+        verify: verifies an answer; None for no verification.
+        config: the limits, and the number of passages per search.
+        on_step: called with each step.
+        passages: number of passages per answer.
+    """
+
+    retriever: BaseRetriever
+    make_chain: MakeChain
+    grader: Grader
+    verify: AddVerdict | None
+    config: AgentConfig
+    on_step: Callable[[Step], None] = lambda _: None
+    passages: int = 1
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """One run for each question."""
+        limits = self.config
+        answers: list[Answer | UserError] = []
+        for question in questions:
+            run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
+            try:
+                answers.append(self._answer(question.text, run, question.config or {}))
+            except UserError as error:
+                answers.append(error)
+        return answers
+
+    @abstractmethod
+    def _answer(self, question: str, run: Run, config: RunnableConfig) -> Answer:
+        """The answer to one question, or an abstention."""
 
 
 def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: AddVerdict | None) -> Answer:

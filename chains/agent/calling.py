@@ -1,35 +1,23 @@
 """The agent of kind tools: a model that calls tools chooses the steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import (
-    NO_EVIDENCE,
-    NOT_SUPPORTED,
-    AddVerdict,
-    MakeChain,
-    answer_from,
-    is_acceptable,
-    withhold,
-)
-from chains.agent.grading import Grader
-from chains.agent.steps import LimitReached, Run, Step
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Agent, answer_from, is_acceptable, withhold
+from chains.agent.steps import LimitReached, Run
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
-from chains.config import AgentConfig
 from chains.marks import MarkWriter, find_marks, passage_numbers, renumbered
 from chains.models.base import estimated_tokens
+from chains.models.reasoning import answer_text
 from chains.prompts import agent_rules
-from chains.qa.base import AnswerChain, Question
 from chains.verification.sentences import with_sentences
 from chains.verification.statements import Checker
-from common.errors import UserError
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
@@ -37,8 +25,8 @@ if TYPE_CHECKING:
 NO_SEARCH = "the model called no search tool (agent.kind graph works without tool calls)"
 
 
-@dataclass(eq=False)
-class ToolAgent(AnswerChain):
+@dataclass(eq=False, kw_only=True)
+class ToolAgent(Agent):
     """Lets a model search and read with tools, then answers from the passages found.
 
     The model decides only what to search and read. The answer's label is computed from the passages graded as evidence
@@ -47,40 +35,19 @@ class ToolAgent(AnswerChain):
     model's tool calls are executed, never text in a tool's result.
 
     Args:
+        retriever, make_chain, grader, verify, config, on_step, passages: see ``answering.Agent``.
         model: a chat model that supports tool calls.
-        retriever, make_chain, grader, verify, on_step: the same as in ``graph.GraphAgent``.
-        config: the limits, and the number of passages per search.
-        passages: number of passages per answer.
         checker: runs the tool ``check_statement``; None leaves that tool out.
         clean: removes special tokens from texts in prompts.
         verify_sentences: adds verdicts to the sentences of the model's text; None for no verification.
     """
 
     model: BaseChatModel
-    retriever: BaseRetriever
-    make_chain: MakeChain
-    grader: Grader
-    verify: AddVerdict | None
-    config: AgentConfig
     checker: Checker | None = None
-    on_step: Callable[[Step], None] = lambda _: None
-    passages: int = 1
     clean: Callable[[str], str] = str
     verify_sentences: Callable[[Answer], Answer] | None = None
 
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """One run for each question."""
-        answers: list[Answer | UserError] = []
-        for question in questions:
-            try:
-                answers.append(self._answer(question.text, question.config))
-            except UserError as error:
-                answers.append(error)
-        return answers
-
-    def _answer(self, question: str, config: RunnableConfig | None) -> Answer:
-        limits = self.config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
+    def _answer(self, question: str, run: Run, config: RunnableConfig) -> Answer:
         findings = Findings()
         text, stopped = "", None
         try:
@@ -93,8 +60,8 @@ class ToolAgent(AnswerChain):
         answer = with_sentences(_with_text(text, answer, findings), attribute=self.verify_sentences is None)
         return answer if self.verify_sentences is None else self.verify_sentences(answer)
 
-    def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
-        """The model's last message, without tool calls."""
+    def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig) -> str:
+        """The model's last message, without tool calls and reasoning."""
         from langchain.agents import create_agent
 
         tools = make_tools(self.retriever, findings, self.checker, passages=self.config.passages, clean=self.clean)
@@ -106,9 +73,9 @@ class ToolAgent(AnswerChain):
             checkpointer=False,  # do not use the checkpointer of an enclosing graph
         )
         # The recursion limit is high enough that ``max_steps`` is reached first.
-        run_config = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
+        run_config = {**config, "recursion_limit": 6 * self.config.max_steps + 10}
         state = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
-        return str(state["messages"][-1].text)
+        return answer_text(str(state["messages"][-1].text)) or ""
 
     def _answer_from_findings(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
         """The answer from the evidence among the findings, or an abstention; the model's text is not used."""

@@ -17,17 +17,14 @@ class Grade:
     Attributes:
         coverage: weighted share of the question's words in the passage, 0 to 1.
         settling: probability that the passage settles the question; None if the model gives no probabilities.
+        settles_question: whether this probability is above 0.5.
     """
 
     passage: Passage
     coverage: float
     settling: float | None
+    settles_question: bool
     is_evidence: bool
-
-    @property
-    def settles_question(self) -> bool:
-        """Whether the probability ``settling`` is above 0.5."""
-        return _settles(self.settling)
 
 
 SettlingProbabilities = Callable[[str, Sequence[Passage]], list[float | None]]
@@ -55,13 +52,10 @@ class Grader:
         probabilities = self.settling_probabilities(question, passages)
         grades = []
         for passage, share, settling in zip(passages, shares, probabilities, strict=True):
-            minimum = self.relevance / 2 if _settles(settling) else self.relevance
-            grades.append(Grade(passage, share, settling, is_evidence=share >= minimum))
+            settles = settling is not None and settling > 0.5
+            minimum = self.relevance / 2 if settles else self.relevance
+            grades.append(Grade(passage, share, settling, settles, is_evidence=share >= minimum))
         return grades
-
-
-def _settles(probability: float | None) -> bool:
-    return probability is not None and probability > 0.5
 
 
 def by_judge(judge: NLIModel) -> SettlingProbabilities:

@@ -1,29 +1,17 @@
 """The agent of kind graph: a LangGraph graph of fixed steps, for any model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import (
-    NO_EVIDENCE,
-    NOT_SUPPORTED,
-    AddVerdict,
-    MakeChain,
-    answer_from,
-    is_acceptable,
-    withhold,
-)
-from chains.agent.grading import Grader
-from chains.agent.steps import LimitReached, Run, Step
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Agent, answer_from, is_acceptable, withhold
+from chains.agent.steps import LimitReached, Run
 from chains.answer import Answer, Passage
-from chains.config import AgentConfig
-from chains.qa.base import AnswerChain, Question, retrieve
+from chains.qa.base import Question, retrieve
 from chains.rewriting.keywords import Reword
-from common.errors import UserError
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -56,8 +44,8 @@ class _State:
     stop: str | None = None
 
 
-@dataclass(eq=False)
-class GraphAgent(AnswerChain):
+@dataclass(eq=False, kw_only=True)
+class GraphAgent(Agent):
     """Answers from graded evidence, or abstains.
 
     The steps: retrieve passages, grade them, answer from the best evidence, verify the answer. If the answer is not
@@ -66,37 +54,16 @@ class GraphAgent(AnswerChain):
     searches and the passages found; ``Answer.withheld`` has the rejected answer.
 
     Args:
-        retriever: finds the passages.
-        make_chain: makes the answering chain over given passages.
-        grader: selects the evidence.
-        verify: verifies an answer; None for no verification.
+        retriever, make_chain, grader, verify, config, on_step, passages: see ``answering.Agent``.
         reword: rewords a question.
-        config: the limits.
-        on_step: called with each step.
-        passages: number of passages per answer.
     """
 
-    retriever: BaseRetriever
-    make_chain: MakeChain
-    grader: Grader
-    verify: AddVerdict | None
     reword: Reword
-    config: AgentConfig
-    on_step: Callable[[Step], None] = lambda _: None
-    passages: int = 1
 
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """One run for each question."""
-        return [self._answer(question.text, question.config) for question in questions]
-
-    def _answer(self, question: str, config: RunnableConfig | None) -> Answer | UserError:
-        limits = self.config
-        start = _State(question, [question], Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step))
-        try:
-            # The recursion limit is high enough that ``max_steps`` is reached first.
-            end = self._graph.invoke(start, {**(config or {}), "recursion_limit": 2 * limits.max_steps + 4})
-        except UserError as error:
-            return error
+    def _answer(self, question: str, run: Run, config: RunnableConfig) -> Answer:
+        # The recursion limit is high enough that ``max_steps`` is reached first.
+        run_config: RunnableConfig = {**config, "recursion_limit": 2 * self.config.max_steps + 4}
+        end = self._graph.invoke(_State(question, [question], run), run_config)
         answer: Answer = end["answer"]
         return answer
 

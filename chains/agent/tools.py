@@ -11,6 +11,7 @@ from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
 from chains.verification.statements import Check, Checker, Claim
+from retrievers.base import is_blank
 
 PREVIEW_CHARACTERS = 300  # of each passage in search results
 MAX_CHARACTERS = 1000  # of a query or statement; the rest is cut off
@@ -44,11 +45,23 @@ def make_tools(
     fenced. ``passages`` is the number of passages per search.
     """
 
+    def shown_id(id: str) -> str:
+        """An id as the model sees it: on one line, without special tokens and bracketed numbers."""
+        return " ".join(without_marks(clean(id)).split())
+
+    def find(id: str) -> Passage | None:
+        passages = dict(findings.passages)  # a copy, since a parallel call may add passages
+        same_shown = (one for one in passages.values() if shown_id(one.id) == shown_id(id))
+        return passages.get(id) or next(same_shown, None)
+
+    def unknown(id: str) -> str:
+        return f"No search of this run has found an abstract with the id {shown_id(id)[:80]!r}. Search first."
+
     def search_literature(query: str) -> str:
         """Search the literature. Returns the ids and beginnings of the abstracts that fit the query best."""
-        if not query.strip():
+        query = query.strip()[:MAX_CHARACTERS]
+        if is_blank(query):
             return "The query is empty. Write what to look for."
-        query = query[:MAX_CHARACTERS]
         found = retrieve(retriever, [Question(query)], passages)[0]
         findings.queries.append(query)
         for one in found:
@@ -56,21 +69,21 @@ def make_tools(
         if not found:
             return "Nothing was found."
         return findings.fenced(
-            {one.id: f"id {_one_line(one.id)}: {clean(one.text[:PREVIEW_CHARACTERS])}" for one in found}
+            {one.id: f"id {shown_id(one.id)}: {clean(one.text[:PREVIEW_CHARACTERS])}" for one in found}
         )
 
     def read_abstract(id: str) -> str:
         """Read a whole abstract that a search has found, by its id."""
-        passage = _find(findings, id)
-        return _unknown_id(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
+        passage = find(id)
+        return unknown(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
 
     def check_statement(statement: str, id: str = "") -> str:
         """Check a statement against the literature, or against one abstract that a search has found, by its id."""
         if not any(map(str.isalnum, statement)):
             return "The statement is empty. Write what to check."
-        passage = _find(findings, id) if id else None
+        passage = find(id) if id else None
         if id and passage is None:
-            return _unknown_id(id)
+            return unknown(id)
         assert checker is not None
         claim = Claim(statement[:MAX_CHARACTERS], passages=None if passage is None else (passage,))
         checked = checker.check_all([claim])[0]
@@ -83,25 +96,11 @@ def make_tools(
         quotes: dict[str, str] = {}
         for side, citations in (("for", checked.supporting), ("against", checked.contradicting)):
             for quote in citations:
-                id = quote.passage_id
-                quotes.setdefault(id, f"{side}: {clean(quote.readable)} (id {_one_line(id)})")
+                text = f"{side}: {clean(quote.readable)} (id {shown_id(quote.passage_id)})"
+                quotes.setdefault(quote.passage_id, text)
         return f"{checked.text}\n\n{findings.fenced(quotes)}" if quotes else checked.text
 
     functions: list[Callable[..., str]] = [search_literature, read_abstract]
     if checker is not None:
         functions.append(check_statement)
     return [StructuredTool.from_function(function) for function in functions]
-
-
-def _find(findings: Findings, id: str) -> Passage | None:
-    passages = findings.passages
-    return passages.get(id) or next((one for one in passages.values() if _one_line(one.id) == id), None)
-
-
-def _one_line(id: str) -> str:
-    """An id without line breaks and repeated spaces, as the model sees it."""
-    return " ".join(id.split())
-
-
-def _unknown_id(id: str) -> str:
-    return f"No search of this run has found an abstract with the id {_one_line(id)[:80]!r}. Search first."

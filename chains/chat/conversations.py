@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chains.chat.turn import Summary, Turn, now
+from chains.chat.turn import Summary, Turn
 from common.errors import UserError
 
 _DEFAULT_TITLE_CHARACTERS = 80  # of the first message, which is the default title
@@ -74,7 +74,7 @@ class Conversations:
             raise UserError("The user's name is empty. Set chat.user.")
         id, title = uuid.uuid4().hex, title or " ".join(turn.message.split())[:_DEFAULT_TITLE_CHARACTERS]
         with self._lock, self._connection as connection:
-            connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", (id, user, title, now(), turn.time))
+            connection.execute("INSERT INTO conversation VALUES (?1, ?2, ?3, ?4, ?4)", (id, user, title, turn.time))
             connection.execute("INSERT INTO turn VALUES (?, 0, ?)", (id, turn.model_dump_json()))
         return id
 

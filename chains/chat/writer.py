@@ -11,6 +11,7 @@ from chains.answer import Answer
 from chains.chat.turn import Turn, earlier_turns
 from chains.config import Verify
 from chains.marks import MarkWriter, passage_numbers, without_marks
+from chains.models.base import TooLongError
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
 from chains.prompts import answer_template, as_dicts, explanation_request, history_turns
@@ -108,8 +109,8 @@ class WrittenAnswers:
         policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences, and withholds an answer if none remain. ``abstain``
             withholds an answer with an unsupported sentence. ``retry`` writes an answer with an unsupported sentence
-            again from the passages of ``wider``, and returns the first text whose sentences are all supported, else the
-            first text.
+            again from the passages of ``wider`` that fit the model's window, and returns the first text whose sentences
+            are all supported, else the first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
@@ -166,18 +167,24 @@ class WrittenAnswers:
     def _retry(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
-        most = len(first.passages)
+        most, reused = len(first.passages), first.reused
+        tried = "no more passages"
         for chain in self.wider:
             answer = chain.invoke(first.question)
             if len(answer.passages) <= most:
                 continue
-            most = len(answer.passages)
-            rewritten = self._write_and_verify(history, answer)
+            try:
+                rewritten = self._write_and_verify(history, answer)
+            except TooLongError:  # and so are the prompts with still more passages
+                if most == len(first.passages):
+                    tried = "more passages do not fit the model's window"
+                break
+            most, reused = len(answer.passages), reused and rewritten.reused
             if rewritten.sentences and all(map(supported, rewritten.sentences)):
                 note = f"written again from {most} passages: not every sentence of the first text was supported"
-                return rewritten.noted(note)
-        tried = f"written again from up to {most} passages" if most > len(first.passages) else "no more passages"
-        return first.noted(f"{tried}: not every sentence was supported")
+                return rewritten.noted(note, reused=reused)
+            tried = f"written again from up to {most} passages"
+        return first.noted(f"{tried}: not every sentence was supported", reused=reused)
 
 
 def apply_policy(answer: Answer, policy: Verify) -> Answer:

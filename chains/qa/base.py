@@ -1,5 +1,6 @@
 """Base class of question-answering chains: input, batching and retrieval."""
 
+import math
 import textwrap
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from chains.answer import Answer, Passage
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from common.errors import UserError
+from common.fingerprints import to_jsonable
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
@@ -72,11 +74,6 @@ class MappedChain(AnswerChain):
         return apply_to_valid(self.chain.answer_all(questions), self.change)
 
 
-def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:
-    """A chain that adds a note to every answer of ``chain``."""
-    return MappedChain(chain, lambda answers: [answer.noted(note) for answer in answers])
-
-
 AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
 
 
@@ -131,20 +128,28 @@ def truncation_notes(question: str, searched: str) -> list[str]:
 
 
 def _usable(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages without reference lists and copies; the first of equal passages lists the others in ``also_in``."""
+    """The passages without reference lists and copies; the first of equal passages lists the others in ``also_in``.
+
+    Ids are distinct: a passage with the id of an earlier one, such as another part of its document, gets a number.
+    """
     first: dict[str, Passage] = {}
     copies: dict[str, list[str]] = {}
     for passage in passages:
         text = " ".join(passage.text.casefold().split())
         if first.setdefault(text, passage) is not passage:
             copies.setdefault(text, []).append(passage.origin or passage.id)
-    return [
-        passage.model_copy(update={"metadata": {**passage.metadata, "also_in": list(dict.fromkeys(copies[text]))}})
-        if text in copies
-        else passage
-        for text, passage in first.items()
-        if is_evidence(passage.text, *passage.section_and_title)
-    ]
+    usable: dict[str, Passage] = {}
+    for text, passage in first.items():
+        if not is_evidence(passage.text, *passage.section_and_title):
+            continue
+        metadata, id, number = passage.metadata, passage.id, 1
+        if text in copies:
+            metadata = {**metadata, "also_in": list(dict.fromkeys(copies[text]))}
+        while id in usable:
+            number += 1
+            id = f"{passage.id}#{number}"
+        usable[id] = passage.model_copy(update={"id": id, "metadata": metadata})
+    return list(usable.values())
 
 
 def _search(retriever: Runnable[str, list[Document]], questions: Sequence[Question], k: int) -> list[list[Passage]]:
@@ -172,7 +177,7 @@ def as_passage(document: Document) -> Passage:
     """A retriever's document as a passage; metadata that are not JSON become text.
 
     A document without an id gets the id of ``retrievers.document_ids.with_id``, which depends on its text only. A score
-    that is not a number stays in the metadata.
+    that is not a number stays in the metadata. NaN and infinity, which JSON lacks, become None.
     """
     metadata = {key: value for key, value in document.metadata.items() if key != "id"}
     score = metadata.pop("score", None)
@@ -184,14 +189,14 @@ def as_passage(document: Document) -> Passage:
     return Passage(
         id=str(with_id(document).id if id in (None, "") else id),
         text=encodable(document.page_content),
-        score=number,
+        score=number if number is not None and math.isfinite(number) else None,
         metadata={str(key): _jsonable(value) for key, value in metadata.items()},
     )
 
 
 def _jsonable(value: object) -> object:
     try:
-        return encodable(value) if isinstance(value, str) else to_jsonable_python(value, fallback=str)
+        return encodable(value) if isinstance(value, str) else to_jsonable(to_jsonable_python(value, fallback=str))
     except ValueError:  # bytes that are not text, or a circular reference
         return str(value)
 
@@ -210,6 +215,8 @@ def _parse_input(input: object, config: RunnableConfig) -> Question | UserError:
         return UserError("The question contains half of a character (a lone surrogate). Remove it.")
     if context is not None and not isinstance(context, str):
         return UserError(f"The context of a question must be a text; this is {type(context).__name__}.")
+    if context is not None and encodable(context) != context:
+        return UserError("The context contains half of a character (a lone surrogate). Remove it.")
     return Question(question, context, None if passage_id is None else str(passage_id), config)
 
 

@@ -94,7 +94,7 @@ class QAChain(AnswerChain):
             else:
                 to_label.append((index, passages))
         prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self.fitter.fit([self._in_context(questions[index], passages) for index, passages in to_label])
+        fitted = self.fitter.fit([_in_context(questions[index].text, passages) for index, passages in to_label])
         for (index, passages), prompt in zip(to_label, fitted, strict=True):
             if isinstance(prompt, UserError):
                 answers[index] = prompt
@@ -120,11 +120,6 @@ class QAChain(AnswerChain):
         if self.summarizer is None:
             return found
         return self.summarizer.summarize([question.text for question in questions], found)
-
-    def _in_context(self, question: Question, passages: list[Passage]) -> QuestionInContext:
-        clean = self.fitter.clean
-        context = _PASSAGE_SEPARATOR.join(passage.text_for_model for passage in passages)
-        return QuestionInContext(clean(question.text).strip(), clean(context) if passages else None)
 
     def _evidence(self, question: str, passages: Sequence[Passage], in_prompt: int | None = None) -> Answer:
         """An answer without a text: passages, and citations from the first ``in_prompt`` characters of the context."""
@@ -155,6 +150,11 @@ class QAChain(AnswerChain):
                 "reused": decision.reused,
             }
         )
+
+
+def _in_context(question: str, passages: Sequence[Passage]) -> QuestionInContext:
+    context = _PASSAGE_SEPARATOR.join(passage.text_for_model for passage in passages)
+    return QuestionInContext(question, context if passages else None)
 
 
 def _gold(question: Question) -> list[Passage] | UserError:

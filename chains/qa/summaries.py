@@ -13,7 +13,9 @@ from chains.models.reasoning import answer_text
 from chains.prompts import summary_template
 
 MAX_TOKENS = 200  # of a summary
-_RELEVANCE = re.compile(r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE)
+_RELEVANCE = re.compile(
+    r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:[.,]\d+)?(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE
+)
 
 
 class Summarizer:
@@ -32,7 +34,7 @@ class Summarizer:
     def summarize(self, questions: Sequence[str], passages: Sequence[Sequence[Passage]]) -> list[list[Passage]]:
         """The passages of each question with their summaries, the most relevant first; all prompts are one batch."""
         prompts = [
-            {"question": self._clean(question), "passage": fence([self._clean(without_marks(one.text))])}
+            {"question": self._clean(question), "passage": fence([without_marks(self._clean(one.text))])}
             for question, of_question in zip(questions, passages, strict=True)
             for one in of_question
         ]

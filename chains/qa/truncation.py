@@ -12,7 +12,7 @@ from corpus.sentences import sentence_spans
 
 @dataclass(frozen=True, slots=True)
 class QuestionInContext:
-    """A cleaned question and its context; None for no context."""
+    """A question and its context; None for no context."""
 
     question: str
     context: str | None
@@ -29,7 +29,7 @@ class FittedPrompt:
 
 
 class PromptFitter:
-    """Renders prompts and drops sentences from the end of the context if a prompt exceeds the window.
+    """Renders prompts without the special tokens of texts, and drops the last sentences of contexts that do not fit.
 
     ``reserve`` is the number of tokens of the window that are reserved for the answer.
     """
@@ -40,7 +40,6 @@ class PromptFitter:
         self._system = system
         self._window = llm.window
         self._reserve = reserve
-        self.clean = llm.clean
 
     def fit(self, inputs: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
         """A prompt for each question, or the error if a question is too long even without its context.
@@ -48,7 +47,8 @@ class PromptFitter:
         All prompts are tokenised together; prompts that do not fit are shortened by bisection over their sentences.
         """
         fitted: list[FittedPrompt | UserError] = []
-        for one, prompt in zip(inputs, self._prompts(inputs), strict=True):
+        cleaned = [self._cleaned(one) for one in inputs]
+        for one, prompt in zip(cleaned, self._prompts(cleaned), strict=True):
             if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
                 fitted.append(FittedPrompt(prompt, one, context_characters=len(one.context or ""), dropped_sentences=0))
             else:
@@ -59,6 +59,10 @@ class PromptFitter:
         """The note on a shortened context."""
         count = f"{dropped_sentences} sentence" + ("s" if dropped_sentences > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
+
+    def _cleaned(self, inputs: QuestionInContext) -> QuestionInContext:
+        clean, context = self._llm.clean, inputs.context
+        return QuestionInContext(clean(inputs.question).strip(), None if context is None else clean(context))
 
     def _prompts(self, inputs: Sequence[QuestionInContext]) -> list[Prompt]:
         return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in inputs])

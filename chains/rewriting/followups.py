@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable
 
+from chains.models.reasoning import answer_text
 from chains.prompts import fenced_turns, standalone_template
 from chains.rewriting.followup_rules import RewrittenQuestion, complete
 
@@ -32,7 +33,7 @@ def without_rewriting(history: "Sequence[Turn]", message: str) -> RewrittenQuest
 class ModelRewriter:
     """Lets a language model write the question; if the model writes none, the rules complete the message.
 
-    Only the first line of the generated text is used, as a search query.
+    Only the first line of the generated text after its reasoning is used, as a search query.
 
     Args:
         model: maps chat messages to text, such as a LangChain chat model.
@@ -49,9 +50,8 @@ class ModelRewriter:
         if not history:
             return RewrittenQuestion(message)
         turns = [(self._clean(turn.message), self._clean(turn.text)) for turn in history]
-        question = _first_line(
-            self.chain.invoke({"conversation": fenced_turns(turns), "message": self._clean(message)})
-        )
+        output = self.chain.invoke({"conversation": fenced_turns(turns), "message": self._clean(message)})
+        question = _first_line(answer_text(output) or "")
         if question is None:
             completed = by_rules(history, message)
             note = "the model wrote no question; its place was taken by rules"

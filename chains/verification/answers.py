@@ -272,7 +272,8 @@ def withhold(answer: Answer) -> Answer:
 def _withholding_reason(answer: Answer) -> str:
     if answer.sentences:
         count = sum(one.verdict != "supported" for one in answer.sentences)
-        which = "none of its sentences is" if count == len(answer.sentences) else f"{count} of its sentences are not"
+        verb = "is" if count == 1 else "are"
+        which = "none of its sentences is" if count == len(answer.sentences) else f"{count} of its sentences {verb} not"
         return f"{which} supported by the text that the model read"
     if answer.verdict is None:
         return "what the model answered could not be verified"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chains.answer import Answer, Citation, Passage, Sentence, Verdict, Verification
-from chains.citations import coverage, similarities
+from chains.citations import CachedEmbedder, coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
@@ -59,7 +59,8 @@ def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attr
     answer = answer.model_copy(update={"sentences": sentences})
     if not attribute or not answer.passages:
         return answer
-    return answer.model_copy(update={"sentences": tuple(_attributed(one, answer, embedder) for one in sentences)})
+    cached = None if embedder is None else CachedEmbedder(embedder)
+    return answer.model_copy(update={"sentences": tuple(_attributed(one, answer, cached) for one in sentences)})
 
 
 def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
@@ -109,9 +110,9 @@ class SentenceVerifier:
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
         claims = [
-            _Claim(index, answer, place, statement_of(one, answer))
-            for index, answer in enumerate(answers)
-            for place, one in enumerate(answer.sentences)
+            _Claim(answer_index, answer, sentence_index, statement_of(one, answer))
+            for answer_index, answer in enumerate(answers)
+            for sentence_index, one in enumerate(answer.sentences)
             if _is_judged(answer, one)
         ]
         self._judge_windows(claims)
@@ -119,13 +120,22 @@ class SentenceVerifier:
         self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
         sentences = [list(answer.sentences) for answer in answers]
         notes = [dict.fromkeys(answer.notes) for answer in answers]
+        reused = [answer.reused for answer in answers]
         for claim in claims:
-            sentences[claim.index][claim.place] = claim.judged()
-            notes[claim.index] |= dict.fromkeys(claim.notes)
+            sentences[claim.answer_index][claim.sentence_index] = claim.judged()
+            notes[claim.answer_index] |= dict.fromkeys(claim.notes)
+            reused[claim.answer_index] &= claim.reused
         return [
-            answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted)})
-            for answer, judged, noted in zip(answers, sentences, notes, strict=True)
+            answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted), "reused": is_reused})
+            for answer, judged, noted, is_reused in zip(answers, sentences, notes, reused, strict=True)
         ]
+
+    def _judge(self, cases: Sequence[tuple["_Claim", str]]) -> list[Judgement | UserError]:
+        """A judgement or an error for each pair of a claim and a text, in order."""
+        judgements = self.model.judge([(text, claim.statement) for claim, text in cases])
+        for (claim, _), judgement in zip(cases, judgements, strict=True):
+            claim.reused &= isinstance(judgement, Judgement) and judgement.reused
+        return judgements
 
     def _judge_windows(self, claims: Sequence["_Claim"]) -> None:
         cases = [
@@ -134,9 +144,7 @@ class SentenceVerifier:
             for number, passage in claim.candidates
             for span in windows(passage.text)
         ]
-        judgements = self.model.judge(
-            [(passage.text[slice(*span)], claim.statement) for claim, _, passage, span in cases]
-        )
+        judgements = self._judge([(claim, passage.text[slice(*span)]) for claim, _, passage, span in cases])
         for (claim, number, passage, span), judgement in zip(cases, judgements, strict=True):
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
@@ -144,8 +152,9 @@ class SentenceVerifier:
                 claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
 
     def _judge_jointly(self, claims: Sequence["_Claim"]) -> None:
-        premises = ["\n\n".join(window.text for window in claim.nearest_windows) for claim in claims]
-        judgements = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
+        judgements = self._judge(
+            [(claim, "\n\n".join(window.text for window in claim.nearest_windows)) for claim in claims]
+        )
         for claim, judgement in zip(claims, judgements, strict=True):
             if isinstance(judgement, Judgement):
                 scores = verdict_scores(judgement)
@@ -153,25 +162,29 @@ class SentenceVerifier:
                     claim.joint = scores
 
     def _judge_sentences(self, claims: Sequence["_Claim"]) -> None:
-        cases = [(claim, span) for claim in claims for span in claim.deciding_sentences]
-        judgements = self.model.judge(
-            [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in cases if claim.deciding]
-        )
-        for (claim, span), judgement in zip(cases, judgements, strict=True):
-            if isinstance(judgement, Judgement) and claim.deciding:
-                claim.quotes.append(claim.deciding.passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
+        cases = [
+            (claim, claim.deciding.passage, span)
+            for claim in claims
+            if claim.deciding is not None
+            for span in claim.deciding_sentences
+        ]
+        judgements = self._judge([(claim, passage.text[slice(*span)]) for claim, passage, span in cases])
+        for (claim, passage, span), judgement in zip(cases, judgements, strict=True):
+            if isinstance(judgement, Judgement):
+                claim.quotes.append(passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
 
 
-def windows(text: str, size: int = WINDOW_SENTENCES) -> list[Span]:
-    """Spans of ``size`` sentences, each starting one sentence later; one span if the text has fewer sentences."""
+def windows(text: str) -> list[Span]:
+    """Spans of three sentences, each starting one sentence later; one span if the text has fewer sentences."""
     spans = sentence_spans(text)
-    last = max(1, len(spans) - size + 1)
-    return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
+    last_of_window = spans[WINDOW_SENTENCES - 1 :] or spans[-1:]
+    return [(first[0], last[1]) for first, last in zip(spans, last_of_window, strict=False)]
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence is supported, or is a refusal without a claim."""
-    return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
+    """Whether a sentence is supported, or claims nothing: a refusal, or only signs such as a line of hyphens."""
+    claims_nothing = is_refusal(sentence.text) or not any(map(str.isalnum, without_marks(sentence.text)))
+    return sentence.verdict == "supported" or (sentence.verification is None and claims_nothing)
 
 
 def prune(answer: Answer) -> Answer:
@@ -223,24 +236,26 @@ class _Claim:
     """A sentence to judge, with the judgements so far.
 
     Attributes:
-        index: position of the answer in the batch.
-        place: position of the sentence in the answer.
+        answer_index: index of the answer in the batch.
+        sentence_index: index of the sentence in the answer.
         joint: scores of the windows of several passages together, if they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
+        reused: whether all judgements came from the cache.
     """
 
-    index: int
+    answer_index: int
     answer: Answer
-    place: int
+    sentence_index: int
     statement: str
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
     quotes: list[Citation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reused: bool = True
 
     @property
     def sentence(self) -> Sentence:
-        return self.answer.sentences[self.place]
+        return self.answer.sentences[self.sentence_index]
 
     @property
     def candidates(self) -> list[tuple[int, Passage]]:

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from chains.answer import Citation, Passage, Verdict
-from chains.citations import notices, select
+from chains.citations import CachedEmbedder, notices, select
 from chains.config import CheckConfig
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.nli import Judgement, NLIModel
@@ -150,7 +150,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
             raise UserError('This checker has no retriever. Give {"statement": ..., "context": ...}.')
         retrieved = iter(retrieve(self.retriever, queries, self.config.passages) if self.retriever else ())
         passages = [tuple(next(retrieved)) if claim.passages is None else claim.passages for claim in claims]
-        embedder = None if self.embedder is None else _CachedEmbedder(self.embedder)
+        embedder = None if self.embedder is None else CachedEmbedder(self.embedder)
         windows = [
             _windows(claim.query or claim.statement, claim_passages, embedder, self.config.sentences)
             for claim, claim_passages in zip(claims, passages, strict=True)
@@ -316,24 +316,6 @@ def _citations(quoted: Sequence[_JudgedWindow]) -> tuple[Citation, ...]:
         return -(year_of(one.window.passage) or 0), -one.strength
 
     return tuple(one.window.citation.model_copy(update={"score": one.strength}) for one in sorted(quoted, key=order))
-
-
-class _CachedEmbedder(Embeddings):
-    """An embedder that embeds each text once: several statements often have the same passages."""
-
-    def __init__(self, embedder: Embeddings) -> None:
-        self._embedder = embedder
-        self._vectors: dict[str, list[float]] = {}
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of texts, new ones in one batch."""
-        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
-            self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
-        return [self._vectors[text] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of one question."""
-        return self._embedder.embed_query(text)
 
 
 def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:

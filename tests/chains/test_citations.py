@@ -6,7 +6,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Passage
-from chains.citations import best_per_passage, cite, coverage, notices, select
+from chains.citations import asks_for_fact, best_per_passage, cite, coverage, notices, select
 from retrievers.base import Frequencies
 from retrievers.kinds.bm25 import BM25Retriever
 
@@ -83,6 +83,28 @@ def test_finding_ranks_above_aims_and_methods() -> None:
     first, *others = cite("Does ice reduce pain after knee surgery?", [Passage(id="a", text=STUDY)])
     assert first.quote == "Pain was significantly lower with ice (p=0.01)."
     assert [one.quote.split()[0] for one in others[-2:]] == ["We", "The"]  # the methods, then the aim
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many women took part?", True),
+        ("In which trial was it seen?", True),
+        ("Was ist Asthma?", True),
+        ("Was hilft gegen Gicht?", True),
+        ("Was aspirin effective in adults?", False),
+        ("Was the dose lower?", False),
+        ("Does aspirin help?", False),
+    ],
+)
+def test_asks_for_fact_distinguishes_the_german_was_from_the_english_verb(question: str, expected: bool) -> None:
+    assert asks_for_fact(question) == expected
+
+
+def test_finding_factor_does_not_apply_to_a_german_question_for_a_fact() -> None:
+    text = "The aim of this study was to determine whether Gicht is common. Gicht is common in men (p<0.001)."
+    aim, finding = cite("Was ist Gicht?", [Passage(id="a", text=text)])
+    assert aim.score == finding.score
 
 
 def test_near_sentence_ranks_above_the_finding_of_another_passage() -> None:

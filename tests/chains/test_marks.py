@@ -11,6 +11,9 @@ TEXTS = [
     "  [9] It starts so. CI [2-9]. The median was 4 [12-30] days [1]. [",
     "Ends with a cut mark [1, 2",
     "Code a[0] and b[i] and [[x]] and [10.1] and [a] and [] stay. [7]\n\n[2] Last.",
+    "Broken [1,\n2] lines, and [1] too many [" + ", ".join(map(str, range(1, 80))) + "] numbers.",
+    f"A wide [1{' ' * 300}] bracket.",
+    "Cut [" + "1, " * 90,
     "Also 【1】 and ［2］ and [ID:3] and [文献1].\r\n [3]",
 ]
 
@@ -99,6 +102,15 @@ def test_sentences_cite_the_passages_of_their_marks(text: str, expected: list[tu
     found = cited_sentences(text, 3)
     assert [(one.text, one.citations) for one in found] == expected
     assert all(text[one.start : one.end] == one.text for one in found)
+
+
+def test_streaming_takes_linear_time() -> None:
+    def seconds(marks: int) -> float:
+        start_time = time.process_time()
+        "".join(MarkWriter(1).write("Zinc helped [1]. " * marks))
+        return time.process_time() - start_time
+
+    assert seconds(1600) < 10 * seconds(400)  # quadratic time would be 16 times as much
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\n \t"])

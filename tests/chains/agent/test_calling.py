@@ -46,7 +46,7 @@ def make_agent(
     retriever = WordRetriever(texts=texts)
     checker = make_checker(retriever, judge)
     return ToolAgent(
-        model, retriever, make_chain, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, on_step=on_step
+        retriever, make_chain, Grader(by_judge(judge), 0.2), verify, limits, on_step, model=model, checker=checker
     )
 
 
@@ -135,6 +135,12 @@ def test_marks_in_the_model_text_are_renumbered_to_the_passages_of_the_answer() 
     assert "citations of passage 9 were removed" in answer.notes[-1]
 
 
+def test_reasoning_is_not_part_of_the_answer() -> None:
+    model = SearchingModel(text="<think>\nThe second abstract [2] says so.\n</think>\n\nAspirin works [2].")
+    texts = {"z": "Zinc was dear.", "a": "Aspirin works.", "t": "Tea is tasty."}
+    assert make_agent(model, texts).invoke(QUESTION).text == "Aspirin works [1]."
+
+
 class EndlessModel(BaseChatModel):
     """Searches for ``query`` in every message."""
 
@@ -166,7 +172,7 @@ def test_max_tokens_and_max_seconds_stop_a_run(monkeypatch: pytest.MonkeyPatch) 
     assert "agent.max_tokens is 2000" in answer.text
 
     one_second_per_call = itertools.count().__next__
-    monkeypatch.setattr("chains.agent.calling.Run", lambda *limits: Run(*limits, clock=one_second_per_call))
+    monkeypatch.setattr("chains.agent.answering.Run", lambda *limits: Run(*limits, clock=one_second_per_call))
     answer = make_agent(EndlessModel(), TEXTS, max_seconds=30, max_steps=1000).invoke(QUESTION)
     assert "stopped after 30 seconds" in answer.text
 

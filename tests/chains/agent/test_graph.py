@@ -141,7 +141,7 @@ def test_answer_of_the_last_allowed_step_is_accepted() -> None:
 
 def test_max_seconds_stops_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 2.0, *[99.0] * 50])
-    monkeypatch.setattr("chains.agent.graph.Run", lambda *limits: Run(*limits, clock=lambda: next(times)))
+    monkeypatch.setattr("chains.agent.answering.Run", lambda *limits: Run(*limits, clock=lambda: next(times)))
     answer = make_agent({"a": "Aspirin works."}, max_seconds=60).invoke(QUESTION)
     assert "stopped after 60 seconds" in answer.text
 

@@ -68,9 +68,19 @@ def test_id_with_line_break_is_shown_and_accepted_on_one_line() -> None:
     assert "Zinc fails." in tools["read_abstract"].invoke({"id": "two lines"})
 
 
+def test_marks_and_special_tokens_in_an_id_are_not_shown() -> None:
+    findings = Findings()
+    retriever = WordRetriever(texts={"guide [2]<end>.pdf#1": LONG})
+    search, read = make_tools(retriever, findings, None, passages=1, clean=lambda text: text.replace("<end>", " "))
+    assert "[1] id guide .pdf#1: Aspirin works." in search.invoke({"query": "aspirin works"})
+    for id in ("guide .pdf#1", "guide [2]<end>.pdf#1"):
+        assert "The end." in read.invoke({"id": id})
+
+
 def test_empty_query_and_empty_corpus_are_reported() -> None:
     findings = Findings()
-    assert "empty" in tools_by_name(findings)["search_literature"].invoke({"query": "  "})
+    for query in ("  ", "\u200b"):
+        assert "empty" in tools_by_name(findings)["search_literature"].invoke({"query": query})
     [search, *_] = make_tools(WordRetriever(texts={}), findings, None, passages=1)
     assert search.invoke({"query": "aspirin"}) == "Nothing was found."
     assert findings.passages == {}

@@ -55,6 +55,7 @@ def test_list_has_titles_and_counts_with_the_last_changed_first(store: Conversat
     old, new = create(store), create(store, message="Is  it\nso? " + "long " * 50)
     summaries = store.list("ann")
     assert [(one.id, one.turns) for one in summaries] == [(new, 1), (old, 1)]
+    assert all(one.created == one.updated for one in summaries)
     assert summaries[0].title.startswith("Is it so? long")
     assert len(summaries[0].title) <= 80
     store.append("ann", old, make_turn("second"))

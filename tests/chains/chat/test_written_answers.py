@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from chains.answer import Answer, Passage
 from chains.chat import Chat, Turn
 from chains.chat.writer import Writer, WrittenAnswers
 from chains.config import Verify
+from chains.models.base import TooLongError
 from chains.qa.base import MappedChain
 from chains.qa.chain import qa_chain
 from chains.verification.sentences import SentenceVerifier
@@ -91,6 +93,20 @@ def test_retry_writes_again_from_more_passages() -> None:
     *_, answer = answers.stream([], make_qa_chain(1).invoke(QUESTION))
     assert answer.text == "It was red [1]."
     assert answer.notes == ("written again from up to 2 passages: not every sentence was supported",)
+
+
+def test_retry_returns_the_first_text_if_more_passages_do_not_fit() -> None:
+    class SmallWindow(GenericFakeChatModel):
+        def _generate(self, messages: Any, *args: Any, **options: Any) -> Any:
+            if "[2]" in messages[-1].content:
+                raise TooLongError("too long")
+            return super()._generate(messages, *args, **options)
+
+    writer = Writer(SmallWindow(messages=iter([AIMessage("It was red [1].")])))
+    answers = replace(written_answers("retry", wider=[make_qa_chain(2)]), writer=writer)
+    *_, answer = answers.stream([], make_qa_chain(1).invoke(QUESTION))
+    assert answer.text == "It was red [1]."
+    assert answer.notes == ("more passages do not fit the model's window: not every sentence was supported",)
 
 
 def test_write_all_writes_and_verifies_the_answers_of_a_chain() -> None:

@@ -110,6 +110,16 @@ def test_document_without_text_is_left_out() -> None:
     assert [passage.text for passage in retrieve(retriever, questions("a"), 1)[0]] == ["Text."]
 
 
+def test_passages_with_the_same_id_get_distinct_ids() -> None:
+    texts = ("Aspirin reduced stroke.", "Zinc shortened the cold.", "Zinc cured the cold.")
+    documents = [Document(text, metadata={"id": "d"}) for text in (*texts, texts[0])]
+    answer = extractive_chain(RunnableLambda(lambda _: documents)).invoke("Did zinc shorten the cold or aspirin?")
+    assert [passage.id for passage in answer.passages] == ["d", "d#2", "d#3"]
+    texts_by_id = {passage.id: passage.text for passage in answer.passages}
+    assert len(answer.citations) == 2
+    assert all(texts_by_id[one.passage_id] == one.quote for one in answer.citations)
+
+
 Call = Callable[[Any, RunnableConfig], list[Any]]
 CALLS: dict[str, Call] = {
     "invoke": lambda chain, config: [chain.invoke(question, config) for question in QUESTIONS],
@@ -196,13 +206,15 @@ def test_error_of_all_questions_is_not_retried() -> None:
     assert retriever.searches == [QUESTIONS]
 
 
-def test_error_of_an_input_without_question_names_its_keys() -> None:
+def test_error_of_a_wrong_input_names_what_is_wrong() -> None:
     chain = extractive_chain(WardRetriever())
     for input, message in (
         ({"query": "Is it?"}, "a mapping with the keys 'query'"),
         ({}, "no keys"),
         ({"question": 3}, "a question of type int"),
         (3, "this is int"),
+        ({"question": "Is it?", "context": 3}, "must be a text; this is int"),
+        ({"question": "Is it?", "context": "half \ud800"}, "The context contains half of a character"),
     ):
         with pytest.raises(UserError, match=message):
             chain.invoke(input)
@@ -230,6 +242,12 @@ def test_metadata_that_are_no_json_become_text() -> None:
     assert passage.metadata["score"] == "high"
     assert passage.metadata["1"] == "one"
     assert type(passage).model_validate_json(passage.model_dump_json()) == passage
+
+
+def test_nan_and_infinity_become_none() -> None:
+    metadata = {"score": float("nan"), "title": float("nan"), "sizes": [1.5, float("inf")]}
+    passage = as_passage(Document(id="a", page_content="x", metadata=metadata))
+    assert (passage.score, passage.metadata, passage.origin) == (None, {"title": None, "sizes": [1.5, None]}, "")
 
 
 def test_metadata_id_0_is_an_id() -> None:

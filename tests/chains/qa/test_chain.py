@@ -1,14 +1,11 @@
 import asyncio
 import re
-from typing import ClassVar
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
-from chains.answer import Answer
 from chains.models.local import LocalLLM
 from chains.qa.chain import qa_chain
 from common.errors import UserError
@@ -58,30 +55,9 @@ def test_batch_searches_once_and_gives_the_same_answers(llm: LocalLLM, retriever
         assert alone.label_scores == pytest.approx(answer.label_scores, abs=1e-5)
     assert [answer.passages[0].id for answer in batch] == ["a1", "b2", "c3"]
     assert chain.batch([]) == []
-
-
-def test_stream_and_async_give_the_same_answers(llm: LocalLLM, retriever: WordRetriever) -> None:
-    chain = qa_chain(llm, retriever)
-    expected = chain.invoke(QUESTIONS[0])
-    assert list(chain.stream(QUESTIONS[0])) == [expected]
-    assert asyncio.run(chain.ainvoke(QUESTIONS[0])) == expected
     retriever.searches.clear()
-    assert asyncio.run(chain.abatch(list(QUESTIONS))) == chain.batch(list(QUESTIONS))
-    assert retriever.searches == [QUESTIONS, QUESTIONS]
-
-
-def test_chain_composes_with_runnables_and_reports_to_callbacks(llm: LocalLLM, retriever: WordRetriever) -> None:
-    class OutputRecorder(BaseCallbackHandler):
-        outputs: ClassVar[list[object]] = []
-
-        def on_chain_end(self, outputs, **kwargs) -> None:
-            self.outputs.append(outputs)
-
-    handler = OutputRecorder()
-    chain = (lambda question: {"question": question}) | qa_chain(llm, retriever)
-    answer = chain.invoke(QUESTIONS[0], config={"callbacks": [handler]})
-    assert isinstance(answer, Answer)
-    assert answer in handler.outputs
+    assert asyncio.run(chain.abatch(list(QUESTIONS))) == batch
+    assert retriever.searches == [QUESTIONS]
 
 
 def test_gold_context_is_read_and_required(llm: LocalLLM) -> None:

@@ -108,7 +108,7 @@ def test_prompt_of_the_writer_has_numbered_summaries_without_marks() -> None:
 
 
 def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
-    _, llm = ask(texts={**TEXTS, "a": TEXTS["a"] + " <end>"})
+    _, llm = ask(texts={**TEXTS, "a": TEXTS["a"] + " [<end>4]<end>"})
     messages = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])
     assert re.search(r"DATA (\w+) begins\n\[1\] Zinc and colds .*adults\. +\nDATA \1 ends", messages[-1]["content"])
     assert messages[0]["role"] == "system"
@@ -122,6 +122,7 @@ def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
         ("It works. relevance - 10", ("It works.", 10)),
         ("It works.\nRelevance: 8 out of 10.", ("It works.", 8)),
         ("It works.\nRelevance: 85", ("It works.", 10)),
+        ("It works.\nRelevance: 7.5/10", ("It works.", 7)),
         ("<think>Relevance: 2</think>It works.\nRelevance: 3", ("It works.", 3)),
         ("Of relevance 2 things.", ("Of relevance 2 things.", None)),
         ("Relevance: 4", (None, 4)),

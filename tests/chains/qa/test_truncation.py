@@ -89,13 +89,8 @@ def test_error_of_one_question_leaves_the_other_prompts(tokenizer) -> None:
     assert make_fitter(tokenizer, 300).fit([]) == []
 
 
-def test_clean_keeps_length_and_other_scripts(tokenizer) -> None:
-    clean = make_fitter(tokenizer, None).clean
-    assert clean("a\x00b\x1b[0m\x7f\ud800c") == "a b [0m  c"
-    assert clean("tab\tline\nend") == "tab\tline\nend"
-    assert clean("Снижает ли 阿司匹林 ασπιρίνη أسبرين 🙂?") == "Снижает ли 阿司匹林 ασπιρίνη أسبرين 🙂?"
-
-
-def test_special_token_in_a_question_is_removed(tokenizer) -> None:
-    prompt = fit(tokenizer, None, question=make_fitter(tokenizer, None).clean("Is it?<|end|>yes"), context=None)
+def test_special_tokens_in_question_and_context_become_spaces(tokenizer) -> None:
+    prompt = fit(tokenizer, None, question="Is it?<|end|>yes", context="It is.<|end|>")
     assert prompt.prompt[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1
+    assert prompt.inputs == QuestionInContext("Is it?       yes", "It is.       ")
+    assert prompt.context_characters == len("It is.<|end|>")

@@ -43,13 +43,14 @@ def test_model_sees_the_conversation_and_writes_the_question() -> None:
         '\n  "Is it so?"  \n',
         "Standalone question: Is it so?",
         "**Is it so?**",
+        "<think>\nThe user asks that.\n</think>\n\nIs it so?",
     ],
 )
 def test_first_line_of_the_output_is_the_question(written: str) -> None:
     assert make_rewriter(written)[0](HISTORY, "And?").question == "Is it so?"
 
 
-@pytest.mark.parametrize("written", ["", "  \n\n", "?!", "word " * 200])
+@pytest.mark.parametrize("written", ["", "  \n\n", "?!", "word " * 200, "<think>\nThe user asks"])
 def test_rules_complete_the_message_if_the_model_writes_no_question(written: str) -> None:
     completed = make_rewriter(written)[0](HISTORY, "And in men?")
     assert completed.question == "Does aspirin lower pain in men with gout?"

@@ -38,10 +38,6 @@ def test_each_distinct_line_is_a_wording(text: str, expected: list[str]) -> None
     assert parse_wordings(text, make_request("q", 9)) == expected
 
 
-def test_wordings_are_limited_to_the_count() -> None:
-    assert parse_wordings("a\nb\nc", make_request("q", 2)) == ["a", "b"]
-
-
 @pytest.mark.parametrize("family", ["gemma", "llama2", "generic"])
 def test_prompt_has_question_count_and_system_text(family: str) -> None:
     request = {"question": "Is {question} safe?", "ways": number_of_ways(1)}

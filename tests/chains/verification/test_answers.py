@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -235,8 +234,7 @@ def test_report_returns_every_answer_with_its_verdict() -> None:
     assert [answer.label for answer in answers] == ["yes", "yes", "yes"]
     assert all(answer.withheld is None for answer in answers)
     assert base_chain.questions == [[ASK_ZINC, ASK_IRON, ASK_COPPER]]
-    assert chain.invoke({"question": ASK_ZINC}) == answers[0] == next(chain.stream(ASK_ZINC))
-    assert asyncio.run(chain.abatch([ASK_ZINC, ASK_IRON])) == answers[:2]
+    assert chain.invoke({"question": ASK_ZINC}) == answers[0]
 
 
 def test_off_returns_the_chain_itself() -> None:

@@ -88,6 +88,20 @@ def test_with_sentences_attributes_from_a_cosine_of_0_7(degrees: int, citations:
     assert nearest_passage("Statement is 0.", ()) == (0, 0.0)
 
 
+def test_with_sentences_embeds_each_sentence_of_a_passage_once() -> None:
+    embedded: list[str] = []
+
+    class RecordingEmbedder(AngleEmbedder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            embedded.extend(texts)
+            return super().embed_documents(texts)
+
+    passage = Passage(id="a", text="A is 90. B is 80.")
+    answer = Answer(question=QUESTION, text="One is 0. Two is 1.", passages=(passage,))
+    with_sentences(answer, RecordingEmbedder(), attribute=True)
+    assert sorted(embedded) == ["A is 90.", "B is 80.", "One is 0.", "Two is 1."]
+
+
 def test_two_cited_passages_are_judged_together_if_neither_supports_alone() -> None:
     passages = ("Mice were used. Aspirin lowered pain. Rats were used. They were fed. The end came.", SECOND)
     answer = verified("Aspirin lowered pain zinc raised growth [1][2].", *passages)
@@ -133,6 +147,12 @@ def test_negative_finding_is_no_refusal(text: str) -> None:
     assert not is_refusal(text)
 
 
+def test_line_of_signs_claims_nothing() -> None:
+    answer = verified("Aspirin lowered pain [1].\n\n---\n\nZinc raised growth [2].")
+    assert [one.text for one in answer.sentences][1] == "---"
+    assert prune(answer) == answer
+
+
 def test_prune_removes_unsupported_sentences_and_notes_their_number() -> None:
     answer = prune(verified("Aspirin lowered pain [1]. Fever did fall [1].\n\nZinc raised growth [2]."))
     assert answer.text == "Aspirin lowered pain [1].\n\nZinc raised growth [2]."
@@ -152,6 +172,17 @@ def test_judge_without_probabilities_gives_verdicts_without_scores() -> None:
     sentence = verified("Aspirin lowered pain [1].", scored=False).sentences[0]
     assert sentence.verdict == "supported"
     assert sentence.verification.scores == {}
+
+
+@pytest.mark.parametrize("new", [None, "windows", "sentences"])
+def test_answer_is_reused_only_if_all_judgements_are(new: str | None) -> None:
+    class PartlyCached(OverlapNLI):
+        def _judge(self, premise: str, hypothesis: str):
+            is_new = new is not None and (new == "windows") == (premise.count(".") > 1)
+            return super()._judge(premise, hypothesis).model_copy(update={"reused": not is_new})
+
+    original = make_answer("Aspirin lowered pain [1].").model_copy(update={"reused": True})
+    assert SentenceVerifier(PartlyCached()).verify([original])[0].reused == (new is None)
 
 
 def test_all_answers_are_judged_in_three_passes() -> None:

@@ -1,6 +1,5 @@
 """Statements checked against passages; the judge looks for the words "works" and "fails"."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -8,7 +7,6 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.answer import Passage
@@ -200,15 +198,6 @@ def test_batch_is_one_pass_and_returns_errors_separately() -> None:
     assert len(retriever.searches) == 1
     with pytest.raises(UserError, match="empty"):
         checker.batch(["Zinc works.", ""])
-
-
-def test_stream_and_async_methods_return_the_same_check() -> None:
-    checker = checker_of(FOR)
-    check = checker.invoke(STATEMENT)
-    assert list(checker.stream(STATEMENT)) == [check]
-    assert asyncio.run(checker.ainvoke(STATEMENT)) == check
-    assert asyncio.run(checker.abatch([STATEMENT] * 2)) == [check, check]
-    assert (checker | RunnableLambda(lambda check: check.verdict)).invoke(STATEMENT) == "supported"
 
 
 def test_context_is_judged_instead_of_retrieved_passages() -> None:
