@@ -21,7 +21,7 @@ from corpus.load import load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from corpus.sample import sample_path
-from eval.stats.estimate import Estimate, from_resamples, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 from eval.tables import with_interval
 from eval.tasks.qa import VARIANTS
 from medground.ingest import Corpus, data_corpus
@@ -88,13 +88,14 @@ def _gain(answered: Sequence[bool], agent_correct: Sequence[bool], chain_correct
     observed = np.zeros((2, 2, 2), dtype=np.int64)
     np.add.at(observed, tuple(np.array([answered, agent_correct, chain_correct], dtype=np.int64)), 1)
 
-    def gains(counts: np.ndarray) -> np.ndarray:
-        tables = counts.reshape(-1, 2, 2, 2)
+    def gains(drawn: Counts) -> Floats:
+        tables = drawn.reshape(-1, 2, 2, 2)
         agent_accuracy = tables[:, 1, 1].sum(axis=1) / tables[:, 1].sum(axis=(1, 2))
-        gain: np.ndarray = agent_accuracy - tables[..., 1].sum(axis=(1, 2)) / tables.sum(axis=(1, 2, 3))
-        return gain
+        chain_accuracy = tables[..., 1].sum(axis=(1, 2)) / tables.sum(axis=(1, 2, 3))
+        return np.asarray((agent_accuracy - chain_accuracy)[:, None])
 
-    return from_resamples(float(gains(observed)[0]), resampled(observed.ravel(), gains))
+    [gain] = bootstrap(observed.ravel(), gains)
+    return gain
 
 
 def _print_share(title: str, count: int, total: int) -> None:
