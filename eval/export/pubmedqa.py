@@ -82,12 +82,16 @@ def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
 def _warning(run: Run, task: str, n: int) -> str | None:
     section = run.config_of(task).get("data") or {}
     limit, split, path = section.get("limit"), section.get("split"), section.get("path")
+    left_out = run.payload.get("left_out", {}).get(task, ())
     if path == "sample":
         return "These are the sample's ids, not PubMedQA's: its official script does not know them."
-    is_limited = limit is not None and n >= limit
-    if not is_limited and split == "test":
+    n_records = n + len(left_out)
+    is_limited = limit is not None and n_records >= limit
+    if not is_limited and split == "test" and not left_out:
         return None
-    records = f"the first {n} records of split {split}" if is_limited else f"split {split}"
+    records = f"the first {n_records} records of split {split}" if is_limited else f"split {split}"
+    if left_out:
+        records += f" without {len(left_out)} too long for the model"
     return (
         f"The answers are of {records}, and PubMedQA's official script needs all ids of its ground truth and no others."
     )
