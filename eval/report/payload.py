@@ -107,7 +107,7 @@ class Payload:
         if task.section == WRITTEN:
             row["sentences"] = [
                 [one["text"], one["verdict"], int(one["attributed"]), one["citations"], one.get("evidence")]
-                for one in sample["judged"]
+                for one in sample.get("judged", ())
             ]
         return row
 
