@@ -72,8 +72,8 @@ class QATask(Task):
 
     @property
     def exports_to_pubmedqa(self) -> bool:
-        """Whether each record is answered unchanged, without another record's abstract."""
-        return self.variant is None and self.context in ("none", "gold", "retrieved")
+        """Whether the kind is ``qa`` and each record is answered unchanged, without another record's abstract."""
+        return self.kind == QATask.kind and self.variant is None and self.context in ("none", "gold", "retrieved")
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""

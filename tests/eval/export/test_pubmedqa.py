@@ -63,7 +63,7 @@ def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "nli", "gold"])
+@pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "verified_gold", "nli", "gold"])
 def test_a_task_that_does_not_answer_pubmedqa_is_refused(task: str, tmp_path: Path) -> None:
     run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames")])
     with pytest.raises(UserError, match=rf"--task {task} is none of qa_none, qa_gold and qa_retrieved_NAME"):
