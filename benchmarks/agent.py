@@ -17,6 +17,7 @@ import bench
 import numpy as np
 
 from chains.answer import Answer
+from common.errors import UserError
 from corpus.load import load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
@@ -47,6 +48,8 @@ def main() -> None:
         )
     variant = read_records(sample_path(options.split)) if options.split in VARIANTS else []
     split = variant or list(load_records(settings.data, split=options.split))
+    if not 0 < options.absent < options.questions <= len(split):
+        raise UserError(f"The split has {len(split)} questions. Set --questions to at most that, --absent below it.")
     records = random.Random(options.seed).sample(split, options.questions)
     absent, present = records[: options.absent], records[options.absent :]
     absent_ids = {record.id for record in absent}
@@ -65,6 +68,8 @@ def main() -> None:
     agent_correct, chain_correct = _correct(agent_answers, present), _correct(chain_answers, present)
     _print_share("abstained, abstract not in the corpus", sum(abstained), len(absent))
     _print_share("answered, abstract in the corpus", sum(answered), len(present))
+    if not any(answered):
+        raise UserError("The agent answered none of these questions, so there is no accuracy to compare.")
     _print_share("accuracy of these answers", sum(agent_correct), sum(answered))
     _print_share("accuracy of the plain chain, abstract in the corpus", sum(chain_correct), len(present))
     gain = _gain(answered, agent_correct, chain_correct)
