@@ -16,7 +16,7 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.results import RESULTS_FILE, prepare_output_folder
+from eval.results import RESULTS_FILE, prepare_output_folder, writing
 from eval.runs import Run
 from eval.stats.estimate import RESAMPLES
 from eval.tasks import CheckTask, NLITask, Task
@@ -72,24 +72,16 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     prepare_output_folder(output)
     files: list[Path] = []
     written: set[tuple[str, str]] = set()
-    try:
-        for group in groups:
-            name, date = _folder_and_date(group, written)
-            folder = output / name
-            folder.mkdir(exist_ok=True)
-            timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
-            samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
-            sample_files = {task: folder / f"samples_{task}_{timestamp}.jsonl" for task in samples}
+    for group in groups:
+        name, date = _folder_and_date(group, written)
+        timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
+        samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
+        sample_files = {task: output / name / f"samples_{task}_{timestamp}.jsonl" for task in samples}
+        with writing(results := output / name / f"results_{timestamp}.json"):
             for task, file in sample_files.items():
                 write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples[task]))
-            results = folder / f"results_{timestamp}.json"
             write_whole(results, json.dumps(_results(group, date, samples), ensure_ascii=False, indent=2) + "\n")
-            files += [results, *sample_files.values()]
-    except OSError as error:
-        raise UserError(
-            f"{output} cannot be written to ({error.strerror or error}). Name another --output folder, or make room "
-            "there."
-        ) from error
+        files += [results, *sample_files.values()]
     left_out = dict.fromkeys(name for run in runs for name, task in run.tasks.items() if task.scorer in _WITHOUT_LABELS)
     return Exported(tuple(files), tuple(left_out))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
 from corpus.records import LABELS
-from eval.results import prepare_output_folder
+from eval.results import prepare_output_folder, writing
 from eval.runs import Run
 from eval.tasks import task_from_name
 
@@ -51,12 +51,8 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
         raise DataError(run.folder / f"samples_{task}.jsonl", "holds an id twice, or a label that is not PubMedQA's.")
     prepare_output_folder(output)
     path = output / f"predictions_{task}.json"
-    try:
+    with writing(path):
         write_whole(path, json.dumps(predictions, ensure_ascii=False, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}). Name another --output folder, or make room there."
-        ) from error
     return Predictions(path, task, _warning(run, task, len(predictions)))
 
 
