@@ -17,11 +17,12 @@ import bench
 import numpy as np
 
 from chains.answer import Answer
+from common.errors import UserError
 from corpus.load import load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from corpus.sample import sample_path
-from eval.stats.estimate import Estimate, from_resamples, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 from eval.tables import with_interval
 from eval.tasks.qa import VARIANTS
 from medground.ingest import Corpus, data_corpus
@@ -47,6 +48,8 @@ def main() -> None:
         )
     variant = read_records(sample_path(options.split)) if options.split in VARIANTS else []
     split = variant or list(load_records(settings.data, split=options.split))
+    if not 0 < options.absent < options.questions <= len(split):
+        raise UserError(f"The split has {len(split)} questions. Set --questions to at most that, --absent below it.")
     records = random.Random(options.seed).sample(split, options.questions)
     absent, present = records[: options.absent], records[options.absent :]
     absent_ids = {record.id for record in absent}
@@ -65,6 +68,8 @@ def main() -> None:
     agent_correct, chain_correct = _correct(agent_answers, present), _correct(chain_answers, present)
     _print_share("abstained, abstract not in the corpus", sum(abstained), len(absent))
     _print_share("answered, abstract in the corpus", sum(answered), len(present))
+    if not any(answered):
+        raise UserError("The agent answered none of these questions, so there is no accuracy to compare.")
     _print_share("accuracy of these answers", sum(agent_correct), sum(answered))
     _print_share("accuracy of the plain chain, abstract in the corpus", sum(chain_correct), len(present))
     gain = _gain(answered, agent_correct, chain_correct)
@@ -88,13 +93,14 @@ def _gain(answered: Sequence[bool], agent_correct: Sequence[bool], chain_correct
     observed = np.zeros((2, 2, 2), dtype=np.int64)
     np.add.at(observed, tuple(np.array([answered, agent_correct, chain_correct], dtype=np.int64)), 1)
 
-    def gains(counts: np.ndarray) -> np.ndarray:
-        tables = counts.reshape(-1, 2, 2, 2)
+    def gains(drawn: Counts) -> Floats:
+        tables = drawn.reshape(-1, 2, 2, 2)
         agent_accuracy = tables[:, 1, 1].sum(axis=1) / tables[:, 1].sum(axis=(1, 2))
-        gain: np.ndarray = agent_accuracy - tables[..., 1].sum(axis=(1, 2)) / tables.sum(axis=(1, 2, 3))
-        return gain
+        chain_accuracy = tables[..., 1].sum(axis=(1, 2)) / tables.sum(axis=(1, 2, 3))
+        return np.asarray((agent_accuracy - chain_accuracy)[:, None])
 
-    return from_resamples(float(gains(observed)[0]), resampled(observed.ravel(), gains))
+    [gain] = bootstrap(observed.ravel(), gains)
+    return gain
 
 
 def _print_share(title: str, count: int, total: int) -> None:

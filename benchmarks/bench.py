@@ -79,4 +79,9 @@ def peak_mb() -> float:
     if status.exists():  # getrusage may return the memory of the parent process here
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return max_rss_mib(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def max_rss_mib(usage: resource.struct_rusage) -> float:
+    """Peak memory in MiB; the system reports bytes on macOS and KiB on Linux."""
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import bench
@@ -38,6 +39,7 @@ from chains.config import LLMConfig
 from chains.models.fetch import gguf_of, source_of
 from chains.models.known import KnownModel, known_model
 from chains.prompts import qa_prompt
+from common.errors import UserError
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import LABELS
@@ -267,6 +269,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=128)
     options = parser.parse_args()
+    if not find_spec("lm_eval") and any(engine.startswith("lm-eval") for engine in options.engines):
+        raise UserError("lm-eval is not installed. Install medground[bench], or name other --engines.")
     gguf_of(_smollm2())  # downloads the GGUF file
     source_of(_smollm2())  # converts it to safetensors
     settings = options.threads, options.tokens, options.data, options.limit

@@ -47,6 +47,7 @@ from corpus.config import DataConfig, PairsConfig, PairSplit
 from corpus.inference.pairs import NLIPair, load_pairs
 from corpus.load import load_records
 from corpus.rows import json_lines
+from eval.runs import read_run
 from eval.stats.calibration import best_threshold, fit_temperature
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.significance import mean_difference
@@ -107,7 +108,7 @@ class Steps:
                 "command": f"medground {shlex.join(words)}",
                 "seconds": round(time.perf_counter() - started, 1),
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-                "peak_memory": usage.ru_maxrss * 1024,
+                "peak_memory": round(bench.max_rss_mib(usage) * 2**20),
                 **read(),
             }
             write_whole(file, json.dumps(figures, indent=1) + "\n")
@@ -141,17 +142,6 @@ def _summary(output: Path) -> Figures:
     return {name: summary[name] for name in names if name in summary}
 
 
-def _samples(output: Path, task: str) -> list[dict[str, Any]]:
-    with (output / f"samples_{task}.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def _results(output: Path) -> dict[str, Any]:
-    """The metrics of an evaluation, by task."""
-    results: dict[str, Any] = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]
-    return results
-
-
 def _accuracy(samples: Sequence[Mapping[str, Any]]) -> Figures:
     accuracy = proportion(sum(each["prediction"] == each["target"] for each in samples), len(samples))
     return {"n": len(samples), "accuracy": accuracy.value, "interval": [accuracy.low, accuracy.high]}
@@ -159,18 +149,18 @@ def _accuracy(samples: Sequence[Mapping[str, Any]]) -> Figures:
 
 def _task_figures(output: Path, task: str) -> Figures:
     """Accuracy with interval, share of the most frequent label, and metrics of a task."""
-    samples = _samples(output, task)
+    run = read_run(output)
+    samples = run.samples(task)
     majority = max(Counter(each["target"] for each in samples).values()) / len(samples)
-    return {**_accuracy(samples), "majority": majority, "metrics": _results(output)[task]}
+    return {**_accuracy(samples), "majority": majority, "metrics": run.results[task]}
 
 
 def _pair_figures(output: Path, pairs: Settings) -> Figures:
     """Figures of all test pairs, and the accuracy on those that share no text with the training pairs."""
-    task = next(iter(_results(output)))
-    figures = _task_figures(output, task)
+    figures = _task_figures(output, "nli")
     train = load_pairs(_pairs_config(pairs), "train").pairs
     seen = {_normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
-    samples = _samples(output, task)
+    samples = read_run(output).samples("nli")
     unseen = [each for each in samples if seen.isdisjoint(_normalized(each[key]) for key in ("premise", "hypothesis"))]
     return {**figures, "no_text_in_training": _accuracy(unseen) if unseen else None}
 
@@ -235,7 +225,7 @@ def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
     dev, output = steps.work / "results" / f"dev-{name}", steps.work / "results" / f"check-{name}"
 
     def calibrate() -> Figures:
-        samples = _samples(dev, "nli")
+        samples = read_run(dev).samples("nli")
         temperature = fit_temperature(samples)
         assert temperature is not None  # it is None only without probabilities, which the judge gives
         threshold, accuracy = best_threshold(samples, temperature.value)
@@ -248,7 +238,7 @@ def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
             f"check-{name}",
             ["eval", "check", "--data", str(folder / "test.jsonl"), "--output", str(output)],
             {**judge, **calibrated, "store.path": str(steps.work / "store-check")},
-            lambda: {task: _task_figures(output, task) for task in _results(output)},
+            lambda: {task: _task_figures(output, task) for task in read_run(output).tasks},
         )
 
 
@@ -473,7 +463,7 @@ def _quote_pairs(records: Path) -> list[dict[str, Any]]:
 
 
 def _all_metrics(output: Path) -> Figures:
-    return {"metrics": _results(output)}
+    return {"metrics": read_run(output).results}
 
 
 def _support(output: Path) -> Figures:
@@ -482,7 +472,7 @@ def _support(output: Path) -> Figures:
     An abstract without a quote for the question neither supports nor contradicts the answer.
     """
     figures: Figures = {}
-    predictions = {each["id"]: each["prediction"] for each in _samples(output, "nli")}
+    predictions = {each["id"]: each["prediction"] for each in read_run(output).samples("nli")}
     records = sorted({name.rpartition("-")[0] for name in predictions})
 
     def add(name: str, share: Estimate) -> None:

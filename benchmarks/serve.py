@@ -22,22 +22,33 @@ from urllib.parse import urlsplit
 
 import bench
 
+from common.errors import UserError
 from corpus.config import DataConfig
 from corpus.load import load_records
 
 
 @contextlib.contextmanager
 def serving(folder: str, settings: list[str]) -> Iterator[str]:
-    """Run a service over the sample and yield its address."""
+    """Run a service over the sample and yield its address.
+
+    Raises:
+        UserError: the service does not start.
+    """
     options = [part for setting in ("serve.page=false", *settings) for part in ("--set", setting)]
     command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *options]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        address = next(match[1] for line in process.stderr if (match := re.search(r"Serving at (\S+);", line)))
+        messages = []
+        for line in process.stderr:
+            if match := re.search(r"Serving at (\S+);", line):
+                break
+            messages.append(line)
+        else:
+            raise UserError(f"The service did not start: {''.join(messages).strip()}")
         # Reads the rest of the messages, so that the service never waits for the pipe.
         reader = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
         try:
-            yield address
+            yield match[1]
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -60,7 +71,11 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, questi
 
 
 async def load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
-    """Throughput and latency percentiles with ``clients`` clients for ``seconds``."""
+    """Throughput and latency percentiles with ``clients`` clients for ``seconds``.
+
+    Raises:
+        UserError: no request was answered.
+    """
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
     address = urlsplit(url)
@@ -83,6 +98,8 @@ async def load(url: str, clients: int, seconds: float, questions: list[str]) -> 
     started = time.monotonic()
     await asyncio.gather(*(client(number) for number in range(clients)))
     duration = time.monotonic() - started
+    if not latencies:
+        raise UserError(f"No request was answered; the numbers of responses by status are {dict(statuses)}.")
     latencies.sort()
     return {
         "clients": clients,

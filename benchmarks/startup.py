@@ -73,7 +73,7 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
     figures = {
         "seconds": time.monotonic() - started,
         "processor": usage.ru_utime + usage.ru_stime,
-        "memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "memory_mb": bench.max_rss_mib(usage),
     }
     if sys.platform == "linux":
         figures["anonymous_mb"] = int((folder / "anonymous").read_text()) / 2**10

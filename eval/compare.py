@@ -19,11 +19,12 @@ from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
 from eval.tables import new_table, with_interval
 from eval.tasks import Sample, Task
-from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
+from eval.tasks.scorers import CITATIONS, LABELLING, RANKING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
 MAX_CHANGED_ROWS = 10  # in the table of a comparison's changed records
 _INPUT_FIELDS = ("question", "premise", "hypothesis")
+_NO_ANSWER = {RANKING.name: "nothing found", CITATIONS.name: "no sentence"}  # in tables, by scorer
 
 
 @dataclass(frozen=True)
@@ -360,8 +361,9 @@ def _tests_table(comparisons: Sequence[Comparison]) -> Table:
 
 def _changed_table(comparison: Comparison) -> Table:
     table = new_table(f"Changed sides:\n{_task_label(comparison)}", "id", "target", "A", "B", "right")
+    missing = _NO_ANSWER.get(comparison.pairs.scorer.name, "unparsed")
     for record in comparison.changed[:MAX_CHANGED_ROWS]:
-        answers = [Text(escape(answer or "unparsed", 30)) for answer in (record.a, record.b)]
+        answers = [Text(escape(answer or missing, 30)) for answer in (record.a, record.b)]
         table.add_row(Text(escape(record.id)), Text(escape(record.target, 30)), *answers, record.right.upper())
     if (more := len(comparison.changed) - MAX_CHANGED_ROWS) > 0:
         table.caption = f"and {more} more: see --json"

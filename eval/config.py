@@ -77,7 +77,8 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: str = Field(
-        min_length=1, description="retrieval, qa, nli, verified, or a class of yours as package.module.Class."
+        min_length=1,
+        description="retrieval, qa, nli, verified, answers, check, or a class of yours as package.module.Class.",
     )
 
 

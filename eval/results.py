@@ -210,7 +210,7 @@ def has_results_form(content: Any) -> bool:
     """Whether JSON content has the form of ``results.json``."""
     if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
         return False
-    mappings = [content.get(name, {}) for name in ("earlier", "identity", "tasks")]
+    mappings = [content.get(name, {}) for name in ("earlier", "identity", "left_out", "tasks")]
     return all(isinstance(mapping, dict) for mapping in (*mappings, *content["results"].values()))
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from chains.labels import UNLABELLED
 from eval.results import TaskResult
+from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
@@ -29,7 +30,6 @@ _TITLES = {
     INFERENCE: "Inference: does the hypothesis follow?",
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
 }
-_EVIDENCE_METRICS = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 
 
 def result_tables(results: Sequence[TaskResult]) -> list[Table]:
@@ -113,10 +113,10 @@ def _inference_tables(results: Sequence[TaskResult]) -> list[Table]:
 def _checking_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Tables of verdicts as labels and, for data with labelled evidence, a table of evidence metrics."""
     tables = _inference_tables(results)
-    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in _EVIDENCE_METRICS))
+    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in EVIDENCE_METRICS))
     for result in results:
-        if any(name in result.estimates for name in _EVIDENCE_METRICS):
-            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in _EVIDENCE_METRICS))
+        if any(name in result.estimates for name in EVIDENCE_METRICS):
+            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in EVIDENCE_METRICS))
     return [*tables, evidence] if evidence.row_count else tables
 
 

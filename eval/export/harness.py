@@ -16,11 +16,11 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.results import RESULTS_FILE, prepare_output_folder
+from eval.results import RESULTS_FILE, prepare_output_folder, writing
 from eval.runs import Run
 from eval.stats.estimate import RESAMPLES
-from eval.tasks import NLITask, Task
-from eval.tasks.scorers import RANKING
+from eval.tasks import CheckTask, NLITask, Task
+from eval.tasks.scorers import CITATIONS, RANKING
 
 SOURCE = "medground"  # in place of the harness's model backend, such as "hf" or "vllm"
 INVALID = "[invalid]"  # the harness's text for an answer that its filters cannot parse
@@ -28,11 +28,12 @@ GREEDY = {"do_sample": False}  # the generation arguments of greedy decoding, wh
 _METRIC_NAMES = {"accuracy": "acc", "share_maybe": "acc"}
 _LOWER_IS_BETTER = re.compile("unparsed|unverified|ece|brier|aurc.*|risk@.*")
 _NO_DIRECTION = re.compile("share_(supported|contradicted|not_enough_evidence)")  # neither high nor low is better
+_WITHOUT_LABELS = (RANKING, CITATIONS)  # scorers of tasks in which no model assigns labels
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The written files, and the names of the retrieval tasks, which the format cannot hold."""
+    """The written files, and the names of the tasks without labels, which the format cannot hold."""
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -71,25 +72,17 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     prepare_output_folder(output)
     files: list[Path] = []
     written: set[tuple[str, str]] = set()
-    try:
-        for group in groups:
-            name, date = _folder_and_date(group, written)
-            folder = output / name
-            folder.mkdir(exist_ok=True)
-            timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
-            samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
-            sample_files = {task: folder / f"samples_{task}_{timestamp}.jsonl" for task in samples}
+    for group in groups:
+        name, date = _folder_and_date(group, written)
+        timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
+        samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
+        sample_files = {task: output / name / f"samples_{task}_{timestamp}.jsonl" for task in samples}
+        with writing(results := output / name / f"results_{timestamp}.json"):
             for task, file in sample_files.items():
                 write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples[task]))
-            results = folder / f"results_{timestamp}.json"
             write_whole(results, json.dumps(_results(group, date, samples), ensure_ascii=False, indent=2) + "\n")
-            files += [results, *sample_files.values()]
-    except OSError as error:
-        raise UserError(
-            f"{output} cannot be written to ({error.strerror or error}). Name another --output folder, or make room "
-            "there."
-        ) from error
-    left_out = dict.fromkeys(name for run in runs for name, task in run.tasks.items() if task.scorer == RANKING)
+        files += [results, *sample_files.values()]
+    left_out = dict.fromkeys(name for run in runs for name, task in run.tasks.items() if task.scorer in _WITHOUT_LABELS)
     return Exported(tuple(files), tuple(left_out))
 
 
@@ -97,7 +90,7 @@ def _groups(run: Run) -> Iterator[_Group]:
     """Group the run's tasks by date and model."""
     by_date_and_model: dict[str, dict[str, Task]] = {}
     for name, task in run.tasks.items():
-        if task.scorer != RANKING:
+        if task.scorer not in _WITHOUT_LABELS:
             model = model_args(task, run.config_of(name))
             by_date_and_model.setdefault(json.dumps([run.source(name).get("date"), model]), {})[name] = task
     for tasks in by_date_and_model.values():
@@ -219,12 +212,12 @@ def _is_date(text: Any) -> bool:
 def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
     """The harness's ``model_args`` for the model of a task."""
     llm, nli = config.get("llm") or {}, config.get("nli") or {}
-    if isinstance(task, NLITask) and nli.get("kind") == "encoder":
+    if _is_judged_by_encoder(task, config):
         return {"pretrained": nli.get("model")}
     if llm.get("base_url"):
         return {"model": llm.get("model"), "base_url": llm["base_url"]}
     args = {"pretrained": llm.get("model"), "dtype": llm.get("dtype")}
-    uses_nli_adapter = isinstance(task, NLITask) and task.tuned is not False
+    uses_nli_adapter = isinstance(task, CheckTask) or (isinstance(task, NLITask) and task.tuned is not False)
     if adapter := (uses_nli_adapter and nli.get("adapter")) or llm.get("adapter"):
         args["peft"] = adapter
     if llm.get("quantization") in ("4bit", "8bit"):
@@ -240,11 +233,16 @@ def model_name(args: Mapping[str, Any]) -> str:
 
 def shots_of(task: Task, config: Mapping[str, Any]) -> int:
     """The number of few-shot examples in a prompt; the setting ``shots`` is the number per label."""
-    if not isinstance(task, NLITask):
+    if not isinstance(task, NLITask | CheckTask) or _is_judged_by_encoder(task, config):
         return 0
-    per_label = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
+    shots = task.shots if isinstance(task, NLITask) else None
+    per_label = int((config.get("prompt") or {}).get("shots") or 0) if shots is None else shots
     labels = set(((config.get("pairs") or {}).get("labels") or {}).values())
     return per_label * len(labels)
+
+
+def _is_judged_by_encoder(task: Task, config: Mapping[str, Any]) -> bool:
+    return isinstance(task, NLITask | CheckTask) and (config.get("nli") or {}).get("kind") == "encoder"
 
 
 def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
 from corpus.records import LABELS
-from eval.results import prepare_output_folder
+from eval.results import prepare_output_folder, writing
 from eval.runs import Run
 from eval.tasks import task_from_name
 
@@ -51,12 +51,8 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
         raise DataError(run.folder / f"samples_{task}.jsonl", "holds an id twice, or a label that is not PubMedQA's.")
     prepare_output_folder(output)
     path = output / f"predictions_{task}.json"
-    try:
+    with writing(path):
         write_whole(path, json.dumps(predictions, ensure_ascii=False, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}). Name another --output folder, or make room there."
-        ) from error
     return Predictions(path, task, _warning(run, task, len(predictions)))
 
 
@@ -82,12 +78,16 @@ def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
 def _warning(run: Run, task: str, n: int) -> str | None:
     section = run.config_of(task).get("data") or {}
     limit, split, path = section.get("limit"), section.get("split"), section.get("path")
+    left_out = run.payload.get("left_out", {}).get(task, ())
     if path == "sample":
         return "These are the sample's ids, not PubMedQA's: its official script does not know them."
-    is_limited = limit is not None and n >= limit
-    if not is_limited and split == "test":
+    n_records = n + len(left_out)
+    is_limited = limit is not None and n_records >= limit
+    if not is_limited and split == "test" and not left_out:
         return None
-    records = f"the first {n} records of split {split}" if is_limited else f"split {split}"
+    records = f"the first {n_records} records of split {split}" if is_limited else f"split {split}"
+    if left_out:
+        records += f" without {len(left_out)} too long for the model"
     return (
         f"The answers are of {records}, and PubMedQA's official script needs all ids of its ground truth and no others."
     )

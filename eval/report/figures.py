@@ -1,15 +1,16 @@
 """Data of a report's plots and confusion matrices."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from eval.report.tasks import ReportTask
-from eval.stats.calibration import ReliabilityBin, reliability
+from eval.report.tasks import ReportTask, by_records
+from eval.stats.calibration import ReliabilityBin, confidence, reliability
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH
 from eval.stats.selective import RiskPoint, risk_points
-from eval.stats.verification import RANKED_BY, confidence, risk_curves
+from eval.stats.verification import RANKED_BY, risk_curves
 from eval.stats.verification import VERDICTS as VERDICT_NAMES
 from eval.tasks.base import VERIFICATION
 from eval.tasks.qa import VARIANTS
@@ -66,11 +67,16 @@ class RecallPlot:
 
 @dataclass(frozen=True)
 class RiskCurve:
-    """A risk-coverage curve and the area under it."""
+    """A risk-coverage curve."""
 
     name: str
     points: Sequence[RiskPoint]
-    area: float
+
+    @property
+    def area(self) -> float:
+        """The area under the curve, which is ``aurc`` of ``risk_metrics``."""
+        steps = pairwise([0.0, *(point.coverage for point in self.points)])
+        return sum((end - start) * point.risk for (start, end), point in zip(steps, self.points, strict=True))
 
 
 @dataclass(frozen=True)
@@ -112,12 +118,8 @@ def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
 
 def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
     """A plot for each group of retrieval tasks over the same questions."""
-    groups: dict[tuple[str, ...], list[ReportTask]] = {}
-    for task in tasks:
-        if task.scorer == RANKING:
-            groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
     plots = []
-    for group in groups.values():
+    for group in by_records([task for task in tasks if task.scorer == RANKING]):
         has_several_runs = len({task.run for task in group}) > 1
         curves = []
         for task in group:
@@ -135,12 +137,12 @@ def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
         if task.scorer in LABELLING and task.is_scored:
             scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
-        curves = [_confidence_curve(task) for task in group]
+        curves = [RiskCurve(task.name, _points_by_confidence(task)) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
         plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
-            curves = verified_curves(task.samples, task.estimates, "by")
+            curves = verified_curves(task.samples, "by")
             order = "Surest by verdict, or by the answer's own confidence"
             plots.append(RiskPlot(task.run, task.name, order, (len(task.samples),), curves))
     return plots
@@ -202,18 +204,11 @@ def _recall_at_each_k(task: ReportTask) -> list[Estimate]:
     return [proportion(sum(r is not None and r <= k for r in ranks), len(ranks)) for k in range(1, DEPTH + 1)]
 
 
-def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate], prefix: str) -> list[RiskCurve]:
+def verified_curves(samples: Sequence[Sample], prefix: str) -> list[RiskCurve]:
     """The risk-coverage curves of verified answers; their names start with ``prefix``."""
-    return [
-        RiskCurve(f"{prefix} {RANKED_BY[metric]}", points, estimates[metric].value)
-        for metric, points in risk_curves(samples).items()
-    ]
+    return [RiskCurve(f"{prefix} {RANKED_BY[metric]}", points) for metric, points in risk_curves(samples).items()]
 
 
-def _confidence_curve(task: ReportTask) -> RiskCurve:
-    """The curve of answers ranked by their label's probability; its area is that of ``risk_metrics``."""
+def _points_by_confidence(task: ReportTask) -> list[RiskPoint]:
     right = [task.scorer.is_right(sample) for sample in task.samples]
-    points = risk_points([confidence(sample) for sample in task.samples], right)
-    starts = [0.0, *(point.coverage for point in points[:-1])]
-    area = sum((point.coverage - start) * point.risk for start, point in zip(starts, points, strict=True))
-    return RiskCurve(task.name, points, area)
+    return risk_points([confidence(sample) for sample in task.samples], right)

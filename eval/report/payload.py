@@ -5,7 +5,7 @@ from typing import Any
 
 from common.fingerprints import to_jsonable
 from eval.report.projection import EmbeddingMap
-from eval.report.tasks import ReportTask
+from eval.report.tasks import ReportTask, record_texts
 from eval.stats.verification import VERDICTS
 from eval.tasks import Sample
 from eval.tasks.base import VERIFICATION, WRITTEN
@@ -84,7 +84,7 @@ class Payload:
             id = str(hit["id"])
             passages += [self._passage_index(id, texts.get(id)), _rounded(hit.get("score"))]
         row: dict[str, Any] = {
-            "record": self._record_index(_record_texts(sample)),
+            "record": self._record_index(record_texts(sample)),
             "right": int(task.scorer.is_right(sample)),
             "prediction": sample["prediction"],
             "target": sample["target"],
@@ -107,7 +107,7 @@ class Payload:
         if task.section == WRITTEN:
             row["sentences"] = [
                 [one["text"], one["verdict"], int(one["attributed"]), one["citations"], one.get("evidence")]
-                for one in sample["judged"]
+                for one in sample.get("judged", ())
             ]
         return row
 
@@ -116,12 +116,6 @@ class Payload:
 
     def _passage_index(self, id: str, text: str | None) -> int:
         return self._passages.setdefault((id, text), len(self._passages))
-
-
-def _record_texts(sample: Sample) -> tuple[str, ...]:
-    """The record's id and the texts that are shown of it."""
-    names = ("premise", "hypothesis") if "premise" in sample else ("question",)
-    return (str(sample["id"]), *(str(sample.get(name) or "") for name in names))
 
 
 def _scores(scores: Mapping[str, Any], labels: Sequence[str]) -> list[float | None] | None:

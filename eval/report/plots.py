@@ -80,7 +80,7 @@ def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
     paths = []
     for result in results:
         if result.task.scorer == VERDICTS:
-            curves = verified_curves(result.samples, result.estimates, "surest by")
+            curves = verified_curves(result.samples, "surest by")
             plot = RiskPlot(result.name, None, "", (len(result.samples),), curves)
             paths.append(_save(_panels([plot], draw_risk, size=_WIDE), folder / f"risk_{result.name}.png"))
     return paths

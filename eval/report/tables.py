@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from eval.report.figures import RecallPlot, Reliability, RiskPlot, data_name
-from eval.report.tasks import ReportTask
+from eval.report.tasks import ReportTask, by_records
 from eval.report.views import Cell, Row, View, count_cell, difference_cell, metric_cell, task_cell
+from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
@@ -14,7 +15,6 @@ from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATIO
 from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
 _VALUES_TITLE = "Values of the figure"
-_RISK_TITLE = "Risk: the share of wrong answers among the best supported"
 # The metrics of a table, by the title of their column.
 _RETRIEVAL_METRICS = {
     "accuracy@1": "accuracy@1",
@@ -41,10 +41,7 @@ _TEXT_METRICS = {
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
 }
-_EVIDENCE_METRICS = {
-    name.replace("evidence_", ""): name
-    for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
-}
+_EVIDENCE_METRICS = {name.removeprefix("evidence_"): name for name in EVIDENCE_METRICS}
 _RISK_METRICS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
@@ -123,14 +120,14 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
                 rows.append(Row("all answers", cells=cells, is_reference=True))
     if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
-        rows += [_majority_row(group[0]) for group in _same_records(tasks)]
+        rows += [_majority_row(group[0]) for group in by_records(tasks)]
     return rows
 
 
 def _label_view(tasks: Sequence[ReportTask]) -> View:
     """Metrics over all labels; after tasks over the same records the majority baseline and the refusals."""
     rows, notes = [], []
-    for group in _same_records(tasks):
+    for group in by_records(tasks):
         labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
             cells = {name: task_cell(task, metric, drawn=True) for name, metric in _LABEL_METRICS.items()}
@@ -246,14 +243,6 @@ def _majority_row(task: ReportTask) -> Row:
     baseline = label_metrics(targets, [answer] * len(targets), task.labels)
     cells = {name: metric_cell(baseline[metric], drawn=True) for name, metric in _LABEL_METRICS.items()}
     return Row(f"always \u201c{answer}\u201d", cells={**cells, "n": count_cell(len(targets))}, is_reference=True)
-
-
-def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks grouped by the ids of their records."""
-    groups: dict[tuple[str, ...], list[ReportTask]] = {}
-    for task in tasks:
-        groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
-    return list(groups.values())
 
 
 def _common_cells(task: ReportTask) -> dict[str, Cell]:

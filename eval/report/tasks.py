@@ -110,6 +110,20 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
     return ReportInput(_with_unique_run_names(tasks), failures, ", ".join(dict.fromkeys(sources)))
 
 
+def by_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
+    """The tasks grouped by their records, which are equal if their ids and texts are."""
+    groups: dict[tuple[tuple[str, ...], ...], list[ReportTask]] = {}
+    for task in tasks:
+        groups.setdefault(tuple(sorted(map(record_texts, task.samples))), []).append(task)
+    return list(groups.values())
+
+
+def record_texts(sample: Sample) -> tuple[str, ...]:
+    """The id and the texts of a sample's record."""
+    names = ("premise", "hypothesis") if "premise" in sample else ("question",)
+    return (str(sample["id"]), *(str(sample.get(name) or "") for name in names))
+
+
 def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], Mapping[str, float]]) -> ReportTask:
     side = Side(run, task)
     samples = [_complete(sample, side) for sample in side.samples.values()]

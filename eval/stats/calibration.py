@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, proportion
 
 BINS = 15  # as Guo et al. 2017
 TEMPERATURES = np.geomspace(0.1, 10, 386)  # each 1.2 % more than the one before
@@ -16,9 +16,9 @@ THRESHOLDS = tuple(percent / 100 for percent in range(35, 100, 5))
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The ``n`` answers whose label has a probability above ``low`` (or 0) and at most ``high``.
+    """The ``n`` answers with a confidence above ``low`` (or 0) and at most ``high``.
 
-    ``confidence`` is their mean probability, ``accuracy`` the share of right answers with Wilson's interval.
+    ``confidence`` is the mean confidence, ``accuracy`` the share of right answers with Wilson's interval.
     """
 
     low: float
@@ -29,23 +29,23 @@ class ReliabilityBin:
 
 
 def reliability(samples: Sequence[Mapping[str, Any]], bins: int = BINS) -> list[ReliabilityBin]:
-    """The reliability diagram: bins of equal width over the top label's probability; empty bins are left out.
+    """The reliability diagram: bins of equal width over ``confidence``; empty bins are left out.
 
     Args:
         samples: with ``label_scores`` (probabilities that sum to 1), ``prediction`` and ``target``. If a sample has no
             scores, there are no bins.
         bins: the number of bins, empty ones included.
     """
-    if not _all_scored(samples):
+    if not all_scored(samples):
         return []
-    confidence, right = _confidence(samples), _right(samples)
-    bin_of_sample = _bin_indices(confidence, bins)
+    confidences, right = _confidences(samples), _right(samples)
+    bin_of_sample = _bin_indices(confidences, bins)
     return [
         ReliabilityBin(
             low=index / bins,
             high=(index + 1) / bins,
             n=int(inside.sum()),
-            confidence=float(confidence[inside].mean()),
+            confidence=float(confidences[inside].mean()),
             accuracy=proportion(int(right[inside].sum()), int(inside.sum())),
         )
         for index in range(bins)
@@ -63,9 +63,9 @@ def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estim
     - ``brier``: the squared distance of the probabilities from the one-hot target, summed over labels and averaged over
       samples (Brier 1950); 0 is best, 2 worst.
     """
-    if not _all_scored(samples):
+    if not all_scored(samples):
         return {}
-    ece = _expected_calibration_error(_confidence(samples), _right(samples))
+    ece = _expected_calibration_error(_confidences(samples), _right(samples))
     return {"ece": ece, "brier": mean([_brier_score(sample) for sample in samples])}
 
 
@@ -74,7 +74,7 @@ def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
 
     The candidates are ``TEMPERATURES``. None if a sample has no label scores or a target that is none of its labels.
     """
-    if not _all_scored(samples) or any(sample["target"] not in sample["label_scores"] for sample in samples):
+    if not all_scored(samples) or any(sample["target"] not in sample["label_scores"] for sample in samples):
         return None
     logits, labels = _logits(samples)
     rows, targets = np.arange(len(samples)), [labels.index(sample["target"]) for sample in samples]
@@ -85,12 +85,9 @@ def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
         ],
         axis=1,
     )
-    best = float(TEMPERATURES[losses.sum(axis=0).argmin()])
-    if len(samples) == 1:
-        return Estimate(best)
     one_per_sample = np.ones(len(samples), dtype=np.int64)
-    resamples = resampled(one_per_sample, lambda counts: TEMPERATURES[(counts.astype(float) @ losses).argmin(axis=1)])
-    return from_resamples(best, resamples)
+    [temperature] = bootstrap(one_per_sample, lambda drawn: TEMPERATURES[(drawn @ losses).argmin(axis=1)][:, None])
+    return temperature
 
 
 def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> tuple[float, Estimate]:
@@ -100,11 +97,19 @@ def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> 
     as for ``fit_temperature``.
     """
     logits = _logits(samples)[0] / temperature
-    confidence = np.exp(logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1))
+    confidences = np.exp(logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1))
     is_neutral = np.array([sample["target"] == "neutral" for sample in samples])
-    n_right = [int(np.where(confidence >= each, _right(samples), is_neutral).sum()) for each in THRESHOLDS]
+    n_right = [int(np.where(confidences >= each, _right(samples), is_neutral).sum()) for each in THRESHOLDS]
     best = max(n_right)
     return THRESHOLDS[n_right.index(best)], proportion(best, len(samples))
+
+
+def confidence(sample: Mapping[str, Any]) -> float:
+    """The probability of the predicted label; 0 without a label.
+
+    It is not always the greatest: below ``check.threshold`` a verdict is "not enough evidence" in any case.
+    """
+    return float(sample["label_scores"].get(sample["prediction"], 0.0))
 
 
 def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
@@ -114,43 +119,41 @@ def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
     return np.log(np.maximum(scores, np.finfo(float).tiny)), labels
 
 
-def _all_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
+def all_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
     """Whether every sample has label scores, all of them numbers."""
     return bool(samples) and all(
         sample["label_scores"] and None not in sample["label_scores"].values() for sample in samples
     )
 
 
-def _confidence(samples: Sequence[Mapping[str, Any]]) -> Floats:
-    return np.array([max(sample["label_scores"].values()) for sample in samples], dtype=np.float64)
+def _confidences(samples: Sequence[Mapping[str, Any]]) -> Floats:
+    return np.array([confidence(sample) for sample in samples], dtype=np.float64)
 
 
 def _right(samples: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
     return np.array([sample["prediction"] == sample["target"] for sample in samples], dtype=np.bool_)
 
 
-def _bin_indices(confidence: Floats, bins: int) -> NDArray[np.int64]:
+def _bin_indices(confidences: Floats, bins: int) -> NDArray[np.int64]:
     """The bin of each probability, from 0; a probability on an edge belongs to the lower bin."""
-    return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left").astype(np.int64)
+    return np.searchsorted(np.arange(1, bins) / bins, confidences, side="left").astype(np.int64)
 
 
-def _expected_calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> Estimate:
+def _expected_calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> Estimate:
     # A row per sample, with the gap between accuracy and confidence in the column of the sample's bin; equal rows are
     # counted, so that resampling draws counts.
     gaps = np.zeros((len(right), BINS))
-    gaps[np.arange(len(right)), _bin_indices(confidence, BINS)] = right - confidence
+    gaps[np.arange(len(right)), _bin_indices(confidences, BINS)] = right - confidences
     rows, counts = np.unique(gaps, axis=0, return_counts=True)
 
     def errors(drawn: Counts) -> Floats:
-        return np.asarray(np.abs(drawn @ rows).sum(axis=1) / len(right))
+        return np.asarray(np.abs(drawn @ rows).sum(axis=1, keepdims=True) / len(right))
 
-    value = float(errors(counts[None])[0])
-    if len(right) == 1:
-        return Estimate(value)
-    percentile = from_resamples(value, resampled(counts, errors))
-    if percentile.low is None or percentile.high is None:
-        return percentile
-    return replace(percentile, low=max(0.0, 2 * value - percentile.high), high=max(0.0, 2 * value - percentile.low))
+    [estimate] = bootstrap(counts, errors)
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    twice = 2 * estimate.value
+    return replace(estimate, low=max(0.0, twice - estimate.high), high=max(0.0, twice - estimate.low))
 
 
 def _brier_score(sample: Mapping[str, Any]) -> float:

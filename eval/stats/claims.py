@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 
 COUNTS = ("correct", "predicted", "gold")  # the numbers of evidence sentences of a sample
+EVIDENCE_METRICS = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 
 
 def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
@@ -27,10 +28,8 @@ def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
     rows = [[sample["evidence"][name] for name in COUNTS] for sample in samples if sample.get("evidence")]
     if any(gold for _, _, gold in rows):
         distinct, counts = np.unique(np.asarray(rows, dtype=np.int64), axis=0, return_counts=True)
-        values = _precision_recall_f1(counts[None, :] @ distinct)[0].tolist()
-        resamples = resampled(counts, lambda drawn: _precision_recall_f1(drawn @ distinct))
-        for name, value, column in zip(("precision", "recall", "f1"), values, resamples.T, strict=True):
-            estimates[f"evidence_{name}"] = from_resamples(value, column) if len(rows) > 1 else Estimate(value)
+        metrics = bootstrap(counts, lambda drawn: _precision_recall_f1(drawn @ distinct))
+        estimates |= zip(EVIDENCE_METRICS[1:], metrics, strict=True)
     if found := [sample["found"] for sample in samples if sample.get("found") is not None]:
         estimates["evidence_found"] = proportion(sum(found), len(found))
     return estimates

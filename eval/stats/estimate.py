@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
+_BLOCK = 1_000_000  # counts of resamples that are in memory at the same time, 8 MB
 _ROUNDING = 1e-12  # smaller differences come from floating-point rounding
 
 Floats = NDArray[np.float64]
@@ -19,7 +20,7 @@ Counts = NDArray[np.int64]
 class Estimate:
     """A value with standard error and 95% interval, which are None if they cannot be estimated.
 
-    A single record gives no estimate of them, and neither does a bootstrap of identical records.
+    A single record gives no standard error, and a bootstrap of a single or of identical records gives neither.
     """
 
     value: float
@@ -58,14 +59,15 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
     With G clusters: the root of the sum of squared within-cluster sums of deviations, times G / (G - 1), over n. None
     for one cluster, or if all clusters are alike.
     """
-    groups, cluster_of_value = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(groups) < 2:
+    numbers: dict[str, int] = {}
+    cluster_of_value = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    if len(numbers) < 2:
         return None
     deviations = np.asarray(values, dtype=np.float64) - np.mean(values)
     sums = np.bincount(cluster_of_value, weights=deviations)
     if np.abs(sums).max() < _ROUNDING:
         return None
-    return float(np.sqrt(sums @ sums * len(groups) / (len(groups) - 1)) / len(values))
+    return float(np.sqrt(sums @ sums * len(numbers) / (len(numbers) - 1)) / len(values))
 
 
 def mean(values: Sequence[float]) -> Estimate:
@@ -77,30 +79,36 @@ def mean(values: Sequence[float]) -> Estimate:
     if not values:
         raise ValueError("the mean of no values")
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    value = float(np.mean(values))
-    if len(values) == 1:
-        return Estimate(value)
-    estimate = from_resamples(value, resampled(counts, lambda drawn: drawn @ distinct / len(values)))
+    [estimate] = bootstrap(counts, lambda drawn: drawn @ distinct[:, None] / len(values))
     if estimate.stderr is None:
         return estimate
     return replace(estimate, stderr=float(np.std(values, ddof=1) / np.sqrt(len(values))))
 
 
-def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
-    """``statistic`` of ``RESAMPLES`` bootstrap samples of records that are counted by cell, such as by equal value.
+def bootstrap(counts: Counts, statistics: Callable[[Counts], Floats]) -> list[Estimate]:
+    """The estimates of statistics of records that are counted by cell, such as by equal value.
 
-    Drawing n records with replacement and counting them by cell is one multinomial draw, so the cost depends on the
-    number of cells, not of records. The seed is fixed.
+    Standard errors and percentile intervals come from ``RESAMPLES`` bootstrap samples with a fixed seed. Drawing n
+    records with replacement and counting them by cell is one multinomial draw, so the cost depends on the number of
+    cells, not of records.
 
     Args:
         counts: records per cell, shape (cells,).
-        statistic: maps counts of shape (RESAMPLES, cells) to values of shape (RESAMPLES, ...).
+        statistics: maps counts of shape (samples, cells) to values of shape (samples, statistics).
     """
-    n = int(counts.sum())
-    return statistic(np.random.default_rng(_SEED).multinomial(n, counts / n, size=RESAMPLES))
+    n, generator = int(counts.sum()), np.random.default_rng(_SEED)
+    block = max(1, _BLOCK // len(counts))
+    resamples = np.concatenate(
+        [
+            statistics(generator.multinomial(n, counts / n, size=min(block, RESAMPLES - start)))
+            for start in range(0, RESAMPLES, block)
+        ]
+    )
+    values = statistics(counts[None])[0].tolist()
+    return [_estimate(value, column) for value, column in zip(values, resamples.T, strict=True)]
 
 
-def from_resamples(value: float, resamples: Floats) -> Estimate:
+def _estimate(value: float, resamples: Floats) -> Estimate:
     """A value with the percentile interval of its bootstrap resamples, shape (RESAMPLES,); no interval of width 0."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resamples, [tail, 1 - tail])

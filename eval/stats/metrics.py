@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, proportion
 
 DEPTH = 10  # the cutoff of the ranking metrics
 
@@ -59,12 +59,7 @@ def label_metrics(
     def f1_scores(drawn: Counts) -> Floats:
         return _f1_scores(drawn.reshape(-1, len(labels), len(labels) + 1))
 
-    values = f1_scores(counts)[0].tolist()
-    resamples = resampled(counts, f1_scores)
-    macro_f1, *f1 = (
-        from_resamples(value, column) if n > 1 else Estimate(value)
-        for value, column in zip(values, resamples.T, strict=True)
-    )
+    macro_f1, *f1 = bootstrap(counts, f1_scores)
     right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
     estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": macro_f1}
     for label, label_f1 in zip(labels, f1, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap
 
 COVERAGES = (0.2, 0.4, 0.6, 0.8)
 
@@ -50,16 +50,9 @@ def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Es
         ValueError: no answers, or unequal lengths.
     """
     cells = _cells(scores, right)[1]
-
-    def metrics(drawn: Counts) -> Floats:
-        return _area_and_risks(drawn.reshape(-1, *cells.shape))
-
-    values = metrics(cells)[0].tolist()
     names = ["aurc", *(f"risk@{coverage}" for coverage in COVERAGES)]
-    if len(scores) == 1:
-        return {name: Estimate(value) for name, value in zip(names, values, strict=True)}
-    resamples = resampled(cells.ravel(), metrics).T
-    return {name: from_resamples(value, column) for name, value, column in zip(names, values, resamples, strict=True)}
+    metrics = bootstrap(cells.ravel(), lambda drawn: _area_and_risks(drawn.reshape(-1, *cells.shape)))
+    return dict(zip(names, metrics, strict=True))
 
 
 def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Counts]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean
 
 Answers = Sequence[str | None]
 
@@ -73,15 +73,12 @@ def macro_f1_difference(
     counts = np.array(list(cells.values()), dtype=np.int64)
     target, answer_a, answer_b = (_one_hot(answers, labels) for answers in zip(*cells, strict=True))
 
-    def macro_f1(drawn: Counts) -> Floats:
-        return np.stack([_macro_f1(drawn, target, answer) for answer in (answer_a, answer_b)])
+    def statistics(drawn: Counts) -> Floats:
+        of_a, of_b = (_macro_f1(drawn, target, answer) for answer in (answer_a, answer_b))
+        return np.stack([of_a, of_b, of_b - of_a], axis=1)
 
-    value_a, value_b = macro_f1(counts[None])[:, 0].tolist()
-    difference = value_b - value_a
-    if len(targets) == 1:
-        return value_a, value_b, Estimate(difference)
-    resamples_a, resamples_b = resampled(counts, macro_f1)
-    return value_a, value_b, from_resamples(difference, resamples_b - resamples_a)
+    of_a, of_b, difference = bootstrap(counts, statistics)
+    return of_a.value, of_b.value, difference
 
 
 def _one_hot(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:

@@ -6,7 +6,8 @@ from typing import Any, get_args
 import numpy as np
 
 from chains.answer import Verdict
-from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, proportion, resampled
+from eval.stats.calibration import all_scored, confidence
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 from eval.stats.selective import RiskPoint, risk_metrics, risk_points
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -42,7 +43,7 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
         estimates["accuracy_supported"] = proportion(sum(right_if_supported), len(right_if_supported))
         estimates["accuracy_gain"] = _gain(right, supported)
     estimates |= risk_metrics([support(sample) for sample in samples], right)
-    if all(sample["label_scores"] for sample in samples):
+    if all_scored(samples):
         estimates["aurc_confidence"] = risk_metrics([confidence(sample) for sample in samples], right)["aurc"]
     return estimates
 
@@ -55,7 +56,7 @@ def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoin
     """The risk-coverage curves of verified answers, by the metric that is the area under the curve."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
     curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
-    if all(sample["label_scores"] for sample in samples):
+    if all_scored(samples):
         curves["aurc_confidence"] = risk_points([confidence(sample) for sample in samples], right)
     return curves
 
@@ -68,22 +69,16 @@ def support(sample: Mapping[str, Any]) -> float:
     return float(scores["supported"] if scores else sample["verdict"] == "supported")
 
 
-def confidence(sample: Mapping[str, Any]) -> float:
-    """The probability of the predicted label."""
-    return float(max(sample["label_scores"].values()))
-
-
 def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
     counts = np.zeros((2, 2), dtype=np.int64)  # [supported, right]
     np.add.at(counts, (np.asarray(supported, dtype=np.int64), np.asarray(right, dtype=np.int64)), 1)
 
-    def gain(samples: Counts) -> Floats:
-        tables = samples.reshape(-1, 2, 2)
+    def gains(drawn: Counts) -> Floats:
+        tables = drawn.reshape(-1, 2, 2)
         accuracy = tables[:, :, 1].sum(axis=1) / tables.sum(axis=(1, 2))
         n_supported = tables[:, 1].sum(axis=1)
-        return np.asarray(
-            np.divide(tables[:, 1, 1], n_supported, out=accuracy.copy(), where=n_supported > 0) - accuracy
-        )
+        of_supported = np.divide(tables[:, 1, 1], n_supported, out=accuracy.copy(), where=n_supported > 0)
+        return np.asarray((of_supported - accuracy)[:, None])
 
-    value = float(gain(counts)[0])
-    return from_resamples(value, resampled(counts.ravel(), gain)) if len(right) > 1 else Estimate(value)
+    [gain] = bootstrap(counts.ravel(), gains)
+    return gain

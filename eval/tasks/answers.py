@@ -55,11 +55,6 @@ class AnswersTask(QATask):
         """The scorer of citations."""
         return CITATIONS
 
-    @property
-    def exports_to_pubmedqa(self) -> bool:
-        """False: a written answer is not exported as a prediction."""
-        return False
-
     def title(self, config: Mapping[str, Any]) -> str:
         """The context and retriever or variant, and whether answers are pruned."""
         return f"{super().title(config)}{', pruned' if self.pruned else ''}"

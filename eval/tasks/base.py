@@ -156,6 +156,20 @@ InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
 
 
+def ids_with_own(record: "QARecord", passages: Sequence[tuple[str | None, str]]) -> list[str | None]:
+    """The ids of ``passages`` (ids and texts); the first with the text of the record's abstract gets the record's id.
+
+    It swaps ids with the passage that has the record's id, if there is one. Records may have identical abstracts, and
+    finding any of these counts as finding the record's own.
+    """
+    ids = [id for id, _ in passages]
+    first = next((index for index, (_, text) in enumerate(passages) if text == record.context), None)
+    if first is None or record.id in ids[:first]:
+        return ids
+    other = ids[first]
+    return [record.id if index == first else other if id == record.id else id for index, id in enumerate(ids)]
+
+
 class Outcomes(NamedTuple, Generic[RecordT, ResultT]):
     """The results of a model by record, and the ids of records without result, which are too long for the model."""
 

@@ -13,7 +13,7 @@ from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, proportion
-from eval.tasks.base import Outcomes, QAChain, Resources, Task, run_batches
+from eval.tasks.base import Outcomes, QAChain, Resources, Task, ids_with_own, run_batches
 from eval.tasks.scorers import LABELS as LABEL_SCORER
 from eval.tasks.scorers import REFUSALS, Sample, Scorer
 
@@ -72,8 +72,8 @@ class QATask(Task):
 
     @property
     def exports_to_pubmedqa(self) -> bool:
-        """Whether each record is answered unchanged, without another record's abstract."""
-        return self.variant is None and self.context in ("none", "gold", "retrieved")
+        """Whether the kind is ``qa`` and each record is answered unchanged, without another record's abstract."""
+        return self.kind == QATask.kind and self.variant is None and self.context in ("none", "gold", "retrieved")
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""
@@ -190,6 +190,7 @@ def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str
     model_input: dict[str, Any] = {"prompt": answer.prompt}
     if answer.prompt is None:  # a chain without a language model has no prompt
         model_input |= {"question": record.question, "passages": [passage.text for passage in answer.passages]}
+    ids = ids_with_own(record, [(passage.id, passage.text) for passage in answer.passages])
     return {
         "id": record.id,
         "question": record.question,
@@ -198,7 +199,7 @@ def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str
         "label_scores": answer.label_scores,
         "prediction": answer.label,
         "target": target,
-        "retrieved": [{"id": passage.id, "score": passage.score} for passage in answer.passages],
+        "retrieved": [{"id": id, "score": passage.score} for id, passage in zip(ids, answer.passages, strict=True)],
         "key": content_key(**model_input, identity=identity),
         "notes": answer.notes,
     }

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from langchain_core.documents import Document
-
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.records import QARecord
 from eval.results import TaskResult
 from eval.stats.metrics import DEPTH
-from eval.tasks.base import RETRIEVAL, Resources, Section, Task
+from eval.tasks.base import RETRIEVAL, Resources, Section, Task, ids_with_own
 from eval.tasks.scorers import RANKING, Scorer
 from retrievers.cached import CachedRetriever
 
@@ -53,9 +51,8 @@ class RetrievalTask(Task):
         """Query the retriever with all questions in one call.
 
         The retriever must search the records' abstracts under the records' ids (``corpus.records.documents``), and may
-        search others too. If records have identical abstracts, finding any of these counts as finding the record's
-        own. ``depth`` is the number of passages to retrieve; ``identity`` is everything besides question and abstracts
-        that determines the results.
+        search others too. ``ids_with_own`` treats identical abstracts. ``depth`` is the number of passages to retrieve;
+        ``identity`` is everything besides question and abstracts that determines the results.
 
         Raises:
             UserError: no records.
@@ -71,7 +68,7 @@ class RetrievalTask(Task):
         abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
         samples: list[dict[str, Any]] = []
         for record, passages in zip(records, hits, strict=True):
-            ids = _ids_with_own(record, passages)
+            ids = ids_with_own(record, [(passage.id, passage.page_content) for passage in passages])
             samples.append(
                 {
                     "id": record.id,
@@ -95,13 +92,3 @@ class RetrievalTask(Task):
                 }
             )
         return TaskResult(self, self.metrics(samples, ()), samples, reused, identity)
-
-
-def _ids_with_own(record: QARecord, passages: Sequence[Document]) -> list[str | None]:
-    """The passages' ids; the first passage with the text of the record's abstract swaps its id for the record's."""
-    ids = [passage.id for passage in passages]
-    first = next((index for index, passage in enumerate(passages) if passage.page_content == record.context), None)
-    if first is None or record.id in ids[:first]:
-        return ids
-    other = ids[first]
-    return [record.id if index == first else other if id == record.id else id for index, id in enumerate(ids)]

@@ -35,11 +35,6 @@ class VerificationTask(QATask):
         """The scorer of verdicts; for ``wrong`` and ``swapped``, of the share of supported answers."""
         return UNSUPPORTABLE if self.context in ("wrong", "swapped") else VERDICTS
 
-    @property
-    def exports_to_pubmedqa(self) -> bool:
-        """False: verified answers are not exported."""
-        return False
-
     def run(self, resources: Resources) -> TaskResult:
         """Measure the model, retriever and verifier of the settings."""
         chain = resources.verified_chain(self._chain_context, self.retriever)

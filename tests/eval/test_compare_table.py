@@ -1,7 +1,9 @@
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
+from scripted_answers import evaluate_scripted
 from written_runs import label_task, retrieval_task, write_run
 
 from eval.compare import MAX_CHANGED_ROWS, choose_pairs, compare, compare_tables
@@ -51,6 +53,17 @@ def test_equal_answers_have_no_table_of_changed_records(tmp_path: Path) -> None:
     metrics, tests = _table_lines(tmp_path / "a", tmp_path / "b")
     assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in metrics)
     assert tests[-1].split() == ["nli", "1", "0", "0", "0", "1.000", "1.000"]
+
+
+def test_a_record_without_an_answer_is_named_by_the_kind_of_task(tmp_path: Path) -> None:
+    samples = [{**sample, "retrieved": []} for sample in retrieval_task("retrieval_bm25", [None]).samples]
+    nothing_found = replace(retrieval_task("retrieval_bm25", [None]), samples=[samples[0] | {"prediction": None}])
+    write_run(tmp_path / "ranked", retrieval_task("retrieval_dense", [1]), nothing_found)
+    assert _table_lines(tmp_path / "ranked")[-1][-1].split() == ["0", "0", "0", "nothing", "found", "A"]
+    pruned = evaluate_scripted(pruned=True)
+    withheld = replace(pruned, samples=[{**sample, "citation_recall": None} for sample in pruned.samples])
+    write_run(tmp_path / "written", evaluate_scripted(), withheld)
+    assert _table_lines(tmp_path / "written")[-1][-1].split() == ["Cited?", "recall", "1.00", "no", "sentence", "A"]
 
 
 def test_markup_and_escapes_in_answers_are_printed_literally(tmp_path: Path) -> None:

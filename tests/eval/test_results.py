@@ -162,7 +162,11 @@ def test_a_failed_write_keeps_the_earlier_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"results": 3}', '{"results": {}, "earlier": []}', "\x00", '"text"', "[" * 100_000]
+    "content",
+    [
+        *("{", "[]", "\x00", '"text"', "[" * 100_000),
+        *('{"results": 3}', '{"results": {}, "earlier": []}', '{"results": {}, "left_out": []}'),
+    ],
 )
 def test_a_results_file_of_another_program_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "results.json"

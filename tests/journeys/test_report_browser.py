@@ -178,6 +178,23 @@ def test_record_shows_answer_verdict_and_retrieval(report: Path, show: Show) -> 
     assert "Pain fell by 0." in page.inner_text("#detail")
 
 
+def test_records_are_ordered_by_the_probability_of_the_predicted_label(tmp_path: Path, show: Show) -> None:
+    task = runs.answers(
+        "qa_none",
+        ["yes", "no", "maybe"],
+        label_scores=[
+            {"yes": 0.5, "no": 0.3, "maybe": 0.2},
+            {"yes": 0.7, "no": 0.2, "maybe": 0.1},  # the greatest probability is not that of the prediction
+            {"yes": 0.3, "no": 0.3, "maybe": 0.4},
+        ],
+    )
+    write_results(tmp_path / "run", [task], runs.settings())
+    page = show(write_report(tmp_path, Report(read_tasks([tmp_path / "run"]).tasks))[0])
+    page.select_option("#order", "unsure")
+    predictions = [text.split(" \u00b7 ")[1].split(",")[0] for text in page.locator("#list .said").all_inner_texts()]
+    assert predictions == ["no", "maybe", "yes"]
+
+
 def test_list_works_by_keyboard(report: Path, show: Show) -> None:
     page = show(report)
     choose(page, "qa_none")
@@ -228,6 +245,7 @@ def test_sentences_of_written_answers_show_their_verdicts(show: Show, tmp_path: 
     page = show(file, theme=theme)
     assert "citation recall" in page.inner_text("main")
     assert "Confusion" not in page.inner_text("main")
+    assert not page.is_visible("#given-label")  # the answers have no labels
     page.click("#list .item >> nth=1")
     sentences = page.locator("#detail .sentence")
     assert [sentence.get_attribute("class") for sentence in sentences.all()] == [

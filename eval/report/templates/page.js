@@ -21,6 +21,9 @@ const draw = (name, attributes, ...children) => make(name, { xmlns: SVG_NAMESPAC
 /** The value of column `name` for sample `row` of a task; null if the sample or the task has none. */
 const value = (task, name, row) => task.columns[name]?.[row] ?? null;
 
+/** The probability of the predicted label; null without probabilities or label. */
+const confidence = (task, row) => value(task, "scores", row)?.[task.labels.indexOf(value(task, "prediction", row))] ?? null;
+
 (function theme() {
   const names = ["auto", "light", "dark"];
   const stored = (() => { try { return localStorage.getItem("medground-theme"); } catch { return null; } })();

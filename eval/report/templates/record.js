@@ -41,13 +41,13 @@ function answerSummary(task, row) {
     const rank = value(task, "rank", row);
     return rank === null ? "not found" : `found at ${rank}`;
   }
-  const scores = value(task, "scores", row), label = value(task, "prediction", row) ?? "unparsed";
-  const confidence = scores ? ` ${Math.max(...scores).toFixed(2)}` : "";
   if (task.kind === "citations") {
     const judged = (value(task, "sentences", row) ?? []).filter(([, verdict]) => verdict);
     return judged.length ? `${judged.filter(([, verdict]) => verdict === "supported").length} of ${judged.length} sentences supported` : "no statement";
   }
-  return task.section === "verified" ? `${label}${confidence}, ${value(task, "verdict", row) ?? "no verdict"}` : `${label}${confidence}`;
+  const probability = confidence(task, row)?.toFixed(2);
+  const label = [value(task, "prediction", row) ?? "unparsed", probability].filter(Boolean).join(" ");
+  return task.section === "verified" ? `${label}, ${value(task, "verdict", row) ?? "no verdict"}` : label;
 }
 
 /** The elements that show a task's answer, with its label, probabilities and generated text. */

@@ -11,11 +11,7 @@ const browser = (function records() {
 
   const isRanking = (task) => task.kind === "ranking";
   const given = (task, row) => (task.section === "verified" ? value(task, "verdict", row) ?? "none" : value(task, "prediction", row) ?? "unparsed");
-  const confidence = (task, row) => {
-    const scores = value(task, "scores", row);
-    if (scores) return Math.max(...scores);
-    return isRanking(task) ? value(task, "passages", row)?.[1] ?? 0 : 0;
-  };
+  const sureness = (task, row) => (isRanking(task) ? value(task, "passages", row)?.[1] : confidence(task, row)) ?? 0;
   /** Whether two tasks are of one kind and share a record. */
   const isComparable = (a, b) => a !== b && isRanking(data.tasks[a]) === isRanking(data.tasks[b])
     && data.tasks[a].columns.record.some((record) => rowOf[b].has(record));
@@ -45,7 +41,7 @@ const browser = (function records() {
     rows = task.columns.record.map((_, row) => row).filter((row) => matches(task, row));
     if (state.order !== "data") {
       const sign = state.order === "sure" ? -1 : 1;
-      rows.sort((a, b) => sign * (confidence(task, a) - confidence(task, b)) || a - b);
+      rows.sort((a, b) => sign * (sureness(task, a) - sureness(task, b)) || a - b);
     }
     const wrong = rows.filter((row) => !value(task, "right", row)).length;
     byId("count").textContent = `${rows.length.toLocaleString("en")} of ${task.columns.record.length.toLocaleString("en")} records`
@@ -128,8 +124,9 @@ const browser = (function records() {
     fillTasks(byId("other"), others, [option(others.length ? "nothing" : "no other task", -1)]);
     if (!others.includes(state.other)) state.other = others.find((other) => task.columns.record.some((_, row) => hasChanged(number, other, row))) ?? others[0] ?? -1;
     byId("other").value = String(state.other);
-    fillLabels("target", isRanking(task) || task.section === "verified" ? [] : task.columns.target);
-    fillLabels("given", isRanking(task) ? [] : task.columns.record.map((_, row) => given(task, row)));
+    const hasLabels = task.labels.length > 0;
+    fillLabels("target", hasLabels && task.section !== "verified" ? task.columns.target : []);
+    fillLabels("given", hasLabels ? task.columns.record.map((_, row) => given(task, row)) : []);
     byId("given-name").textContent = task.section === "verified" ? "Verdict" : "Given label";
     allowChanged();
   }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from answered_runs import DATE, config, nli_task, qa_task, write_run
+from scripted_answers import evaluate_scripted
 from written_runs import remove_task_fields
 
 from common.errors import DataError, UserError
@@ -141,11 +142,13 @@ def test_runs_of_one_model_in_the_same_second_get_different_timestamps(tmp_path:
         assert stamps == [TIMESTAMP, TIMESTAMP[:-1] + "1"]
 
 
-def test_retrieval_tasks_are_left_out_and_listed(tmp_path: Path) -> None:
+def test_tasks_without_labels_are_left_out_and_listed(tmp_path: Path) -> None:
     samples = [{"id": "1", "prediction": "1", "target": "1"}]
     retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), samples)
-    run = write_run(tmp_path / "both", [retrieval, GOLD])
-    assert export_harness([run], tmp_path / "out").left_out == ("retrieval_bm25",)
+    run = write_run(tmp_path / "all", [retrieval, GOLD, evaluate_scripted()])
+    exported = export_harness([run], tmp_path / "out")
+    assert exported.left_out == ("retrieval_bm25", "answers_retrieved_words")
+    assert [file.name.split("_2024")[0] for file in exported.files] == ["results", "samples_qa_gold"]
     run = write_run(tmp_path / "one", [retrieval])
     with pytest.raises(UserError, match=r"Nothing to export.*the tasks are retrieval_bm25\. Name a folder"):
         export_harness([run], tmp_path / "none")
@@ -172,5 +175,5 @@ def test_a_file_in_place_of_the_model_folder_is_a_user_error(tmp_path: Path) -> 
     run = write_run(tmp_path / "run", [GOLD])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "org__model").write_text("")
-    with pytest.raises(UserError, match="out cannot be written to"):
+    with pytest.raises(UserError, match=r"cannot be written to .*org__model.*--output"):
         export_harness([run], tmp_path / "out")

@@ -4,7 +4,7 @@ import pytest
 from answered_runs import config
 
 from eval.export.harness import data_of, model_args, model_name, shots_of
-from eval.tasks import recorded_tasks, task_from_name
+from eval.tasks import CheckTask, recorded_tasks, task_from_name
 
 BASE_ARGS = {"pretrained": "org/model", "dtype": "auto"}
 ADAPTER_ARGS = {**BASE_ARGS, "peft": "adapters/nli"}
@@ -32,6 +32,13 @@ def test_model_args_depend_on_task_and_settings(
     names: list[str], task: str, sections: dict[str, Any], args: dict[str, Any]
 ) -> None:
     assert model_args(recorded_tasks(names, {})[task], config(**sections)) == args
+
+
+def test_checked_claims_are_those_of_the_nli_model() -> None:
+    settings = config(**NLI_ADAPTER, prompt={"shots": 2})
+    assert (model_args(CheckTask(), settings), shots_of(CheckTask(), settings)) == (ADAPTER_ARGS, 6)
+    encoder = config(nli={"kind": "encoder", "model": "m"}, prompt={"shots": 2})
+    assert (model_args(CheckTask(), encoder), shots_of(CheckTask(), encoder)) == ({"pretrained": "m"}, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "nli", "gold"])
+@pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "verified_gold", "nli", "gold"])
 def test_a_task_that_does_not_answer_pubmedqa_is_refused(task: str, tmp_path: Path) -> None:
     run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames")])
     with pytest.raises(UserError, match=rf"--task {task} is none of qa_none, qa_gold and qa_retrieved_NAME"):
@@ -93,6 +94,16 @@ def test_data_other_than_the_test_split_give_a_warning(
     run = write_run(tmp_path, [_task("qa_gold")], config(data=data))
     message = export_pubmedqa([run], tmp_path).warning
     assert (message is None) if warning is None else (message is not None and warning in message)
+
+
+@pytest.mark.parametrize(
+    ("limit", "records"), [(None, "split test without 1 too"), (4, "the first 4 records of split test without 1 too")]
+)
+def test_records_too_long_for_the_model_give_a_warning(limit: int | None, records: str, tmp_path: Path) -> None:
+    task = replace(_task("qa_gold"), left_out=("103",))
+    message = export_pubmedqa([write_run(tmp_path, [task], config(data={"limit": limit}))], tmp_path).warning
+    assert message is not None
+    assert f"{records} long for the model" in message
 
 
 def test_a_repeated_id_is_refused(tmp_path: Path) -> None:

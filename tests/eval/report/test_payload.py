@@ -3,10 +3,12 @@ from typing import Any
 
 import pytest
 import report_runs as runs
+from scripted_answers import evaluate_scripted
 
 from eval.report.payload import Payload
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
+from eval.results import write_results
 
 
 @pytest.fixture
@@ -66,6 +68,18 @@ def test_verdicts_have_their_scores_and_their_deciding_passage_and_sentence(data
 def test_records_of_pairs_have_premise_and_hypothesis(data: dict[str, Any]) -> None:
     number = task_data(data, "nli")["columns"]["record"][2]
     assert data["records"][number] == ["pair2", "Pain fell by 2.", "Pain changed by 2."]
+
+
+def test_written_answers_of_a_task_without_judged_sentences_have_only_their_text(tmp_path: Path) -> None:
+    result = evaluate_scripted()
+    for sample in result.samples:
+        del sample["judged"]  # type: ignore[attr-defined]
+    write_results(tmp_path, [result], runs.settings())
+    payload = Payload()
+    payload.add_task(read_tasks([tmp_path]).tasks[0], {})
+    columns = payload.data["tasks"][0]["columns"]
+    assert "sentences" not in columns
+    assert columns["output"] == [sample["output"] for sample in result.samples]
 
 
 def test_a_map_shares_its_texts_with_the_tasks(data: dict[str, Any], tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_write_risk_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
 
 def risk_axes(*curves: list[tuple[float, float]]) -> Axes:
     """A plot of curves whose points are given as coverage and risk."""
-    risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve], 0.0) for n, curve in enumerate(curves)]
+    risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve]) for n, curve in enumerate(curves)]
     axes = Figure().add_subplot()
     draw_risk(axes, RiskPlot("run", None, "order", (10,), risk_curves))
     return axes

@@ -43,6 +43,20 @@ def test_headlines_group_rows_by_run(tmp_path: Path) -> None:
     assert [row.title for row in view.rows if not row.cells] == ["gemma", "llama", "without a model"]
 
 
+def test_runs_over_different_data_with_equal_ids_have_their_own_baselines(tmp_path: Path) -> None:
+    entailed = runs.pairs(["entailment"] * 4, ["entailment"] * 3 + ["neutral"])
+    neutral = runs.pairs(["neutral"] * 4, ["neutral"] * 4)
+    other_texts = [{**sample, "premise": f"Other: {sample['premise']}"} for sample in neutral.samples]
+    for name, result in (("sick", entailed), ("healthver", replace(neutral, samples=other_texts))):
+        write_results(tmp_path / name, [result], runs.settings(pairs={"path": name}))
+    tasks = list(read_tasks([tmp_path]).tasks)
+    baselines = ["always \u201cneutral\u201d", "always \u201centailment\u201d"]
+    for view in (headlines(tasks)[0], tables(tasks, "nli")["Labels given"]):
+        references = [row for row in view.rows if row.is_reference]
+        assert [row.title for row in references] == baselines
+        assert [row.cell("accuracy").text for row in references] == ["1.000", "0.750"]
+
+
 def test_headlines_leave_out_variants_of_the_sample(tmp_path: Path) -> None:
     results = [runs.answers(name, ["yes"] * 4) for name in ("qa_gold", "qa_gold_newnames")]
     write_results(tmp_path, results, runs.settings())

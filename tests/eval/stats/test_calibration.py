@@ -6,7 +6,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import brier_score_loss
 
 from corpus.records import LABELS
-from eval.stats.calibration import BINS, best_threshold, calibration_metrics, fit_temperature, reliability
+from eval.stats.calibration import BINS, best_threshold, calibration_metrics, confidence, fit_temperature, reliability
 from eval.stats.estimate import Estimate
 
 
@@ -60,6 +60,15 @@ def test_a_probability_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
     assert (only.low, only.high) == pytest.approx((8 / 15, 9 / 15))
     assert [(each.low, each.high) for each in reliability([_sample({"yes": 1.0}, "yes")], bins=10)] == [(0.9, 1.0)]
     assert [each.low for each in reliability([_sample({"yes": 0.0}, "yes")], bins=10)] == [0.0]
+
+
+def test_confidence_is_the_probability_of_the_predicted_label() -> None:
+    below_threshold = {**_sample({"supported": 0.6, "not enough evidence": 0.4}, "supported")}
+    below_threshold["prediction"] = "not enough evidence"
+    assert confidence(below_threshold) == 0.4
+    assert confidence({**below_threshold, "prediction": None}) == 0
+    assert calibration_metrics([below_threshold])["ece"].value == pytest.approx(0.4)
+    assert [each.confidence for each in reliability([below_threshold])] == [0.4]
 
 
 def test_metrics_agree_with_the_definition_and_with_scikit_learn() -> None:

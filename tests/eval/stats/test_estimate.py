@@ -1,10 +1,11 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.stats import sem
 
-from eval.stats.estimate import RESAMPLES, Estimate, clustered_stderr, mean, proportion, resampled
+from eval.stats.estimate import Estimate, bootstrap, clustered_stderr, mean, proportion
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 500), (500, 500), (276, 500), (8, 10)])
@@ -46,14 +47,29 @@ def test_mean_agrees_with_scipy_and_a_plain_bootstrap() -> None:
     assert (estimate.low, estimate.high) == pytest.approx(expected, abs=0.01)
 
 
-def test_resamples_have_as_many_records_and_are_reproducible() -> None:
+def test_bootstrap_estimates_each_statistic_and_is_reproducible() -> None:
     counts = np.array([3, 0, 7])
-    drawn = resampled(counts, lambda cells: cells.astype(float))
-    assert drawn.shape == (RESAMPLES, 3)
-    assert set(drawn.sum(axis=1)) == {10.0}
-    assert not drawn[:, 1].any()
-    assert drawn[:, 0].std() > 0
-    np.testing.assert_array_equal(drawn, resampled(counts, lambda cells: cells.astype(float)))
+    first, empty, last, total = estimates = bootstrap(counts, lambda drawn: np.column_stack([drawn, drawn.sum(axis=1)]))
+    assert (first.value, last.value) == (3, 7)
+    assert (empty, total) == (Estimate(0), Estimate(10))  # the same in each resample
+    assert first.stderr == last.stderr == pytest.approx(math.sqrt(10 * 0.3 * 0.7), rel=0.1)
+    assert estimates == bootstrap(counts, lambda drawn: np.column_stack([drawn, drawn.sum(axis=1)]))
+
+
+def test_bootstrap_does_not_depend_on_the_size_of_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = list(range(100))
+    at_once = mean(values)
+    monkeypatch.setattr("eval.stats.estimate._BLOCK", 700)  # 7 of 1,000 resamples
+    assert mean(values) == at_once
+
+
+def test_bootstrap_of_many_different_values_takes_little_memory() -> None:
+    values = np.random.default_rng(0).random(20_000).tolist()
+    tracemalloc.start()
+    mean(values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6  # all resamples at once would take 160 MB
 
 
 @pytest.mark.parametrize("value", [0.0, 1 / 3, 1.0])
@@ -77,6 +93,17 @@ def test_clustered_stderr_agrees_with_statsmodels() -> None:
     groups = np.unique(clusters, return_inverse=True)[1]
     fit = sm.OLS(right, np.ones(150)).fit(cov_type="cluster", cov_kwds={"groups": groups})
     assert clustered_stderr(right, clusters) == pytest.approx(fit.bse[0])
+
+
+def test_clustered_stderr_takes_long_texts_as_clusters() -> None:
+    values, clusters = [1.0, 0.0, 0.0] * 100, [f"premise {number // 4}" for number in range(300)]
+    expected = clustered_stderr(values, clusters)
+    long_clusters = [cluster.replace("premise 7", "long " * 20_000) for cluster in clusters]
+    tracemalloc.start()
+    assert clustered_stderr(values, long_clusters) == pytest.approx(expected)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6  # an array of texts would take the length of the longest for each, 120 MB
 
 
 def test_clustered_stderr_of_single_records_and_of_one_or_equal_clusters() -> None:

@@ -118,10 +118,6 @@ def test_f1_of_answers_that_are_all_right_has_no_interval() -> None:
     assert label_metrics(answers, answers, LABELS)["macro_f1"].low is None
 
 
-def test_label_metrics_are_reproducible() -> None:
-    assert label_metrics(*_targets_and_predictions(50), LABELS) == label_metrics(*_targets_and_predictions(50), LABELS)
-
-
 def test_one_record_has_no_standard_error_of_f1() -> None:
     estimates = label_metrics(["yes"], ["yes"], LABELS)
     assert estimates["accuracy"].value == 1

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,15 +99,16 @@ def test_contexts_none_and_retrieved_give_the_chain_only_the_question(task: str)
 
 
 class ScriptedChain(MarkerChain):
-    """Answers each question with the label and the ids of passages in ``outcomes``."""
+    """Answers each question with the label and the ids of passages in ``outcomes``; the passages have one ``text``."""
 
-    def __init__(self, outcomes: dict[str, tuple[Label | None, list[str]]]) -> None:
+    def __init__(self, outcomes: dict[str, tuple[Label | None, list[str]]], text: str = "A study.") -> None:
         super().__init__()
         self.outcomes = outcomes
+        self.text = text
 
     def _answer(self, chain_input: dict[str, str]) -> Answer:
         label, ids = self.outcomes[chain_input["question"]]
-        passages = tuple(Passage(id=id, text="A study.") for id in ids)
+        passages = tuple(Passage(id=id, text=self.text) for id in ids)
         return Answer(question=chain_input["question"], text=label or "", label=label, passages=passages)
 
 
@@ -126,6 +128,14 @@ def test_answers_are_counted_by_whether_they_are_right_and_read_their_own_abstra
     (_, table) = result_tables([result])
     assert [list(column.cells) for column in table.columns][2:] == [["0.400"], ["0.200"], ["0.200"], ["0.200"]]
     assert "read_right" not in task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS, identity=IDENTITY).metrics
+
+
+def test_an_abstract_identical_to_its_own_counts_as_read() -> None:
+    record = replace(RECORDS[0], id="copy")
+    chain = ScriptedChain({record.question: ("yes", ["r9", "r1"])}, text=record.context)
+    (sample,) = (result := task_from_name("qa_retrieved_dense").evaluate(chain, [record], identity={})).samples
+    assert result.metrics["read_right"] == 1
+    assert [hit["id"] for hit in sample["retrieved"]] == ["copy", "r1"]
 
 
 @pytest.mark.parametrize("task", ["qa_gold_newnames", "qa_gold_newphrases"])
