@@ -158,6 +158,12 @@ class EvaluateAndSave(TrainerCallback):
         self._every = every
         self._patience = patience
 
+    def is_over(self, state: TrainerState) -> bool:
+        """Whether the last step is done, or ``patience`` evaluations came after the best one."""
+        best = best_step(state.log_history)
+        later = [step for step in evaluations(state.log_history) if best is not None and step > best]
+        return state.global_step >= state.max_steps or (self._patience is not None and len(later) >= self._patience)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -169,11 +175,8 @@ class EvaluateAndSave(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Request the end of training if ``patience`` evaluations came after the best one."""
-        best = best_step(state.log_history)
-        if self._patience is not None and best is not None:
-            later = [step for step in evaluations(state.log_history) if step > best]
-            control.should_training_stop |= len(later) >= self._patience
+        """Request the end of training."""
+        control.should_training_stop |= self.is_over(state)
         return control
 
 

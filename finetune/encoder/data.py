@@ -66,7 +66,7 @@ class EncoderData:
     labels: tuple[str, ...]
     shortened: int
     left_out: int
-    leakage: Leakage = field(default_factory=dict)
+    leakage: Leakage
 
 
 def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfig | None) -> Texts:

@@ -23,7 +23,6 @@ from corpus.config import PairsConfig
 from corpus.records import QARecord
 from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
-from finetune.distributed import processes
 from finetune.qlora.data import QLoRAData, dataset_row, make_data
 from finetune.qlora.device import DeviceSettings, fit_to_device, keep_differentiable
 from finetune.qlora.loss import common_prefix_length
@@ -77,6 +76,7 @@ class QLoRAJob(Job[PairTrainer]):
     prompt: PromptConfig
     data: QLoRAData
     settings: DeviceSettings
+    evaluates_base = True
 
     def device(self) -> Device:
         """The device that the settings were fitted to."""
@@ -92,13 +92,12 @@ class QLoRAJob(Job[PairTrainer]):
             "double_quant": self.settings.llm.double_quant,
             "dtype": self.settings.device.dtype_name,
             "family": base.family(self.prompt.family),
-            "processes": processes(),
             "labels": self.data.labels,
             "training pairs": digest([example.ids for example in self.data.train.examples]),
             "dev pairs": digest([example.ids for example in self.data.dev.examples]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> PairTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> PairTrainer:
         """The trainer of the model with a new adapter.
 
         Raises:
@@ -120,7 +119,6 @@ class QLoRAJob(Job[PairTrainer]):
                 max_grad_norm=config.max_grad_norm,
                 activation_checkpointing=config.gradient_checkpointing,
                 max_length=None,  # make_data left long pairs out
-                eval_on_start=not resumed,
                 include_num_input_tokens_seen="non_padding",
             ),
             processing_class=self.base.tokenizer,
