@@ -140,13 +140,13 @@ class Run:
             remove_incomplete(self._output)
         check_trackers(self._config.report_to, f"{self._section}.report_to")
         bar = ProgressBar(self._console)
-        checkpointing = EvaluateAndSave(self._config.every, self._config.patience)
+        evaluate_and_save = EvaluateAndSave(self._config.every, self._config.patience)
         trainer = job.make_trainer(
             {**self._arguments(job.device()), "eval_on_start": job.evaluates_base and resumed is None},
             recipe=recipe,
             seconds_before=0.0 if resumed is None else float(resumed.run["seconds"]),
             keep_checkpoints=self._config.keep_checkpoints,
-            callbacks=[checkpointing, bar],
+            callbacks=[evaluate_and_save, bar],
         )
         trainer.remove_callback(PrinterCallback)
         if resumed is not None:
@@ -155,7 +155,7 @@ class Run:
         try:
             if resumed is None:
                 trainer.train()
-            elif not checkpointing.is_over(trainer.state):  # transformers would train a further step
+            elif not evaluate_and_save.is_over(trainer.state):  # transformers would train a further step
                 trainer.train(resume_from_checkpoint=str(resumed.folder))
         except torch.OutOfMemoryError as error:
             raise UserError(self._memory_advice()) from error

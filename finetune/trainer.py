@@ -1,11 +1,13 @@
 # ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
 """Base class of the trainers, with resumable checkpoints and a training clock, and its callbacks."""
 
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -35,6 +37,11 @@ def best_step(log: Log) -> int | None:
     entries = evaluations(log)
     steps = [step for step in entries if step > 0]
     return max(steps, key=lambda step: (entries[step]["eval_accuracy"], -entries[step]["eval_loss"]), default=None)
+
+
+def mean_cross_entropy(probabilities: Iterable[float]) -> float:
+    """The mean cross-entropy in nats, from the probability of each example's right label."""
+    return -fmean(math.log(max(probability, 1e-9)) for probability in probabilities)  # finite if one rounds to 0
 
 
 class BaseTrainer(Trainer):

@@ -58,12 +58,9 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 
 def prompts_of(model: "SentenceTransformer") -> Prompts:
     """The prompts that ``retrievers.embedders.sentence`` uses."""
-    # even an empty prompt for queries or passages takes precedence over the default prompt
-    passages = [model.prompts[name] for name in ("document", "passage", "corpus") if name in model.prompts]
-    default = model.prompts.get(model.default_prompt_name or "") or ""
-    return Prompts(
-        query=model.prompts.get("query", default), passage=next(filter(None, passages), "" if passages else default)
-    )
+    # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
+    passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
+    return Prompts(query=model.prompts["query"], passage=next(filter(None, passages), ""))
 
 
 def evaluate_embedder(

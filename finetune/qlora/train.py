@@ -1,7 +1,6 @@
 """``medground train qlora``: fine-tunes a language model on pairs."""
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from finetune.qlora.report import PLOT_FILE, card, plot
 from finetune.qlora.trainer import PairTrainer
 from finetune.run import Device, Job, Run, digest
 from finetune.sampler import SeededSampler
-from finetune.trainer import evaluations
+from finetune.trainer import evaluations, mean_cross_entropy
 
 
 def train_qlora(
@@ -167,9 +166,8 @@ class QLoRAJob(Job[PairTrainer]):
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
         chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)
         result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
-        # 1e-9 keeps the logarithm of a probability that rounds to 0 finite
-        gold = [max(sample["label_scores"][sample["target"]], 1e-9) for sample in result.samples]
-        return {"accuracy": result.metrics["accuracy"], "loss": -sum(map(math.log, gold)) / len(gold)}
+        loss = mean_cross_entropy(sample["label_scores"][sample["target"]] for sample in result.samples)
+        return {"accuracy": result.metrics["accuracy"], "loss": loss}
 
 
 def _trained_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:

@@ -89,7 +89,7 @@ def test_two_processes_train_and_resume_as_one_process_with_twice_the_batch(
     ("name", "batch_size", "steps"),
     [
         ("encoder", 8, 3),  # 48 pairs
-        ("embedder", 16, 1),  # three batches of 48 pairs, of which the last would be for one process only
+        ("embedder", 12, 2),  # five batches, of which the last would be for one process only
     ],
 )
 def test_the_learning_rate_of_two_processes_falls_to_the_end(
