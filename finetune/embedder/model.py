@@ -60,7 +60,7 @@ def prompts_of(model: "SentenceTransformer") -> Prompts:
     """The prompts that ``retrievers.embedders.sentence`` uses."""
     # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
     passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
-    return Prompts(query=model.prompts["query"], passage=next(filter(None, passages), ""))
+    return Prompts(query=model.prompts.get("query") or "", passage=next(filter(None, passages), ""))
 
 
 def evaluate_embedder(
