@@ -5,6 +5,7 @@
 # make docs       write the reference pages and configs/default.yaml again
 # make sample     write the files of the embedded sample again
 # make tiny       train medground-tiny again, into build/tiny
+# make clean      remove .venv and build outputs
 
 PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v python3; } || echo python3.11)
@@ -40,7 +41,7 @@ tiny: $(READY)
 	$(BIN)/python -m tools.tiny --output build/tiny
 
 clean:
-	rm -rf .venv build dist *.egg-info results .medground
+	rm -rf .venv build dist *.egg-info
 
 # In compat mode, a user's folder with the name of a package (corpus, eval) does not shadow the package.
 $(READY): pyproject.toml constraints.txt

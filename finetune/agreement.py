@@ -74,7 +74,7 @@ class PairScorer:
         for chunk in chunks_with_progress(self.pairs, _PAIRS_BETWEEN_UPDATES, title, quiet):
             with llm.guard():
                 rows += label_log_likelihoods(llm.model, self._scorables(llm, chunk), llm.config.batch_tokens)
-        if any(math.isnan(value) for row in rows for value in row):
+        if not all(math.isfinite(value) for row in rows for value in row):
             raise UserError(
                 f"Model {llm.name} gives no finite probabilities in {llm.model.dtype}. Set llm.dtype to float32 or "
                 "bfloat16. If that does not help, the files of the model or the adapter are damaged."

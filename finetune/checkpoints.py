@@ -45,7 +45,7 @@ def remove_incomplete(output: Path) -> None:
 
 def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
     """Mark a checkpoint as complete; ``run`` holds the recipe, the seconds of training and the peak memory so far."""
-    write_json(folder / RUN_FILE, run)
+    write_whole(folder / RUN_FILE, json.dumps(run, indent=2) + "\n")
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
@@ -58,11 +58,6 @@ def rotate(output: Path, keep: int | None, best: int | None) -> None:
     for checkpoint in removable[: max(0, len(complete) - keep)] if keep is not None else []:
         (checkpoint.folder / RUN_FILE).unlink()  # first, so that a partly deleted checkpoint counts as incomplete
         shutil.rmtree(checkpoint.folder, ignore_errors=True)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:

@@ -7,7 +7,7 @@ from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, load_pairs, repeated_premises
 
 Leakage = Mapping[str, list[str] | None]
-"""The repeated premises by split; None for a split that does not exist."""
+"""The repeated premises by split; None for a split that cannot be read."""
 
 
 def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:

@@ -13,6 +13,7 @@ from corpus.records import QARecord
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 _ANSWERS = ("yes", "no")
+_UNRELATED_SHARE = 0.5  # pairs with another record's abstract, as a share of the records
 
 
 def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
@@ -51,21 +52,18 @@ def check_labels(labels: Sequence[str], advice: str) -> None:
         raise UserError(f"All {len(labels)} training examples have the label {labels[0]}. {advice}")
 
 
-def answer_pairs(
-    records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, unrelated: float = 0.5, seed: int = 1
-) -> list[NLIPair]:
+def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, seed: int) -> list[NLIPair]:
     """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
 
     A record's abstract entails its answer and contradicts the opposite one; if the answer is "maybe", it is neutral to
-    both. Another record's abstract is neutral to any answer.
+    both. The abstract of another record is neutral to any answer; half of the records get such a pair.
 
     Args:
         records: question records of the training split; those without a label are skipped.
         labels: ``pairs.labels``, which maps each label in the files to its word in the prompt. Entailment, neutral and
             contradiction must each occur in it, as a label or as a word.
         setting: the setting that asks for these pairs, for error messages.
-        unrelated: number of pairs with another record's abstract, as a share of the records.
-        seed: random seed of the pairs with another record's abstract.
+        seed: random seed of the pairs with another abstract.
 
     Raises:
         UserError: ``labels`` lacks one of the three NLI labels, or no record has a label.
@@ -94,9 +92,13 @@ def answer_pairs(
         for answer in _ANSWERS
     ]
     rng = random.Random(seed)
-    for record in rng.sample(labelled, round(unrelated * len(labelled))) if len(labelled) > 1 else []:
-        other = rng.choice([candidate for candidate in labelled if candidate.id != record.id])
+    count = len(labelled)
+    for index in rng.sample(range(count), round(_UNRELATED_SHARE * count)):
+        other_index = rng.randrange(count - 1)
+        record, other = labelled[index], labelled[other_index + (other_index >= index)]  # two different records
         answer = rng.choice(_ANSWERS)
+        if other.context == record.context:  # records about the same abstract
+            continue
         pairs.append(
             NLIPair(
                 id=f"{record.id}-{answer}-by-{other.id}",

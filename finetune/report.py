@@ -1,6 +1,7 @@
 """Summary and model card of a run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from eval.results import versions
@@ -65,7 +66,7 @@ def model_card(
         notes: lines below the table.
     """
     base = summary["recipe"]["model"]
-    on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~"))
+    on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~")) and not Path(base).exists()
     warning = leakage_warning(summary.get("repeated_premises", {}))
     peak = summary["peak_memory"]
     table = {
@@ -73,7 +74,8 @@ def model_card(
         "checkpoint": f"step {summary['step']} of {summary['steps']}",
         "trained parameters": f"{summary['trainable_parameters']:,} of {summary['parameters']:,}",
         "speed": speed,
-        "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s in all",
+        "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s "
+        + ("since it was resumed" if summary["resumed"] else "in all"),
         "peak memory": "unknown" if peak is None else f"{peak / 2**30:.2f} GiB",
     }
     blocks = [

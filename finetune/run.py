@@ -7,16 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from rich.console import Console
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerState
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer import TRAINER_STATE_NAME
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from eval.results import prepare_output_folder
+from eval.results import prepare_output_folder, write_json
 from finetune.checkpoints import (
     SUMMARY_FILE,
     check_no_model,
@@ -24,10 +25,9 @@ from finetune.checkpoints import (
     is_finished,
     publish_best,
     remove_incomplete,
-    write_json,
 )
 from finetune.config import RunConfig
-from finetune.distributed import is_main
+from finetune.distributed import is_main, processes
 from finetune.report import common_figures
 from finetune.trainer import BaseTrainer, EvaluateAndSave, ProgressBar, best_step
 
@@ -57,6 +57,9 @@ def find_device() -> Device:
 class Job(ABC, Generic[TrainerT]):
     """A training method: its recipe, its trainer, and its part of the summary and the model card."""
 
+    evaluates_base: ClassVar[bool] = False
+    """Whether the model is evaluated before training too."""
+
     def device(self) -> Device:
         """The device to train on, and the compute dtype."""
         return find_device()
@@ -66,12 +69,11 @@ class Job(ABC, Generic[TrainerT]):
         """The data and weights that determine the result, as JSON; a run adds its settings."""
 
     @abstractmethod
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> TrainerT:
+    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> TrainerT:
         """Build the trainer.
 
         Args:
             arguments: the part of transformers' ``TrainingArguments`` that all methods share.
-            resumed: whether the run resumes from a checkpoint.
             others: the arguments of ``BaseTrainer`` and the callbacks.
         """
 
@@ -126,7 +128,8 @@ class Run:
             UserError: the folder holds a run with another recipe, the GPU memory is too small, the training diverges,
                 a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
         """
-        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))  # as it is read from a checkpoint
+        recipe = {**job.recipe(), "processes": processes(), **self._config.recipe()}
+        recipe = json.loads(json.dumps(recipe))  # as it is read from a checkpoint
         if is_finished(self._output, recipe):
             self.print(f"{self._output} already holds the result of this run. Remove it to train again.")
             return self._output
@@ -137,18 +140,23 @@ class Run:
             remove_incomplete(self._output)
         check_trackers(self._config.report_to, f"{self._section}.report_to")
         bar = ProgressBar(self._console)
+        evaluate_and_save = EvaluateAndSave(self._config.every, self._config.patience)
         trainer = job.make_trainer(
-            self._arguments(job.device()),
-            resumed=resumed is not None,
+            {**self._arguments(job.device()), "eval_on_start": job.evaluates_base and resumed is None},
             recipe=recipe,
             seconds_before=0.0 if resumed is None else float(resumed.run["seconds"]),
             keep_checkpoints=self._config.keep_checkpoints,
-            callbacks=[EvaluateAndSave(self._config.every, self._config.patience), bar],
+            callbacks=[evaluate_and_save, bar],
         )
         trainer.remove_callback(PrinterCallback)
+        if resumed is not None:
+            trainer.state = TrainerState.load_from_json(str(resumed.folder / TRAINER_STATE_NAME))
         result = None
         try:
-            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
+            if resumed is None:
+                trainer.train()
+            elif not evaluate_and_save.is_over(trainer.state):  # transformers would train a further step
+                trainer.train(resume_from_checkpoint=str(resumed.folder))
         except torch.OutOfMemoryError as error:
             raise UserError(self._memory_advice()) from error
         except FloatingPointError as error:
@@ -162,7 +170,12 @@ class Run:
             if is_main():
                 step = best_step(trainer.state.log_history) if self._config.keep == "best" else None
                 result = publish_best(self._output, step)
-        if result is not None:
+        if is_main():
+            if result is None:
+                raise UserError(
+                    f"The checkpoint could not be copied to {self._output}. Free some disk space and run the same "
+                    "command again; it resumes from the last checkpoint."
+                )
             common = common_figures(trainer, recipe, result, resumed, time.perf_counter() - self._started)
             summary = {**job.figures(trainer, result.step), **common}
             job.write_extras(trainer, self._output)

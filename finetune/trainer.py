@@ -1,11 +1,13 @@
 # ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
 """Base class of the trainers, with resumable checkpoints and a training clock, and its callbacks."""
 
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -35,6 +37,11 @@ def best_step(log: Log) -> int | None:
     entries = evaluations(log)
     steps = [step for step in entries if step > 0]
     return max(steps, key=lambda step: (entries[step]["eval_accuracy"], -entries[step]["eval_loss"]), default=None)
+
+
+def mean_cross_entropy(probabilities: Iterable[float]) -> float:
+    """The mean cross-entropy in nats, from the probability of each example's right label."""
+    return -fmean(math.log(max(probability, 1e-9)) for probability in probabilities)  # finite if one rounds to 0
 
 
 class BaseTrainer(Trainer):
@@ -158,6 +165,12 @@ class EvaluateAndSave(TrainerCallback):
         self._every = every
         self._patience = patience
 
+    def is_over(self, state: TrainerState) -> bool:
+        """Whether the last step is done, or ``patience`` evaluations came after the best one."""
+        best = best_step(state.log_history)
+        later = [step for step in evaluations(state.log_history) if best is not None and step > best]
+        return state.global_step >= state.max_steps or (self._patience is not None and len(later) >= self._patience)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -169,11 +182,8 @@ class EvaluateAndSave(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Request the end of training if ``patience`` evaluations came after the best one."""
-        best = best_step(state.log_history)
-        if self._patience is not None and best is not None:
-            later = [step for step in evaluations(state.log_history) if step > best]
-            control.should_training_stop |= len(later) >= self._patience
+        """Request the end of training."""
+        control.should_training_stop |= self.is_over(state)
         return control
 
 

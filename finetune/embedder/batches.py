@@ -1,6 +1,7 @@
 """Batches of the training examples of an embedder run."""
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
@@ -18,6 +19,8 @@ class Batches(Sampler[list[int]]):
     Batches have ``batch_size`` examples; the last ones of an epoch may have fewer.
     """
 
+    drop_last = True  # read by accelerate: each process of a distributed run gets the same number of batches
+
     def __init__(self, examples: Sequence[Example], batch_size: int, epochs: int, seed: int) -> None:
         self._batches = [
             batch for epoch in range(epochs) for batch in _epoch(examples, batch_size, random.Random(f"{seed}/{epoch}"))
@@ -31,22 +34,21 @@ class Batches(Sampler[list[int]]):
 
 
 def _epoch(examples: Sequence[Example], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
-    remaining = list(range(len(examples)))
-    rng.shuffle(remaining)
+    order = list(range(len(examples)))
+    rng.shuffle(order)
+    remaining = deque(order)
     while remaining:
         batch: list[int] = []
         postponed: list[int] = []
         in_batch: set[int | str] = set()  # texts, and indices of abstracts
-        for position, index in enumerate(remaining):
+        while remaining and len(batch) < batch_size:
+            index = remaining.popleft()
             example = examples[index]
             texts: set[int | str] = {example.text, example.abstract, *example.negatives}
             if in_batch & texts:
                 postponed.append(index)
-                continue
-            in_batch |= texts
-            batch.append(index)
-            if len(batch) == batch_size:
-                postponed += remaining[position + 1 :]
-                break
+            else:
+                in_batch |= texts
+                batch.append(index)
         yield batch
-        remaining = postponed
+        remaining.extendleft(reversed(postponed))

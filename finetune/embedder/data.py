@@ -80,7 +80,7 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     sentence and all unlabelled sentences; a document without unlabelled sentences has none.
 
     Raises:
-        UserError: no training claim has a labelled sentence, or there are too few sentences for the negatives.
+        UserError: no training claim has a labelled sentence, or a claim has too few sentences for its negatives.
     """
     rng = random.Random(config.seed)
     labelled = [
@@ -121,7 +121,13 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
             # Enough draws for config.negatives sentences, even if all sentences of this document are drawn.
             draws = min(len(train_indices), len(in_document) + config.negatives + len(evidence))
             others = [drawn for drawn in rng.sample(train_indices, draws) if drawn not in (*evidence, *unlabelled)]
-            train.append(Example(text, index, tuple([*unlabelled, *others][: config.negatives])))
+            negatives = (*unlabelled, *others)[: config.negatives]
+            if len(negatives) < config.negatives:
+                raise UserError(
+                    f"The claim {text!r} has {len(negatives)} sentences that can be negatives, fewer than "
+                    f"train.embedder.negatives {config.negatives}. Set train.embedder.negatives lower."
+                )
+            train.append(Example(text, index, negatives))
     return EmbedderData(tuple(indices), tuple(train), tuple(dev))
 
 
@@ -144,7 +150,9 @@ def _hard_negatives(
     negatives = []
     for number, ((_, right), text_hits) in enumerate(zip(pairs, hits, strict=True)):
         wrong = [int(str(hit.id)) for hit in text_hits if int(str(hit.id)) != right]
-        rest = [index for index in range(len(abstracts)) if index != right and index not in wrong]
-        random.Random(f"{config.seed}/{number}").shuffle(rest)
-        negatives.append(tuple((wrong + rest)[: config.negatives]))
+        if len(wrong) < config.negatives:
+            rest = [index for index in range(len(abstracts)) if index != right and index not in wrong]
+            random.Random(f"{config.seed}/{number}").shuffle(rest)
+            wrong += rest
+        negatives.append(tuple(wrong[: config.negatives]))
     return negatives

@@ -58,9 +58,9 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 
 def prompts_of(model: "SentenceTransformer") -> Prompts:
     """The prompts that ``retrievers.embedders.sentence`` uses."""
+    # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
     passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
-    default = model.prompts.get(model.default_prompt_name or "") or ""
-    return Prompts(query=model.prompts.get("query") or default, passage=next(filter(None, passages), default))
+    return Prompts(query=model.prompts.get("query") or "", passage=next(filter(None, passages), ""))
 
 
 def evaluate_embedder(
@@ -74,14 +74,14 @@ def evaluate_embedder(
     if not dev:
         return {}
     prompts = prompts_of(model)
-    candidates = [
-        (example.abstract, *example.negatives) if example.negatives else range(len(abstracts)) for example in dev
-    ]
-    columns = sorted(set().union(*candidates))  # the abstract of each column of the scores
+    columns: Sequence[int] = range(len(abstracts))  # the abstract of each column of the scores
+    if all(example.negatives for example in dev):
+        columns = sorted({index for example in dev for index in (example.abstract, *example.negatives)})
     texts = _encode(model, [example.text for example in dev], prompts.query)
     scores = texts @ _encode(model, [abstracts[index] for index in columns], prompts.passage).T
-    for row, ranked in zip(scores, candidates, strict=True):
-        row[~np.isin(columns, list(ranked))] = -np.inf
+    for row, example in zip(scores, dev, strict=True):
+        if example.negatives:
+            row[~np.isin(columns, [example.abstract, *example.negatives])] = -np.inf
     right = np.searchsorted(columns, [example.abstract for example in dev])
     gold = scores[np.arange(len(dev)), right]
     return {

@@ -12,6 +12,7 @@ from common.fingerprints import weights_digest
 from corpus.inference.claims import ClaimData
 from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
+from finetune.distributed import processes
 from finetune.embedder.batches import Batches
 from finetune.embedder.data import EmbedderData, make_data, make_evidence_data
 from finetune.embedder.model import evaluate_embedder, load_base
@@ -68,9 +69,8 @@ class EmbedderJob(Job[EmbedderTrainer]):
             "dev examples": digest([(example.text, example.abstract, *example.negatives) for example in data.dev]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> EmbedderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> EmbedderTrainer:
         """The trainer on the batches of all epochs."""
-        del resumed
         config, data = self.config, self.data
         return EmbedderTrainer(
             embedder=self.embedder,
@@ -85,7 +85,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
     def figures(self, trainer: EmbedderTrainer, step: int) -> dict[str, Any]:
         """Counts of the examples, dev accuracy and speed."""
         data, state = self.data, trainer.state
-        seen = sum(map(len, islice(trainer.batches, state.global_step)))
+        seen = sum(map(len, islice(trainer.batches, state.global_step * processes())))
         return {
             "train_pairs": len(data.train),
             "train_abstracts": len({example.abstract for example in data.train}),

@@ -16,26 +16,25 @@ from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
 
 @dataclass(frozen=True, slots=True)
 class LabelledTexts:
-    """Two texts and their label.
-
-    ``side`` is the index (0 or 1) of the text to truncate if the two do not fit the window. If ``is_conclusion``, the
-    second text is an abstract's conclusion instead of its context.
-    """
+    """Two texts and their label; if ``is_conclusion``, the second text is an abstract's conclusion, not its context."""
 
     first: str
     second: str
     label: str
-    side: Side
     is_conclusion: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of a run, not yet tokenized."""
+    """The texts of a run, not yet tokenized.
+
+    ``side`` is the index (0 or 1) of the text to truncate if two texts do not fit the window.
+    """
 
     train: tuple[LabelledTexts, ...]
     dev: tuple[LabelledTexts, ...]
     labels: tuple[str, ...]
+    side: Side
     leakage: Leakage = field(default_factory=dict)
 
 
@@ -66,7 +65,7 @@ class EncoderData:
     labels: tuple[str, ...]
     shortened: int
     left_out: int
-    leakage: Leakage = field(default_factory=dict)
+    leakage: Leakage
 
 
 def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfig | None) -> Texts:
@@ -88,8 +87,8 @@ def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
     Raises:
         UserError: no text of a split fits.
     """
-    train, shortened = _encode(texts.train, texts.labels, encoder)
-    dev, _ = _encode(texts.dev, texts.labels, encoder)
+    train, shortened = _encode(texts, texts.train, encoder)
+    dev, _ = _encode(texts, texts.dev, encoder)
     for name, split_texts, encoded in (("training", texts.train, train), ("dev", texts.dev, dev)):
         if split_texts and not encoded:
             raise UserError(
@@ -99,24 +98,21 @@ def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
     return EncoderData(train, dev, texts.labels, shortened, left_out, texts.leakage)
 
 
-def _encode(
-    texts: Sequence[LabelledTexts], labels: Sequence[str], encoder: PairTexts
-) -> tuple[tuple[Example, ...], int]:
-    """The examples that fit the window, and how many of them are truncated."""
-    indices = {label: index for index, label in enumerate(labels)}
-    pairs = [(encoder.clean(text.first).strip(), encoder.clean(text.second).strip()) for text in texts]
+def _encode(texts: Texts, split: Sequence[LabelledTexts], encoder: PairTexts) -> tuple[tuple[Example, ...], int]:
+    """The examples of a split that fit the window, and how many of them are truncated."""
+    pairs = [(encoder.clean(text.first).strip(), encoder.clean(text.second).strip()) for text in split]
     examples: list[Example] = []
     shortened = 0
-    for text, pair, inputs in zip(texts, pairs, encoder.encode(pairs), strict=True):
+    for text, pair, inputs in zip(split, pairs, encoder.encode(pairs), strict=True):
         if not encoder.fits(inputs):
             try:
-                truncated = pair[text.side][slice(*encoder.fit(pair, text.side))]
+                truncated = pair[texts.side][slice(*encoder.fit(pair, texts.side))]
             except UserError:
                 continue
-            pair = (truncated, pair[1]) if text.side == 0 else (pair[0], truncated)
+            pair = (truncated, pair[1]) if texts.side == 0 else (pair[0], truncated)
             inputs = encoder.encode([pair])[0]
             shortened += 1
-        examples.append(Example(inputs, indices[text.label], text.is_conclusion))
+        examples.append(Example(inputs, texts.labels.index(text.label), text.is_conclusion))
     return tuple(examples), shortened
 
 
@@ -128,13 +124,13 @@ def _read_pairs(pairs: PairsConfig, data: DataConfig, config: EncoderConfig) -> 
         generated = answer_pairs(records, pairs.labels, setting="train.encoder.answer_pairs", seed=config.seed)
     if config.teach_dev:
         leakage = find_leakage((*train.pairs, *dev.pairs), (), pairs)
-        return Texts(_labelled((*train.pairs, *generated, *dev.pairs)), (), train.labels, leakage)
+        return Texts(_labelled((*train.pairs, *generated, *dev.pairs)), (), train.labels, 0, leakage)
     leakage = find_leakage(train.pairs, dev.pairs, pairs)
-    return Texts(_labelled((*train.pairs, *generated)), _labelled(dev.pairs), train.labels, leakage)
+    return Texts(_labelled((*train.pairs, *generated)), _labelled(dev.pairs), train.labels, 0, leakage)
 
 
 def _labelled(pairs: Iterable[NLIPair]) -> tuple[LabelledTexts, ...]:
-    return tuple(LabelledTexts(pair.premise, pair.hypothesis, pair.label, side=0) for pair in pairs)
+    return tuple(LabelledTexts(pair.premise, pair.hypothesis, pair.label) for pair in pairs)
 
 
 def _read_records(data: DataConfig, config: EncoderConfig) -> Texts:
@@ -150,21 +146,19 @@ def _read_records(data: DataConfig, config: EncoderConfig) -> Texts:
     if config.teach_dev:
         train_texts += dev_texts + (_conclusions(dev) if config.conclusions else [])
         dev_texts = []
-    return Texts(tuple(train_texts), tuple(dev_texts), LABELS)
+    return Texts(tuple(train_texts), tuple(dev_texts), LABELS, 1)
 
 
 def _questions(records: Sequence[QARecord]) -> list[LabelledTexts]:
     return [
-        LabelledTexts(record.question, record.context, record.label, side=1)
-        for record in records
-        if record.label is not None
+        LabelledTexts(record.question, record.context, record.label) for record in records if record.label is not None
     ]
 
 
 def _conclusions(records: Sequence[QARecord]) -> list[LabelledTexts]:
     """The questions with the abstracts' conclusions, which state the answer more directly than the contexts."""
     return [
-        LabelledTexts(record.question, record.conclusion, record.label, side=1, is_conclusion=True)
+        LabelledTexts(record.question, record.conclusion, record.label, is_conclusion=True)
         for record in records
         if record.label is not None and record.conclusion.strip()
     ]

@@ -36,13 +36,10 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     auto: Any = AutoModelForSequenceClassification
     with hub_errors("Model", source), no_bars(), no_loading_report():
-        architecture = AutoConfig.from_pretrained(
-            source,
-            trust_remote_code=False,
-            id2label=dict(enumerate(labels)),
-            label2id={label: number for number, label in enumerate(labels)},
-        )
-        stored = AutoConfig.from_pretrained(source, trust_remote_code=False).id2label
+        architecture = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        stored_labels = [label_name(label) for _, label in sorted(architecture.id2label.items())]
+        architecture.id2label = dict(enumerate(labels))
+        architecture.label2id = {label: number for number, label in enumerate(labels)}
         _set_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
@@ -55,7 +52,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
             raise UserError(
                 f"Model {config.model} takes no classification head ({architecture.model_type}). {_MODEL_ADVICE}"
             ) from error
-        if [label_name(stored[number]) for number in sorted(stored)] != list(labels):
+        if stored_labels != list(labels):
             model = _with_new_head(auto, model)
         side = "left" if config.keep_text == "end" else "right"
         tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)

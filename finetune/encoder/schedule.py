@@ -25,13 +25,21 @@ class Schedule(Sampler[int]):
     Args:
         stages: in training order.
         lengths: number of tokens of each example; a batch has examples of similar length.
-        batch_size: examples of a step. A step may mix the end of an epoch with the start of the next.
+        batch_size: examples in a batch. A batch may mix the end of an epoch with the start of the next.
+        processes: number of processes; a step has a batch of each.
         warmup: share of a stage's steps over which the learning rate rises.
         seed: seed of the order.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], lengths: Sequence[int], *, batch_size: int, warmup: float, seed: int
+        self,
+        stages: Sequence[Stage],
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        processes: int = 1,
+        warmup: float,
+        seed: int,
     ) -> None:
         self._stages = stages
         self._lengths = lengths
@@ -42,7 +50,7 @@ class Schedule(Sampler[int]):
         self._boundaries = [0]  # steps where stages begin and end; a step that two stages share belongs to the first
         for stage in stages:
             count += stage.epochs * len(stage.examples)
-            self._boundaries.append(math.ceil(count / batch_size))
+            self._boundaries.append(math.ceil(count / (batch_size * processes)))
         self._count = count
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from chains.encoder.sequence import SequenceClassifier
 from common.fingerprints import weights_digest
 from corpus.config import DataConfig, PairsConfig
 from finetune.config import EncoderConfig
+from finetune.distributed import processes
 from finetune.encoder.data import EncoderData, Example, encode_texts, read_texts
 from finetune.encoder.model import load_base
 from finetune.encoder.report import card
@@ -68,9 +69,8 @@ class EncoderJob(Job[EncoderTrainer]):
             "dev examples": _digest(self.data.dev),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> EncoderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> EncoderTrainer:
         """The trainer on the schedule of ``config``."""
-        del resumed
         config, data = self.config, self.data
         arguments |= {
             "learning_rate": 1.0,  # the schedule sets the rates and counts the epochs
@@ -95,7 +95,7 @@ class EncoderJob(Job[EncoderTrainer]):
         data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
         result = evaluations(state.log_history).get(step, {})
         counts = Counter(data.labels[example.label] for example in data.train)
-        trained = list(islice(trainer.schedule, state.global_step * trainer.args.per_device_train_batch_size))
+        trained = list(islice(trainer.schedule, state.global_step * self.config.batch_size * processes()))
         tokens = sum(len(data.train[index].inputs["input_ids"]) for index in trained)
         return {
             "labels": data.labels,
@@ -121,6 +121,7 @@ def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:
         [*stages, Stage(tuple(range(len(data.train))), config.epochs, config.learning_rate)],
         [len(example.inputs["input_ids"]) for example in data.train],
         batch_size=config.batch_size,
+        processes=processes(),
         warmup=config.warmup,
         seed=config.seed,
     )

@@ -1,6 +1,5 @@
 """transformers' ``Trainer`` with label weights and a schedule of stages; dev figures."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +13,7 @@ from chains.encoder.sequence import SequenceClassifier
 from eval.stats.metrics import label_metrics
 from finetune.encoder.data import Example
 from finetune.encoder.schedule import Schedule
-from finetune.trainer import BaseTrainer
+from finetune.trainer import BaseTrainer, mean_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,8 @@ def evaluate_classifier(classifier: SequenceClassifier, examples: Sequence[Examp
     targets = [classifier.labels[example.label] for example in examples]
     predictions = [max(scores, key=scores.__getitem__) for scores in probabilities]
     figures = label_metrics(targets, predictions, classifier.labels)
-    # 1e-9 keeps the logarithm of a probability that rounds to 0 finite
-    gold = [max(scores[target], 1e-9) for scores, target in zip(probabilities, targets, strict=True)]
     return {
         "accuracy": figures["accuracy"].value,
         "macro_f1": figures["macro_f1"].value,
-        "loss": -sum(map(math.log, gold)) / len(gold),
+        "loss": mean_cross_entropy(scores[target] for scores, target in zip(probabilities, targets, strict=True)),
     }

@@ -1,7 +1,6 @@
 """``medground train qlora``: fine-tunes a language model on pairs."""
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from corpus.config import PairsConfig
 from corpus.records import QARecord
 from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
-from finetune.distributed import processes
 from finetune.qlora.data import QLoRAData, dataset_row, make_data
 from finetune.qlora.device import DeviceSettings, fit_to_device, keep_differentiable
 from finetune.qlora.loss import common_prefix_length
@@ -31,7 +29,7 @@ from finetune.qlora.report import PLOT_FILE, card, plot
 from finetune.qlora.trainer import PairTrainer
 from finetune.run import Device, Job, Run, digest
 from finetune.sampler import SeededSampler
-from finetune.trainer import evaluations
+from finetune.trainer import evaluations, mean_cross_entropy
 
 
 def train_qlora(
@@ -77,6 +75,7 @@ class QLoRAJob(Job[PairTrainer]):
     prompt: PromptConfig
     data: QLoRAData
     settings: DeviceSettings
+    evaluates_base = True
 
     def device(self) -> Device:
         """The device that the settings were fitted to."""
@@ -92,13 +91,12 @@ class QLoRAJob(Job[PairTrainer]):
             "double_quant": self.settings.llm.double_quant,
             "dtype": self.settings.device.dtype_name,
             "family": base.family(self.prompt.family),
-            "processes": processes(),
             "labels": self.data.labels,
             "training pairs": digest([example.ids for example in self.data.train.examples]),
             "dev pairs": digest([example.ids for example in self.data.dev.examples]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> PairTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> PairTrainer:
         """The trainer of the model with a new adapter.
 
         Raises:
@@ -120,7 +118,6 @@ class QLoRAJob(Job[PairTrainer]):
                 max_grad_norm=config.max_grad_norm,
                 activation_checkpointing=config.gradient_checkpointing,
                 max_length=None,  # make_data left long pairs out
-                eval_on_start=not resumed,
                 include_num_input_tokens_seen="non_padding",
             ),
             processing_class=self.base.tokenizer,
@@ -169,9 +166,8 @@ class QLoRAJob(Job[PairTrainer]):
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
         chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)
         result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
-        # 1e-9 keeps the logarithm of a probability that rounds to 0 finite
-        gold = [max(sample["label_scores"][sample["target"]], 1e-9) for sample in result.samples]
-        return {"accuracy": result.metrics["accuracy"], "loss": -sum(map(math.log, gold)) / len(gold)}
+        loss = mean_cross_entropy(sample["label_scores"][sample["target"]] for sample in result.samples)
+        return {"accuracy": result.metrics["accuracy"], "loss": loss}
 
 
 def _trained_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:

@@ -55,10 +55,13 @@ def test_pairs_longer_than_the_window_are_left_out(llm) -> None:
         PairScorer(llm, [long], LABELS, family="llama2")
 
 
-def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_scores_that_are_not_finite_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = load_llm(LLMConfig(model=str(checkpoints.make_gemma(tmp_path)), dtype="float32"))
     scorer = PairScorer(broken, PAIRS, LABELS, family="gemma")
     with torch.no_grad():
         broken.model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="no finite probabilities"):
         scorer.scores(replace(broken), "model", quiet=True)
+    monkeypatch.setattr("finetune.agreement.label_log_likelihoods", lambda *_: [(-math.inf, -1.0, -1.0)])
+    with pytest.raises(UserError, match="no finite probabilities"):
+        scorer.scores(broken, "model", quiet=True)

@@ -17,7 +17,6 @@ from finetune.checkpoints import (
     publish_best,
     remove_incomplete,
     rotate,
-    write_json,
 )
 
 RECIPE = {"learning_rate": 0.001, "rank": 8}
@@ -121,10 +120,11 @@ def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
 
 def test_recipes_are_equal_if_the_weights_are_and_only_the_model_name_differs(tmp_path: Path) -> None:
     recipe = {"model": "./base", "weights": "aa", "rank": 4}
-    write_json(tmp_path / "summary.json", {"recipe": recipe})
+    summary = tmp_path / SUMMARY_FILE
+    summary.write_text(json.dumps({"recipe": recipe}))
     assert is_finished(tmp_path, {**recipe, "model": "/home/x/base"})
     with pytest.raises(UserError, match="weights was 'aa' and is 'bb'"):
         is_finished(tmp_path, {**recipe, "weights": "bb"})
-    write_json(tmp_path / "summary.json", {"recipe": {"model": "./base", "rank": 4}})
+    summary.write_text(json.dumps({"recipe": {"model": "./base", "rank": 4}}))
     with pytest.raises(UserError, match="weights was None"):
         is_finished(tmp_path, recipe)

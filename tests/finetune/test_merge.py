@@ -116,7 +116,7 @@ def test_qa_chain_answers_alike_with_the_merged_model_and_the_adapter(
         assert merged.passages
 
 
-def test_an_adapter_of_the_embedded_model_of_another_installation(tmp_path: Path) -> None:
+def test_an_adapter_of_another_installations_embedded_model_is_merged(tmp_path: Path) -> None:
     base_name = "/another/installation/chains/embedded"
     adapter = checkpoints.make_adapter(EMBEDDED, tmp_path / "adapter", base_name=base_name)
     report = run(str(adapter), tmp_path / "new" / "merged", pairs=PAIRS[:2])

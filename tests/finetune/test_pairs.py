@@ -11,7 +11,7 @@ from finetune.pairs import NLI_LABELS
 
 LABELS = {label: label for label in NLI_LABELS}
 SETTING = "train.encoder.answer_pairs"
-answer_pairs = partial(pairs.answer_pairs, setting=SETTING)
+answer_pairs = partial(pairs.answer_pairs, setting=SETTING, seed=1)
 
 
 def record(name: str, label: str | None) -> QARecord:
@@ -22,7 +22,7 @@ RECORDS = [record("a", "yes"), record("b", "no"), record("c", "maybe"), record("
 
 
 def test_an_abstract_entails_its_answer_and_contradicts_the_opposite() -> None:
-    labels = {pair.id: pair.label for pair in answer_pairs(RECORDS, LABELS, unrelated=0)}
+    labels = {pair.id: pair.label for pair in answer_pairs(RECORDS, LABELS) if "-by-" not in pair.id}
     assert labels == {
         "a-yes": "entailment",
         "a-no": "contradiction",
@@ -34,14 +34,15 @@ def test_an_abstract_entails_its_answer_and_contradicts_the_opposite() -> None:
 
 
 def test_the_premise_is_the_abstract_and_the_hypothesis_states_the_answer() -> None:
-    pair = answer_pairs(RECORDS, LABELS, unrelated=0)[1]
+    pair = answer_pairs(RECORDS, LABELS)[1]
     assert pair.premise == RECORDS[0].context
     assert pair.hypothesis == "Does a help? The answer is no."
 
 
 def test_another_abstract_is_neutral_to_the_answer() -> None:
-    unrelated = [pair for pair in answer_pairs(RECORDS, LABELS, unrelated=1) if "-by-" in pair.id]
-    assert len(unrelated) == 3
+    records = [*RECORDS, record("e", "no"), record("f", "yes"), record("g", "maybe")]
+    unrelated = [pair for pair in answer_pairs(records, LABELS) if "-by-" in pair.id]
+    assert len(unrelated) == 3  # of six records with a label
     for pair in unrelated:  # id: QUESTION-ANSWER-by-ABSTRACT
         question, abstract = pair.id.split("-")[0], pair.id.split("-by-")[1]
         assert question != abstract
@@ -51,6 +52,11 @@ def test_another_abstract_is_neutral_to_the_answer() -> None:
         assert pair.label == "neutral"
 
 
+def test_a_record_about_the_same_abstract_is_not_unrelated() -> None:
+    records = [QARecord(name, f"Does {name} help?", ("We gave both.",), "yes") for name in "abc"]
+    assert not [pair for pair in answer_pairs(records, LABELS) if "-by-" in pair.id]
+
+
 def test_labels_are_renamed_by_pairs_labels() -> None:
     words = {"entailment": "supported", "neutral": "open", "contradiction": "refuted"}
     assert {pair.label for pair in answer_pairs(RECORDS, words)} == set(words.values())
@@ -58,12 +64,11 @@ def test_labels_are_renamed_by_pairs_labels() -> None:
 
 def test_the_seed_determines_the_unrelated_pairs() -> None:
     records = [record(f"r{number}", "yes") for number in range(20)]
-    assert answer_pairs(records, LABELS, seed=1) == answer_pairs(records, LABELS, seed=1)
-    assert answer_pairs(records, LABELS, seed=1) != answer_pairs(records, LABELS, seed=2)
+    assert answer_pairs(records, LABELS) == answer_pairs(records, LABELS) != answer_pairs(records, LABELS, seed=2)
 
 
 def test_a_single_record_has_no_unrelated_pairs() -> None:
-    assert [pair.id for pair in answer_pairs(RECORDS[:1], LABELS, unrelated=1)] == ["a-yes", "a-no"]
+    assert [pair.id for pair in answer_pairs(RECORDS[:1], LABELS)] == ["a-yes", "a-no"]
 
 
 def test_labels_without_neutral_are_refused() -> None:

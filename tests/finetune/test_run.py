@@ -13,7 +13,7 @@ from training_runs import Method, summary
 
 from common.errors import UserError
 from finetune.run import check_trackers
-from finetune.trainer import best_step
+from finetune.trainer import best_step, evaluations
 
 TOLERANCE = 1e-6  # difference between weights (about 0.05) of a resumed and an uninterrupted run
 
@@ -64,6 +64,7 @@ def test_the_best_checkpoint_is_published_with_summary_and_card(method: Method, 
     card = (finished / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: ")
     assert f"| checkpoint | step {figures['step']} of {figures['steps']} |" in card
+    assert " s in all |" in card
     assert "None" not in card
 
 
@@ -103,6 +104,7 @@ def test_an_interrupted_run_has_the_result_of_an_uninterrupted_run(
     method.train(tmp_path, keep_checkpoints=None)
     assert not incomplete.exists()
     assert summary(tmp_path)["resumed"]
+    assert " s since it was resumed |" in (tmp_path / "README.md").read_text()
     assert summary(tmp_path)["step"] == summary(finished)["step"]
     assert method.distance(tmp_path, finished) <= TOLERANCE
     last = f"checkpoint-{summary(finished)['steps']}"
@@ -118,6 +120,39 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
     assert (finished / "summary.json").stat().st_mtime_ns == written
     with pytest.raises(UserError, match=r"with another recipe: learning_rate was .* and is 0\.25\. Choose another"):
         method.train(finished, learning_rate=0.25)
+
+
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_a_run_interrupted_after_its_last_checkpoint_trains_no_further_step(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_early: bool
+) -> None:
+    settings: dict[str, Any] = {}
+    if stops_early:
+        settings = {"patience": 1, "keep": "last"}
+        monkeypatch.setattr("finetune.trainer.best_step", lambda log: min(filter(None, evaluations(log)), default=None))
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.run.publish_best", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            method.train(tmp_path, **settings)
+    last = max(int(path.name.split("-")[1]) for path in tmp_path.glob("checkpoint-*"))
+    monkeypatch.setattr(method.trainer, "training_step", lambda *_: pytest.fail("trained a further step"))
+    method.train(tmp_path, **settings)
+    assert (summary(tmp_path)["steps"], summary(tmp_path)["stopped_early"]) == (last, stops_early)
+
+
+def test_a_result_that_cannot_be_copied_is_an_error(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.checkpoints.publish", fail)
+        with pytest.raises(UserError, match="could not be copied"):
+            method.train(tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+    method.train(tmp_path)
+    assert (tmp_path / method.weights_file).is_file()
 
 
 def test_an_unfinished_run_with_another_recipe_is_refused(method: Method, finished: Path, tmp_path: Path) -> None:

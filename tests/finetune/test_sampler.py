@@ -37,5 +37,5 @@ def test_grouped_batches_are_not_in_the_order_of_their_lengths() -> None:
     assert abs(mean(lengths[:240]) - mean(lengths[-240:])) < 20
 
 
-def test_fewer_examples_than_a_batch() -> None:
+def test_fewer_examples_than_a_batch_make_one_batch() -> None:
     assert sorted(SeededSampler([3, 1, 2], 8, 1, grouped=True)) == [0, 1, 2]

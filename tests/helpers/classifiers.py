@@ -20,23 +20,18 @@ from transformers import (
 LABELS = ("entailment", "neutral", "contradiction")
 
 
-def make_wordpiece(window: int = 64, side: str = "right") -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer as of BERT, with the words of ``checkpoints.TEXT``, that truncates to ``window`` tokens.
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_CHARACTERS = string.ascii_lowercase + string.digits
+_WORDS = sorted({word for word in re.findall(r"\w+", " ".join(TEXT).lower()) if len(word) > 1})
+# Listed, since ``WordPieceTrainer`` makes another vocabulary each time.
+TOKENS = (*SPECIAL, *string.punctuation, *_CHARACTERS, *(f"##{character}" for character in _CHARACTERS), *_WORDS)
 
-    The vocabulary is listed, since ``WordPieceTrainer`` makes another one each time.
+
+def make_wordpiece(window: int = 64, side: str = "right", tokens: Sequence[str] = TOKENS) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer as of BERT that truncates to ``window`` tokens; ``tokens`` begin with ``SPECIAL``.
+
+    The default tokens include the words of ``checkpoints.TEXT``.
     """
-    characters = string.ascii_lowercase + string.digits
-    words = sorted({word for word in re.findall(r"\w+", " ".join(TEXT).lower()) if len(word) > 1})
-    tokens = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        *string.punctuation,
-        *characters,
-        *(f"##{c}" for c in characters),
-        *words,
-    ]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     wordpiece = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer()

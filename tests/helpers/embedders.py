@@ -1,6 +1,7 @@
 """Embedders for tests: a tiny random sentence-transformers model, and a bag of words behind LangChain's interface."""
 
 import hashlib
+import string
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,24 +22,16 @@ VOCABULARY = (
 def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] | None = None) -> Path:
     """Save a random BERT with mean pooling, 32 dimensions and at most 16 tokens; returns the model's folder."""
     import torch
+    from classifiers import SPECIAL, make_wordpiece
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertModel
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list(":.?")
-    tokens = [*special, *VOCABULARY.split(), *letters, *(f"##{letter}" for letter in letters)]
-    vocabulary = {token: id for id, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    roles = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    fast_tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **roles)
+    characters = string.ascii_lowercase + ":.?"
+    tokens = [*SPECIAL, *VOCABULARY.split(), *characters, *(f"##{character}" for character in characters)]
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokens),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -48,7 +41,7 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
     )
     bert = folder / "bert"
     BertModel(config).save_pretrained(bert)
-    fast_tokenizer.save_pretrained(bert)
+    make_wordpiece(16, tokens=tokens).save_pretrained(bert)
     transformer = Transformer(str(bert), max_seq_length=16)
     model = SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu", prompts=prompts)
     output = folder / "model"

@@ -111,6 +111,19 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
+def in_thread(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Serve requests in a thread; at the end, stop and close the server."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
 def stub_hub(**repositories: Path) -> Iterator[_Server]:
     """Run a hub; ``owner__name=folder`` serves that folder as ``owner/name``.
 
@@ -118,11 +131,5 @@ def stub_hub(**repositories: Path) -> Iterator[_Server]:
     download breaks after 1,000 bytes; ``requests`` records method and path of all requests.
     """
     server = _Server({name.replace("__", "/"): folder for name, folder in repositories.items()})
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

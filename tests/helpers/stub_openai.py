@@ -1,12 +1,13 @@
 """A server on loopback with the part of OpenAI's API that chains/models/remote.py uses, and scripted replies."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from stub_hub import in_thread
 
 Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 """Status, body (a JSON document, or raw text), and headers."""
@@ -127,11 +128,5 @@ def delayed(reply: Reply, seconds: float) -> Callable[[Any], Reply]:
 def stub_openai(reply: Callable[[Any], Reply] = lambda _: (200, completion("yes"))) -> Iterator[Stub]:
     """Run a server, by default one that answers yes."""
     stub = Stub(reply)
-    thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with in_thread(stub):
         yield stub
-    finally:
-        stub.shutdown()
-        stub.server_close()
-        thread.join()

@@ -1,13 +1,14 @@
 """A server on loopback with the API of PubMed's E-utilities."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
+
+from stub_hub import in_thread
 
 Article = Mapping[str, Any]
 
@@ -45,14 +46,8 @@ class StubPubMed:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
+        with in_thread(server):
             yield f"http://127.0.0.1:{server.server_port}/eutils"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def reply(self, path: str, query: dict[str, list[str]]) -> tuple[int, str]:
         if self.answer is not None:

@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from accelerate.data_loader import BatchSamplerShard
 
 from finetune.embedder.batches import Batches
 from finetune.embedder.data import Example
@@ -46,3 +47,11 @@ def test_equal_texts_are_in_different_batches() -> None:
 def test_the_seed_determines_the_batches() -> None:
     first, same_seed, other_seed = (list(Batches(examples(20), 4, 2, seed=seed)) for seed in (1, 1, 2))
     assert first == same_seed != other_seed
+
+
+def test_all_processes_of_a_distributed_run_get_the_same_number_of_batches() -> None:
+    batches = Batches(examples(12), 8, 1, seed=1)
+    assert len(batches) % 2 == 1
+    # with the arguments of sentence-transformers' trainer
+    shards = [BatchSamplerShard(batches, num_processes=2, process_index=rank, even_batches=False) for rank in (0, 1)]  # type: ignore[arg-type]
+    assert [len(list(shard)) for shard in shards] == [len(batches) // 2] * 2 == [len(shard) for shard in shards]

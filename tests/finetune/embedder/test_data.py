@@ -52,6 +52,13 @@ def test_hard_negatives_are_the_best_other_training_abstracts_by_bm25() -> None:
     assert make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), TRAIN, DEV) == data
 
 
+def test_random_negatives_are_drawn_only_where_bm25_finds_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.embedder.data.random.Random", lambda _: pytest.fail("drew random abstracts"))
+    records = [record(name, f"aspirin and {name}", f"aspirin and {name}?") for name in ("stroke", "pain", "mortality")]
+    data = make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), records, ())
+    assert [len(example.negatives) for example in data.train] == [1, 1, 1]
+
+
 def test_records_with_equal_abstracts_share_an_index_and_are_not_negatives_of_each_other() -> None:
     records = [*TRAIN, record("x", "aspirin lowered stroke", "stroke and aspirin?")]
     data = make_data(EmbedderTrainConfig(pairs=("question",), negatives=1), records, ())
@@ -117,3 +124,8 @@ def test_too_few_sentences_are_refused() -> None:
         make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=4), claim_data(p=["A.", "B.", "C."]))
     with pytest.raises(UserError, match="have 0 different sentences"):
         make_evidence_data(EmbedderTrainConfig(task="evidence"), replace(claim_data(p=["A."]), claims=()))
+    all_labelled = claim_data(p=["A.", "B.", "C.", "D."])
+    evidence = (Evidence("p", "p", "supported", (frozenset({0, 1, 2}),)),)
+    all_labelled = replace(all_labelled, claims=(replace(all_labelled.claims[0], evidence=evidence),))
+    with pytest.raises(UserError, match=r"'claim p' has 1 sentences that can be negatives, fewer than .*negatives 2"):
+        make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=2), all_labelled)

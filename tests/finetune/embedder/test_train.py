@@ -96,15 +96,26 @@ def test_teach_dev_trains_on_the_dev_questions_too(embedder_base: Path, tmp_path
     assert (summary["train_pairs"], summary["dev_questions"]) == (2 * len(TRAIN + DEV), 0)
 
 
-def test_training_uses_the_prompts_of_retrieval(tmp_path: Path) -> None:
-    folder = save_tiny_embedder(tmp_path, prompts={"query": "query: ", "passage": "passage: "})
+@pytest.mark.parametrize(
+    ("prompts", "default", "expected"),
+    [
+        ({"query": "query: ", "passage": "passage: "}, None, ("query: ", "passage: ")),
+        ({"pain": "pain: "}, "pain", ("", "")),  # the library's empty prompts for queries and documents come first
+    ],
+)
+def test_training_uses_the_prompts_of_retrieval(
+    tmp_path: Path, prompts: dict[str, str], default: str | None, expected: tuple[str, str]
+) -> None:
+    folder = save_tiny_embedder(tmp_path, prompts=prompts)
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({**settings, "default_prompt_name": default}))
     model = load_base(embedder_config(folder))
-    assert (prompts_of(model).query, prompts_of(model).passage) == ("query: ", "passage: ")
+    assert (prompts_of(model).query, prompts_of(model).passage) == expected
     embedder = SentenceEmbedder(str(folder), dtype="float32")
     text = TRAIN[0].context
-    retrieval_vector = torch.nn.functional.normalize(torch.tensor(embedder.embed_documents([text])), dim=1).numpy()
-    training_vector = model.encode([text], prompt=prompts_of(model).passage, normalize_embeddings=True)
-    assert np.allclose(training_vector, retrieval_vector, atol=1e-5)
+    for prompt, vector in zip(expected, (embedder.embed_query(text), *embedder.embed_documents([text])), strict=True):
+        training_vector = model.encode(text, prompt=prompt, normalize_embeddings=True)
+        assert np.allclose(training_vector, vector / np.linalg.norm(vector), atol=1e-5)
 
 
 def test_max_length_above_the_window_is_refused(embedder_base: Path, tmp_path: Path) -> None:

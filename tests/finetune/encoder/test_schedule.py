@@ -5,8 +5,8 @@ from finetune.encoder.schedule import Schedule, Stage
 LENGTHS = [5 + 7 * n % 31 for n in range(20)]  # all different
 
 
-def schedule(*stages: Stage, warmup: float = 0.5, seed: int = 1) -> Schedule:
-    return Schedule(stages, LENGTHS, batch_size=4, warmup=warmup, seed=seed)
+def schedule(*stages: Stage, warmup: float = 0.5, seed: int = 1, processes: int = 1) -> Schedule:
+    return Schedule(stages, LENGTHS, batch_size=4, processes=processes, warmup=warmup, seed=seed)
 
 
 def test_each_epoch_of_a_stage_has_its_examples_once() -> None:
@@ -43,3 +43,8 @@ def test_the_learning_rate_rises_and_falls_in_each_stage() -> None:
 def test_without_warm_up_a_stage_begins_at_its_peak_rate() -> None:
     stages = schedule(Stage(tuple(range(16)), 1, 2.0), warmup=0)
     assert [stages.rate(step) for step in range(4)] == pytest.approx([2.0, 1.5, 1.0, 0.5])
+
+
+def test_each_step_of_several_processes_has_a_batch_of_each() -> None:
+    stages = schedule(Stage(tuple(range(16)), 2, 1.0), warmup=0, processes=2)  # 8 batches
+    assert [stages.rate(step) for step in range(5)] == pytest.approx([1.0, 0.75, 0.5, 0.25, 0])

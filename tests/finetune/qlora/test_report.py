@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from finetune.qlora.report import card, plot
 
 SUMMARY: dict[str, Any] = {
@@ -18,6 +20,7 @@ SUMMARY: dict[str, Any] = {
     "dev_accuracy": {"before": 0.5, "result": 0.8, "last": 0.7},
     "seconds": 20.1,
     "seconds_training": 10.2,
+    "resumed": False,
     "examples_per_second": 5.5,
     "tokens_per_second": 500,
     "peak_memory": 3 << 29,
@@ -42,10 +45,15 @@ def test_the_card_has_the_figures_of_the_summary() -> None:
     assert "repeated in other splits" not in text
 
 
-def test_a_base_on_the_hub_is_in_the_front_matter() -> None:
-    text = card({**SUMMARY, "recipe": {"model": "someone/model", "quantization": "none"}})
-    assert "base_model: someone/model" in text.split("---")[1]
-    assert "# LoRA adapter for `someone/model`" in text
+def test_a_base_on_the_hub_is_in_the_front_matter_and_a_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary = {**SUMMARY, "recipe": {"model": "someone/model", "quantization": "none"}}
+    assert "base_model: someone/model" in card(summary).split("---")[1]
+    assert "# LoRA adapter for `someone/model`" in card(summary)
+    (tmp_path / "someone" / "model").mkdir(parents=True)
+    assert "base_model" not in card(summary)
 
 
 def test_the_card_of_full_fine_tuning_describes_a_model() -> None:
@@ -62,5 +70,5 @@ def test_plot_writes_a_png(tmp_path: Path) -> None:
     assert path.stat().st_size > 5000  # bytes; an empty PNG is smaller
 
 
-def test_the_card_without_a_peak_memory() -> None:
+def test_an_unknown_peak_memory_is_stated_in_the_card() -> None:
     assert "| peak memory | unknown |" in card({**SUMMARY, "peak_memory": None})
