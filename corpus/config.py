@@ -113,7 +113,8 @@ class PairsConfig(BaseModel):
     @classmethod
     def _default_to_public_set(cls, values: Any) -> Any:
         """Replace default columns and labels by those of the public set that ``path`` names."""
-        public = PAIR_SETS.get(values.get("path", "")) if isinstance(values, dict) else None
+        path = values.get("path") if isinstance(values, dict) else None
+        public = PAIR_SETS.get(path) if isinstance(path, str) else None
         if public is None:
             return values
         columns, labels = values.get("columns", {}), values.get("labels")

@@ -141,7 +141,7 @@ class _Session:
             case "help":
                 typer.echo(HELP)
             case _:
-                print_err(f"There is no command /{plain(name)}.\n{HELP}")
+                print_err(f"There is no command /{name}.\n{HELP}")
         return True
 
     def _list(self) -> None:

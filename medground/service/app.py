@@ -16,15 +16,16 @@ With a cookie, methods other than GET need an ``Origin`` header, which browsers 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from chains.chat.conversations import Conversations
 from chains.chat.events import DoneEvent, TokenEvent
@@ -32,7 +33,7 @@ from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
 from medground.service.metrics import CONTENT_TYPE
-from medground.service.middleware import CLIENT_CLOSED_REQUEST, SAFE_METHODS, ServiceMiddleware, log
+from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
 from medground.service.protocol import (
     MODEL,
     ChatRequest,
@@ -117,7 +118,8 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
             user, body.conversation, body.messages[-1].text, history(body.messages), only_last_event=not body.stream
         )
         if body.stream:
-            await anext(chat_stream.events)  # an invalid message raises here, before status 200 is sent
+            # An invalid message raises here, before status 200 is sent.
+            await _unless_disconnected(service, request, anext(chat_stream.events))
             headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the stream
             return StreamingResponse(
                 _event_stream(service, chat_stream), media_type="text/event-stream", headers=headers
@@ -143,8 +145,6 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
                 400, f"The request has {count} statements; the limit is {limit}. Send several requests."
             )
         results = await _unless_disconnected(service, request, _last_event(service.check(statements)))
-        if results is None:
-            return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
         if body.statements is None and isinstance(results[0], UserError):
             raise results[0]
         data = [check_result(text, result) for text, result in zip(statements, results, strict=True)]
@@ -288,8 +288,6 @@ def _model(service: Service) -> dict[str, Any]:
 async def _complete_response(service: Service, chat_stream: ChatStream, request: Request) -> Response:
     """The answer as one JSON document."""
     done = await _unless_disconnected(service, request, _last_event(chat_stream.events))
-    if done is None:
-        return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
     assert isinstance(done, DoneEvent)  # the last event of every chat stream
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
@@ -306,19 +304,19 @@ async def _last_event(events: AsyncGenerator[Event]) -> Event:
     return last
 
 
-async def _unless_disconnected(service: Service, request: Request, result: Coroutine[Any, Any, Event]) -> Event | None:
-    """The awaited result; None if the client disconnects before, which cancels the request."""
+async def _unless_disconnected(service: Service, request: Request, result: Awaitable[Event]) -> Event:
+    """The awaited result; if the client disconnects first, the request is cancelled and ``ClientDisconnect`` raised."""
 
     async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
             pass
 
-    work, disconnection = asyncio.create_task(result), asyncio.create_task(disconnected())
+    work, disconnection = asyncio.ensure_future(result), asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({work, disconnection}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             service.metrics.cancelled.inc()
-            return None
+            raise ClientDisconnect
         return work.result()
     finally:
         for task in (work, disconnection):

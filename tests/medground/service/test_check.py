@@ -131,20 +131,16 @@ def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
 def test_service_from_settings_checks_statements_unless_answers_are_quotes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medground.ingest import searched_corpus
-    from medground.service.run import make_service as make_service_from_settings
-    from medground.settings import load_settings
+    from medground.pipeline import Pipeline
+    from medground.service.run import make_service as make_service_from_pipeline
 
     monkeypatch.chdir(tmp_path)
     Path("records.json").write_text('{"1": {"QUESTION": "Does it?", "CONTEXTS": ["Pressure fell with aspirin."]}}')
     overrides = {"data.path": "records.json", "retriever": "bm25"}
-    settings = load_settings(None, overrides)
-    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
-    with running(service) as (url, _):
+    with running(make_service_from_pipeline(Pipeline.from_settings(overrides, quiet=True))) as (url, _):
         assert check(url, {"statement": "Pressure fell with aspirin."}).json()["passages"][0]["id"] == "1"
-    settings = load_settings(None, {**overrides, "llm.kind": "extractive"})
-    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
-    with running(service) as (url, _):
+    extractive = Pipeline.from_settings({**overrides, "llm.kind": "extractive"}, quiet=True)
+    with running(make_service_from_pipeline(extractive)) as (url, _):
         response = check(url)
     assert response.status_code == 501
     assert "Set nli.kind to encoder" in response.json()["error"]["message"]
