@@ -109,9 +109,7 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
     async def completions(body: ChatRequest, request: Request, user: user) -> Any:
         """Answer the last message."""
         _check_model(body.model)
-        if len(body.messages) > service.config.max_messages:
-            count, limit = len(body.messages), service.config.max_messages
-            raise HTTPException(400, f"The request has {count} messages; the limit is {limit}. Leave out old ones.")
+        _check_count(service, len(body.messages), "messages", "Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
         chat_stream = service.ask(
@@ -139,11 +137,7 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
         if service.checker is None:
             raise HTTPException(501, service.checker_unavailable_reason)
         statements = body.statements or [body.statement or ""]
-        if len(statements) > service.config.max_messages:
-            count, limit = len(statements), service.config.max_messages
-            raise HTTPException(
-                400, f"The request has {count} statements; the limit is {limit}. Send several requests."
-            )
+        _check_count(service, len(statements), "statements", "Send several requests.")
         results = await _unless_disconnected(service, request, _last_event(service.check(statements)))
         if body.statements is None and isinstance(results[0], UserError):
             raise results[0]
@@ -279,6 +273,11 @@ async def _json_only(request: Request) -> None:
 def _check_model(name: str) -> None:
     if name != MODEL:
         raise HTTPException(404, f"There is no model {name!r}; the only one is {MODEL}.")
+
+
+def _check_count(service: Service, count: int, items: str, advice: str) -> None:
+    if count > (limit := service.config.max_messages):
+        raise HTTPException(400, f"The request has {count} {items}; the limit is {limit}. {advice}")
 
 
 def _model(service: Service) -> dict[str, Any]:

@@ -70,5 +70,10 @@ class ServeConfig(BaseModel):
         default=20, gt=0, description="Seconds for a client to send a whole request, or to receive what was sent."
     )
     max_body: int = Field(default=1_000_000, ge=1, strict=True, description="Maximum number of bytes in a request.")
-    max_messages: int = Field(default=200, ge=1, strict=True, description="Maximum number of messages in a request.")
+    max_messages: int = Field(
+        default=200,
+        ge=1,
+        strict=True,
+        description="Maximum number of messages, or of statements to check, in a request.",
+    )
     log_text: bool = Field(default=False, description="Write questions and answers to the log.")

@@ -72,7 +72,7 @@ def serve(pipeline: "Pipeline") -> None:
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
-        service.close_callbacks.append(_exit_timer(2 * max(1.0, config.grace)))
+        service.on_close = _exit_timer(2 * max(1.0, config.grace))
         make_server(app, service).run(sockets=[listening])
 
 

@@ -42,7 +42,7 @@ class Service:
         users: who may use the service.
         about: names of model, retriever and agent (``Pipeline.about``).
         note: shown with every answer; None for no note.
-        close_callbacks: called when the service begins to shut down.
+        on_close: called when the service begins to shut down.
         checker: checks statements, batched with those of other requests; None without an NLI model.
         checker_unavailable_reason: the reason if ``checker`` is None.
         chat: set after the models are loaded.
@@ -54,7 +54,7 @@ class Service:
     about: dict[str, str]
     note: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    close_callbacks: list[Callable[[], None]] = field(default_factory=list)
+    on_close: Callable[[], object] = lambda: None
     checker: "CheckAll | None" = None
     checker_unavailable_reason: str = "This service checks no statements."
     chat: "Chat" = field(init=False)
@@ -131,8 +131,7 @@ class Service:
     def close(self) -> None:
         """Admit no further request; call this method on the event loop."""
         self.admission.close()
-        for callback in self.close_callbacks:
-            callback()
+        self.on_close()
 
     def stop(self) -> None:
         """End all threads and close the file of conversations."""

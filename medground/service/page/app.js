@@ -94,7 +94,7 @@ async function start() {
 function showLogin() {
   closeDrawer();
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-  // Nothing of a user's stays on the page.
+  // No text of the user may stay on the page.
   chat.show(NEW, []);
   list.clear();
   head(NEW);
