@@ -6,7 +6,6 @@ PyTorch takes seconds to import, so it is imported only if a GPU driver is insta
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from ctypes import CDLL
@@ -33,7 +32,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
     packages = versions()
     python = packages.pop("python")
-    yield Check("python", "ok" if sys.version_info >= (3, 11) else "failed", f"{python}, {platform.platform()}")
+    yield Check("python", "ok", f"{python}, {platform.platform()}")
     yield Check("packages", "ok", ", ".join(f"{name} {version}" for name, version in packages.items()))
     yield from _processor()
     yield from _gpus()

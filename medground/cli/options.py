@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from common.errors import UserError
+
 if TYPE_CHECKING:
     from medground.pipeline import Pipeline
     from medground.settings import Settings
@@ -70,8 +72,6 @@ def validated_text(text: str, name: str = "question", example: str = 'ask "Does 
 
     ``name`` names the argument in the message, and ``example`` is a correct command.
     """
-    from common.errors import UserError
-
     text = text.strip()
     if not text:
         raise UserError(f"The {name} is empty. Put it in quotes: medground {example}")

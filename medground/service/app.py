@@ -28,7 +28,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from chains.chat.conversations import Conversations
-from chains.chat.events import DoneEvent, TokenEvent
+from chains.chat.events import ChatEvent, DoneEvent, TokenEvent
 from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
@@ -46,7 +46,7 @@ from medground.service.protocol import (
     footnotes,
     history,
 )
-from medground.service.service import ChatStream, Service
+from medground.service.service import Service
 from medground.service.sessions import LoginLimiter, Sessions
 from medground.service.users import Users
 
@@ -112,17 +112,15 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
         _check_count(service, len(body.messages), "messages", "Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        chat_stream = service.ask(
+        events = service.ask(
             user, body.conversation, body.messages[-1].text, history(body.messages), only_last_event=not body.stream
         )
         if body.stream:
             # An invalid message raises here, before status 200 is sent.
-            await _unless_disconnected(service, request, anext(chat_stream.events))
+            await _unless_disconnected(service, request, anext(events))
             headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the stream
-            return StreamingResponse(
-                _event_stream(service, chat_stream), media_type="text/event-stream", headers=headers
-            )
-        return await _complete_response(service, chat_stream, request)
+            return StreamingResponse(_event_stream(service, events), media_type="text/event-stream", headers=headers)
+        return await _complete_response(service, events, request)
 
 
 def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
@@ -284,13 +282,13 @@ def _model(service: Service) -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": 0, "owned_by": "medground", "medground": service.about}
 
 
-async def _complete_response(service: Service, chat_stream: ChatStream, request: Request) -> Response:
+async def _complete_response(service: Service, events: AsyncGenerator[ChatEvent], request: Request) -> Response:
     """The answer as one JSON document."""
-    done = await _unless_disconnected(service, request, _last_event(chat_stream.events))
-    assert isinstance(done, DoneEvent)  # the last event of every chat stream
+    done = await _unless_disconnected(service, request, _last_event(events))
+    assert isinstance(done, DoneEvent)  # the last event of every message
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
-    return JSONResponse(Completion().complete(text, evidence(done.turn, chat_stream.conversation, service.note)))
+    return JSONResponse(Completion().complete(text, evidence(done.turn, done.conversation, service.note)))
 
 
 async def _last_event(events: AsyncGenerator[Event]) -> Event:
@@ -324,11 +322,11 @@ async def _unless_disconnected(service: Service, request: Request, result: Await
             await work
 
 
-async def _event_stream(service: Service, chat_stream: ChatStream) -> AsyncIterator[str]:
+async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]) -> AsyncIterator[str]:
     """The answer as server-sent events; an error is an event too, since status 200 has been sent."""
     completion, complete = Completion(), False
     try:
-        async with aclosing(_with_heartbeats(chat_stream.events)) as events:
+        async with aclosing(_with_heartbeats(chat_events)) as events:
             yield _sse(completion.chunk(first=True))
             async for event in events:
                 if event is None:
@@ -339,7 +337,7 @@ async def _event_stream(service: Service, chat_stream: ChatStream) -> AsyncItera
                     if notes := footnotes(event.turn.answer, service.note):
                         yield _sse(completion.chunk(notes))
                     _log_text(service, event)
-                    yield _sse(completion.last(evidence(event.turn, chat_stream.conversation, service.note)))
+                    yield _sse(completion.last(evidence(event.turn, event.conversation, service.note)))
         complete = True
         yield "data: [DONE]\n\n"
     except Exception as error:

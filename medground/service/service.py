@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ChatStream:
-    """The events of an admitted chat message.
-
-    Attributes:
-        conversation: id of the stored conversation, ``NEW`` until the ``DoneEvent`` of a new one; None if not stored.
-    """
-
-    conversation: str | None
-    events: AsyncGenerator[ChatEvent] = field(init=False)
-
-
-@dataclass
 class Service:
     """State shared by all routes.
 
@@ -81,36 +69,29 @@ class Service:
         earlier: Sequence[tuple[str, str]] = (),
         *,
         only_last_event: bool = False,
-    ) -> "ChatStream":
-        """Admit a message; call this method on the event loop.
+    ) -> AsyncGenerator[ChatEvent]:
+        """Admit a message and return its events; call this method on the event loop.
 
         Args:
             user: the user's name.
             conversation: id of a stored conversation, ``NEW`` for a new one, None if the client sends the conversation.
             message: the newest message.
             earlier: roles and texts of the earlier messages, if the client sends the conversation.
-            only_last_event: whether the stream yields no event but the last.
+            only_last_event: whether to leave out all events but the last.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
-        chat_stream, chat = ChatStream(conversation), self.chat
+        chat = self.chat
 
         def stream() -> Iterator[ChatEvent]:
-            if chat_stream.conversation is None:
-                yield from chat.stream(chat.replayed(earlier), message)
-                return
-            for event in chat.converse(
-                user, None if chat_stream.conversation == NEW else chat_stream.conversation, message
-            ):
-                if isinstance(event, DoneEvent):
-                    chat_stream.conversation = event.conversation
-                yield event
+            if conversation is None:
+                return chat.stream(chat.replayed(earlier), message)
+            return chat.converse(user, None if conversation == NEW else conversation, message)
 
         request = self.admission.open(stream, lambda event: not only_last_event or isinstance(event, DoneEvent))
-        chat_stream.events = request.events()
-        return chat_stream
+        return request.events()
 
     def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":
         """Admit statements; the only event is their results. Call this method on the event loop.

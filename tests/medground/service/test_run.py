@@ -4,6 +4,8 @@ import importlib.util
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,12 @@ def test_port_in_use_is_reported() -> None:
         port = listening.getsockname()[1]
         with pytest.raises(UserError, match=rf"Cannot listen at 127\.0\.0\.1:{port}: Address already in use"):
             run.serve(Pipeline.from_settings({"serve.port": port}, Corpus("none", [])))
+
+
+def test_host_may_be_an_ipv6_address_in_brackets(command: Callable[..., Any]) -> None:
+    outcome = command("serve", "--host", "[::2]", "--port", "0", "--quiet")
+    assert outcome.status == 1
+    assert "medground: Cannot listen at [::2]:0: " in outcome.err
 
 
 def test_command_line_does_not_import_packages_of_the_service() -> None:
