@@ -1,5 +1,6 @@
 """Base class of question-answering chains: input, batching and retrieval."""
 
+import math
 import textwrap
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ def _documents(result: object) -> list[Document]:
 
 
 def as_passage(document: Document) -> Passage:
-    """A retriever's document as a passage; metadata that are not JSON become text.
+    """A retriever's document as a passage; metadata that are not JSON become text, NaN and infinity null.
 
     A document without an id gets the id of ``retrievers.document_ids.with_id``, which depends on its text only. A score
     that is not a number stays in the metadata.
@@ -179,6 +180,8 @@ def as_passage(document: Document) -> Passage:
     try:
         number = None if score is None else float(score)
     except (TypeError, ValueError):
+        number = math.nan
+    if number is not None and not math.isfinite(number):
         number, metadata["score"] = None, score
     id = document.id or document.metadata.get("id")
     return Passage(
@@ -191,7 +194,9 @@ def as_passage(document: Document) -> Passage:
 
 def _jsonable(value: object) -> object:
     try:
-        return encodable(value) if isinstance(value, str) else to_jsonable_python(value, fallback=str)
+        return (
+            encodable(value) if isinstance(value, str) else to_jsonable_python(value, inf_nan_mode="null", fallback=str)
+        )
     except ValueError:  # bytes that are not text, or a circular reference
         return str(value)
 
