@@ -1,5 +1,6 @@
 """Processor features, and linear layers in oneDNN's weight layout."""
 
+import os
 import time
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 _BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
 # Vector and matrix instructions that decide the speed of inference, in Linux's names.
 FLAGS = _BFLOAT16 | {"sse4_2", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "sve", "i8mm"}
+
+
+def usable_cores() -> int:
+    """The number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_flags() -> set[str] | None:

@@ -33,7 +33,7 @@ def load_chain(
         config: a settings file, or a mapping of settings.
         quiet: no progress bars.
         **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
-        ``load_chain(**{"llm.max_new_tokens": 4})``; they take precedence over ``config``.
+            ``load_chain(**{"llm.max_new_tokens": 4})``; they take precedence over ``config``.
 
     Returns:
         A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to a

@@ -6,7 +6,6 @@ PyTorch takes seconds to import, so it is imported only if a GPU driver is insta
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from ctypes import CDLL
@@ -33,7 +32,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
     packages = versions()
     python = packages.pop("python")
-    yield Check("python", "ok" if sys.version_info >= (3, 11) else "failed", f"{python}, {platform.platform()}")
+    yield Check("python", "ok", f"{python}, {platform.platform()}")
     yield Check("packages", "ok", ", ".join(f"{name} {version}" for name, version in packages.items()))
     yield from _processor()
     yield from _gpus()
@@ -47,12 +46,11 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 
 def _processor() -> Iterator[Check]:
-    from common.cpu import FLAGS, cpu_flags
+    from common.cpu import FLAGS, cpu_flags, usable_cores
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS")
     limit = f"; OMP_NUM_THREADS limits the threads to {threads}" if threads else ""
-    yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}{limit}")
+    yield Check("cores", "ok", f"{usable_cores()} usable of {os.cpu_count()}{limit}")
     flags = cpu_flags()
     listed = "unknown instructions" if flags is None else ", ".join(sorted(flags & FLAGS)) or "no vector instructions"
     yield Check("processor", "ok", f"{platform.machine()}: {listed}")
@@ -74,7 +72,7 @@ def _gpus() -> Iterator[Check]:
 def _has_gpu_driver() -> bool:
     """Whether NVIDIA's driver can be loaded, or AMD's has its device file."""
     try:
-        CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        CDLL("libcuda.so.1")
     except OSError:
         return Path("/dev/kfd").exists()
     return True
@@ -180,8 +178,8 @@ def _store(settings: Settings) -> Iterator[Check]:
     if settings.store.url is not None:
         yield Check("store", "note", f"a Chroma server: {settings.store.url}")
     path = Path(settings.store.path).expanduser().absolute()
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
     try:
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass
         free = shutil.disk_usage(existing).free

@@ -57,7 +57,7 @@ def read_value(text: str, where: Path | str) -> Any:
         raise DataError(where, f"is not YAML: character {error.character:#04x} is not allowed (line {line}).") from None
     except RecursionError:
         raise DataError(where, "is nested too deeply. Simplify it.") from None
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, LookupError, TypeError, AttributeError) as error:  # of tags such as !!int
         raise DataError(where, f"is not YAML that can be read: {error}.") from None
 
 

@@ -174,16 +174,18 @@ def _documents(result: object) -> list[Document]:
 
 
 def as_passage(document: Document) -> Passage:
-    """A retriever's document as a passage; metadata that are not JSON become text.
+    """A retriever's document as a passage; metadata that are not JSON become text, NaN and infinity null.
 
     A document without an id gets the id of ``retrievers.document_ids.with_id``, which depends on its text only. A score
-    that is not a number stays in the metadata. NaN and infinity, which JSON lacks, become None.
+    that is not a number stays in the metadata.
     """
     metadata = {key: value for key, value in document.metadata.items() if key != "id"}
     score = metadata.pop("score", None)
     try:
         number = None if score is None else float(score)
     except (TypeError, ValueError):
+        number = math.nan
+    if number is not None and not math.isfinite(number):
         number, metadata["score"] = None, score
     id = document.id or document.metadata.get("id")
     return Passage(

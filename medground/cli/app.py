@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from common.errors import UserError
+from medground.cli.show import print_err
 
 _INTERRUPTED = 130  # exit status, as of a shell's command that SIGINT ends
 _RESUME_POINTS = {  # of commands that resume an interrupted run
@@ -42,25 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (UserError, OSError) as error:
         if os.environ.get("MEDGROUND_DEBUG") == "1":
             raise
-        print(f"medground: {_message(error)}", file=sys.stderr)  # noqa: T201
+        print_err(f"medground: {_message(error)}")
     except RuntimeError as error:
         if "home directory" not in str(error):  # pathlib raises it for a path such as ~unknown-user/file
             raise
-        print(f"medground: {error} Write the path out.", file=sys.stderr)  # noqa: T201
+        print_err(f"medground: {error} Write the path out.")
     except (SystemExit, KeyboardInterrupt) as ended:  # Typer turns an interrupt into SystemExit while a command runs
         if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:
             raise
         command = next(iter(sys.argv[1:] if arguments is None else arguments), None)
         hint = f" The same command resumes {_RESUME_POINTS[command]}." if command in _RESUME_POINTS else ""
-        print(f"Stopped.{hint}", file=sys.stderr)  # noqa: T201
+        print_err(f"Stopped.{hint}")
         sys.exit(_INTERRUPTED)
     sys.exit(1)
 
 
 def _message(error: UserError | OSError) -> str:
-    """The error message. Control characters are escaped, since the message may quote a file."""
-    from medground.cli.show import plain
-
     if isinstance(error, OSError) and error.strerror:
-        return plain(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
-    return plain(str(error))
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.errors import UserError
 from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import plain, print_err, print_evidence, print_notes, print_passages, print_verdicts
@@ -66,8 +67,6 @@ class _Session:
 
     def run(self) -> None:
         """Read lines until the end of input or ``/quit``; user errors are printed."""
-        from common.errors import UserError
-
         while (line := self._line()) is not None:
             try:
                 if line.startswith("/"):
@@ -141,7 +140,7 @@ class _Session:
             case "help":
                 typer.echo(HELP)
             case _:
-                print_err(f"There is no command /{plain(name)}.\n{HELP}")
+                print_err(f"There is no command /{name}.\n{HELP}")
         return True
 
     def _list(self) -> None:
@@ -172,8 +171,6 @@ class _Session:
 
     def _find(self, number_or_id: str) -> "Summary":
         """The conversation with a number in the list, or an id."""
-        from common.errors import UserError
-
         wanted = number_or_id.strip()
         for number, summary in enumerate(self._chat.conversations.list(self._user), start=1):
             if wanted in (str(number), summary.id):

@@ -7,7 +7,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import plain, print_err, print_json
+from medground.cli.show import print_err, print_json
 
 if TYPE_CHECKING:
     from corpus.files import UpdateReport
@@ -97,20 +97,20 @@ def _print_report(report: "UpdateReport") -> None:
     from medground.ingest import MAX_LISTED
 
     for problem in report.failed[:MAX_LISTED]:
-        print_err(f"failed: {plain(problem.why)}")
+        print_err(f"failed: {problem.why}")
     if (unlisted := len(report.failed) - MAX_LISTED) > 0:
         print_err(f"failed: {unlisted} more; --json lists them all")
     if report.skipped:
         kinds = suffix_counts(escaped_path(path) for path in report.skipped)
-        print_err(f"skipped {len(report.skipped)} of other kinds ({plain(kinds)})")
+        print_err(f"skipped {len(report.skipped)} of other kinds ({kinds})")
     if report.linked:
         print_err(
-            f"skipped {len(report.linked)} links to files elsewhere ({plain(report.linked[0].name)}); "
+            f"skipped {len(report.linked)} links to files elsewhere ({report.linked[0].name}); "
             "documents.follow_links reads them"
         )
     if report.copies:
         copy, original = report.copies[0]
-        print_err(f"skipped {len(report.copies)} copies of other files ({plain(copy)} is {plain(original)})")
+        print_err(f"skipped {len(report.copies)} copies of other files ({copy} is {original})")
     if report.withdrawn:
         print_err(f"{report.withdrawn} records are withdrawn")
     if report.long_sentences:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.errors import UserError
 from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import print_err, print_json, print_table
@@ -69,7 +70,6 @@ def get_model(
     """
     from chains.models.fetch import fetch
     from chains.models.known import KNOWN
-    from common.errors import UserError
 
     model = next((one for one in KNOWN if one.name == name.lower()), None)
     if model is None:

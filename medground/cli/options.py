@@ -1,10 +1,13 @@
 """Options that several commands share, and the settings and pipeline made from them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from medground.pipeline import Pipeline
@@ -69,8 +72,6 @@ def validated_text(text: str, name: str = "question", example: str = 'ask "Does 
 
     ``name`` names the argument in the message, and ``example`` is a correct command.
     """
-    from common.errors import UserError
-
     text = text.strip()
     if not text:
         raise UserError(f"The {name} is empty. Put it in quotes: medground {example}")
@@ -89,10 +90,12 @@ def make_settings(
     limit: int | None = None,
     corpus: str | None = None,
     section: Literal["data", "pairs", "claims"] = "data",
+    others: Mapping[str, Any] | None = None,
 ) -> "Settings":
     """The settings of a command line. Other options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set.
+    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set; ``others`` are the
+    values of further options by dotted key, None for an option that is not given.
     """
     from medground.settings import load_settings
     from medground.yaml_file import read_value
@@ -104,7 +107,8 @@ def make_settings(
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
         changes[key.strip()] = read_value(value, f"--set {key.strip()}")
     options = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
-    changes |= {f"{section}.{key}": value for key, value in options.items() if value is not None}
+    given = {**{f"{section}.{key}": value for key, value in options.items()}, **(others or {})}
+    changes |= {key: value for key, value in given.items() if value is not None}
     return load_settings(config, changes)
 
 

@@ -33,12 +33,11 @@ def serve(
     OpenAI's API is at /v1, a page for browsers at /. The service listens on this machine only, unless --host names
     another address, which needs tokens (serve.tokens_file).
     """
-    given = {"serve.host": host, "serve.port": port}
-    overrides = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    settings = options.make_settings(config, overrides, data=data)
+    address = {"serve.host": host, "serve.port": port}
+    settings = options.make_settings(config, overrides, data=data, others=address)
     from medground.service import run
 
     pipeline = options.make_pipeline(settings, data, quiet)
     if pipeline.note:
         print_err(pipeline.note)
-    run.serve(settings, pipeline.corpus, quiet=quiet)
+    run.serve(pipeline)

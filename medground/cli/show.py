@@ -25,8 +25,8 @@ def print_json(value: Any) -> None:
 
 
 def print_err(message: str) -> None:
-    """Print a message on stderr."""
-    typer.echo(message, err=True)
+    """Print a message on stderr, with control characters escaped, since it may quote a file or a server."""
+    print(plain(message), file=sys.stderr)  # noqa: T201  (typer.echo ignores the stream's encoding if it is ASCII)
 
 
 def print_table(table: "Table") -> None:

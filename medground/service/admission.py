@@ -84,12 +84,11 @@ class Admission:
         started = time.monotonic()
 
         def work() -> None:
-            try:
-                request.run(make_events, is_wanted)
-            finally:
-                with self._lock:
-                    self._active.discard(cancellation)
-                    self._mean_seconds += 0.1 * (time.monotonic() - started - self._mean_seconds)
+            error = request.run(make_events, is_wanted)
+            with self._lock:  # before the end is passed on, since the client's next request may follow at once
+                self._active.discard(cancellation)
+                self._mean_seconds += 0.1 * (time.monotonic() - started - self._mean_seconds)
+            request.end(error)
 
         try:
             self._pool.submit(work)
@@ -105,7 +104,7 @@ class Admission:
             self._closing = True
 
     def stop(self) -> None:
-        """Cancellation the remaining requests and wait for their threads."""
+        """Cancel the remaining requests and wait for their threads."""
         self.close()
         with self._lock:
             active = list(self._active)
@@ -141,8 +140,14 @@ class AdmittedRequest(Generic[Event]):
             timer.cancel()
             self._cancellation.cancel()
 
-    def run(self, make_events: Callable[[], Iterator[Event]], is_wanted: Callable[[Event], bool]) -> None:
-        """Produce the events until they end or the request is cancelled; runs in the request's thread."""
+    def run(
+        self, make_events: Callable[[], Iterator[Event]], is_wanted: Callable[[Event], bool]
+    ) -> BaseException | None:
+        """Produce the events in the request's thread until they end or the request is cancelled.
+
+        Returns:
+            The error that ended them, if any, for ``end``.
+        """
         try:
             with self._cancellation.of_this_thread(), closing(make_events()) as events:  # type: ignore[type-var]
                 for event in events:
@@ -150,9 +155,13 @@ class AdmittedRequest(Generic[Event]):
                         raise Cancelled
                     if is_wanted(event):
                         self._put(event)
-            self._put(_END)
         except BaseException as error:
-            self._put(error)
+            return error
+        return None
+
+    def end(self, error: BaseException | None) -> None:
+        """End ``events``, with an error if there is one."""
+        self._put(_END if error is None else error)
 
     def _put(self, item: object) -> None:
         try:

@@ -16,23 +16,24 @@ With a cookie, methods other than GET need an ``Origin`` header, which browsers 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from chains.chat.conversations import Conversations
-from chains.chat.events import DoneEvent, TokenEvent
+from chains.chat.events import ChatEvent, DoneEvent, TokenEvent
 from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
 from medground.service.metrics import CONTENT_TYPE
-from medground.service.middleware import CLIENT_CLOSED_REQUEST, SAFE_METHODS, ServiceMiddleware, log
+from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
 from medground.service.protocol import (
     MODEL,
     ChatRequest,
@@ -45,7 +46,7 @@ from medground.service.protocol import (
     footnotes,
     history,
 )
-from medground.service.service import ChatStream, Service
+from medground.service.service import Service
 from medground.service.sessions import LoginLimiter, Sessions
 from medground.service.users import Users
 
@@ -108,21 +109,18 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
     async def completions(body: ChatRequest, request: Request, user: user) -> Any:
         """Answer the last message."""
         _check_model(body.model)
-        if len(body.messages) > service.config.max_messages:
-            count, limit = len(body.messages), service.config.max_messages
-            raise HTTPException(400, f"The request has {count} messages; the limit is {limit}. Leave out old ones.")
+        _check_count(service, len(body.messages), "messages", "Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        chat_stream = service.ask(
+        events = service.ask(
             user, body.conversation, body.messages[-1].text, history(body.messages), only_last_event=not body.stream
         )
         if body.stream:
-            await anext(chat_stream.events)  # an invalid message raises here, before status 200 is sent
+            # An invalid message raises here, before status 200 is sent.
+            await _unless_disconnected(service, request, anext(events))
             headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the stream
-            return StreamingResponse(
-                _event_stream(service, chat_stream), media_type="text/event-stream", headers=headers
-            )
-        return await _complete_response(service, chat_stream, request)
+            return StreamingResponse(_event_stream(service, events), media_type="text/event-stream", headers=headers)
+        return await _complete_response(service, events, request)
 
 
 def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
@@ -137,14 +135,8 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
         if service.checker is None:
             raise HTTPException(501, service.checker_unavailable_reason)
         statements = body.statements or [body.statement or ""]
-        if len(statements) > service.config.max_messages:
-            count, limit = len(statements), service.config.max_messages
-            raise HTTPException(
-                400, f"The request has {count} statements; the limit is {limit}. Send several requests."
-            )
+        _check_count(service, len(statements), "statements", "Send several requests.")
         results = await _unless_disconnected(service, request, _last_event(service.check(statements)))
-        if results is None:
-            return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
         if body.statements is None and isinstance(results[0], UserError):
             raise results[0]
         data = [check_result(text, result) for text, result in zip(statements, results, strict=True)]
@@ -281,19 +273,22 @@ def _check_model(name: str) -> None:
         raise HTTPException(404, f"There is no model {name!r}; the only one is {MODEL}.")
 
 
+def _check_count(service: Service, count: int, items: str, advice: str) -> None:
+    if count > (limit := service.config.max_messages):
+        raise HTTPException(400, f"The request has {count} {items}; the limit is {limit}. {advice}")
+
+
 def _model(service: Service) -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": 0, "owned_by": "medground", "medground": service.about}
 
 
-async def _complete_response(service: Service, chat_stream: ChatStream, request: Request) -> Response:
+async def _complete_response(service: Service, events: AsyncGenerator[ChatEvent], request: Request) -> Response:
     """The answer as one JSON document."""
-    done = await _unless_disconnected(service, request, _last_event(chat_stream.events))
-    if done is None:
-        return PlainTextResponse("", CLIENT_CLOSED_REQUEST)
-    assert isinstance(done, DoneEvent)  # the last event of every chat stream
+    done = await _unless_disconnected(service, request, _last_event(events))
+    assert isinstance(done, DoneEvent)  # the last event of every message
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
-    return JSONResponse(Completion().complete(text, evidence(done.turn, chat_stream.conversation, service.note)))
+    return JSONResponse(Completion().complete(text, evidence(done.turn, done.conversation, service.note)))
 
 
 async def _last_event(events: AsyncGenerator[Event]) -> Event:
@@ -306,19 +301,19 @@ async def _last_event(events: AsyncGenerator[Event]) -> Event:
     return last
 
 
-async def _unless_disconnected(service: Service, request: Request, result: Coroutine[Any, Any, Event]) -> Event | None:
-    """The awaited result; None if the client disconnects before, which cancels the request."""
+async def _unless_disconnected(service: Service, request: Request, result: Awaitable[Event]) -> Event:
+    """The awaited result; if the client disconnects first, the request is cancelled and ``ClientDisconnect`` raised."""
 
     async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
             pass
 
-    work, disconnection = asyncio.create_task(result), asyncio.create_task(disconnected())
+    work, disconnection = asyncio.ensure_future(result), asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({work, disconnection}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             service.metrics.cancelled.inc()
-            return None
+            raise ClientDisconnect
         return work.result()
     finally:
         for task in (work, disconnection):
@@ -327,11 +322,11 @@ async def _unless_disconnected(service: Service, request: Request, result: Corou
             await work
 
 
-async def _event_stream(service: Service, chat_stream: ChatStream) -> AsyncIterator[str]:
+async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]) -> AsyncIterator[str]:
     """The answer as server-sent events; an error is an event too, since status 200 has been sent."""
     completion, complete = Completion(), False
     try:
-        async with aclosing(_with_heartbeats(chat_stream.events)) as events:
+        async with aclosing(_with_heartbeats(chat_events)) as events:
             yield _sse(completion.chunk(first=True))
             async for event in events:
                 if event is None:
@@ -342,7 +337,7 @@ async def _event_stream(service: Service, chat_stream: ChatStream) -> AsyncItera
                     if notes := footnotes(event.turn.answer, service.note):
                         yield _sse(completion.chunk(notes))
                     _log_text(service, event)
-                    yield _sse(completion.last(evidence(event.turn, chat_stream.conversation, service.note)))
+                    yield _sse(completion.last(evidence(event.turn, event.conversation, service.note)))
         complete = True
         yield "data: [DONE]\n\n"
     except Exception as error:

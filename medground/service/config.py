@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class ServeConfig(BaseModel):
     """The HTTP service of ``medground serve``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field(
         default="127.0.0.1",
@@ -70,5 +70,10 @@ class ServeConfig(BaseModel):
         default=20, gt=0, description="Seconds for a client to send a whole request, or to receive what was sent."
     )
     max_body: int = Field(default=1_000_000, ge=1, strict=True, description="Maximum number of bytes in a request.")
-    max_messages: int = Field(default=200, ge=1, strict=True, description="Maximum number of messages in a request.")
+    max_messages: int = Field(
+        default=200,
+        ge=1,
+        strict=True,
+        description="Maximum number of messages, or of statements to check, in a request.",
+    )
     log_text: bool = Field(default=False, description="Write questions and answers to the log.")

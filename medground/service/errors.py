@@ -6,41 +6,44 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from chains.chat.conversations import NoConversation
 from chains.models.remote_errors import ServerError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
-from medground.service.middleware import log_failure
+from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILED, log_failure
 from medground.service.protocol import error_body
 
 
 def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, body and headers of the answer to a request that failed."""
+    code, headers = None, {}
     match error:
         case Busy():
+            status, message, code = 429, f"The service is busy: {error}.", "busy"
             headers = {"Retry-After": str(error.retry_after)}
-            return 429, error_body(f"The service is busy: {error}.", "rate_limit_error", "busy"), headers
         case Closing():
-            return 503, error_body("The service is shutting down.", "server_error", "closing"), {"Retry-After": "5"}
+            status, message, code = 503, "The service is shutting down.", "closing"
+            headers = {"Retry-After": "5"}
         case TimedOut():
-            return 504, error_body("The answer took too long (serve.timeout).", "server_error", "timeout"), {}
+            status, message, code = 504, "The answer took too long (serve.timeout).", "timeout"
+        case ClientDisconnect():
+            status, message = CLIENT_CLOSED_REQUEST, "The client disconnected."
         case NoConversation():
-            return 404, error_body(str(error), "invalid_request_error", "no_conversation"), {}
+            status, message, code = 404, str(error), "no_conversation"
         case ServerError():
-            return 502, error_body(str(error), "server_error", "model_server"), {}
+            status, message, code = 502, str(error), "model_server"
         case UserError():
-            return 400, error_body(str(error), "invalid_request_error"), {}
+            status, message = 400, str(error)
         case HTTPException():
-            kind = {401: "authentication_error", 429: "rate_limit_error"}.get(
-                error.status_code, "invalid_request_error"
-            )
-            return error.status_code, error_body(str(error.detail), kind), dict(error.headers or {})
+            status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
         case RequestValidationError():
-            return 400, error_body("; ".join(map(_problem, error.errors())), "invalid_request_error"), {}
+            status, message = 400, "; ".join(map(_problem, error.errors()))
         case _:
             log_failure(error)
-            return 500, error_body("The service failed; its log has the details.", "server_error"), {}
+            status, message = 500, FAILED
+    return status, error_body(status, message, code), headers
 
 
 def add_errors(app: FastAPI) -> None:
@@ -50,7 +53,7 @@ def add_errors(app: FastAPI) -> None:
         status, body, headers = describe_error(error)
         return JSONResponse(body, status, headers)
 
-    for kind in (Busy, Closing, TimedOut, UserError, HTTPException, RequestValidationError):
+    for kind in (Busy, Closing, TimedOut, ClientDisconnect, UserError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
 
 

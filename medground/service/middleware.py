@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from medground.service.metrics import Metrics
 from medground.service.protocol import error_body
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medground.service")
 
+FAILED = "The service failed; its log has the details."
 CLIENT_CLOSED_REQUEST = 499  # status, in the log and the metrics, of a request whose client disconnected
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
@@ -87,19 +87,17 @@ class ServiceMiddleware:
             await send(message)
 
         try:
-            refusal = self._refusal(scope, request_headers)
-            if refusal is None:
+            problem = self._problem(scope, request_headers)
+            if problem is None:
                 await self._app(scope, receive_limited, send_with_headers)
             else:
                 if b"expect" not in request_headers:  # else uvicorn would ask the client for the body
                     await _discard(receive, 8 * self._max_body)
-                await _refuse(send_with_headers, *refusal)
-        except ClientDisconnect:
-            status = status or CLIENT_CLOSED_REQUEST
+                await _refuse(send_with_headers, *problem)
         except Exception as error:
             log_failure(error)
             if not status:
-                await _refuse(send_with_headers, 500, "The service failed; its log has the details.")
+                await _refuse(send_with_headers, 500, FAILED)
         finally:
             seconds = time.monotonic() - started
             path = getattr(scope.get("route"), "path", None) or "other"
@@ -107,7 +105,7 @@ class ServiceMiddleware:
             self._metrics.request(path, status, seconds)
             log.info("%s %s %d %.0f ms", method, path, status, 1000 * seconds)
 
-    def _refusal(self, scope: "Scope", headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+    def _problem(self, scope: "Scope", headers: dict[bytes, bytes]) -> tuple[int, str] | None:
         """Status and message for a request that must be rejected; None for one that is accepted."""
         origin = headers.get(b"origin")
         if origin is not None and not self._is_own_origin(origin, headers.get(b"host", b"")):
@@ -157,8 +155,14 @@ async def _discard(receive: "Receive", max_bytes: int) -> None:
                     return
 
 
+def refusal(status: int, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of an error after which the connection is closed."""
+    body = json.dumps(error_body(status, message)).encode()
+    length = str(len(body)).encode()
+    return [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")], body
+
+
 async def _refuse(send: "Send", status: int, message: str) -> None:
-    body = json.dumps(error_body(message, "invalid_request_error" if status < 500 else "server_error")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    headers, body = refusal(status, message)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

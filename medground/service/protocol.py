@@ -25,6 +25,9 @@ _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
 _FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
 
 
+_ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # by status
+
+
 def _encodable(text: str) -> str:
     try:
         text.encode()
@@ -52,6 +55,11 @@ class Message(BaseModel):
         if isinstance(self.content, list):
             return "\n".join(part.text for part in self.content)
         return self.content or ""
+
+    @model_validator(mode="after")
+    def _is_encodable(self) -> Self:
+        _encodable(self.text)
+        return self
 
 
 class Extension(BaseModel):
@@ -188,7 +196,7 @@ def check_result(statement: str, result: Check | UserError) -> dict[str, Any]:
     """The JSON object of a checked statement, documented in docs/check.md; with ``error`` if the check failed."""
     if isinstance(result, Check):
         return {"object": "check", **result.model_dump(mode="json")}
-    return {"object": "check", "statement": statement, **error_body(str(result), "invalid_request_error")}
+    return {"object": "check", "statement": statement, **error_body(400, str(result))}
 
 
 class Completion:
@@ -225,7 +233,8 @@ class Completion:
         return {"id": self._id, "object": kind, "created": self._created, "model": MODEL}
 
 
-def error_body(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
-    """An error in OpenAI's format."""
+def error_body(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """An error in OpenAI's format, whose type depends on the HTTP status."""
     encodable = message.encode("utf-8", "replace").decode()  # the message may quote a lone surrogate
+    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": encodable, "type": kind, "param": None, "code": code}}

@@ -9,34 +9,31 @@ from importlib.util import find_spec
 from threading import Timer
 from typing import TYPE_CHECKING
 
+from common.cpu import usable_cores
 from common.errors import UserError
-from medground.ingest import Corpus
-from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from medground.pipeline import Pipeline
     from medground.service.service import Service
 
 
 def check_installed() -> None:
     """Raise ``UserError`` if a package of the extra ``serve`` is not installed."""
-    needed = ("fastapi", "itsdangerous", "prometheus_client", "uvicorn")
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise UserError(
-            f"medground serve needs {' and '.join(missing)}, which is not installed: pip install 'medground[serve]'."
-        )
+    for name in ("fastapi", "itsdangerous", "prometheus_client", "uvicorn"):
+        if find_spec(name) is None:
+            raise UserError(f"medground serve needs {name}, which is not installed: pip install 'medground[serve]'.")
 
 
-def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service":
+def make_service(pipeline: "Pipeline") -> "Service":
     """The service with its models loaded, for ``make_app``."""
-    from medground.pipeline import Pipeline
     from medground.service.service import Service
     from medground.service.users import load_users
 
+    settings = pipeline.settings
     users = load_users(settings.serve, settings.chat.user)
     config = settings.serve
     if settings.agent.kind != "off":  # an agent answers one by one: all questions of a batch would wait for the last
         config = config.model_copy(update={"batch": 1})
-    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
     service = Service(config, users, pipeline.about, pipeline.note)
     if pipeline.judge_unavailable_reason is not None:
         service.checker_unavailable_reason = pipeline.judge_unavailable_reason
@@ -50,23 +47,24 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
     return service
 
 
-def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
+def serve(pipeline: "Pipeline") -> None:
     """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
     If a model still works after twice that time, the process ends with status 1.
     """
     check_installed()
+    config = pipeline.settings.serve
     # Concurrent batches divide the cores between them; PyTorch reads the variable on import.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.serve.passes)))
-    listening = _listen(settings.serve.host, settings.serve.port)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // config.passes)))
+    listening = _listen(config.host, config.port)
     os.umask(0o077)  # only the owner may read the files that this process creates: store, conversations, traces
     with listening:
-        service = make_service(settings, corpus, quiet=quiet)
+        service = make_service(pipeline)
         from medground.service.app import make_app
         from medground.service.server import make_server
 
         app = make_app(service)
-        if settings.serve.page:
+        if config.page:
             from medground.service.static import add_page
 
             add_page(app)
@@ -74,7 +72,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
-        service.close_callbacks.append(_exit_timer(2 * max(1.0, settings.serve.grace)))
+        service.on_close = _exit_timer(2 * max(1.0, config.grace))
         make_server(app, service).run(sockets=[listening])
 
 

@@ -8,11 +8,10 @@ each for receiving a request and for sending a response.
 """
 
 import asyncio
-import json
 import math
+import resource
 import signal
 import socket
-import sys
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from medground.service.middleware import HEADERS
-from medground.service.protocol import error_body
+from medground.service.middleware import HEADERS, refusal
 from medground.service.service import Service
 
 if TYPE_CHECKING:
@@ -162,11 +160,8 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps(error_body(message, "invalid_request_error" if status < 500 else "server_error")).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
-            start = h11.Response(
-                status_code=status, headers=[*headers, (b"connection", b"close")], reason=STATUS_PHRASES[status]
-            )
+            headers, body = refusal(status, message)
+            start = h11.Response(status_code=status, headers=[*headers, *HEADERS], reason=STATUS_PHRASES[status])
             with suppress(h11.LocalProtocolError):  # a response to HEAD has no body
                 for event in (start, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
@@ -180,7 +175,9 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._quiet_seconds = service, quiet_seconds
         self.server_state = State(
-            min(service.config.connections, _max_open_files() // 2), service.config.receive_timeout
+            # Each connection counts towards the process's soft limit on open files.
+            min(service.config.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2),
+            service.config.receive_timeout,
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -210,12 +207,3 @@ class Server(uvicorn.Server):
             if self.server_state.tasks or requests != self.server_state.total_requests:
                 requests, last_request = self.server_state.total_requests, loop.time()
         await super().shutdown(sockets)
-
-
-def _max_open_files() -> int:
-    """The process's limit on open files, which connections count towards."""
-    if sys.platform == "win32":
-        return 2048
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # the soft limit

@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ChatStream:
-    """The events of an admitted chat message.
-
-    Attributes:
-        conversation: id of the stored conversation, ``NEW`` until the ``DoneEvent`` of a new one; None if not stored.
-    """
-
-    conversation: str | None
-    events: AsyncGenerator[ChatEvent] = field(init=False)
-
-
-@dataclass
 class Service:
     """State shared by all routes.
 
@@ -42,7 +30,7 @@ class Service:
         users: who may use the service.
         about: names of model, retriever and agent (``Pipeline.about``).
         note: shown with every answer; None for no note.
-        close_callbacks: called when the service begins to shut down.
+        on_close: called when the service begins to shut down.
         checker: checks statements, batched with those of other requests; None without an NLI model.
         checker_unavailable_reason: the reason if ``checker`` is None.
         chat: set after the models are loaded.
@@ -54,7 +42,7 @@ class Service:
     about: dict[str, str]
     note: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    close_callbacks: list[Callable[[], None]] = field(default_factory=list)
+    on_close: Callable[[], object] = lambda: None
     checker: "CheckAll | None" = None
     checker_unavailable_reason: str = "This service checks no statements."
     chat: "Chat" = field(init=False)
@@ -81,36 +69,29 @@ class Service:
         earlier: Sequence[tuple[str, str]] = (),
         *,
         only_last_event: bool = False,
-    ) -> "ChatStream":
-        """Admit a message; call this method on the event loop.
+    ) -> AsyncGenerator[ChatEvent]:
+        """Admit a message and return its events; call this method on the event loop.
 
         Args:
             user: the user's name.
             conversation: id of a stored conversation, ``NEW`` for a new one, None if the client sends the conversation.
             message: the newest message.
             earlier: roles and texts of the earlier messages, if the client sends the conversation.
-            only_last_event: whether the stream yields no event but the last.
+            only_last_event: whether to leave out all events but the last.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
-        chat_stream, chat = ChatStream(conversation), self.chat
+        chat = self.chat
 
         def stream() -> Iterator[ChatEvent]:
-            if chat_stream.conversation is None:
-                yield from chat.stream(chat.replayed(earlier), message)
-                return
-            for event in chat.converse(
-                user, None if chat_stream.conversation == NEW else chat_stream.conversation, message
-            ):
-                if isinstance(event, DoneEvent):
-                    chat_stream.conversation = event.conversation
-                yield event
+            if conversation is None:
+                return chat.stream(chat.replayed(earlier), message)
+            return chat.converse(user, None if conversation == NEW else conversation, message)
 
         request = self.admission.open(stream, lambda event: not only_last_event or isinstance(event, DoneEvent))
-        chat_stream.events = request.events()
-        return chat_stream
+        return request.events()
 
     def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":
         """Admit statements; the only event is their results. Call this method on the event loop.
@@ -131,8 +112,7 @@ class Service:
     def close(self) -> None:
         """Admit no further request; call this method on the event loop."""
         self.admission.close()
-        for callback in self.close_callbacks:
-            callback()
+        self.on_close()
 
     def stop(self) -> None:
         """End all threads and close the file of conversations."""

@@ -97,11 +97,14 @@ class LoginLimiter:
 
 
 def _network(address: str) -> str:
-    """The address; for IPv6 its /64 network, all of which may belong to one client."""
+    """The address; for IPv6 its /64 network, all of which may belong to one client.
+
+    An IPv4 address may be written as IPv6, such as ::ffff:10.0.0.1 in ``X-Forwarded-For``.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if parsed.version == 4:
+    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped is not None:
         return address
     return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +60,7 @@ def load_users(config: ServeConfig, local: str) -> Users:
                 raise UserError(f"{path}: the token of {user} is not text. Put it in quotes.")
             if user in tokens:
                 raise UserError(f"{path}: {user} also has a token in serve.tokens. Remove one of them.")
-            tokens[str(user)] = token
+            tokens[user] = token
         _check_mode(path)
     for user, token in tokens.items():
         if not user.strip():
@@ -82,7 +81,7 @@ def load_users(config: ServeConfig, local: str) -> Users:
 
 
 def _check_mode(path: Path) -> None:
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise UserError(f"{path}: other users of this machine may read or change the tokens. Run: chmod 600 {path}")
 
 

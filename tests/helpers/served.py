@@ -32,12 +32,6 @@ HTTP = httpx.Client(
 )
 
 
-def _wait(seconds: float, release: threading.Event | None) -> None:
-    time.sleep(seconds)
-    if release is not None:
-        release.wait(60)
-
-
 class Scripted(AnswerChain):
     """A chain whose answers are those of ``answer``, by default ``yes``; ``batches`` records the questions.
 
@@ -57,7 +51,9 @@ class Scripted(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         self.batches.append([question.text for question in questions])
-        _wait(self.seconds, self.release)
+        time.sleep(self.seconds)
+        if self.release is not None:
+            self.release.wait(60)
         return [self._answer(question) for question in questions]
 
 
@@ -77,17 +73,16 @@ def yes(question: Question) -> Answer:
 class FakeChecker:
     """A checker for which one passage supports every statement, and a statement with "long" is an error.
 
-    A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.
+    A batch takes ``seconds``.
     """
 
-    def __init__(self, seconds: float = 0.0, release: threading.Event | None = None) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
-        self.release = release
         self.batches: list[list[str]] = []
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
         self.batches.append([claim.statement for claim in claims])
-        _wait(self.seconds, self.release)
+        time.sleep(self.seconds)
         text = "Aspirin reduced stroke."
         quote = Citation(passage_id="p1", quote=text, start=0, end=len(text), score=0.9)
         return [

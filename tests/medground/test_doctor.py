@@ -46,7 +46,7 @@ print([name for name in ("torch", "transformers", "chromadb") if name in sys.mod
     assert process.stdout == "[]\n"
 
 
-def test_llama_cpp_is_ok_with_its_version_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_llama_cpp_is_ok_with_its_version_if_installed() -> None:
     pytest.importorskip("xllamacpp")
     check = checks()["llama.cpp"]
     assert check.state == "ok"

@@ -217,7 +217,7 @@ def test_about_names_model_retriever_and_agent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["off", "graph"])
 def test_questions_to_an_agent_are_not_batched(tmp_path: Path, kind: str) -> None:
     overrides = {"agent.kind": kind, "serve.wait_ms": 1000}
-    service = make_service(settings(tmp_path, **overrides), sample("mg0312"), quiet=True)
+    service = make_service(pipeline(settings(tmp_path, **overrides), sample("mg0312")))
     with ThreadPoolExecutor(4) as pool:
         turns = list(pool.map(service.chat.reply, [[]] * 4, [f"{QUESTION} {number}" for number in range(4)]))
     assert len(turns) == 4

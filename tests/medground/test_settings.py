@@ -170,6 +170,8 @@ INVALID_SETTINGS = {
     "a retriever without kind": ("retrievers: {mine: {top_k: 3}}", "retrievers.mine"),
     "a text for a number": ("llm: {max_new_tokens: many}", "llm.max_new_tokens"),
     "a list for a text": ("llm: {model: [a]}", "llm.model"),
+    "a list for a path": ("pairs: {path: [a]}", "pairs.path"),
+    "infinity for a time": ("serve: {session_hours: .inf}", "serve.session_hours"),
     "null for a text": ("llm: {model: null}", "llm.model"),
     "an empty text": ("llm: {model: ''}", "llm.model"),
     "a negative number": ("retrievers: {dense: {top_k: -1}}", "retrievers.dense.top_k"),

@@ -25,6 +25,9 @@ INVALID_FILES = {
     "YAML boolean as key": ("on: x\n", "the key True is not a text"),
     "a list as key": ("? [a]\n: b\n", "line 1"),
     "too deep": ("x: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+    "a tag with an impossible value": ("llm: !!int ''\n", "is not YAML that can be read"),
+    "a tag with an unknown value": ("llm: !!bool x\n", "is not YAML that can be read"),
+    "a tag of another type": ("llm: !!set [a]\n", "is not YAML that can be read"),
     "impossible date": ("llm: 2024-13-45\n", "is not YAML"),
     "sexagesimal float that overflows": (f"x: 1{':1' * 5_000}.5\n", "too large"),
     "nested merges": (

@@ -3,10 +3,10 @@
  * scripts cannot read.
  */
 
-/** An answer of the service other than success. */
+/** An error response of the service. */
 export class ApiError extends Error {
   /**
-   * @param {number} status 0 for an error that came within a stream.
+   * @param {number} status 0 for an error within a stream.
    * @param {string} message
    * @param {number|null} retryAfter seconds, from the header `Retry-After`.
    */
@@ -35,8 +35,8 @@ async function send(method, path, { body, signal } = {}) {
   }
   if (response.ok) return response;
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-  const told = await response.json().catch(() => null);
-  const message = told?.error?.message ?? `The service answered with status ${response.status}.`;
+  const reply = await response.json().catch(() => null);
+  const message = reply?.error?.message ?? `The service answered with status ${response.status}.`;
   throw new ApiError(response.status, message, Number.isFinite(seconds) ? Math.max(0, seconds) : null);
 }
 
@@ -75,7 +75,7 @@ export async function exported(id, format) {
 }
 
 /**
- * Ask, and follow the answer.
+ * Ask a question and stream the answer.
  *
  * @param {string} conversation an id, or "new".
  * @param {string} message

@@ -33,7 +33,7 @@ const chat = new Chat(
       if (first) {
         history.replaceState(null, "", `#${id}`);
         list.select(id);
-        head(id, chat.entries[0].message);
+        head(id, chat.entries.find((entry) => entry.turn).message); // an unanswered question may come first
       }
       await list.refresh();
     },
@@ -94,11 +94,12 @@ async function start() {
 function showLogin() {
   closeDrawer();
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-  // Nothing of a user's stays on the page.
+  // No text of the user may stay on the page.
   chat.show(NEW, []);
   list.clear();
   head(NEW);
-  $("note").textContent = "";
+  for (const id of ["note", "delete-name"]) $(id).textContent = "";
+  $("new-title").value = "";
   $("app").hidden = true;
   $("show-conversations").hidden = true;
   $("user").hidden = $("log-out").hidden = true;

@@ -1,4 +1,4 @@
-/** The conversation: questions, answers as they are written, and what to do when one fails. */
+/** The conversation: questions, streamed answers, and retries of failed questions. */
 
 import * as api from "./api.js";
 import { draft, forgetDrafts, keepDraft, keepUnanswered, unanswered } from "./drafts.js";
@@ -7,18 +7,18 @@ import { answerText } from "./sentences.js";
 import { copy, element, foreign, line, plain } from "./text.js";
 import { asText, numbers, origin, storedTurn, streamedTurn } from "./turn.js";
 
-const MOST_TRIES = 5; // of a question that the service has no room for
-const WAIT = 5; // seconds, where the service names none
-const LONGEST_WAIT = 60;
+const MAX_TRIES = 5; // of a question that the service refuses with status 429 or 503
+const RETRY_SECONDS = 5; // without the header Retry-After
+const MAX_RETRY_SECONDS = 60;
 const NEAR = 80; // pixels from the end within which the page scrolls along
 export const NEW = "new";
 
-/** A question on the page, with its answer or with what stands in place of one. */
+/** A question on the page, with its answer, or a message in place of the answer. */
 class Entry {
   constructor(message) {
     this.message = message;
     this.turn = null;
-    this.open = true; // whether an answer is still wanted
+    this.open = true; // whether the question has no answer and was not stopped
     this.answer = element("article.answer", { "aria-label": "Answer" });
     this.node = element("li.turn", {}, foreign("h2.question", message), this.answer);
   }
@@ -34,10 +34,10 @@ class Entry {
     this.text.textContent = plain(text);
   }
 
-  /** Something in place of the answer. */
-  tell(kind, ...children) {
+  /** Show a message in place of the answer; `kind` is "error" or "wait". */
+  showMessage(kind, ...children) {
     this.text = undefined;
-    this.answer.replaceChildren(element(`div.told.${kind}`, {}, ...children));
+    this.answer.replaceChildren(element(`div.message.${kind}`, {}, ...children));
   }
 }
 
@@ -201,7 +201,7 @@ export class Chat {
         return await api.ask(id, entry.message, onText, signal);
       } catch (error) {
         const noRoom = error instanceof api.ApiError && (error.status === 429 || error.status === 503);
-        if (!noRoom || tries === MOST_TRIES) throw error;
+        if (!noRoom || tries === MAX_TRIES) throw error;
         await this.#wait(entry, error, signal);
       } finally {
         cancelAnimationFrame(frame);
@@ -210,7 +210,7 @@ export class Chat {
   }
 
   #wait(entry, error, signal) {
-    const seconds = Math.min(LONGEST_WAIT, Math.max(1, error.retryAfter ?? WAIT));
+    const seconds = Math.min(MAX_RETRY_SECONDS, Math.max(1, error.retryAfter ?? RETRY_SECONDS));
     const left = element("span", {}, String(seconds));
     this.say(`${error.message} The question is asked again in ${seconds} seconds.`);
     return new Promise((resolve, reject) => {
@@ -228,7 +228,7 @@ export class Chat {
       }, 250);
       signal.addEventListener("abort", stopped);
       const now = element("button.quiet-button", { type: "button", on: { click: () => finish(resolve) } }, "Ask now");
-      entry.tell("wait", element("p", {}, `${error.message} Asking again in `, left, " s."), now);
+      entry.showMessage("wait", element("p", {}, `${error.message} Asking again in `, left, " s."), now);
       this.#follow();
     });
   }
@@ -266,7 +266,7 @@ export class Chat {
   #fail(entry, message, kind = "error") {
     const again = element("button.quiet-button", { type: "button", on: { click: () => this.#again(entry) } }, "Ask again");
     const edit = element("button.quiet-button", { type: "button", on: { click: () => this.#edit(entry) } }, "Edit");
-    entry.tell(kind, element("p", {}, message), element("div.answer-actions", {}, again, edit));
+    entry.showMessage(kind, element("p", {}, message), element("div.answer-actions", {}, again, edit));
   }
 
   async #again(entry) {

@@ -1,15 +1,15 @@
 /**
- * What was typed and is not answered yet, by conversation. It lasts as long as the browser's tab, so that neither an
- * error nor a reload loses it. Logging out removes it.
+ * Drafts and unanswered questions by conversation, in sessionStorage: errors and reloads do not lose them; they end with
+ * the tab, or at logout.
  *
- * A conversation is named by its id, one that has not begun by "new".
+ * The key of a conversation is its id, or "new" before its first answer.
  */
 
 const DRAFT = "medground.draft.";
 const UNANSWERED = "medground.unanswered.";
 const OWNER = "medground.user";
 
-/** Name the user; what another user of this tab left is removed. */
+/** Set the user; drafts of another user of this tab are removed. */
 export function draftsOf(user) {
   if (read(OWNER) !== user) forgetDrafts();
   write(OWNER, user);
@@ -45,7 +45,7 @@ export function forgetDrafts(conversation = null) {
       if (own && (conversation === null || key.endsWith(`.${conversation}`))) sessionStorage.removeItem(key);
     }
   } catch {
-    // A browser that keeps nothing has nothing to remove.
+    // The browser blocks storage, so there is nothing to remove.
   }
 }
 
@@ -62,6 +62,6 @@ function write(key, text) {
     if (text) sessionStorage.setItem(key, text);
     else sessionStorage.removeItem(key);
   } catch {
-    // The browser keeps nothing, or its store is full: what is typed lasts until the page is left.
+    // The browser blocks storage, or it is full: drafts last until the page is closed.
   }
 }

@@ -1,4 +1,4 @@
-/** The login: the token goes to the service once and is kept nowhere; the session is a cookie. */
+/** The login form: sends the token once and stores it nowhere; the session is a cookie. */
 
 import * as api from "./api.js";
 
@@ -14,7 +14,7 @@ export function loginForm({ form, token, error, button }, done) {
       token.value = "";
       done();
     } catch (failure) {
-      error.textContent = told(failure);
+      error.textContent = loginError(failure);
       if (failure.status === 429 || failure.status === 503) {
         clearTimeout(waiting);
         waiting = setTimeout(() => {
@@ -29,7 +29,7 @@ export function loginForm({ form, token, error, button }, done) {
   });
 }
 
-function told(failure) {
+function loginError(failure) {
   if (failure.status === 401) return "This token is not valid. Check it for missing characters.";
   if (failure.status === 429) return `Too many attempts. Try again in ${failure.retryAfter ?? 5} seconds.`;
   return failure.message;

@@ -1,4 +1,4 @@
-/** Light, dark, or as the system has it. The choice is kept in the browser; it is the only thing that is kept for good. */
+/** The theme: light, dark or the system's. The choice is stored in localStorage, which contains nothing else. */
 
 const KEY = "medground.theme";
 const THEMES = ["system", "light", "dark"];
@@ -18,7 +18,7 @@ function apply(theme) {
 
 apply(chosen());
 
-/** Have a button change the theme. */
+/** Change the theme at each click on a button. */
 export function themeButton(button) {
   const show = () => {
     button.textContent = `Theme: ${document.documentElement.dataset.theme}`;
@@ -30,7 +30,7 @@ export function themeButton(button) {
     try {
       localStorage.setItem(KEY, next);
     } catch {
-      // The browser keeps nothing; the theme holds until the page is left.
+      // The browser blocks storage; the theme lasts until the page is closed.
     }
   });
   show();

@@ -5,7 +5,6 @@
  * @property {string} message what the user asked.
  * @property {string} question the message made self-contained, which was searched for.
  * @property {string} text the answer.
- * @property {?string} label
  * @property {Object<string, number>} labelScores
  * @property {Object[]} sentences text, start, end, citations (numbers of passages), attributed, verdict, verification.
  * @property {Object[]} removed sentences that were taken out of the text.
@@ -20,37 +19,24 @@
 
 import { line, plain } from "./text.js";
 
-function shaped(message, given, more) {
-  return {
-    message,
-    question: given.question ?? message,
-    label: given.label ?? null,
-    labelScores: given.label_scores ?? {},
-    sentences: given.sentences ?? [],
-    removed: given.removed ?? [],
-    citations: given.citations ?? [],
-    passages: given.passages ?? [],
-    verdict: given.verdict ?? null,
-    verification: given.verification ?? null,
-    withheld: given.withheld ?? null,
-    ...more,
-  };
+const NO_ANSWER = { label_scores: {}, sentences: [], removed: [], citations: [], passages: [],
+  verdict: null, verification: null, withheld: null };
+
+function makeTurn(message, answer, more) {
+  const { label_scores: labelScores, ...fields } = { ...NO_ANSWER, ...answer };
+  return { ...fields, labelScores, message, ...more };
 }
 
 /** @param {Object} stored a turn of `GET /v1/conversations/ID`. */
 export function storedTurn(stored) {
-  return shaped(stored.message, stored.answer ?? {}, {
-    question: stored.question,
-    text: stored.text,
-    notes: [...(stored.notes ?? []), ...(stored.answer?.notes ?? [])],
-    time: stored.time ?? null,
-  });
+  const notes = [...stored.notes, ...(stored.answer?.notes ?? [])];
+  return makeTurn(stored.message, stored.answer, { question: stored.question, text: stored.text, notes, time: stored.time });
 }
 
-/** @param {Object} given the field `medground` of a stream's last piece. */
+/** @param {Object} given the field `medground` of a stream's last chunk. */
 export function streamedTurn(message, given, note) {
-  const notes = (given.notes ?? []).filter((one) => one !== note); // the page shows the service's note on top
-  return shaped(message, given, { text: given.text, notes, time: new Date().toISOString() });
+  const notes = given.notes.filter((one) => one !== note); // the page shows the service's note on top
+  return makeTurn(message, given, { notes, time: new Date().toISOString() });
 }
 
 /** The number of each passage by its id: its place among the answer's passages, from 1. */

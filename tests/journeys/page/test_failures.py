@@ -40,8 +40,12 @@ def test_stopped_question_is_not_stored_and_can_be_asked_again(browser: Any, tmp
         assert service.chat.conversations.list("local") == []
         page.click(".turn >> nth=0 >> text=Edit")
         assert page.input_value("#question") == OTHER_QUESTION
-        page.click("text=Ask again")
+        page.fill("#question", "Does tea help?")
+        page.keyboard.press("Enter")
         wait_for_answers(page, 1)
+        assert page.inner_text("#title") == page.inner_text(".conversation-title") == "Does tea help?"
+        page.click(".turn >> nth=0 >> text=Ask again")
+        wait_for_answers(page, 2)
 
 
 def test_draft_and_unanswered_question_survive_a_reload(browser: Any, tmp_path: Path) -> None:

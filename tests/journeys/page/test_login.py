@@ -57,9 +57,13 @@ def test_login_and_logout_keep_users_and_tokens_apart(browser: Any, login_url: s
         assert page.evaluate("document.cookie") == ""
         conversation_id = page.url.partition("#")[2]
 
+        for name in ("rename", "delete"):  # the dialogs show the conversation's title
+            page.click(f"#{name}")
+            page.keyboard.press("Escape")
         page.click("#log-out")
         wait_for(page, "document.activeElement?.id === 'token'")
         assert QUESTION not in page.evaluate("document.body.textContent")
+        assert page.input_value("#new-title") == ""
         assert "A draft" not in page.evaluate("JSON.stringify({...sessionStorage})")
         page.reload()
         wait_for(page, "document.activeElement?.id === 'token'")

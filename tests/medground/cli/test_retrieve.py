@@ -21,3 +21,8 @@ def test_search_of_the_sample_without_indexed_documents_has_a_note(command: Run)
     outcome = command("retrieve", "itch score", *BM25_ON_SAMPLE[:-2])  # without --data
     assert "mg" in outcome.out
     assert outcome.err.startswith("No documents are indexed in .medground/store, so the sample was searched")
+
+
+def test_control_characters_in_messages_are_escaped(command: Run) -> None:
+    outcome = command("retrieve", "itch score", *BM25_ON_SAMPLE[:-2], "--set", 'store.path="a\\e[31m"')
+    assert outcome.err.startswith("No documents are indexed in a\\x1b[31m, so")

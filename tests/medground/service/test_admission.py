@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from served import until
@@ -31,7 +32,7 @@ def numbers(count: int, seconds: float = 0.0, ended: list[str] | None = None) ->
 
 async def test_requests_run_in_different_threads_and_a_request_beyond_the_slots_is_refused() -> None:
     admission, ended = Admission(slots=2, timeout=5), []
-    requests = [admission.open(lambda: numbers(5, 0.01, ended)) for _ in range(2)]
+    requests = [admission.open(lambda: numbers(5, 0.1, ended)) for _ in range(2)]
     assert admission.active == 2
     with pytest.raises(Busy) as caught:
         admission.open(lambda: numbers(1))
@@ -41,6 +42,20 @@ async def test_requests_run_in_different_threads_and_a_request_beyond_the_slots_
     await asyncio.to_thread(until, lambda: admission.active == 0)
     assert len(set(ended)) == 2
     assert threading.current_thread().name not in ended
+    admission.stop()
+
+
+async def test_slot_is_free_before_the_end_of_the_events_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    admission, loop = Admission(slots=1, timeout=5), asyncio.get_running_loop()
+    call_soon_threadsafe, active = loop.call_soon_threadsafe, []
+
+    def recorded(*arguments: Any) -> asyncio.Handle:
+        active.append(admission.active)
+        return call_soon_threadsafe(*arguments)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", recorded)
+    assert [number async for number in admission.open(lambda: numbers(2)).events()] == [0, 1]
+    assert active == [1, 1, 0]  # two events and the end
     admission.stop()
 
 

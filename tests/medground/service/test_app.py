@@ -4,7 +4,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,16 @@ import pytest
 from served import HTTP, Scripted, ask, make_service, running, until, yes
 
 from chains.answer import Answer
+from chains.chat import Chat
+from chains.chat.turn import Turn
 from chains.models.remote_errors import ServerError
+from chains.rewriting.followup_rules import RewrittenQuestion
+from chains.rewriting.followups import by_rules
 from common.errors import UserError
 
 ANN_TOKEN, BOB_TOKEN = "ann-" * 5, "bob-" * 5
 TOKENS = {"ann": ANN_TOKEN, "bob": BOB_TOKEN}
+EARLIER_SURROGATE = [("user", "Is it so?"), ("assistant", "Yes \ud800."), ("user", "And in men?")]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +168,12 @@ def test_missing_token_gets_401_with_www_authenticate(tmp_path: Path) -> None:
         ({"messages": [{"role": "user", "content": "x"}], "n": 2}, "n: Input should be 1"),
         ({"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, "tools"),
         ({"messages": [{"role": "user", "content": "x"}], "medground": {"conversatoin": "new"}}, "conversatoin"),
-        ({"messages": [{"role": "user", "content": "Is it \ud800?"}]}, "half of a character"),
+        ({"messages": [{"role": "user", "content": "Is it \ud800?"}]}, "lone surrogate"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]}, "lone surrogate"),
+        (
+            {"messages": [{"role": r, "content": t} for r, t in EARLIER_SURROGATE]},
+            "messages.1: Value error, it contains",
+        ),
         ({"messages": [{"role": "user", "content": "x"}], "medground": {"\ud800": 1}}, "unicode string"),
         ({"messages": [{"role": "user", "content": "x"}], "medground": {"conversation": "\ud800"}}, "unicode string"),
         ([], "Input should be"),
@@ -176,8 +186,7 @@ def test_invalid_completion_requests_get_400_with_the_reason(url: str, body: Any
     headers = {"Content-Type": "application/json"}
     response = request(url, "/v1/chat/completions", method="POST", content=content, headers=headers)
     assert message in response.text
-    # A stream has begun, with status 200, before the chain rejects a lone surrogate.
-    assert response.status_code == (200 if stream and "half" in message else 400)
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"messages": NaN}', b"null"])
@@ -229,6 +238,23 @@ def test_disconnected_client_frees_its_slot_and_its_question_is_not_computed(tmp
         assert ask(url, "last").status_code == 200
         assert chain.batches == [["first"], ["last"]]
         assert "medground_cancelled_total 1" in request(url, "/metrics").text
+
+
+def test_client_that_disconnects_before_its_question_is_rewritten_frees_its_slot(tmp_path: Path) -> None:
+    service, release = make_service(Scripted(), tmp_path), threading.Event()
+
+    def rewrite(history: Sequence[Turn], message: str) -> RewrittenQuestion:
+        release.wait(60)
+        return by_rules(history, message)
+
+    conversations = service.chat.conversations
+    service.chat = Chat(Scripted(), conversations, rewriter=rewrite, count=len, budget=10_000)
+    with running(service) as (url, _):
+        body = {"messages": [{"role": "user", "content": "Is it so?"}], "stream": True}
+        with httpx.Client(trust_env=False, timeout=0.3) as client, pytest.raises(httpx.TimeoutException):
+            client.post(f"{url}/v1/chat/completions", json=body).read()
+        until(lambda: "medground_cancelled_total 1" in service.metrics.text().decode(), 5)
+        release.set()
 
 
 def test_request_beyond_the_timeout_gets_504(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """``POST /v1/check``: a statement, or a list of them."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,6 @@ from served import HTTP, FakeChecker, Scripted, make_service, running, until
 
 from medground.service.service import Service
 
-ANN_TOKEN = "ann-" * 5
 TOO_LONG = "This is long."  # FakeChecker cannot check it
 
 
@@ -24,10 +22,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def check(url: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def check(url: str, body: Any = None, **more: Any) -> httpx.Response:
     sent = {"statement": "Aspirin reduces stroke."} if body is None else body
-    return HTTP.post(f"{url}/v1/check", json=sent, headers=headers, **more)
+    return HTTP.post(f"{url}/v1/check", json=sent, **more)
 
 
 def test_check_of_a_statement_has_verdict_quotes_and_passages(url: str) -> None:
@@ -85,12 +82,6 @@ def test_the_route_is_in_the_openapi_schema(url: str) -> None:
     assert "CheckRequest" in schema["components"]["schemas"]
 
 
-def test_a_token_is_required_if_tokens_are_configured(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, {"ann": ANN_TOKEN})) as (url, _):
-        assert check(url).status_code == 401
-        assert check(url, token=ANN_TOKEN).status_code == 200
-
-
 def test_without_a_judge_the_answer_is_501_with_the_reason(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
     service.checker, service.checker_unavailable_reason = None, "Set nli.model."
@@ -107,18 +98,6 @@ def test_statements_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
     assert len(checker.batches) < 8
 
 
-def test_a_full_queue_answers_429_with_retry_after(tmp_path: Path) -> None:
-    release = threading.Event()
-    service = make_service(Scripted(), tmp_path, checker=FakeChecker(release=release), batch=1, queue=0)
-    with running(service) as (url, _), ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(check, url) for _ in range(2)]
-        until(lambda: any(future.done() for future in futures))
-        release.set()
-        accepted, refused = sorted((future.result() for future in futures), key=lambda response: response.status_code)
-    assert (accepted.status_code, refused.status_code) == (200, 429)
-    assert int(refused.headers["Retry-After"]) >= 1
-
-
 def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
     service: Service = make_service(Scripted(), tmp_path, checker=FakeChecker(seconds=0.5))
     with running(service) as (url, _):
@@ -131,20 +110,16 @@ def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
 def test_service_from_settings_checks_statements_unless_answers_are_quotes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medground.ingest import searched_corpus
-    from medground.service.run import make_service as make_service_from_settings
-    from medground.settings import load_settings
+    from medground.pipeline import Pipeline
+    from medground.service.run import make_service as make_service_from_pipeline
 
     monkeypatch.chdir(tmp_path)
     Path("records.json").write_text('{"1": {"QUESTION": "Does it?", "CONTEXTS": ["Pressure fell with aspirin."]}}')
     overrides = {"data.path": "records.json", "retriever": "bm25"}
-    settings = load_settings(None, overrides)
-    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
-    with running(service) as (url, _):
+    with running(make_service_from_pipeline(Pipeline.from_settings(overrides, quiet=True))) as (url, _):
         assert check(url, {"statement": "Pressure fell with aspirin."}).json()["passages"][0]["id"] == "1"
-    settings = load_settings(None, {**overrides, "llm.kind": "extractive"})
-    service = make_service_from_settings(settings, searched_corpus(settings), quiet=True)
-    with running(service) as (url, _):
+    extractive = Pipeline.from_settings({**overrides, "llm.kind": "extractive"}, quiet=True)
+    with running(make_service_from_pipeline(extractive)) as (url, _):
         response = check(url)
     assert response.status_code == 501
     assert "Set nli.kind to encoder" in response.json()["error"]["message"]

@@ -4,13 +4,15 @@ import importlib.util
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from common.errors import UserError
 from medground.ingest import Corpus
+from medground.pipeline import Pipeline
 from medground.service import run
-from medground.settings import load_settings
 
 
 def test_missing_package_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +28,14 @@ def test_missing_package_is_reported_with_the_install_command(monkeypatch: pytes
 def test_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        settings = load_settings(None, {"serve.port": port})
         with pytest.raises(UserError, match=rf"Cannot listen at 127\.0\.0\.1:{port}: Address already in use"):
-            run.serve(settings, Corpus("none", []), quiet=True)
+            run.serve(Pipeline.from_settings({"serve.port": port}, Corpus("none", [])))
+
+
+def test_host_may_be_an_ipv6_address_in_brackets(command: Callable[..., Any]) -> None:
+    outcome = command("serve", "--host", "[::2]", "--port", "0", "--quiet")
+    assert outcome.status == 1
+    assert "medground: Cannot listen at [::2]:0: " in outcome.err
 
 
 def test_command_line_does_not_import_packages_of_the_service() -> None:

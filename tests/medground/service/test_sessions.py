@@ -107,6 +107,13 @@ def test_failed_logins_expire_and_the_number_of_stored_addresses_is_bounded() ->
     assert limiter.wait_seconds("2001:db8::1") == 0
 
 
+def test_failed_logins_of_ipv4_addresses_written_as_ipv6_are_counted_separately() -> None:
+    limiter = LoginLimiter(max_failures=1)
+    limiter.record_failure("::ffff:10.0.0.1")
+    assert limiter.wait_seconds("::ffff:10.0.0.1") > 0
+    assert limiter.wait_seconds("::ffff:10.0.0.2") == 0
+
+
 def test_forged_truncated_and_unsigned_cookies_are_refused(url: str, browser: httpx.Client) -> None:
     login(browser)
     cookie = browser.cookies["medground"]
