@@ -127,14 +127,16 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
         removed += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
-    _remove(collection, folder, removed)
     new_metadata = dict(old_metadata)
     if revision is not None:
         new_metadata[PRUNED] = revision
     if removed:
-        new_metadata[STATE] = secrets.token_hex(8)
+        # Without a state, no process searches the vector file, even if this process is killed during the removal.
+        collection.modify(metadata={**old_metadata, STATE: ""})
         if folder is not None:
             shutil.rmtree(folder / FOLDER / collection.name, ignore_errors=True)
+        _remove(collection, folder, removed)
+        new_metadata[STATE] = secrets.token_hex(8)
     if new_metadata != old_metadata:
         collection.modify(metadata=new_metadata)
 

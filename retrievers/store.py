@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -95,10 +96,13 @@ class Store:
         """
         if self.folder is None:
             return
+        if self._client is not _clients[self.folder]:  # another store of this process has reopened the folder
+            self._client = _clients[self.folder]
+            self.refresh()
         current = _current_metadata.get((self.folder, self.collection.name))
         if current != dict(self.collection.metadata or {}):
             self._client = _reopened(self.folder, self._client)
-            self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
+            self.refresh()
             self.note_current()
 
     def note_current(self) -> None:
@@ -145,6 +149,7 @@ class Store:
     def remove_former_vector_files(self) -> None:
         """Remove the vector files of all states but the current one."""
         if self._vector_files is not None:
+            self.refresh()  # another process may have written the file of a newer state
             self._vector_files.remove_others(self.state)
 
     def errors(self) -> Any:
@@ -189,12 +194,16 @@ def collection_name(corpus: str, embedder_fingerprint: str) -> str:
 
 def _client(config: StoreConfig) -> "ClientAPI":
     folder = folder_of(config)
-    if folder is not None:
-        return _folder_client(folder)
+    return _folder_client(folder) if folder is not None else _server_client(str(config.url))
+
+
+@cache
+def _server_client(url: str) -> "ClientAPI":
+    """One client per server and process, since Chroma never closes a client's connections."""
     import chromadb
     from chromadb.config import Settings
 
-    host, port, secure = _address(str(config.url))
+    host, port, secure = _address(url)
     return chromadb.HttpClient(host=host, port=port, ssl=secure, settings=Settings())
 
 
@@ -286,7 +295,7 @@ def _explain(text: str, error: BaseException) -> str:
         return "may not be written. Check the folder's permissions, or set store.path to another folder."
     if contains("locked"):
         return "is in use by another process. Wait until that has finished, or set store.path to another folder."
-    if contains("disk is full", "no space left"):
+    if contains("disk is full", "no space left", "requested and"):  # numpy: "20 requested and 3 written"
         return "is on a disk that is full. Free some space and run the same command again: it goes on where it stopped."
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "is a file or lies under one. Set store.path to a folder."

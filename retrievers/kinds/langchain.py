@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
-from retrievers.document_ids import identified, with_id
+from retrievers.document_ids import distinct, with_id
 from retrievers.registry import find_class
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LangChainRetriever(Retriever):
             if hasattr(retriever_class, "from_documents"):
                 if not len(context.documents):
                     return cls(_EmptyRetriever(), config.top_k)
-                retriever = retriever_class.from_documents(identified(context.documents), **arguments)
+                retriever = retriever_class.from_documents(list(distinct(context.documents)), **arguments)
             else:
                 retriever = retriever_class(**arguments)
         except (ValidationError, TypeError, ValueError, ImportError) as error:

@@ -2,12 +2,16 @@
 
 import errno
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from embedders import WordEmbedder, open_word_store
+from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.files.vectors
@@ -68,15 +72,16 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_equal_vectors_in_different_blocks_have_equal_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [3, len(IDS)])
+def test_of_equal_vectors_in_different_blocks_the_first_are_nearest(tmp_path: Path, count: int) -> None:
     vector = vectors_of(["d1"])["d1"]
     files = VectorFiles(tmp_path)
     files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, vector))
     file = files.open("one")
     assert file is not None
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
-    (nearest,) = file.nearest(question, len(IDS))
-    assert len(nearest) == len(IDS)
+    (nearest,) = file.nearest(question, count)
+    assert [row for row, _ in nearest] == list(range(count))
     assert len({cosine for _, cosine in nearest}) == 1
 
 
@@ -88,9 +93,9 @@ def test_vectors_returns_the_vectors_of_known_ids(tmp_path: Path) -> None:
         assert np.array_equal(vectors[id], vector)
 
 
-def test_documents_are_read_by_row(tmp_path: Path) -> None:
+def test_documents_are_in_the_order_of_their_ids(tmp_path: Path) -> None:
     file = write_file(tmp_path, IDS)
-    assert [file.document(row) for row in range(len(IDS))] == documents_of(IDS)
+    assert [file.document(row) for row in range(len(IDS))] == documents_of(sorted(IDS))
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -129,13 +134,65 @@ def test_a_file_is_removed_if_an_error_interrupts_its_writing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "another format", "incomplete", "not JSON"])
+# Writes vectors to a full disk of 400 kB.
+FULL_DISK = """
+import sys
+from pathlib import Path
+import numpy as np
+from langchain_core.documents import Document
+from retrievers.files.vectors import VectorFiles
+documents = [Document(id=str(n), page_content="text") for n in range(1000)]
+try:
+    VectorFiles(Path(sys.argv[1])).write(
+        "one", documents, {each.id: bytes(32) for each in documents}, "",
+        lambda ids: {id: np.ones(384, dtype=np.float32) for id in ids},
+    )
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_is_an_error_and_does_not_kill_the_process(tmp_path: Path) -> None:
+    mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=400k none "$0" && exec "$@"', str(tmp_path)]
+    try:
+        subprocess.run([*mount, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small disk cannot be mounted")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    process = subprocess.run([*mount, *command], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert (process.returncode, process.stdout) == (0, "No space left on device\n")
+
+
+# Kills itself with SIGKILL while it writes the vector file.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from embedders import open_word_store
+from langchain_core.documents import Document
+from retrievers.files.strings import StringTable
+from retrievers.indexing import index
+StringTable.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+index(open_word_store(Path(sys.argv[1])), [Document(id="s", page_content="Wolframstrasse")], quiet=True)
+"""
+
+
+def test_indexing_removes_the_file_that_a_killed_process_was_writing(tmp_path: Path) -> None:
+    assert run_code(KILLED, str(tmp_path)) == (-signal.SIGKILL, "")
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
+    assert not [file for file in tmp_path.rglob("*.jsonl") if b"Wolframstrasse" in file.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", "truncated documents", "another format", "incomplete", "not JSON"]
+)
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
     write_file(tmp_path, IDS)
     folder = tmp_path / "one"
     match damage:
         case "truncated":
             (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-100])
+        case "truncated documents":
+            (folder / "documents.jsonl").write_bytes((folder / "documents.jsonl").read_bytes()[:-1])
         case "another format":
             (folder / "about.json").write_text(json.dumps({"format": 0}))
         case "incomplete":
