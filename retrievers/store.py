@@ -103,9 +103,9 @@ class Store:
         if current != dict(self.collection.metadata or {}):
             self._client = _reopened(self.folder, self._client)
             self.refresh()
-            self.note_current()
+            self.record_current()
 
-    def note_current(self) -> None:
+    def record_current(self) -> None:
         """Record that this process's graph is up to date with the collection's metadata."""
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})

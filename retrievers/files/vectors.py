@@ -171,9 +171,7 @@ class VectorFiles:
             remove_other_versions(self._folder, state)
 
 
-def _write(
-    folder: Path, documents: Iterable[Document], digests: Mapping[str, bytes], fetch: Fetch
-) -> bool:
+def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, bytes], fetch: Fetch) -> bool:
     """Write the files to an empty folder; returns False if there are no documents or ``fetch`` lacks one."""
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
@@ -83,6 +84,6 @@ def _hits(documents: list[Document]) -> list[Hit]:
         by_id.setdefault(str(document.id), document)
     ranked = list(by_id.values())
     scores = [document.metadata.get("score") for document in ranked]
-    if all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+    if all(isinstance(score, Real) and not isinstance(score, bool) for score in scores):
         return [Hit(document, float(document.metadata["score"])) for document in ranked]
     return [Hit(document, 1 / rank) for rank, document in enumerate(ranked, start=1)]

@@ -35,10 +35,3 @@ def test_a_version_is_not_removed_while_it_is_written(tmp_path: Path) -> None:
     assert version.is_dir()
     remove_other_versions(tmp_path / "all", "two")
     assert not version.exists()
-
-
-def test_a_version_that_fails_is_removed(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), new_version(tmp_path, "one") as version:
-        (version / "file").touch()
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []

@@ -72,12 +72,6 @@ def test_a_changed_text_is_replaced(store: Store) -> None:
     assert (best.id, best.page_content) == ("d2", "aspirin lowers the risk")
 
 
-def test_changed_metadata_are_replaced(store: Store) -> None:
-    index(store, [Document(id="a", page_content="aspirin", metadata={"page": 1, "old": "x"})], quiet=True)
-    index(store, [Document(id="a", page_content="aspirin", metadata={"page": 2})], quiet=True)
-    assert stored_metadata(store, "aspirin") == {"page": 2}
-
-
 def test_documents_with_changed_metadata_are_not_embedded_again(store: Store) -> None:
     index(store, make_documents(300), quiet=True)
     take_embedded(store)
@@ -125,9 +119,11 @@ def test_removed_texts_are_not_found_after_a_prune_that_was_interrupted(
     store = open_word_store(tmp_path)
     index(store, make_documents(20), quiet=True)
     remaining = RevisedDocuments(make_documents(5), "two")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    collection = open_word_store(tmp_path).collection
+    with monkeypatch.context() as patch:
         patch.setattr(retrievers.indexing, "_remove", remove_and_interrupt)
-        prune(open_word_store(tmp_path).collection, tmp_path, remaining)
+        with pytest.raises(KeyboardInterrupt):
+            prune(collection, tmp_path, remaining)
     assert not [file for file in tmp_path.rglob("*.jsonl") if b"finding7" in file.read_bytes()]
     prune(open_word_store(tmp_path).collection, tmp_path, remaining)
     index(open_word_store(tmp_path), remaining, quiet=True)

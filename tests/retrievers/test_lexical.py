@@ -157,11 +157,3 @@ def test_after_a_kill_the_previous_or_the_new_version_is_current(tmp_path: Path,
     assert not [file for file in tmp_path.rglob("*.jsonl") if b"another text" in file.read_bytes()]
     (folder,) = [file.parent for file in tmp_path.rglob(CURRENT)]
     assert (folder / CURRENT).read_text().strip() in {version.name for version in folder.iterdir()}
-
-
-def test_with_b_0_the_length_of_a_text_does_not_affect_its_score(tmp_path: Path) -> None:
-    texts = {"long": "stroke " + "pain " * 30, "short": "stroke"}
-    documents = [Document(id=id, page_content=text) for id, text in texts.items()]
-    retriever = BM25Retriever(open_index(tmp_path, Parameters(b=0.0)).update(documents))
-    scores = [document.metadata["score"] for document in retriever.invoke("stroke")]
-    assert scores[0] == pytest.approx(scores[1])

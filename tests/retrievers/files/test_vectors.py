@@ -182,9 +182,7 @@ def test_indexing_removes_the_file_that_a_killed_process_was_writing(tmp_path: P
     assert not [file for file in tmp_path.rglob("*.jsonl") if b"Wolframstrasse" in file.read_bytes()]
 
 
-@pytest.mark.parametrize(
-    "damage", ["truncated", "truncated documents", "another format", "incomplete", "not JSON"]
-)
+@pytest.mark.parametrize("damage", ["truncated", "truncated documents", "another format", "incomplete", "not JSON"])
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
     write_file(tmp_path, IDS)
     folder = tmp_path / "one"
