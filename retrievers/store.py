@@ -259,10 +259,11 @@ def _address(url: str) -> tuple[str, int, bool]:
         port = parts.port
     except ValueError:
         raise invalid from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in url or parts.path.strip("/"):
         raise invalid
     secure = parts.scheme == "https"
-    return parts.hostname, port or (443 if secure else 8000), secure
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname  # IPv6
+    return host, port or (443 if secure else 8000), secure
 
 
 @contextmanager

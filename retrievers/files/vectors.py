@@ -72,25 +72,25 @@ class VectorFile:
         """
         import numpy as np
 
-        rows = [np.empty(0, dtype=np.int64) for _ in questions]
-        cosines = [np.empty(0) for _ in questions]
+        # The rows and cosines of the nearest vectors so far, best first, for each question.
+        found = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
         step = max(1, BLOCK_BYTES // (4 * self._size))
         for begin in range(0, self._count, step):
             block = self._read(begin, min(step, self._count - begin))
             # The rounding of a matrix product depends on a vector's position in the block, but equal texts must have
             # equal cosines. So the product only selects candidates.
             for number, (question, scores) in enumerate(zip(questions, questions @ block.T, strict=True)):
-                lowest = -np.inf if len(rows[number]) < count else cosines[number][-1]
+                rows, cosines = found[number]
+                lowest = cosines[-1] if len(cosines) == count else -np.inf
                 candidates = np.flatnonzero(scores >= lowest - MARGIN)
                 if len(candidates) > count:
                     lowest = np.partition(scores[candidates], -count)[-count]
                     candidates = candidates[scores[candidates] >= lowest - MARGIN]
                 exact = (block[candidates].astype(np.float64) * question).sum(axis=1)
-                all_cosines = np.concatenate([cosines[number], exact])
-                best = np.argsort(-all_cosines, kind="stable")[:count]
-                rows[number] = np.concatenate([rows[number], begin + candidates])[best]
-                cosines[number] = all_cosines[best]
-        return [list(zip(*map(np.ndarray.tolist, pair), strict=True)) for pair in zip(rows, cosines, strict=True)]
+                rows, cosines = np.concatenate([rows, begin + candidates]), np.concatenate([cosines, exact])
+                best = np.argsort(-cosines, kind="stable")[:count]
+                found[number] = rows[best], cosines[best]
+        return [list(zip(rows.tolist(), cosines.tolist(), strict=True)) for rows, cosines in found]
 
     def _read(self, begin: int, count: int) -> "np.ndarray":
         """The vectors of ``count`` rows from ``begin``, (count, size)."""

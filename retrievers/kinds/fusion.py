@@ -67,12 +67,11 @@ def _scores(documents: Results, ids: Sequence[str], depth: int) -> "np.ndarray":
 
 
 def _normalised(scores: "np.ndarray", fusion: Literal["zscore", "minmax"]) -> "np.ndarray":
-    if not scores.size:
-        return scores
-    offset, scale = scores.mean(), scores.std()
+    if not scores.size or scores.min() == scores.max():  # rounding may give equal scores a deviation above 0
+        return scores * 0.0
     if fusion == "minmax":
-        offset, scale = scores.min(), scores.max() - scores.min()
-    return (scores - offset) / scale if scale > 0 else scores * 0.0
+        return (scores - scores.min()) / (scores.max() - scores.min())
+    return (scores - scores.mean()) / scores.std()
 
 
 def _by_id(results: Sequence[Results]) -> dict[str, Document]:

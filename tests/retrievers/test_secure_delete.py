@@ -1,5 +1,6 @@
 """Texts removed from a store are in none of its files."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -175,9 +176,10 @@ print(len(results), results[0].page_content, results[0].metadata["title"])
 
 
 def test_another_process_finds_all_remaining_documents_after_a_purge(folder: Path) -> None:
-    """A new process builds the graph of vectors from the log, which then has no texts."""
+    """Without the vector file, a new process builds the graph of vectors from the log, which then has no texts."""
     index(open_word_store(folder), make_documents(60, secret=SECRET), quiet=True)
     index(open_word_store(folder), make_documents(60), quiet=True)
+    shutil.rmtree(folder / "vectors")
     status, printed = run_code(SEARCH, str(folder))
     assert status == 0
     assert printed.startswith("60 finding")

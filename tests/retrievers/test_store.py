@@ -30,7 +30,7 @@ from retrievers.kinds.bm25 import BM25Config
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.registry import make_retrievers
-from retrievers.store import collection_name, open_store, other_collections, store_errors
+from retrievers.store import _address, collection_name, open_store, other_collections, store_errors
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
 
@@ -140,7 +140,13 @@ def test_an_unreachable_server_is_reported() -> None:
         open_store(StoreConfig(url=f"http://127.0.0.1:{free_port()}"), "c", WordEmbedder())
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://a:port"])
+def test_the_url_of_a_server_may_have_an_ipv6_address() -> None:
+    assert _address("http://[::1]:8001") == ("[::1]", 8001, False)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://a", "http://", "http://a:port", "http://a/path", "http://user:word@a"]
+)
 def test_an_invalid_server_url_is_rejected(url: str) -> None:
     with pytest.raises(UserError, match="no address of a Chroma server"):
         open_store(StoreConfig(url=url), "c", WordEmbedder())
