@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def new_version(folder: Path, name: str) -> Iterator[Path]:
-    """Create the subfolder ``name`` of ``folder``, in which the block writes a version; an error removes it.
+    """Create the subfolder ``name`` of ``folder``, which the block writes and makes current; an error removes it.
 
     It is locked during the block, so ``remove_other_versions`` removes it only if this process has been killed.
     """
@@ -44,11 +44,15 @@ def new_version(folder: Path, name: str) -> Iterator[Path]:
             raise
 
 
-def remove_other_versions(folder: Path, current: str) -> None:
-    """Remove the subfolders of ``folder`` except ``current`` and those that a process is writing."""
+def remove_other_versions(folder: Path, current: Callable[[], str | None]) -> None:
+    """Remove the subfolders of ``folder`` except the current one and those that a process is writing.
+
+    ``current`` returns the name of the current one, which another process may just have replaced.
+    """
     with _locked(folder):
+        kept = current()
         for version in folder.iterdir():
-            if version.is_dir() and version.name != current:
+            if version.is_dir() and version.name != kept:
                 with suppress(OSError), _locked(version, wait=False):
                     shutil.rmtree(version, ignore_errors=True)
 

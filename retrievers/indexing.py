@@ -103,11 +103,12 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     with store.errors():
         removed = _remove_others(store, digests)
         revision = revision or documents_digest(documents, metadata=True)
-        state = store.state
         if changed or removed or store.lacks_vector_file:
             state = secrets.token_hex(8)
-            store.write_vector_file(state, _each_once(documents, digests), digests)
-        _record(store, revision, state)
+            with store.new_vector_file(state, _each_once(documents, digests), digests):
+                _record(store, revision, state)
+        else:
+            _record(store, revision)
         store.remove_former_vector_files()
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 

@@ -174,7 +174,7 @@ class LexicalIndex:
             if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
             else:  # a process may have been killed before it removed the previous version and its texts
-                remove_other_versions(self._folder, str(self._current_name()))
+                remove_other_versions(self._folder, self._current_name)
         except OSError as error:
             raise UserError(
                 f"The index of words in {self._folder} cannot be written ({error.strerror or error}). Check the "
@@ -238,7 +238,7 @@ class LexicalIndex:
             }
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             write_whole(self._folder / CURRENT, f"{name}\n")
-        remove_other_versions(self._folder, name)
+        remove_other_versions(self._folder, self._current_name)
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,11 +117,17 @@ class Store:
 
     def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
         import numpy as np
+        from chromadb.errors import InternalError
 
         self.refresh_graph()
         vectors: dict[str, np.ndarray] = {}
         for start in range(0, len(ids), BATCH):
-            batch = self.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+            try:
+                batch = self.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+            except InternalError as error:
+                if "finding id" not in str(error):
+                    raise
+                continue  # another process is storing texts, which this process's graph lacks
             rows = unit(np.asarray(batch["embeddings"], dtype=np.float32))
             vectors.update(zip(batch["ids"], rows, strict=True))
         return vectors
@@ -141,16 +147,26 @@ class Store:
         has_texts = (self.collection.metadata or {}).get(COUNT) != 0
         return self.folder is not None and has_texts and self.vector_file() is None
 
-    def write_vector_file(self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]) -> None:
-        """Write the vector file of a new state; ``digests`` are the digests of the documents' texts, by id."""
-        if self._vector_files is not None:
-            self._vector_files.write(state, documents, digests, self.state, self._graph_vectors)
+    def new_vector_file(
+        self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]
+    ) -> AbstractContextManager[None]:
+        """Write the vector file of a new state, which the block of the context must make the collection's state.
+
+        ``digests`` are the digests of the documents' texts, by id.
+        """
+        if self._vector_files is None:
+            return nullcontext()
+        return self._vector_files.new(state, documents, digests, self.state, self._graph_vectors)
 
     def remove_former_vector_files(self) -> None:
         """Remove the vector files of all states but the current one."""
         if self._vector_files is not None:
-            self.refresh()  # another process may have written the file of a newer state
-            self._vector_files.remove_others(self.state)
+            self._vector_files.remove_others(self._stored_state)
+
+    def _stored_state(self) -> str:
+        """The state, read again, since another process may have changed it."""
+        self.refresh()
+        return self.state
 
     def errors(self) -> Any:
         """A context that turns Chroma's errors into a ``UserError`` that names the store."""

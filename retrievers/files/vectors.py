@@ -12,7 +12,8 @@ state is removed afterwards, so that no search reads a file that differs from th
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class VectorFile:
         vectors = np.empty((count, self._size), dtype=np.float32)
         with self._file_lock:
             self._file.seek(self._begin + 4 * self._size * begin)
-            if self._file.readinto(vectors) < vectors.nbytes:
+            if self._file.readinto(vectors.data) < vectors.nbytes:
                 raise ValueError(f"{ROWS} is truncated")
         return vectors
 
@@ -110,7 +111,7 @@ class VectorFile:
 
     def vector(self, row: int) -> "np.ndarray":
         """The unit vector of a row."""
-        return self._read(row, 1)[0]
+        return self._read(row, 1).reshape(self._size)
 
     def unchanged(self, digests: Mapping[str, bytes]) -> dict[str, int]:
         """The rows, by id, of texts that have the same digest as when the file was written."""
@@ -139,10 +140,11 @@ class VectorFiles:
                 return None
         return self._opened[1]
 
-    def write(
+    @contextmanager
+    def new(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], before: str, fetch: Fetch
-    ) -> None:
-        """Write the file of a new state.
+    ) -> Iterator[None]:
+        """Write the file of a new state; the block makes the state current, and an error in it removes the file.
 
         No file is written if there are no documents, or if ``fetch`` lacks one because another process is changing the
         collection.
@@ -164,9 +166,10 @@ class VectorFiles:
         with new_version(self._folder, state) as folder:
             if not _write(folder, documents, digests, copy_or_fetch):
                 shutil.rmtree(folder, ignore_errors=True)
+            yield
 
-    def remove_others(self, state: str) -> None:
-        """Remove the files of other states."""
+    def remove_others(self, state: Callable[[], str]) -> None:
+        """Remove the files of other states than the current one, which ``state`` returns."""
         if self._folder.exists():
             remove_other_versions(self._folder, state)
 

@@ -29,9 +29,9 @@ def test_missing_folder_raises_file_not_found(tmp_path: Path) -> None:
 
 def test_a_version_is_not_removed_while_it_is_written(tmp_path: Path) -> None:
     with new_version(tmp_path / "all", "one") as version:
-        remove_other_versions(tmp_path / "all", "two")
+        remove_other_versions(tmp_path / "all", lambda: "two")
         assert version.is_dir()
-    remove_other_versions(tmp_path / "all", "one")
+    remove_other_versions(tmp_path / "all", lambda: "one")
     assert version.is_dir()
-    remove_other_versions(tmp_path / "all", "two")
+    remove_other_versions(tmp_path / "all", lambda: "two")
     assert not version.exists()

@@ -158,7 +158,7 @@ from retrievers.files.vectors import VectorFiles
 match sys.argv[1]:
     case "storing embeddings": indexing._store = kill
     case "removing embeddings": indexing._remove_others = kill
-    case "writing the vector file": VectorFiles.write = kill
+    case "writing the vector file": VectorFiles.new = kill
     case "noting the revision":
         record = indexing._record
         indexing._record = lambda store, revision, *state: kill() if revision else record(store, revision, *state)

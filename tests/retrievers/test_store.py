@@ -283,6 +283,24 @@ index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_
 """
 
 
+STORE_ANOTHER = """
+import sys
+from pathlib import Path
+from embedders import open_word_store
+open_word_store(Path(sys.argv[1])).collection.add(ids=["new"], documents=["new"], embeddings=[[1.0] * 64])
+"""
+
+
+def test_vectors_that_another_process_is_storing_are_left_out(tmp_path: Path) -> None:
+    store = open_word_store(tmp_path)
+    index(store, DOCUMENTS, quiet=True)
+    shutil.rmtree(tmp_path / "vectors")
+    reopened = open_word_store(tmp_path)
+    assert list(reopened.embeddings(["d1"])) == ["d1"]  # loads the graph
+    assert run_code(STORE_ANOTHER, str(tmp_path)) == (0, "")
+    assert reopened.embeddings(["new"]) == {}
+
+
 @pytest.mark.parametrize(("reindexed", "has_vector_file"), [(False, True), (False, False), (True, True)])
 def test_open_and_reopened_stores_have_what_another_process_indexed(
     tmp_path: Path, reindexed: bool, has_vector_file: bool

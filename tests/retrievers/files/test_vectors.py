@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 import retrievers.files.vectors
 from common.fingerprints import documents_digest
 from retrievers.config import StoreConfig
-from retrievers.files.vectors import VectorFile, VectorFiles, unit
+from retrievers.files.vectors import Fetch, VectorFile, VectorFiles, unit
 from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
@@ -42,9 +42,11 @@ def documents_of(ids: list[str]) -> list[Document]:
     return [Document(id=id, page_content=f"text of {id!r}", metadata={"year": 2000}) for id in ids]
 
 
-def write_file(folder: Path, ids: list[str]) -> VectorFile:
+def write_file(folder: Path, ids: list[str], fetch: Fetch = vectors_of) -> VectorFile:
+    """Write and open the file of the state "one"."""
     files = VectorFiles(folder)
-    files.write("one", documents_of(ids), digests_of(ids), "", vectors_of)
+    with files.new("one", documents_of(ids), digests_of(ids), "", fetch):
+        pass
     file = files.open("one")
     assert file is not None
     return file
@@ -75,10 +77,7 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
 @pytest.mark.parametrize("count", [3, len(IDS)])
 def test_of_equal_vectors_in_different_blocks_the_first_are_nearest(tmp_path: Path, count: int) -> None:
     vector = vectors_of(["d1"])["d1"]
-    files = VectorFiles(tmp_path)
-    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, vector))
-    file = files.open("one")
-    assert file is not None
+    file = write_file(tmp_path, IDS, lambda ids: dict.fromkeys(ids, vector))
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
     (nearest,) = file.nearest(question, count)
     assert [row for row, _ in nearest] == list(range(count))
@@ -109,18 +108,20 @@ def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> No
         return vectors_of(ids)
 
     files = VectorFiles(tmp_path)
-    files.write("two", documents_of(IDS[50:]), digests, "one", fetch)
+    with files.new("two", documents_of(IDS[50:]), digests, "one", fetch):
+        files.remove_others(lambda: "one")  # spares the new file, which is not current yet
     assert sorted(fetched) == sorted(["d60", *IDS[100:]])
     file = files.open("two")
     assert file is not None
     assert set(file.vectors(IDS)) == set(IDS[50:])
-    files.remove_others("two")
+    files.remove_others(lambda: "two")
     assert [version.name for version in tmp_path.iterdir()] == ["two"]
 
 
 def test_no_file_is_written_if_a_vector_cannot_be_fetched(tmp_path: Path) -> None:
     files = VectorFiles(tmp_path)
-    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
+    with files.new("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:])):
+        pass
     assert files.open("one") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -130,7 +131,7 @@ def test_a_file_is_removed_if_an_error_interrupts_its_writing(tmp_path: Path) ->
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        VectorFiles(tmp_path).write("one", documents_of(IDS), digests_of(IDS), "", fail)
+        write_file(tmp_path, IDS, fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,11 +143,11 @@ import numpy as np
 from langchain_core.documents import Document
 from retrievers.files.vectors import VectorFiles
 documents = [Document(id=str(n), page_content="text") for n in range(1000)]
+digests = {each.id: bytes(32) for each in documents}
+vector = np.ones(384, dtype=np.float32)
 try:
-    VectorFiles(Path(sys.argv[1])).write(
-        "one", documents, {each.id: bytes(32) for each in documents}, "",
-        lambda ids: {id: np.ones(384, dtype=np.float32) for id in ids},
-    )
+    with VectorFiles(Path(sys.argv[1])).new("one", documents, digests, "", lambda ids: dict.fromkeys(ids, vector)):
+        pass
 except OSError as error:
     print(error.strerror)
 """
@@ -263,7 +264,7 @@ def test_indexing_stores_again_what_another_program_has_deleted(tmp_path: Path) 
 
 def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) -> None:
     file = write_file(tmp_path, IDS)
-    VectorFiles(tmp_path).remove_others("two")
+    VectorFiles(tmp_path).remove_others(lambda: "two")
     assert list(tmp_path.iterdir()) == []
     ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
     assert file.document(row).id == "d7"
