@@ -283,22 +283,26 @@ index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_
 """
 
 
-STORE_ANOTHER = """
+STORE_AND_REMOVE = """
 import sys
 from pathlib import Path
 from embedders import open_word_store
-open_word_store(Path(sys.argv[1])).collection.add(ids=["new"], documents=["new"], embeddings=[[1.0] * 64])
+collection = open_word_store(Path(sys.argv[1])).collection
+collection.add(ids=["new"], documents=["new"], embeddings=[[1.0] * 64])
+collection.delete(ids=["d1"])
 """
 
 
-def test_vectors_that_another_process_is_storing_are_left_out(tmp_path: Path) -> None:
+def test_texts_that_another_process_is_storing_or_removing_are_left_out(tmp_path: Path) -> None:
     store = open_word_store(tmp_path)
     index(store, DOCUMENTS, quiet=True)
     shutil.rmtree(tmp_path / "vectors")
     reopened = open_word_store(tmp_path)
     assert list(reopened.embeddings(["d1"])) == ["d1"]  # loads the graph
-    assert run_code(STORE_ANOTHER, str(tmp_path)) == (0, "")
+    assert run_code(STORE_AND_REMOVE, str(tmp_path)) == (0, "")
     assert reopened.embeddings(["new"]) == {}
+    found = DenseRetriever(reopened).search(["finding1 treated"], 4)[0]
+    assert {document.id for document in found} == {"d0", "d2", "d3"}
 
 
 @pytest.mark.parametrize(("reindexed", "has_vector_file"), [(False, True), (False, False), (True, True)])
