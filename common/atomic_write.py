@@ -1,13 +1,12 @@
-"""Atomic file writes."""
+"""Atomic writes of files, and of folders that have a subfolder for each version of their content."""
 
+import fcntl
 import os
 import shutil
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-
-ABANDONED_SECONDS = 3600.0
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -27,17 +26,49 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def remove_other_versions(folder: Path, kept: str, marker: str) -> None:
-    """Remove the subfolders of ``folder`` except ``kept``, but not those that another process is writing.
+@contextmanager
+def new_version(folder: Path, name: str) -> Iterator[Path]:
+    """Create the subfolder ``name`` of ``folder``, which the block writes and makes current; an error removes it.
 
-    A complete version has the file ``marker``; one without it is removed an hour after its last change, because the
-    process that was writing it has been killed.
+    It is locked during the block, so ``remove_other_versions`` removes it only if this process has been killed.
     """
-    for version in folder.iterdir():
-        with suppress(OSError):
-            if (
-                version.is_dir()
-                and version.name != kept
-                and ((version / marker).exists() or time.time() - version.stat().st_mtime > ABANDONED_SECONDS)
-            ):
-                shutil.rmtree(version, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    version = folder / name
+    with ExitStack() as lock:
+        with _locked(folder):  # no process may remove the new subfolder before it is locked
+            version.mkdir(mode=0o700)
+            lock.enter_context(_locked(version))
+        try:
+            yield version
+        except BaseException:
+            shutil.rmtree(version, ignore_errors=True)
+            raise
+
+
+def remove_other_versions(folder: Path, current: Callable[[], str | None]) -> None:
+    """Remove the subfolders of ``folder`` except the current one and those that a process is writing.
+
+    ``current`` returns the name of the current one, which another process may just have replaced.
+    """
+    with _locked(folder):
+        kept = current()
+        for version in folder.iterdir():
+            if version.is_dir() and version.name != kept:
+                with suppress(OSError), _locked(version, wait=False):
+                    shutil.rmtree(version, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Lock a folder, if its file system has locks; without ``wait``, ``BlockingIOError`` if it is already locked."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # the file system has no locks
+        yield
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,7 @@ from pydantic import PrivateAttr
 from common.fingerprints import content_key, documents_digest
 from common.result_cache import Batches, ResultCache, get_or_compute
 from retrievers.base import Hit, Retriever
+from retrievers.document_ids import distinct
 
 BATCH = 256  # questions per search, and per write to the cache
 
@@ -44,7 +45,7 @@ class CachedRetriever(Retriever):
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
-        self._documents = {str(document.id): document for document in documents}
+        self._documents = {str(document.id): document for document in distinct(documents)}
         self._cache = cache
         digest = documents_digest(documents, metadata=_uses_filter(identity))
         self._key = content_key(documents=digest, identity=identity)

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.document_ids import with_id
 from retrievers.files.vectors import FOLDER
-from retrievers.secure_delete import mark, purge
+from retrievers.secure_delete import purge, removal
 from retrievers.store import COUNT, REVISION, STATE, Store, other_collections, store_errors
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
             store.remove_former_vector_files()  # a killed process may have left them, with their texts
             return IndexReport(total=count, embedded=0, removed=0)
         changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
-        _note(store, None)
+        _record(store, None)
     digests = _digests(documents)
     embedded = 0
     with _progress(len(digests), quiet=quiet) as advance:
@@ -103,11 +103,12 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     with store.errors():
         removed = _remove_others(store, digests)
         revision = revision or documents_digest(documents, metadata=True)
-        state = store.state
         if changed or removed or store.lacks_vector_file:
             state = secrets.token_hex(8)
-            store.write_vector_file(state, _each_once(documents, digests), digests)
-        _note(store, revision, state)
+            with store.new_vector_file(state, _each_once(documents, digests), digests):
+                _record(store, revision, state)
+        else:
+            _record(store, revision)
         store.remove_former_vector_files()
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
@@ -127,14 +128,16 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
         removed += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
-    _remove(collection, folder, removed)
     new_metadata = dict(old_metadata)
     if revision is not None:
         new_metadata[PRUNED] = revision
     if removed:
-        new_metadata[STATE] = secrets.token_hex(8)
+        # Without a state, no process searches the vector file, even if this process is killed during the removal.
+        collection.modify(metadata={**old_metadata, STATE: ""})
         if folder is not None:
             shutil.rmtree(folder / FOLDER / collection.name, ignore_errors=True)
+        _remove(collection, folder, removed)
+        new_metadata[STATE] = secrets.token_hex(8)
     if new_metadata != old_metadata:
         collection.modify(metadata=new_metadata)
 
@@ -203,8 +206,8 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
     ]
     with store.errors():
         if stored:
-            mark(store.folder)
-            store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new document lacks
+            with removal(store.folder):
+                store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new document lacks
         store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
@@ -228,14 +231,15 @@ def _store_metadata(store: Store, documents: Sequence[Document], digests: Mappin
         for ids in _batches(by_id, BATCH):
             page = store.collection.get(ids=ids, include=["metadatas"])
             metadatas: list[Any] = []
+            removes = False
             for id, stored in zip(page["ids"], page["metadatas"] or [], strict=True):
                 old = {key: value for key, value in (stored or {}).items() if key != DIGEST}
                 new = _to_stored(by_id[id].metadata)
-                if any(new.get(key) != value for key, value in old.items()):
-                    mark(store.folder)
+                removes |= any(new.get(key) != value for key, value in old.items())
                 # Chroma deletes keys whose value is None.
                 metadatas.append({**dict.fromkeys(old), **new, DIGEST: digests[id].hex()})
-            store.collection.update(ids=page["ids"], metadatas=metadatas)
+            with removal(store.folder) if removes else nullcontext():
+                store.collection.update(ids=page["ids"], metadatas=metadatas)
 
 
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,10 +299,9 @@ def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
 
 
 def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -> None:
-    if ids:
-        mark(folder)
     for batch in _batches(ids, PAGE):
-        collection.delete(ids=batch)
+        with removal(folder):
+            collection.delete(ids=batch)
 
 
 def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
@@ -313,7 +316,7 @@ def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
     return count if count == (len(documents) if stored is None else stored) else None
 
 
-def _note(store: Store, revision: str | None, state: str = "") -> None:
+def _record(store: Store, revision: str | None, state: str = "") -> None:
     """Store the revision (None while the documents change) and the state, if given, in the collection's metadata.
 
     Other processes that have opened the collection compare the metadata and then read the changes.
@@ -326,7 +329,7 @@ def _note(store: Store, revision: str | None, state: str = "") -> None:
         new_metadata[STATE] = state
     if new_metadata != old_metadata:
         store.collection.modify(metadata=new_metadata)
-        store.note_current()
+        store.record_current()
 
 
 def _release_memory() -> None:

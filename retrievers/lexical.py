@@ -8,7 +8,6 @@ killed, the previous version stays current, and processes that search find a new
 import hashlib
 import json
 import secrets
-import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,16 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from langchain_core.documents import Document
 
-from common.atomic_write import remove_other_versions, write_whole
+from common.atomic_write import new_version, remove_other_versions, write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import TERMS_VERSION, terms
 from retrievers.base import Frequencies, encodable
-from retrievers.document_ids import identified
+from retrievers.document_ids import distinct
 from retrievers.files.documents import DocumentFile, write_documents
 from retrievers.files.strings import StringTable, encoded
 from retrievers.indexing import Documents, ServerDocuments
@@ -48,22 +47,6 @@ class Parameters(NamedTuple):
 
     k1: float = 1.5
     b: float = 0.75
-
-
-class SearchableIndex(Protocol):
-    """A BM25 index that can be searched."""
-
-    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """The scores of all documents, (documents,); None if no document contains any of the words."""
-        ...
-
-    def document(self, number: int) -> Document:
-        """The document whose score is ``scores(...)[number]``."""
-        ...
-
-    def frequencies(self, words: Collection[str]) -> Frequencies:
-        """How many documents contain each of the words."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -110,39 +93,41 @@ class Postings:
         )
 
 
-class _PostingsIndex:
-    """Base of the indexes: searches ``_postings``, which are None if no document contains a word."""
+class SearchableIndex:
+    """Base of the indexes that can be searched."""
 
     _postings: Postings | None
+    """None if no document contains a word."""
+    _documents: Sequence[Document] | DocumentFile
 
     def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """See ``SearchableIndex``."""
+        """The scores of all documents, (documents,); None if no document contains any of the words."""
         return self._postings.total(words) if self._postings else None
 
+    def document(self, number: int) -> Document:
+        """The document whose score is ``scores(...)[number]``."""
+        return self._documents[number]
+
     def frequencies(self, words: Collection[str]) -> Frequencies:
-        """See ``SearchableIndex``."""
+        """How many documents contain each of the words."""
         return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
 
 
-class MemoryIndex(_PostingsIndex):
+class MemoryIndex(SearchableIndex):
     """A BM25 index over documents in memory."""
 
-    def __init__(self, documents: Sequence[Document], parameters: Parameters) -> None:
+    def __init__(self, documents: Iterable[Document], parameters: Parameters) -> None:
         """Index ``documents``.
 
         Raises:
             UserError: two different documents have the same id.
         """
-        self._documents = identified(documents)
+        self._documents = list(distinct(documents))
         built = _build(self._documents, parameters)
         self._postings = _postings(*built) if built else None
 
-    def document(self, number: int) -> Document:
-        """See ``SearchableIndex``."""
-        return self._documents[number]
 
-
-class Version(_PostingsIndex):
+class Version(SearchableIndex):
     """One version of an index on disk. Its files are memory-mapped: a search reads only the columns of its words."""
 
     def __init__(self, folder: Path) -> None:
@@ -151,10 +136,6 @@ class Version(_PostingsIndex):
             raise ValueError("another version of medground wrote it")
         self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
         self._documents = DocumentFile(folder)
-
-    def document(self, number: int) -> Document:
-        """See ``SearchableIndex``."""
-        return self._documents[number]
 
 
 class LexicalIndex:
@@ -193,7 +174,7 @@ class LexicalIndex:
             if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
             else:  # a process may have been killed before it removed the previous version and its texts
-                remove_other_versions(self._folder, str(self._current_name()), ABOUT)
+                remove_other_versions(self._folder, self._current_name)
         except OSError as error:
             raise UserError(
                 f"The index of words in {self._folder} cannot be written ({error.strerror or error}). Check the "
@@ -242,14 +223,11 @@ class LexicalIndex:
             return None
 
     def _write(self, documents: Iterable[Document], revision: str) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = secrets.token_hex(8)
-        target = self._folder / name
-        target.mkdir(mode=0o700)
-        try:
-            built = _build(write_documents(documents, target), self._parameters)
+        with new_version(self._folder, name) as folder:
+            built = _build(write_documents(documents, folder), self._parameters)
             if built:
-                _write_postings(*built, target)
+                _write_postings(*built, folder)
             about = {
                 "format": FORMAT,
                 "revision": revision,
@@ -258,12 +236,9 @@ class LexicalIndex:
                 "documents": built[0].scores["num_docs"] if built else 0,
                 "corpus": encodable(self._corpus),
             }
-            (target / ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        except BaseException:
-            shutil.rmtree(target, ignore_errors=True)
-            raise
-        write_whole(self._folder / CURRENT, f"{name}\n")
-        remove_other_versions(self._folder, name, ABOUT)
+            (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+            write_whole(self._folder / CURRENT, f"{name}\n")
+        remove_other_versions(self._folder, self._current_name)
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
@@ -317,7 +292,7 @@ def _open_version(folder: Path) -> Version:
         return Version(folder)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError) as error:
         raise UserError(
             f"The index of words in {folder} is damaged ({error}). Remove {folder.parent}; it will be rebuilt."
         ) from error

@@ -13,7 +13,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
@@ -32,8 +33,15 @@ UPDATE embeddings_queue SET metadata = '{}' WHERE metadata <> '{}' AND EXISTS (
 _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search) VALUES ('optimize')"
 
 
-def mark(folder: Path | None) -> None:
-    """Record that a purge is due; call it before a removal. Without a folder, the store is on a server: no purge."""
+@contextmanager
+def removal(folder: Path | None) -> Iterator[None]:
+    """Record that a purge is due, because the block removes texts; a store on a server, without a folder, has no purge.
+
+    This is recorded before the block, which may be killed, and after it, since another process may purge in between.
+    """
+    if folder is not None:
+        (folder / MARK).touch()
+    yield
     if folder is not None:
         (folder / MARK).touch()
 
@@ -47,7 +55,7 @@ def purge(folder: Path | None) -> None:
         sqlite3.OperationalError: the database is in use, the disk is full, or another version of Chroma wrote it. The
             purge then stays due.
     """
-    if folder is None or not (folder / MARK).exists():
+    if folder is None or (marked := _mark_time(folder)) is None:
         return
     # VACUUM's temporary copy also contains the texts, so it is written to the store's private folder.
     environment = {**os.environ, "SQLITE_TMPDIR": str(folder)}
@@ -55,7 +63,16 @@ def purge(folder: Path | None) -> None:
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if outcome.returncode:
         raise sqlite3.OperationalError((outcome.stderr.strip().splitlines() or ["the purge was stopped"])[-1])
-    (folder / MARK).unlink(missing_ok=True)
+    if _mark_time(folder) == marked:  # otherwise another process has removed texts since
+        (folder / MARK).unlink(missing_ok=True)
+
+
+def _mark_time(folder: Path) -> int | None:
+    """When the last removal was recorded, in nanoseconds; None if no purge is due."""
+    try:
+        return (folder / MARK).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _purge(database: str, lock_seconds: float) -> None:

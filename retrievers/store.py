@@ -8,7 +8,8 @@ import re
 import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -95,13 +96,16 @@ class Store:
         """
         if self.folder is None:
             return
+        if self._client is not _clients[self.folder]:  # another store of this process has reopened the folder
+            self._client = _clients[self.folder]
+            self.refresh()
         current = _current_metadata.get((self.folder, self.collection.name))
         if current != dict(self.collection.metadata or {}):
             self._client = _reopened(self.folder, self._client)
-            self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
-            self.note_current()
+            self.refresh()
+            self.record_current()
 
-    def note_current(self) -> None:
+    def record_current(self) -> None:
         """Record that this process's graph is up to date with the collection's metadata."""
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
@@ -113,11 +117,17 @@ class Store:
 
     def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
         import numpy as np
+        from chromadb.errors import InternalError
 
         self.refresh_graph()
         vectors: dict[str, np.ndarray] = {}
         for start in range(0, len(ids), BATCH):
-            batch = self.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+            try:
+                batch = self.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+            except InternalError as error:
+                if "finding id" not in str(error):
+                    raise
+                continue  # another process is storing texts, which this process's graph lacks
             rows = unit(np.asarray(batch["embeddings"], dtype=np.float32))
             vectors.update(zip(batch["ids"], rows, strict=True))
         return vectors
@@ -137,15 +147,26 @@ class Store:
         has_texts = (self.collection.metadata or {}).get(COUNT) != 0
         return self.folder is not None and has_texts and self.vector_file() is None
 
-    def write_vector_file(self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]) -> None:
-        """Write the vector file of a new state; ``digests`` are the digests of the documents' texts, by id."""
-        if self._vector_files is not None:
-            self._vector_files.write(state, documents, digests, self.state, self._graph_vectors)
+    def new_vector_file(
+        self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]
+    ) -> AbstractContextManager[None]:
+        """Write the vector file of a new state, which the block of the context must make the collection's state.
+
+        ``digests`` are the digests of the documents' texts, by id.
+        """
+        if self._vector_files is None:
+            return nullcontext()
+        return self._vector_files.new(state, documents, digests, self.state, self._graph_vectors)
 
     def remove_former_vector_files(self) -> None:
         """Remove the vector files of all states but the current one."""
         if self._vector_files is not None:
-            self._vector_files.remove_others(self.state)
+            self._vector_files.remove_others(self._stored_state)
+
+    def _stored_state(self) -> str:
+        """The state, read again, since another process may have changed it."""
+        self.refresh()
+        return self.state
 
     def errors(self) -> Any:
         """A context that turns Chroma's errors into a ``UserError`` that names the store."""
@@ -189,12 +210,16 @@ def collection_name(corpus: str, embedder_fingerprint: str) -> str:
 
 def _client(config: StoreConfig) -> "ClientAPI":
     folder = folder_of(config)
-    if folder is not None:
-        return _folder_client(folder)
+    return _folder_client(folder) if folder is not None else _server_client(str(config.url))
+
+
+@cache
+def _server_client(url: str) -> "ClientAPI":
+    """One client per server and process, since Chroma never closes a client's connections."""
     import chromadb
     from chromadb.config import Settings
 
-    host, port, secure = _address(str(config.url))
+    host, port, secure = _address(url)
     return chromadb.HttpClient(host=host, port=port, ssl=secure, settings=Settings())
 
 
@@ -250,10 +275,11 @@ def _address(url: str) -> tuple[str, int, bool]:
         port = parts.port
     except ValueError:
         raise invalid from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in url or parts.path.strip("/"):
         raise invalid
     secure = parts.scheme == "https"
-    return parts.hostname, port or (443 if secure else 8000), secure
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname  # IPv6
+    return host, port or (443 if secure else 8000), secure
 
 
 @contextmanager
@@ -286,7 +312,7 @@ def _explain(text: str, error: BaseException) -> str:
         return "may not be written. Check the folder's permissions, or set store.path to another folder."
     if contains("locked"):
         return "is in use by another process. Wait until that has finished, or set store.path to another folder."
-    if contains("disk is full", "no space left"):
+    if contains("disk is full", "no space left", "requested and"):  # numpy: "20 requested and 3 written"
         return "is on a disk that is full. Free some space and run the same command again: it goes on where it stopped."
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "is a file or lies under one. Set store.path to a folder."

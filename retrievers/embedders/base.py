@@ -37,13 +37,13 @@ class BatchEmbedder(Embeddings):
 
 
 def embed_by_length(
-    texts: Sequence[str], batches: Iterator[list[int]], embed: "Callable[[list[str]], np.ndarray]"
+    texts: Sequence[str], limit: int, budget: int, embed: "Callable[[list[str]], np.ndarray]"
 ) -> list[list[float]]:
-    """Embed the texts in ``batches`` of their indices, and return the vectors in the order of the texts."""
+    """Embed the texts in batches by length (``batches_by_length``); returns the vectors in the order of the texts."""
     import numpy as np
 
     vectors: dict[int, Any] = {}
-    for batch in batches:
+    for batch in batches_by_length(texts, limit, budget):
         vectors |= zip(batch, embed([texts[index] for index in batch]).astype(np.float32), strict=True)
     return [vectors[index].tolist() for index in range(len(texts))]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.documents.passages import Window
 from retrievers.base import encodable
-from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by_length, tokens_window, untruncated
+from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_window, untruncated
 from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class MiniLMEmbedder(BatchEmbedder):
             (vectors,) = session.run(None, inputs)
             return np.asarray(vectors)
 
-        return embed_by_length(prompted, batches_by_length(prompted, MAX_TOKENS, BATCH_TOKENS), embed)
+        return embed_by_length(prompted, MAX_TOKENS, BATCH_TOKENS, embed)
 
 
 def may_have_gpu() -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from common.logs import no_bars
 from corpus.documents.passages import Window
 from retrievers.base import encodable
 from retrievers.config import Dtype
-from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by_length, tokens_window
+from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_window
 
 if TYPE_CHECKING:
     import torch
@@ -118,11 +118,8 @@ class SentenceEmbedder(BatchEmbedder):
         def embed(batch: list[str]) -> Any:
             return encode(batch, prompt=prompt, batch_size=len(batch), show_progress_bar=False)
 
-        return embed_by_length(encodable_texts, self._batches(encodable_texts), embed)
-
-    def _batches(self, texts: list[str]) -> Iterator[list[int]]:
         budget = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
-        return batches_by_length(texts, self.model.max_seq_length or budget, budget)
+        return embed_by_length(encodable_texts, self.model.max_seq_length or budget, budget, embed)
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":

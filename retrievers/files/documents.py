@@ -1,15 +1,13 @@
 """Documents in a file, read by row."""
 
-import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from langchain_core.documents import Document
 
-from common.errors import UserError
-from retrievers.document_ids import with_id
+from retrievers.document_ids import distinct
 
 DOCUMENTS = "documents.jsonl"
 OFFSETS = "offsets.npy"  # of the documents' lines, in bytes
@@ -19,18 +17,27 @@ class DocumentFile:
     """The documents that ``write_documents`` wrote to a folder."""
 
     def __init__(self, folder: Path) -> None:
+        """Open the file.
+
+        Raises:
+            OSError, EOFError, ValueError: it is missing or truncated.
+        """
         import numpy as np
 
         self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._file = (folder / DOCUMENTS).open("rb")
         self._file_lock = threading.Lock()
+        if len(self._offsets) and not self._line(int(self._offsets.max())).endswith(b"\n"):
+            raise ValueError(f"{DOCUMENTS} is truncated")
 
     def __getitem__(self, row: int) -> Document:
-        """The document that was written as number ``row``, from 0."""
+        """The document that was written as number ``row``, from 0, or has this row by ``reorder``."""
+        return Document(**json.loads(self._line(int(self._offsets[row]))))
+
+    def _line(self, offset: int) -> bytes:
         with self._file_lock:
-            self._file.seek(int(self._offsets[row]))
-            line = self._file.readline()
-        return Document(**json.loads(line))
+            self._file.seek(offset)
+            return self._file.readline()
 
 
 def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Document]:
@@ -41,20 +48,20 @@ def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Doc
     """
     import numpy as np
 
-    digests: dict[str, bytes] = {}
     offsets: list[int] = []
     offset = 0
     with (folder / DOCUMENTS).open("wb") as file:
-        for document in map(with_id, documents):
-            id, digest = str(document.id), hashlib.sha256(document.page_content.encode()).digest()[:16]
-            first = digests.setdefault(id, digest)
-            if first != digest:
-                raise UserError(f"Two different documents have the id {id!r}. Give each its own.")
-            if first is not digest:  # an equal document was written before
-                continue
-            content = {"id": id, "page_content": document.page_content, "metadata": document.metadata}
+        for document in distinct(documents):
+            content = {"id": document.id, "page_content": document.page_content, "metadata": document.metadata}
             offsets.append(offset)
             line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
             offset += file.write(line.encode("utf-8", "replace"))  # lone surrogates become question marks
             yield document
     np.save(folder / OFFSETS, np.asarray(offsets, dtype=np.int64))
+
+
+def reorder(folder: Path, rows: Sequence[int]) -> None:
+    """Change the order of written documents: the document of row ``rows[n]`` gets row ``n``."""
+    import numpy as np
+
+    np.save(folder / OFFSETS, np.load(folder / OFFSETS)[rows])

@@ -12,14 +12,15 @@ state is removed afterwards, so that no search reads a file that differs from th
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.documents import Document
 
-from common.atomic_write import remove_other_versions
-from retrievers.files.documents import DocumentFile, write_documents
+from common.atomic_write import new_version, remove_other_versions
+from retrievers.files.documents import DocumentFile, reorder, write_documents
 from retrievers.files.strings import StringTable, encoded
 
 if TYPE_CHECKING:
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
 
 FOLDER = "vectors"
 ABOUT = "about.json"  # written last: a folder that has it is complete
-FORMAT = 1  # of the files
-ID, PLACES, ROWS, DIGESTS = "id", "places.npy", "vectors.npy", "digests.npy"
+FORMAT = 2  # of the files
+ID, ROWS, DIGESTS = "id", "vectors.npy", "digests.npy"
 DIGEST_BYTES = 16  # of the digest of a text
 BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
 PAGE = 5000  # number of vectors to fetch at a time
+MARGIN = 1e-4  # greater than the error of a cosine of two unit vectors in float32
 Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
 """From a list of ids to the unit vectors of those that the collection has, by id."""
 
 
 class VectorFile:
-    """The unit vectors and the documents of a collection, one of each per row."""
+    """The unit vectors and the documents of a collection, one of each per row, in the order of the ids."""
 
     def __init__(self, folder: Path) -> None:
         """Open a file.
@@ -49,12 +51,14 @@ class VectorFile:
 
         if json.loads((folder / ABOUT).read_text(encoding="utf-8")) != {"format": FORMAT}:
             raise ValueError("another version of medground wrote it")
-        self._rows = np.load(folder / ROWS, mmap_mode="r")
+        rows = np.load(folder / ROWS, mmap_mode="r")
+        self._count, self._size = rows.shape
+        self._begin = rows.offset  # of the vectors, in bytes
+        # The vectors are read, not mapped: mapped pages, and those around them, count as the process's memory.
         self._file = (folder / ROWS).open("rb")  # stays readable when another process replaces the folder
         self._file_lock = threading.Lock()
         self._digests = np.load(folder / DIGESTS, mmap_mode="r")
-        self._ids = StringTable(folder, ID)  # sorted; ``_places`` has the row of each id
-        self._places = np.load(folder / PLACES, mmap_mode="r")
+        self._ids = StringTable(folder, ID)
         self._documents = DocumentFile(folder)
 
     def document(self, row: int) -> Document:
@@ -62,64 +66,60 @@ class VectorFile:
         return self._documents[row]
 
     def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
-        """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), in any order.
+        """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), best first.
 
-        ``questions`` are unit vectors, (questions, size).
+        Of vectors with equal cosines, those in the first rows are returned. ``questions`` are unit vectors,
+        (questions, size).
         """
         import numpy as np
 
-        scores: np.ndarray = np.empty((len(questions), 0), dtype=np.float32)
-        rows: np.ndarray = np.empty((len(questions), 0), dtype=np.int64)
-        for begin, block in self._blocks():
-            block_rows = np.arange(begin, begin + len(block))
-            rows = np.concatenate([rows, np.broadcast_to(block_rows, (len(questions), len(block)))], axis=1)
-            scores = np.concatenate([scores, questions @ block.T], axis=1)
-            if scores.shape[1] > count:
-                best = np.argpartition(scores, -count, axis=1)[:, -count:]
-                scores, rows = (np.take_along_axis(array, best, axis=1) for array in (scores, rows))
-        nearest = []
-        for question, numbers in zip(questions, rows.tolist(), strict=True):
+        # The rows and cosines of the nearest vectors so far, best first, for each question.
+        found = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
+        step = max(1, BLOCK_BYTES // (4 * self._size))
+        for begin in range(0, self._count, step):
+            block = self._read(begin, min(step, self._count - begin))
             # The rounding of a matrix product depends on a vector's position in the block, but equal texts must have
-            # equal scores.
-            cosines = (self._read(numbers).astype(np.float64) * question).sum(axis=1)
-            nearest.append(list(zip(numbers, cosines.tolist(), strict=True)))
-        return nearest
+            # equal cosines. So the product only selects candidates.
+            for number, (question, scores) in enumerate(zip(questions, questions @ block.T, strict=True)):
+                rows, cosines = found[number]
+                lowest = cosines[-1] if len(cosines) == count else -np.inf
+                candidates = np.flatnonzero(scores >= lowest - MARGIN)
+                if len(candidates) > count:
+                    lowest = np.partition(scores[candidates], -count)[-count]
+                    candidates = candidates[scores[candidates] >= lowest - MARGIN]
+                exact = (block[candidates].astype(np.float64) * question).sum(axis=1)
+                rows, cosines = np.concatenate([rows, begin + candidates]), np.concatenate([cosines, exact])
+                best = np.argsort(-cosines, kind="stable")[:count]
+                found[number] = rows[best], cosines[best]
+        return [list(zip(rows.tolist(), cosines.tolist(), strict=True)) for rows, cosines in found]
 
-    def _read(self, rows: Sequence[int]) -> "np.ndarray":
-        """The vectors of rows; not mapped, since the system also maps the neighbours of each page that is touched."""
+    def _read(self, begin: int, count: int) -> "np.ndarray":
+        """The vectors of ``count`` rows from ``begin``, (count, size)."""
         import numpy as np
 
-        vectors = np.empty((len(rows), self._rows.shape[1]), dtype=np.float32)
+        vectors = np.empty((count, self._size), dtype=np.float32)
         with self._file_lock:
-            for row, vector in zip(rows, vectors, strict=True):
-                self._file.seek(self._rows.offset + row * vector.nbytes)
-                self._file.readinto(vector)
+            self._file.seek(self._begin + 4 * self._size * begin)
+            if self._file.readinto(vectors.data) < vectors.nbytes:
+                raise ValueError(f"{ROWS} is truncated")
         return vectors
-
-    def _blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
-        """The number of the first row and the vectors of each block; not mapped, since mapped pages count as memory."""
-        import numpy as np
-
-        count, size = self._rows.shape
-        step = max(1, BLOCK_BYTES // (4 * size))
-        for begin in range(0, count, step):
-            with self._file_lock:
-                self._file.seek(self._rows.offset + 4 * size * begin)
-                block = np.fromfile(self._file, dtype=np.float32, count=size * min(step, count - begin))
-            yield begin, block.reshape(-1, size)
 
     def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of those ids that the file has, by id."""
-        numbers = {id: self._ids.row(id) for id in ids}
-        return {id: self._rows[self._places[number]] for id, number in numbers.items() if number is not None}
+        rows = {id: self._ids.row(id) for id in ids}
+        return {id: self.vector(row) for id, row in rows.items() if row is not None}
 
-    def unchanged(self, digests: Mapping[str, bytes]) -> "dict[str, np.ndarray]":
-        """The unit vectors, by id, of texts that have the same digest as when the file was written."""
+    def vector(self, row: int) -> "np.ndarray":
+        """The unit vector of a row."""
+        return self._read(row, 1).reshape(self._size)
+
+    def unchanged(self, digests: Mapping[str, bytes]) -> dict[str, int]:
+        """The rows, by id, of texts that have the same digest as when the file was written."""
         stored = self._digests.tobytes()
         ids = (id.decode("utf-8", "surrogatepass") for id in self._ids)
         return {
-            id: self._rows[row]
-            for id, row in zip(ids, self._places.tolist(), strict=True)
+            id: row
+            for row, id in enumerate(ids)
             if digests.get(id, b"")[:DIGEST_BYTES] == stored[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
         }
 
@@ -140,10 +140,11 @@ class VectorFiles:
                 return None
         return self._opened[1]
 
-    def write(
+    @contextmanager
+    def new(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], before: str, fetch: Fetch
-    ) -> None:
-        """Write the file of a new state.
+    ) -> Iterator[None]:
+        """Write the file of a new state; the block makes the state current, and an error in it removes the file.
 
         No file is written if there are no documents, or if ``fetch`` lacks one because another process is changing the
         collection.
@@ -155,53 +156,47 @@ class VectorFiles:
             before: name of the previous state, from whose file the vectors of unchanged texts are copied.
             fetch: fetches the other vectors.
         """
-        folder = self._folder / state
-        folder.mkdir(mode=0o700, parents=True)
         previous = self.open(before)
-        try:
-            complete = _write(folder, documents, digests, previous.unchanged(digests) if previous else {}, fetch)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        if not complete:
-            shutil.rmtree(folder, ignore_errors=True)
+        unchanged = previous.unchanged(digests) if previous else {}
 
-    def remove_others(self, state: str) -> None:
-        """Remove the files of other states."""
+        def copy_or_fetch(ids: list[str]) -> "Mapping[str, np.ndarray]":
+            copied = {id: previous.vector(unchanged[id]) for id in ids if id in unchanged} if previous else {}
+            return {**copied, **fetch([id for id in ids if id not in copied])}
+
+        with new_version(self._folder, state) as folder:
+            if not _write(folder, documents, digests, copy_or_fetch):
+                shutil.rmtree(folder, ignore_errors=True)
+            yield
+
+    def remove_others(self, state: Callable[[], str]) -> None:
+        """Remove the files of other states than the current one, which ``state`` returns."""
         if self._folder.exists():
-            remove_other_versions(self._folder, state, ABOUT)
+            remove_other_versions(self._folder, state)
 
 
-def _write(
-    folder: Path,
-    documents: Iterable[Document],
-    digests: Mapping[str, bytes],
-    unchanged: "Mapping[str, np.ndarray]",
-    fetch: Fetch,
-) -> bool:
+def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, bytes], fetch: Fetch) -> bool:
     """Write the files to an empty folder; returns False if there are no documents or ``fetch`` lacks one."""
     import numpy as np
 
-    ids = [str(document.id) for document in write_documents(documents, folder)]
-    rows: Any = None  # np.memmap
-    for begin in range(0, len(ids), PAGE):
-        page = ids[begin : begin + PAGE]
-        vectors = {id: unchanged[id] for id in page if id in unchanged}
-        vectors |= fetch([id for id in page if id not in vectors])
-        if len(vectors) < len(page):
-            return False
-        block = np.stack([vectors[id] for id in page])
-        if rows is None:
-            shape = (len(ids), block.shape[1])
-            rows = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
-        rows[begin : begin + len(page)] = block
-    if rows is None:
+    written = [str(document.id) for document in write_documents(documents, folder)]
+    if not written:
         return False
-    rows.flush()
-    np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), dtype="V16"))
-    table = sorted((encoded(id), row) for row, id in enumerate(ids))
-    StringTable.write(folder, ID, [id for id, _ in table])
-    np.save(folder / PLACES, np.array([row for _, row in table], dtype=np.int64))
+    order = sorted(range(len(written)), key=lambda number: encoded(written[number]))
+    reorder(folder, order)
+    ids = [written[number] for number in order]
+    with (folder / ROWS).open("wb") as file:  # not a memory map, which kills the process if the disk is full
+        for begin in range(0, len(ids), PAGE):
+            page = ids[begin : begin + PAGE]
+            vectors = fetch(page)
+            if len(vectors) < len(page):
+                return False
+            block = np.stack([vectors[id] for id in page])
+            if not begin:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), block.shape[1])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(block.astype("<f4").tobytes())
+    np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), f"V{DIGEST_BYTES}"))
+    StringTable.write(folder, ID, [encoded(id) for id in ids])
     (folder / ABOUT).write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
     return True
 

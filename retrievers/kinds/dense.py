@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-TIES = 16  # extra neighbours to fetch, so that the base class can break ties at rank k by id
+TIES = 16  # extra neighbours to fetch from Chroma, so that the base class can break ties at rank k by id
 
 
 class DenseConfig(RetrieverConfig):
@@ -59,15 +59,15 @@ class DenseRetriever(Retriever):
             return [
                 hits
                 for start in range(0, len(questions), BATCH)
-                for hits in self._nearest(vectors[start : start + BATCH], k + TIES)
+                for hits in self._nearest(vectors[start : start + BATCH], k)
             ]
 
-    def _nearest(self, vectors: "np.ndarray", count: int) -> list[list[Hit]]:
-        """The ``count`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""
+    def _nearest(self, vectors: "np.ndarray", k: int) -> list[list[Hit]]:
+        """The ``k`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""
         if file := self._store.vector_file():
             return [
                 [Hit(file.document(row), cosine) for row, cosine in nearest]
-                for nearest in file.nearest(unit(vectors), count)
+                for nearest in file.nearest(unit(vectors), k)
             ]
         self._store.refresh_graph()
         collection = self._store.collection
@@ -75,7 +75,7 @@ class DenseRetriever(Retriever):
             return [[] for _ in vectors]
         result = collection.query(
             query_embeddings=vectors,
-            n_results=min(count, total),
+            n_results=min(k + TIES, total),
             include=["distances", "documents", "metadatas"],
         )
         columns = (result["ids"], result["documents"] or [], result["metadatas"] or [], result["distances"] or [])
@@ -83,6 +83,7 @@ class DenseRetriever(Retriever):
             [
                 Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))
                 for id, text, metadata, distance in zip(*rows, strict=True)
+                if text is not None  # else another process is removing it
             ]
             for rows in zip(*columns, strict=True)
         ]

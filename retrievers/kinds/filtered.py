@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Set
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -68,7 +67,7 @@ class FilteredRetriever(WrappingRetriever):
     def build(cls, config: FilterConfig, context: "Context") -> Self:
         retriever = context.other(config.retriever)
         if not retriever.is_online:
-            check_fields(context.documents, config, _corpus_fields(context))
+            check_fields(context, config)
         return cls(retriever, config)
 
     @classmethod
@@ -102,20 +101,15 @@ def meets(document: Document, config: FilterConfig) -> bool:
     )
 
 
-def check_fields(documents: Documents, config: FilterConfig, present: Set[str] | None = None) -> None:
-    """Raise ``UserError`` if a filter needs a metadata field that no document has.
-
-    ``present`` are the fields that documents have; None finds them by reading the documents.
-    """
+def check_fields(context: "Context", config: FilterConfig) -> None:
+    """Raise ``UserError`` if a filter needs a metadata field that no document of the corpus has."""
     conditions = {
         "year": (config.year_from, config.year_to) != (None, None),
         "mesh": config.mesh,
         "source": config.source,
     }
-    missing = {field for field, condition in conditions.items() if condition}
-    if missing:
-        missing -= _fields(documents) if present is None else present
-    if missing and (count := len(documents)):
+    needed = {field for field, condition in conditions.items() if condition}
+    if needed and (missing := needed - _corpus_fields(context)) and (count := len(context.documents)):
         field = min(missing)
         raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {REMEDIES[field]}")
 

@@ -67,12 +67,14 @@ def _scores(documents: Results, ids: Sequence[str], depth: int) -> "np.ndarray":
 
 
 def _normalised(scores: "np.ndarray", fusion: Literal["zscore", "minmax"]) -> "np.ndarray":
-    if not scores.size:
-        return scores
+    import numpy as np
+
+    if not scores.size or scores.min() == scores.max():  # rounding may give equal scores a deviation above 0
+        return scores * 0.0
     offset, scale = scores.mean(), scores.std()
     if fusion == "minmax":
         offset, scale = scores.min(), scores.max() - scores.min()
-    return (scores - offset) / scale if scale > 0 else scores * 0.0
+    return np.asarray((scores - offset) / scale)
 
 
 def _by_id(results: Sequence[Results]) -> dict[str, Document]:

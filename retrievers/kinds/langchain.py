@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
@@ -11,7 +12,7 @@ from pydantic import PrivateAttr, ValidationError
 from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
-from retrievers.document_ids import identified, with_id
+from retrievers.document_ids import distinct, with_id
 from retrievers.registry import find_class
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LangChainRetriever(Retriever):
             if hasattr(retriever_class, "from_documents"):
                 if not len(context.documents):
                     return cls(_EmptyRetriever(), config.top_k)
-                retriever = retriever_class.from_documents(identified(context.documents), **arguments)
+                retriever = retriever_class.from_documents(list(distinct(context.documents)), **arguments)
             else:
                 retriever = retriever_class(**arguments)
         except (ValidationError, TypeError, ValueError, ImportError) as error:
@@ -83,6 +84,6 @@ def _hits(documents: list[Document]) -> list[Hit]:
         by_id.setdefault(str(document.id), document)
     ranked = list(by_id.values())
     scores = [document.metadata.get("score") for document in ranked]
-    if all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+    if all(isinstance(score, Real) and not isinstance(score, bool) for score in scores):
         return [Hit(document, float(document.metadata["score"])) for document in ranked]
     return [Hit(document, 1 / rank) for rank, document in enumerate(ranked, start=1)]

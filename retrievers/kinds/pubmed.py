@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 API_KEY = "NCBI_API_KEY"  # environment variable
 ABSTRACT = "abstract"  # key of an article's text
+MAX_ARTICLES = 100  # per question: each article is a request
 INSTALL = "pip install langchain-community xmltodict"
 
 
@@ -43,15 +44,15 @@ class PubMedConfig(RetrieverConfig):
         pattern="^https?://[^?#]+$",
         description="URL of the E-utilities.",
     )
-    top_k: int = Field(default=5, ge=1, le=100, strict=True, description="Maximum number of passages.")
+    top_k: int = Field(default=5, ge=1, le=MAX_ARTICLES, strict=True, description="Maximum number of passages.")
 
 
 class PubMedRetriever(Retriever):
     """LangChain's PubMed retriever with ids, scores and metadata as for the other retrievers.
 
-    Articles come in PubMed's order of relevance, without those that have no abstract; the score is 1 / rank. Only the
-    first 300 characters of a question are sent, as by LangChain's retriever. The metadata have ``source`` and, if
-    known, ``title``, ``year``, ``journal`` and ``mesh``.
+    Articles come in PubMed's order of relevance, at most ``MAX_ARTICLES``, without those that have no abstract; the
+    score is 1 / rank. Only the first 300 characters of a question are sent, as by LangChain's retriever. The metadata
+    have ``source`` and, if known, ``title``, ``year``, ``journal`` and ``mesh``.
 
     The articles are parsed like PubMed files, because LangChain's parser loses words in italics and reads neither MeSH
     headings nor most years.
@@ -80,7 +81,7 @@ class PubMedRetriever(Retriever):
         return [self._hits(question, k) for question in questions]
 
     def _hits(self, question: str, k: int) -> list[Hit]:
-        client = _client(self._config, k)
+        client = _client(self._config, min(k, MAX_ARTICLES))
         with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # the client prints while it waits
             articles = client.load_docs(question[: client.MAX_QUERY_LENGTH])
         by_id: dict[str, Document] = {}

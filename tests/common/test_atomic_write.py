@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from common.atomic_write import write_whole
+from common.atomic_write import new_version, remove_other_versions, write_whole
 
 
 def test_write_replaces_existing_content(tmp_path: Path) -> None:
@@ -39,3 +39,13 @@ def test_threads_write_the_same_file_one_after_the_other(tmp_path: Path) -> None
 def test_missing_folder_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "a.txt", "text")
+
+
+def test_a_version_is_not_removed_while_it_is_written(tmp_path: Path) -> None:
+    with new_version(tmp_path / "all", "one") as version:
+        remove_other_versions(tmp_path / "all", lambda: "two")
+        assert version.is_dir()
+    remove_other_versions(tmp_path / "all", lambda: "one")
+    assert version.is_dir()
+    remove_other_versions(tmp_path / "all", lambda: "two")
+    assert not version.exists()

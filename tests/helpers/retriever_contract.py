@@ -141,6 +141,10 @@ class RetrieverContract:
         hits = make([Document(page_content="Aspirin lowered the risk of stroke.")]).invoke(QUESTIONS[0])
         assert len(str(hits[0].id)) == 16
 
+    def test_lone_surrogates_in_ids_are_replaced(self, make: MakeRetriever) -> None:
+        hits = make([Document(id="a\ud800", page_content="Aspirin lowered the risk of stroke.")]).invoke(QUESTIONS[0])
+        assert ids(hits) == ["a?"]
+
     def test_callbacks_receive_every_question_of_a_batch(self, make: MakeRetriever) -> None:
         recorder = QuestionRecorder()
         results = make(DOCUMENTS).batch(QUESTIONS, config={"callbacks": [recorder]})

@@ -27,7 +27,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
-from retrievers.document_ids import identified
+from retrievers.document_ids import distinct
 
 
 class Letters(Embeddings):
@@ -111,7 +111,7 @@ class Threshold(Retriever):
 
     @classmethod
     def build(cls, config: ThresholdConfig, context: Any) -> "Threshold":
-        return cls(documents=identified(context.documents), min_score=config.min_score, top_k=config.top_k)
+        return cls(documents=list(distinct(context.documents)), min_score=config.min_score, top_k=config.top_k)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         return [

@@ -158,10 +158,10 @@ from retrievers.files.vectors import VectorFiles
 match sys.argv[1]:
     case "storing embeddings": indexing._store = kill
     case "removing embeddings": indexing._remove_others = kill
-    case "writing the vector file": VectorFiles.write = kill
+    case "writing the vector file": VectorFiles.new = kill
     case "noting the revision":
-        note = indexing._note
-        indexing._note = lambda store, revision, *state: kill() if revision else note(store, revision, *state)
+        record = indexing._record
+        indexing._record = lambda store, revision, *state: kill() if revision else record(store, revision, *state)
     case "removing old vector files": VectorFiles.remove_others = kill
     case "building BM25": lexical._build = kill
     case "writing BM25": lexical.write_whole = kill

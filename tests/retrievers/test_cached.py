@@ -57,6 +57,12 @@ def test_cached_results_equal_the_retrievers_and_each_question_is_searched_for_o
     assert reopened.top_k == 2
 
 
+def test_documents_without_ids_are_found(cache_file: Path) -> None:
+    documents = [Document(page_content=document.page_content) for document in DOCUMENTS]
+    retriever, _ = make_cached(cache_file, documents)
+    assert retriever.search(["clot"], 3) == BM25Retriever(documents).search(["clot"], 3)
+
+
 def test_a_search_deeper_than_the_cached_one_is_repeated(cache_file: Path) -> None:
     retriever, inner = make_cached(cache_file)
     retriever.search(["clot"], 2)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedders import WordEmbedder
+from embedders import WordEmbedder, open_word_store
 from forked import run_code, start_code
 from langchain_core.documents import Document
 
@@ -72,12 +72,6 @@ def test_a_changed_text_is_replaced(store: Store) -> None:
     assert (best.id, best.page_content) == ("d2", "aspirin lowers the risk")
 
 
-def test_changed_metadata_are_replaced(store: Store) -> None:
-    index(store, [Document(id="a", page_content="aspirin", metadata={"page": 1, "old": "x"})], quiet=True)
-    index(store, [Document(id="a", page_content="aspirin", metadata={"page": 2})], quiet=True)
-    assert stored_metadata(store, "aspirin") == {"page": 2}
-
-
 def test_documents_with_changed_metadata_are_not_embedded_again(store: Store) -> None:
     index(store, make_documents(300), quiet=True)
     take_embedded(store)
@@ -111,6 +105,30 @@ def test_prune_removes_old_texts_once_for_each_revision(tmp_path: Path) -> None:
     reopened = open_store(config, "corpus", WordEmbedder())
     report = index(reopened, RevisedDocuments(changed, "two"), quiet=True)
     assert report == IndexReport(total=14, embedded=2, removed=1)
+
+
+def test_removed_texts_are_not_found_after_a_prune_that_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = retrievers.indexing._remove
+
+    def remove_and_interrupt(*arguments: Any) -> None:
+        remove(*arguments)
+        raise KeyboardInterrupt
+
+    store = open_word_store(tmp_path)
+    index(store, make_documents(20), quiet=True)
+    remaining = RevisedDocuments(make_documents(5), "two")
+    collection = open_word_store(tmp_path).collection
+    with monkeypatch.context() as patch:
+        patch.setattr(retrievers.indexing, "_remove", remove_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prune(collection, tmp_path, remaining)
+    assert not [file for file in tmp_path.rglob("*.jsonl") if b"finding7" in file.read_bytes()]
+    prune(open_word_store(tmp_path).collection, tmp_path, remaining)
+    index(open_word_store(tmp_path), remaining, quiet=True)
+    results = DenseRetriever(store).search(["finding7 in group0 treated"], 20)[0]
+    assert sorted(str(document.id) for document in results) == [f"d{n}" for n in range(5)]
 
 
 def test_documents_that_are_missing_in_the_corpus_are_removed(store: Store) -> None:

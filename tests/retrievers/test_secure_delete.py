@@ -1,11 +1,13 @@
 """Texts removed from a store are in none of its files."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from embedders import open_word_store
@@ -17,7 +19,7 @@ from common.errors import UserError
 from retrievers.indexing import fill, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.kinds.parent import Parts
-from retrievers.secure_delete import DATABASE, MARK, purge
+from retrievers.secure_delete import DATABASE, MARK, purge, removal
 
 SECRET = "the secretariat of Wolframstrasse"  # no other document contains "Wolfram" or its trigrams "olf" and "ams"
 
@@ -87,6 +89,26 @@ def test_index_runs_no_purge_if_nothing_was_removed(folder: Path, monkeypatch: p
     purge(None)
 
 
+def test_a_purge_stays_due_if_another_process_removes_texts_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = subprocess.run
+
+    def run_and_remove(*arguments: Any, **options: Any) -> Any:
+        with removal(folder):
+            return run(*arguments, **options)
+
+    index(open_word_store(folder), make_documents(3), quiet=True)
+    with monkeypatch.context() as patch, removal(folder):
+        patch.setattr(subprocess, "run", run_and_remove)
+        purge(folder)
+        assert (folder / MARK).exists()
+        patch.undo()
+        purge(folder)
+        assert not (folder / MARK).exists()
+    assert (folder / MARK).exists()
+
+
 # Reads from the database in a transaction until its input is closed.
 READER = """
 import sqlite3, sys
@@ -124,9 +146,9 @@ from retrievers.config import StoreConfig
 from retrievers.store import open_store
 
 store = open_store(StoreConfig(path=sys.argv[1]), "corpus", WordEmbedder())
-note = indexing._note
-indexing._note = lambda store, revision, *state: (
-    os.kill(os.getpid(), signal.SIGKILL) if revision else note(store, revision, *state)
+record = indexing._record
+indexing._record = lambda store, revision, *state: (
+    os.kill(os.getpid(), signal.SIGKILL) if revision else record(store, revision, *state)
 )
 indexing.index(store, [Document(id=f"d{i}", page_content=f"finding{i}") for i in range(3)], quiet=True)
 """
@@ -154,9 +176,10 @@ print(len(results), results[0].page_content, results[0].metadata["title"])
 
 
 def test_another_process_finds_all_remaining_documents_after_a_purge(folder: Path) -> None:
-    """A new process builds the graph of vectors from the log, which then has no texts."""
+    """Without the vector file, a new process builds the graph of vectors from the log, which then has no texts."""
     index(open_word_store(folder), make_documents(60, secret=SECRET), quiet=True)
     index(open_word_store(folder), make_documents(60), quiet=True)
+    shutil.rmtree(folder / "vectors")
     status, printed = run_code(SEARCH, str(folder))
     assert status == 0
     assert printed.startswith("60 finding")

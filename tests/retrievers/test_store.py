@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from embedders import WordEmbedder, open_word_store, save_tiny_embedder
 from forked import run_code
@@ -29,7 +30,7 @@ from retrievers.kinds.bm25 import BM25Config
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.registry import make_retrievers
-from retrievers.store import collection_name, open_store, other_collections
+from retrievers.store import _address, collection_name, open_store, other_collections, store_errors
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
 
@@ -92,6 +93,12 @@ def test_a_database_of_another_program_is_reported(tmp_path: Path) -> None:
         open_word_store(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_numpys_error_on_a_full_disk_is_explained() -> None:
+    with pytest.raises(UserError, match="is on a disk that is full"), store_errors("store"):
+        np.zeros(20_000).tofile("/dev/full")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -133,7 +140,13 @@ def test_an_unreachable_server_is_reported() -> None:
         open_store(StoreConfig(url=f"http://127.0.0.1:{free_port()}"), "c", WordEmbedder())
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://a:port"])
+def test_the_url_of_a_server_may_have_an_ipv6_address() -> None:
+    assert _address("http://[::1]:8001") == ("[::1]", 8001, False)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://a", "http://", "http://a:port", "http://a/path", "http://user:word@a"]
+)
 def test_an_invalid_server_url_is_rejected(url: str) -> None:
     with pytest.raises(UserError, match="no address of a Chroma server"):
         open_store(StoreConfig(url=url), "c", WordEmbedder())
@@ -206,6 +219,7 @@ def test_bm25_is_rebuilt_only_when_the_documents_on_the_server_change(
     def search_ids(question: str, retriever: str = "bm25") -> list[str | None]:
         return [document.id for document in retrievers_by_name[retriever].search([question], 3)[0]]
 
+    monkeypatch.setattr("chromadb.HttpClient", lambda **_: pytest.fail("a search opened another connection"))
     build = Mock(wraps=retrievers.lexical._build)
     monkeypatch.setattr(retrievers.lexical, "_build", build)
     assert search_ids("sepsis") == ["b"]
@@ -269,8 +283,32 @@ index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_
 """
 
 
-@pytest.mark.parametrize("reindexed", [False, True])
-def test_open_and_reopened_stores_have_what_another_process_indexed(tmp_path: Path, reindexed: bool) -> None:
+STORE_AND_REMOVE = """
+import sys
+from pathlib import Path
+from embedders import open_word_store
+collection = open_word_store(Path(sys.argv[1])).collection
+collection.add(ids=["new"], documents=["new"], embeddings=[[1.0] * 64])
+collection.delete(ids=["d1"])
+"""
+
+
+def test_texts_that_another_process_is_storing_or_removing_are_left_out(tmp_path: Path) -> None:
+    store = open_word_store(tmp_path)
+    index(store, DOCUMENTS, quiet=True)
+    shutil.rmtree(tmp_path / "vectors")
+    reopened = open_word_store(tmp_path)
+    assert list(reopened.embeddings(["d1"])) == ["d1"]  # loads the graph
+    assert run_code(STORE_AND_REMOVE, str(tmp_path)) == (0, "")
+    assert reopened.embeddings(["new"]) == {}
+    found = DenseRetriever(reopened).search(["finding1 treated"], 4)[0]
+    assert {document.id for document in found} == {"d0", "d2", "d3"}
+
+
+@pytest.mark.parametrize(("reindexed", "has_vector_file"), [(False, True), (False, False), (True, True)])
+def test_open_and_reopened_stores_have_what_another_process_indexed(
+    tmp_path: Path, reindexed: bool, has_vector_file: bool
+) -> None:
     a, b, c = (
         Document(id=id, page_content=text)
         for id, text in (("a", "aspirin"), ("b", "metformin"), ("c", "measles vaccine"))
@@ -279,6 +317,8 @@ def test_open_and_reopened_stores_have_what_another_process_indexed(tmp_path: Pa
     index(open_before, [a, b], quiet=True)
     assert DenseRetriever(open_before).search(["aspirin"], 1)[0][0].id == "a"
     assert run_code(INDEX_IN_FOLDER, str(tmp_path / "store")) == (0, "")
+    if not has_vector_file:
+        shutil.rmtree(tmp_path / "store" / "vectors")
     reopened = open_word_store(tmp_path / "store")
     if reindexed:
         index(reopened, [b, c], quiet=True)

@@ -2,18 +2,22 @@
 
 import errno
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from embedders import WordEmbedder, open_word_store
+from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.files.vectors
 from common.fingerprints import documents_digest
 from retrievers.config import StoreConfig
-from retrievers.files.vectors import VectorFile, VectorFiles, unit
+from retrievers.files.vectors import Fetch, VectorFile, VectorFiles, unit
 from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
@@ -38,9 +42,11 @@ def documents_of(ids: list[str]) -> list[Document]:
     return [Document(id=id, page_content=f"text of {id!r}", metadata={"year": 2000}) for id in ids]
 
 
-def write_file(folder: Path, ids: list[str]) -> VectorFile:
+def write_file(folder: Path, ids: list[str], fetch: Fetch = vectors_of) -> VectorFile:
+    """Write and open the file of the state "one"."""
     files = VectorFiles(folder)
-    files.write("one", documents_of(ids), digests_of(ids), "", vectors_of)
+    with files.new("one", documents_of(ids), digests_of(ids), "", fetch):
+        pass
     file = files.open("one")
     assert file is not None
     return file
@@ -68,15 +74,13 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_equal_vectors_in_different_blocks_have_equal_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [3, len(IDS)])
+def test_of_equal_vectors_in_different_blocks_the_first_are_nearest(tmp_path: Path, count: int) -> None:
     vector = vectors_of(["d1"])["d1"]
-    files = VectorFiles(tmp_path)
-    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, vector))
-    file = files.open("one")
-    assert file is not None
+    file = write_file(tmp_path, IDS, lambda ids: dict.fromkeys(ids, vector))
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
-    (nearest,) = file.nearest(question, len(IDS))
-    assert len(nearest) == len(IDS)
+    (nearest,) = file.nearest(question, count)
+    assert [row for row, _ in nearest] == list(range(count))
     assert len({cosine for _, cosine in nearest}) == 1
 
 
@@ -88,9 +92,9 @@ def test_vectors_returns_the_vectors_of_known_ids(tmp_path: Path) -> None:
         assert np.array_equal(vectors[id], vector)
 
 
-def test_documents_are_read_by_row(tmp_path: Path) -> None:
+def test_documents_are_in_the_order_of_their_ids(tmp_path: Path) -> None:
     file = write_file(tmp_path, IDS)
-    assert [file.document(row) for row in range(len(IDS))] == documents_of(IDS)
+    assert [file.document(row) for row in range(len(IDS))] == documents_of(sorted(IDS))
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -104,18 +108,20 @@ def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> No
         return vectors_of(ids)
 
     files = VectorFiles(tmp_path)
-    files.write("two", documents_of(IDS[50:]), digests, "one", fetch)
+    with files.new("two", documents_of(IDS[50:]), digests, "one", fetch):
+        files.remove_others(lambda: "one")  # spares the new file, which is not current yet
     assert sorted(fetched) == sorted(["d60", *IDS[100:]])
     file = files.open("two")
     assert file is not None
     assert set(file.vectors(IDS)) == set(IDS[50:])
-    files.remove_others("two")
+    files.remove_others(lambda: "two")
     assert [version.name for version in tmp_path.iterdir()] == ["two"]
 
 
 def test_no_file_is_written_if_a_vector_cannot_be_fetched(tmp_path: Path) -> None:
     files = VectorFiles(tmp_path)
-    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
+    with files.new("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:])):
+        pass
     assert files.open("one") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -125,17 +131,67 @@ def test_a_file_is_removed_if_an_error_interrupts_its_writing(tmp_path: Path) ->
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        VectorFiles(tmp_path).write("one", documents_of(IDS), digests_of(IDS), "", fail)
+        write_file(tmp_path, IDS, fail)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "another format", "incomplete", "not JSON"])
+# Writes vectors to a full disk of 400 kB.
+FULL_DISK = """
+import sys
+from pathlib import Path
+import numpy as np
+from langchain_core.documents import Document
+from retrievers.files.vectors import VectorFiles
+documents = [Document(id=str(n), page_content="text") for n in range(1000)]
+digests = {each.id: bytes(32) for each in documents}
+vector = np.ones(384, dtype=np.float32)
+try:
+    with VectorFiles(Path(sys.argv[1])).new("one", documents, digests, "", lambda ids: dict.fromkeys(ids, vector)):
+        pass
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_is_an_error_and_does_not_kill_the_process(tmp_path: Path) -> None:
+    mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=400k none "$0" && exec "$@"', str(tmp_path)]
+    try:
+        subprocess.run([*mount, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small disk cannot be mounted")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    process = subprocess.run([*mount, *command], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert (process.returncode, process.stdout) == (0, "No space left on device\n")
+
+
+# Kills itself with SIGKILL while it writes the vector file.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from embedders import open_word_store
+from langchain_core.documents import Document
+from retrievers.files.strings import StringTable
+from retrievers.indexing import index
+StringTable.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+index(open_word_store(Path(sys.argv[1])), [Document(id="s", page_content="Wolframstrasse")], quiet=True)
+"""
+
+
+def test_indexing_removes_the_file_that_a_killed_process_was_writing(tmp_path: Path) -> None:
+    assert run_code(KILLED, str(tmp_path)) == (-signal.SIGKILL, "")
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
+    assert not [file for file in tmp_path.rglob("*.jsonl") if b"Wolframstrasse" in file.read_bytes()]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "truncated documents", "another format", "incomplete", "not JSON"])
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
     write_file(tmp_path, IDS)
     folder = tmp_path / "one"
     match damage:
         case "truncated":
             (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-100])
+        case "truncated documents":
+            (folder / "documents.jsonl").write_bytes((folder / "documents.jsonl").read_bytes()[:-1])
         case "another format":
             (folder / "about.json").write_text(json.dumps({"format": 0}))
         case "incomplete":
@@ -208,7 +264,7 @@ def test_indexing_stores_again_what_another_program_has_deleted(tmp_path: Path) 
 
 def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) -> None:
     file = write_file(tmp_path, IDS)
-    VectorFiles(tmp_path).remove_others("two")
+    VectorFiles(tmp_path).remove_others(lambda: "two")
     assert list(tmp_path.iterdir()) == []
     ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
     assert file.document(row).id == "d7"

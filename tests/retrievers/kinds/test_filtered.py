@@ -7,7 +7,9 @@ from langchain_core.documents import Document
 from pydantic import ValidationError
 
 from common.errors import UserError
+from retrievers.config import StoreConfig
 from retrievers.kinds.filtered import FilterConfig, FilteredRetriever, check_fields
+from retrievers.registry import Context
 
 METADATA: dict[str, dict[str, Any]] = {
     "a": {"year": 1999, "mesh": ["Humans", "Stroke"], "source": "trials/a.pdf"},
@@ -98,4 +100,4 @@ def test_a_filter_by_a_field_that_no_document_has_is_rejected(
     documents = [Document(page_content="x", metadata=each) for each in metadata]
     config = FilterConfig(retriever="inner", **conditions)
     with nullcontext() if message is None else pytest.raises(UserError, match=message):
-        check_fields(documents, config)
+        check_fields(Context(documents, "c", {}, StoreConfig()), config)

@@ -47,7 +47,7 @@ def test_a_missing_document_gets_at_most_0_from_a_retriever_that_returned_fewer_
 def test_a_retriever_with_equal_scores_or_no_documents_does_not_affect_the_fusion(fusion: Fusion) -> None:
     alone = [results(a=3, b=2, c=1)]
     expected = by_id(weighted_scores(alone, [1], 3, fusion))
-    for other in (results(a=5, b=5, c=5), []):
+    for other in (results(a=5, b=5, c=5), results(a=0.1, b=0.1, c=0.1), []):
         assert by_id(weighted_scores([*alone, other], [1, 9], 3, fusion)) == pytest.approx(expected)
     assert weighted_scores([[], []], [1, 1], 3, fusion) == []
 

@@ -55,17 +55,6 @@ def test_a_document_with_many_near_parts_does_not_crowd_out_others(tmp_path: Pat
     assert {document.id for document in results} == {"repetitive", *(f"o{n}" for n in range(30))}
 
 
-def test_unchanged_documents_are_not_embedded_again_and_removed_ones_not_found(tmp_path: Path) -> None:
-    embedder = WordEmbedder()
-    ParentRetriever(open_parts(tmp_path, embedder), [SHORT, LONG], quiet=True)
-    store = open_parts(tmp_path, embedder)
-    count = len(embedder.embedded)
-    ParentRetriever(store, [SHORT, LONG], quiet=True)
-    assert len(embedder.embedded) == count
-    without_long = ParentRetriever(open_parts(tmp_path, embedder), [SHORT], quiet=True)
-    assert [each.id for each in without_long.search(["The kidney was not looked at."], 9)[0]] == ["short"]
-
-
 class RevisedDocuments(list[Document]):
     """Documents with a revision, by which indexing sees that they have changed."""
 

@@ -11,6 +11,7 @@ from stub_pubmed import StubPubMed
 from common.errors import UserError
 from retrievers import make_retriever
 from retrievers.config import StoreConfig
+from retrievers.kinds.filtered import FilterConfig, FilteredRetriever
 from retrievers.kinds.pubmed import PubMedConfig, PubMedRetriever
 
 ARTICLES = {
@@ -93,6 +94,14 @@ def test_it_meets_the_retriever_contract(url: str, tmp_path: Path) -> None:
         retriever.invoke(" ")
     with pytest.raises(UserError, match="at least 1"):
         retriever.search(["aspirin?"], 0)
+
+
+def test_a_filter_over_pubmed_fetches_at_most_100_articles_at_a_time(stub: StubPubMed, url: str) -> None:
+    stub.articles = {str(number): {"title": "t", "text": "aspirin", "year": 2001} for number in range(300)}
+    stub.order = list(stub.articles)
+    config = FilterConfig(retriever="pubmed", year_from=2010)
+    assert FilteredRetriever(PubMedRetriever(PubMedConfig(url=url)), config).invoke("aspirin?") == []
+    assert [request["retmax"] for request in stub.requests if "term" in request] == [["50"], ["100"]]
 
 
 def test_an_article_listed_twice_is_returned_once(stub: StubPubMed, url: str) -> None:
