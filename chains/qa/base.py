@@ -15,7 +15,6 @@ from pydantic_core import to_jsonable_python
 from chains.answer import Answer, Passage
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from common.errors import UserError
-from common.fingerprints import to_jsonable
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
@@ -184,8 +183,6 @@ def as_passage(document: Document) -> Passage:
     try:
         number = None if score is None else float(score)
     except (TypeError, ValueError):
-        number = math.nan
-    if number is not None and not math.isfinite(number):
         number, metadata["score"] = None, score
     id = document.id or document.metadata.get("id")
     return Passage(
@@ -198,7 +195,9 @@ def as_passage(document: Document) -> Passage:
 
 def _jsonable(value: object) -> object:
     try:
-        return encodable(value) if isinstance(value, str) else to_jsonable(to_jsonable_python(value, fallback=str))
+        if isinstance(value, str):
+            return encodable(value)
+        return to_jsonable_python(value, inf_nan_mode="null", fallback=str)
     except ValueError:  # bytes that are not text, or a circular reference
         return str(value)
 

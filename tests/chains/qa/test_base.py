@@ -1,6 +1,5 @@
 import asyncio
 import hashlib
-import math
 import threading
 from collections.abc import Callable
 from datetime import date
@@ -253,10 +252,3 @@ def test_nan_and_infinity_become_none() -> None:
 
 def test_metadata_id_0_is_an_id() -> None:
     assert as_passage(Document(page_content="x", metadata={"id": 0})).id == "0"
-
-
-def test_as_passage_replaces_numbers_that_are_not_json_by_null() -> None:
-    metadata = {"score": math.nan, "share": [math.inf], "year": 2004}
-    passage = as_passage(Document(id="a", page_content="x", metadata=metadata))
-    assert passage.score is None
-    assert passage.metadata == {"score": None, "share": [None], "year": 2004}
