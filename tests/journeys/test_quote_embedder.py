@@ -72,8 +72,9 @@ def correct_first_quotes(embedder: str, folder: Path) -> int:
 
 @pytest.mark.slow
 def test_embedder_trained_on_claims_quotes_evidence_first(tmp_path: Path) -> None:
-    base, output = save_tiny_embedder(tmp_path / "base"), tmp_path / "tuned"
-    config = {"task": "evidence", "model": base, "negatives": 2, "epochs": 8, "max_length": 16, "learning_rate": 3e-3}
+    base, output = save_tiny_embedder(tmp_path / "base", seed=3), tmp_path / "tuned"
+    config = {"task": "evidence", "model": base, "negatives": 2, "max_length": 16}
+    config |= {"epochs": 10, "batch_size": 8, "learning_rate": 1e-3}
     options = [f"--set=train.embedder.{key}={value}" for key, value in config.items()]
     claims = write_claims(tmp_path)
     result = CliRunner().invoke(app, ["train", "embedder", "--data", str(claims), "--output", str(output), *options])
