@@ -248,8 +248,8 @@ def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings
         for citation, ranked in zip(citations, results, strict=True):
             nearest: dict[int, Passage] = {}
             for document in ranked:
-                nearest.setdefault(_paper(document.id), passages[str(document.id)])
-            nearest.pop(_paper(citation.document), None)
+                nearest.setdefault(paper_number(document.id), passages[str(document.id)])
+            nearest.pop(paper_number(citation.document), None)
             others = list(nearest.values())[:PASSAGES]
             papers = [passages[citation.document], *others[: PASSAGES - 1]]
             number, score = nearest_passage(citation.claim, papers, similarity)
@@ -269,7 +269,7 @@ def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings
                 )
 
 
-def _paper(id: str | None) -> int:
+def paper_number(id: str | None) -> int:
     """The number of a document's paper: its thousands, since a paper has several documents, one for each claim."""
     return int(id or 0) // 1000
 

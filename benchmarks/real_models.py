@@ -29,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from chains.models.local import load_llm
 from chains.prompts import answer_statement
 from common.atomic_write import write_whole
 from corpus.config import DataConfig, PairsConfig, PairSplit
-from corpus.inference.pairs import NLIPair, load_pairs
+from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
 from corpus.rows import json_lines
 from eval.runs import read_run
@@ -159,9 +159,9 @@ def _pair_figures(output: Path, pairs: Settings) -> Figures:
     """Figures of all test pairs, and the accuracy on those that share no text with the training pairs."""
     figures = _task_figures(output, "nli")
     train = load_pairs(_pairs_config(pairs), "train").pairs
-    seen = {_normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
+    seen = {normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
     samples = read_run(output).samples("nli")
-    unseen = [each for each in samples if seen.isdisjoint(_normalized(each[key]) for key in ("premise", "hypothesis"))]
+    unseen = [each for each in samples if seen.isdisjoint(normalized(each[key]) for key in ("premise", "hypothesis"))]
     return {**figures, "no_text_in_training": _accuracy(unseen) if unseen else None}
 
 
@@ -169,7 +169,8 @@ def _pairs_config(pairs: Settings) -> PairsConfig:
     return PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
 
 
-def _normalized(text: str) -> str:
+def normalized(text: str) -> str:
+    """The text in lower case with single spaces, to find equal texts."""
     return " ".join(text.lower().split())
 
 
@@ -178,7 +179,7 @@ def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
     base = steps.train("sick-encoder", "encoder", sick, {**ENCODER, "every": 141})
     recipe = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
     model = steps.train("healthver-from-sick", "encoder", healthver, recipe)
-    steps.evaluate("healthver-from-sick", healthver, _encoder_settings(model))
+    steps.evaluate("healthver-from-sick", healthver, encoder_settings(model))
 
 
 def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: Path) -> Path:
@@ -191,7 +192,7 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
         An adapter of the pretrained model that combines both trained adapters.
     """
     folder = _write_pairs(steps, healthver, published)
-    pairs = _folder_settings(folder)
+    pairs = folder_settings(folder)
     sick_adapter, _ = _trained(steps, "sick", sick, SICK_RECIPE)
     base = _merged(steps, "sick", sick_adapter, sick)
     recipe = {**ADAPTER, "batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
@@ -201,26 +202,26 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
     if not (sick_adapter.exists() and adapter.exists()):  # --only has left out a training step
         return adapter
     combined = _combined((sick_adapter, adapter), steps.work / "models" / "judge")
-    _check(steps, "healthver", folder, {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(combined)})
+    check_claims(steps, "healthver", folder, {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(combined)})
     return combined
 
 
 def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: Path, claims: Path) -> Path:
-    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``_claim_pairs``.
+    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``claim_pairs``.
 
     ``general`` is the folder with pairs of SNLI, SICK and SciFact.
     """
     general_recipe = {**ENCODER, "epochs": 2, "every": 300}
-    base = steps.train("general-encoder", "encoder", _folder_settings(general), general_recipe)
+    base = steps.train("general-encoder", "encoder", folder_settings(general), general_recipe)
     folder = _write_pairs(steps, healthver, published, claims)
     recipe = {**ENCODER, "model": str(base), "learning_rate": 1e-4, "epochs": 4, "every": 120}
-    judge = steps.train("judge-encoder", "encoder", _folder_settings(folder), recipe)
-    steps.evaluate("judge-encoder", _folder_settings(folder), _encoder_settings(judge))
-    _check(steps, "judge-encoder", folder, _encoder_settings(judge))
+    judge = steps.train("judge-encoder", "encoder", folder_settings(folder), recipe)
+    steps.evaluate("judge-encoder", folder_settings(folder), encoder_settings(judge))
+    check_claims(steps, "judge-encoder", folder, encoder_settings(judge))
     return judge
 
 
-def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
+def check_claims(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
     """Check the claims of the test part, with the temperature and the threshold that are best on the dev pairs."""
     dev, output = steps.work / "results" / f"dev-{name}", steps.work / "results" / f"check-{name}"
 
@@ -232,7 +233,7 @@ def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
         return {"temperature": asdict(temperature), "threshold": threshold, "dev_accuracy": asdict(accuracy)}
 
     command = ["eval", "nli", "--split", "dev", "--output", str(dev)]
-    if figures := steps.run(f"calibrate-{name}", command, {**_folder_settings(folder), **judge}, calibrate):
+    if figures := steps.run(f"calibrate-{name}", command, {**folder_settings(folder), **judge}, calibrate):
         calibrated = {"nli.temperature": figures["temperature"]["value"], "check.threshold": figures["threshold"]}
         steps.run(
             f"check-{name}",
@@ -242,7 +243,7 @@ def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
         )
 
 
-def _folder_settings(folder: Path) -> Settings:
+def folder_settings(folder: Path) -> Settings:
     """Settings for pairs in a folder that ``_write_pairs`` wrote."""
     return {
         "pairs.path": str(folder),
@@ -252,68 +253,77 @@ def _folder_settings(folder: Path) -> Settings:
 
 
 def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path | None = None) -> Path:
-    """Write the train, dev and test pairs of ``judge_adapter``, with ``_claim_pairs`` if given, to a folder."""
+    """Write the train, dev and test pairs of ``judge_adapter``, with ``claim_pairs`` if given, to a folder."""
     config = _pairs_config(healthver)
     parts = {split: load_pairs(config, split).pairs for split in PAIR_SPLITS}
     with (Path(str(config.folder)) / "healthver_dev.csv").open(encoding="utf-8", newline="") as lines:
-        questions = {row["id"]: _normalized(row["question"]) for row in csv.DictReader(lines)}
+        questions = {row["id"]: normalized(row["question"]) for row in csv.DictReader(lines)}
     held_out = [pair for split in ("dev", "test") for pair in parts[split]]
     held_out_texts = {questions[pair.id] for pair in held_out}
-    held_out_texts |= {_normalized(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
+    held_out_texts |= {normalized(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
     rows = {split: [asdict(pair) for pair in pairs] for split, pairs in parts.items()}
     with published.open(encoding="utf-8", newline="") as lines:
         rows["train"] += [
-            {
-                "id": f"test-{row['id']}",
-                "premise": row["evidence"],
-                "hypothesis": row["claim"],
-                "label": HEALTHVER_LABELS[row["label"]],
-            }
+            published_pair(row, "test")
             for row in csv.DictReader(lines)
-            if not {_normalized(row[key]) for key in ("question", "evidence", "claim")} & held_out_texts
+            if not {normalized(row[key]) for key in ("question", "evidence", "claim")} & held_out_texts
         ]
     if claims is not None:
-        rows["train"] += _claim_pairs(claims, held_out)
-    folder = steps.work / ("healthver-pairs" if claims is None else "judge-pairs")
+        held_out_claims = {normalized(pair.hypothesis) for pair in held_out}
+        rows["train"] += claim_pairs(
+            claims, random.Random(0), held_out_claims, {normalized(pair.premise) for pair in held_out}
+        )
+    return write_splits(steps.work / ("healthver-pairs" if claims is None else "judge-pairs"), rows)
+
+
+def published_pair(row: Mapping[str, str], file: str) -> dict[str, str]:
+    """The NLI pair of a row of HealthVer's dev or test ``file``."""
+    label = HEALTHVER_LABELS[row["label"]]
+    return {"id": f"{file}-{row['id']}", "premise": row["evidence"], "hypothesis": row["claim"], "label": label}
+
+
+def write_splits(folder: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Path:
+    """Write ``SPLIT.jsonl`` for each split; returns the folder."""
     folder.mkdir(exist_ok=True)
     for split, split_rows in rows.items():
         _write_jsonl(folder / f"{split}.jsonl", split_rows)
     return folder
 
 
-def _claim_pairs(folder: Path, held_out: Sequence[NLIPair]) -> list[dict[str, str]]:
+def claim_pairs(
+    folder: Path, rng: random.Random, held_out_claims: Collection[str], premises: Collection[str] = (), neutral: int = 4
+) -> list[dict[str, str]]:
     """NLI pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
 
-    Left out are the held-out claims, and documents of which a held-out pair quotes a sentence. A document that does not
-    decide a claim gives up to four neutral pairs, with sentences that are labelled for other claims.
+    Left out are the held-out claims, and documents of which one of ``premises`` quotes a sentence; both are
+    ``normalized``. A document that does not decide a claim gives up to ``neutral`` neutral pairs, with sentences that
+    are labelled for other claims.
     """
     labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
-    premises = {_normalized(pair.premise) for pair in held_out}
-    all_premises, held_out_claims = " | ".join(premises), {_normalized(pair.hypothesis) for pair in held_out}
+    all_premises = " | ".join(premises)
     documents = {row["doc_id"]: row["abstract"] for _, row in json_lines(folder / "corpus.jsonl")}
     claims = [row for _, row in json_lines(folder / "claims_train.jsonl")]
     quoted_documents = {
         id
         for id, sentences in documents.items()
-        if any(len(sentence) > SHORT_SENTENCE and _normalized(sentence) in all_premises for sentence in sentences)
-        or any(premise in _normalized(" ".join(sentences)) for premise in premises)
+        if any(len(sentence) > SHORT_SENTENCE and normalized(sentence) in all_premises for sentence in sentences)
+        or any(premise in normalized(" ".join(sentences)) for premise in premises)
     }
     # The labelled sets of sentences of each document, as keys in order.
     evidence_sets: dict[int, dict[tuple[int, ...], None]] = {}
     for claim in claims:
         for id, evidence in claim["evidence"].items():
             evidence_sets.setdefault(int(id), {}).update((tuple(each["sentences"]), None) for each in evidence)
-    rng = random.Random(0)
     rows = []
     for claim in claims:
-        if _normalized(claim["claim"]) in held_out_claims:
+        if normalized(claim["claim"]) in held_out_claims:
             continue
         for id in claim["doc_ids"]:
             if evidence := claim["evidence"].get(str(id)):
                 labelled = [(tuple(each["sentences"]), labels[each["label"]]) for each in evidence]
             else:
                 others = list(evidence_sets.get(id, ()))
-                labelled = [(numbers, "neutral") for numbers in rng.sample(others, min(4, len(others)))]
+                labelled = [(numbers, "neutral") for numbers in rng.sample(others, min(neutral, len(others)))]
             for numbers, label in labelled if id not in quoted_documents else ():
                 premise = " ".join(documents[id][number].strip() for number in numbers)
                 key = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
@@ -355,14 +365,15 @@ def _trained(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> tupl
     return adapter, encoder
 
 
-def _encoder_settings(encoder: Path) -> Settings:
+def encoder_settings(encoder: Path) -> Settings:
+    """Settings for a judge that ``train encoder`` wrote."""
     return {"nli.kind": "encoder", "nli.model": str(encoder)}
 
 
 def inference(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> None:
     """NLI of parts a and b."""
     adapter, encoder = _trained(steps, name, pairs, recipe)
-    steps.evaluate(f"{name}-encoder", pairs, _encoder_settings(encoder))
+    steps.evaluate(f"{name}-encoder", pairs, encoder_settings(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
     _merged(steps, name, adapter, pairs)
     steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
@@ -415,7 +426,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
     if not quotes.exists():
         _write_jsonl(quotes, _quote_pairs(records))
     store = {"store.path": str(steps.work / "store")}
-    judges = {"encoder": _encoder_settings(encoder), "adapter": {"nli.adapter": str(adapter)}}
+    judges = {"encoder": encoder_settings(encoder), "adapter": {"nli.adapter": str(adapter)}}
     for name, judge in judges.items():
         support = steps.work / "results" / f"support-{name}"
         model = judge if name == "encoder" else {"llm.adapter": str(adapter)}
