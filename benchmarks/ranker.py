@@ -14,10 +14,15 @@ Figures are stored and steps resumed as in real_models.py.
 """
 
 import csv
+import math
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bench
+import torch
 from citations import paper_number, read_claims
 from real_models import (
     ENCODER,
@@ -31,9 +36,11 @@ from real_models import (
     table,
     write_splits,
 )
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-DEV_CLAIMS = 40
+DEV_CLAIMS = 40  # of HealthVer's test file
 NEUTRAL_PAIRS = 2  # of a training claim and a document that does not decide it
+CLAIMS, SENTENCES = 8, 6  # claims of a batch, and sentences of each
 
 
 def judge_pairs(data: Path, folder: Path) -> None:
@@ -55,39 +62,79 @@ def _published_pairs(path: Path, name: str) -> list[dict[str, str]]:
         return [published_pair(row, name) for row in csv.DictReader(lines)]
 
 
-def quote_pairs(citint: Path, folder: Path) -> None:
-    """Write pairs of a claim and a sentence of the cited paper; unlabelled sentences are "neutral".
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A claim and the sentences to rank for it; ``labelled`` are the indices of the evidence."""
 
-    A training claim has up to two labelled and three other sentences. One in ten papers is for dev: half of the claims
-    that cite it, each with all sentences.
+    claim: str
+    sentences: list[str]
+    labelled: frozenset[int]
+
+
+def train_quotes(ranker: str, citint: Path, output: Path, rate: float = 3e-5) -> None:
+    """Fine-tune ``ranker`` to rank labelled sentences first, for one epoch, and save it.
+
+    The loss of a claim is the negative logarithm of the softmax weight of its labelled sentences among those of the
+    batch (one labelled sentence and five others, where the paper has more).
     """
+    torch.manual_seed(0)
     rng = random.Random(0)
     held_out = {paper_number(citation.document) for citation in read_claims(citint, "dev", None)[0]}
-    rows: dict[str, list[dict[str, str]]] = {"train": [], "dev": []}
+    rankings: list[tuple[int, Ranking]] = []
     for part in ("train", "test"):
         citations, candidates = read_claims(citint, part, None)
-        for index, citation in enumerate(citations):
-            paper, sentences = paper_number(citation.document), candidates[citation.document]
-            if paper in held_out:
-                continue
-            labelled = sorted(citation.labelled)
-            others = [number for number in range(len(sentences)) if number not in citation.labelled]
-            split = "train" if paper % 10 else "dev"
-            if split == "train":
-                labelled = rng.sample(labelled, min(2, len(labelled)))
-                others = rng.sample(others, min(3, len(others)))
-            elif rng.random() > 0.5:
-                continue
-            rows[split] += [
-                {
-                    "id": f"{part}-{index}-{number}",
-                    "premise": citation.claim,
-                    "hypothesis": sentences[number],
-                    "label": "entailment" if number in citation.labelled else "neutral",
-                }
-                for number in (*labelled, *others)
-            ]
-    write_splits(folder, rows)
+        for each in citations:
+            if (paper := paper_number(each.document)) not in held_out:
+                rankings.append((paper, Ranking(each.claim, candidates[each.document], each.labelled)))
+    rng.shuffle(rankings)
+    train = [ranking for paper, ranking in rankings if paper % 10]  # the others were for trying other recipes
+    tokenizer = AutoTokenizer.from_pretrained(ranker)
+    model = AutoModelForSequenceClassification.from_pretrained(ranker, num_labels=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    rng.shuffle(train)
+    steps = math.ceil(len(train) / CLAIMS)
+    model.train()
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 60) * (1 - step / steps)
+        batch = [_sampled(ranking, rng) for ranking in train[step * CLAIMS : (step + 1) * CLAIMS]]
+        logits = _logits(model, tokenizer, batch).split([len(ranking.sentences) for ranking in batch])
+        losses = [
+            torch.logsumexp(each, 0) - torch.logsumexp(each[sorted(ranking.labelled)], 0)
+            for each, ranking in zip(logits, batch, strict=True)
+        ]
+        loss = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 10 == 0:
+            print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def _sampled(ranking: Ranking, rng: random.Random) -> Ranking:
+    """A labelled sentence and random others, if the paper has more sentences than ``SENTENCES``."""
+    count = len(ranking.sentences)
+    if count <= SENTENCES:
+        return ranking
+    labelled = rng.choice(sorted(ranking.labelled))
+    others = [number for number in range(count) if number not in ranking.labelled]
+    chosen = [labelled, *rng.sample(others, min(SENTENCES - 1, len(others)))]
+    return Ranking(ranking.claim, [ranking.sentences[number] for number in chosen], frozenset({0}))
+
+
+def _logits(model: Any, tokenizer: Any, batch: Sequence[Ranking]) -> torch.Tensor:
+    """The model's output for each claim and sentence, in four passes over texts of similar length."""
+    pairs = [(ranking.claim, sentence) for ranking in batch for sentence in ranking.sentences]
+    inputs = tokenizer([a for a, _ in pairs], [b for _, b in pairs], truncation=True, max_length=160)
+    order = sorted(range(len(pairs)), key=lambda index: len(inputs["input_ids"][index]))
+    size = math.ceil(len(pairs) / 4)
+    outputs = [
+        model(**tokenizer.pad([{name: inputs[name][i] for name in inputs} for i in chunk], return_tensors="pt")).logits
+        for chunk in (order[start : start + size] for start in range(0, len(order), size))
+    ]
+    return torch.cat(outputs)[:, 0][torch.argsort(torch.tensor(order))]
 
 
 def main() -> None:
@@ -112,14 +159,7 @@ def main() -> None:
         steps.evaluate("judge", folder_settings(pairs), encoder_settings(judge))
         check_claims(steps, "judge", pairs, encoder_settings(judge))
     if options.only != "judge":
-        pairs = steps.work / "quote-pairs"
-        quote_pairs(data / "citint", pairs)
-        steps.train(
-            "quotes",
-            "encoder",
-            folder_settings(pairs),
-            {**recipe, "learning_rate": 3e-5, "epochs": 1, "every": 200, "max_length": 160},
-        )
+        train_quotes(options.model, data / "citint", steps.work / "models" / "quotes")
     print(table(steps.done))
     bench.write_report(options.output, {"steps": steps.done})
 
