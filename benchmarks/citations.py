@@ -39,7 +39,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Citation, Passage
-from chains.citations import FrequencyLookup, Relevance, cite, coverage, select
+from chains.citations import CachedEmbedder, FrequencyLookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
 from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.sentences import nearest_passage
@@ -73,24 +73,6 @@ def rank_by_shared_words(question: str, passages: Sequence[Passage]) -> list[Cit
         if share > 0
     ]
     return sorted(ranked, key=lambda citation: -citation.score)
-
-
-class CachedEmbedder(Embeddings):
-    """Embeds each text once."""
-
-    def __init__(self, embedder: Embeddings) -> None:
-        self._embedder = embedder
-        self.vectors: dict[str, list[float]] = {}
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector for each text."""
-        if new := [text for text in dict.fromkeys(texts) if text not in self.vectors]:
-            self.vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
-        return [self.vectors[text] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of a question."""
-        return self._embedder.embed_query(text)
 
 
 def rankings(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Ranking]:

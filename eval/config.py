@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Context, LLMConfig
 from common.hub import ModelSource
+from retrievers.config import Section
 
 GridPart = Literal["retrieval", "qa", "nli"]
 
@@ -26,10 +27,8 @@ class GridLLM(LLMConfig):
     )
 
 
-class Published(BaseModel):
+class Published(Section):
     """Published accuracies, shown beside the measured ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(min_length=1, description="Source of the published figures, for captions.")
     retrieval: dict[str, float] = Field(default={}, description="accuracy@1 by retriever.")
@@ -41,10 +40,8 @@ class Published(BaseModel):
     )
 
 
-class GridConfig(BaseModel):
+class GridConfig(Section):
     """``eval grid``: models by contexts, retrievers and few-shot examples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: tuple[GridPart, ...] = Field(
         default=("retrieval", "qa", "nli"), min_length=1, description="Tables to measure: retrieval, qa, nli."
@@ -82,10 +79,8 @@ class TaskConfig(BaseModel):
     )
 
 
-class EvalConfig(BaseModel):
+class EvalConfig(Section):
     """Evaluation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: tuple[TaskConfig, ...] = Field(
         default=(),

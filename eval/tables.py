@@ -20,7 +20,7 @@ from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _COUNT = re.compile(r"\d+ \w+")  # such as "1 sentence", "2 sentences"
 _RETRIEVAL_METRICS = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
-_REFERENCE_METRICS = {  # by column
+REFERENCE_METRICS = {  # by column
     "ROUGE-L": "rouge_l",
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
@@ -159,7 +159,7 @@ def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
         "contradicted",
     )
     texts = new_table(
-        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *_REFERENCE_METRICS
+        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *REFERENCE_METRICS
     )
     for result in results:
         estimates = result.estimates
@@ -172,7 +172,7 @@ def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
             with_interval(estimates.get("sentence_support")),
             _without_interval(estimates.get("sentence_contradicted")),
         )
-        names = ("refused", "withheld", *_REFERENCE_METRICS.values())
+        names = ("refused", "withheld", *REFERENCE_METRICS.values())
         shares = [_without_interval(estimates.get(name)) for name in names]
         lengths = [f"{estimates[name].value:.1f}" for name in ("sentences", "words")]
         texts.add_row(result.name, *lengths, *shares)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.models.local import LocalLLM
-from chains.models.scoring import Scorable, label_log_likelihoods, with_labels
-from chains.models.templates import label_lead
+from chains.models.scoring import Scorable, label_log_likelihoods
 from chains.prompts import PromptFamily
 from common.errors import UserError
 from corpus.inference.pairs import NLIPair
@@ -87,9 +86,7 @@ class PairScorer:
         return sum(label == pair.label for label, pair in zip(predicted, self.pairs, strict=True)) / len(self.pairs)
 
     def _scorables(self, llm: LocalLLM, pairs: Sequence[NLIPair]) -> list[Scorable]:
-        prompts = nli_prompts(llm, pairs, self._labels, self._family)
-        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
-        return with_labels(llm.tokenizer, texts, ids, self._labels, label_lead(llm.tokenizer))
+        return llm.with_labels(nli_prompts(llm, pairs, self._labels, self._family), self._labels)
 
 
 def compare(first: Scores, second: Scores) -> Comparison:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from common.hub import ModelSource
+from retrievers.config import Count, Section
 
-Count = Annotated[int, Field(ge=1, strict=True)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
 TokenCount = Annotated[int, Field(ge=8, strict=True)]
 
@@ -17,10 +17,8 @@ _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the las
 _LEARNING_RATE = "Peak learning rate."
 
 
-class RunConfig(BaseModel):
+class RunConfig(Section):
     """Settings of every training run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: Count = Field(default=16, description="Examples in a batch, on each device.")
     learning_rate: float = Field(default=1e-4, gt=0, description=_LEARNING_RATE)
@@ -189,10 +187,8 @@ class EmbedderTrainConfig(RunConfig):
     every: Count = Field(default=25, description=_EVERY)
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Section):
     """Training of models. ``configs/qlora.yaml`` and ``configs/encoder.yaml`` are recipes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     qlora: QLoRAConfig = QLoRAConfig()
     encoder: EncoderConfig = EncoderConfig()

@@ -4,7 +4,6 @@ The merged model is loaded from disk and compared on labelled pairs, in the same
 weight to that format, so that in 16 bits the logits differ a little.
 """
 
-import gc
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from safetensors import SafetensorError
 
 from chains.config import Family, LLMConfig
 from chains.models.adapters import merge_adapter, read_adapter
+from chains.models.batching import free_memory
 from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily
 from common.errors import UserError
@@ -163,7 +162,7 @@ def merge(
             adapted.tokenizer.save_pretrained(folder)
         del model
         del adapted
-        _free_memory()
+        free_memory()
 
         merged = load_llm(base.model_copy(update={"model": str(folder), "adapter": None}))
         merged_scores = scorer.scores(merged, "merged", quiet=quiet)
@@ -172,7 +171,7 @@ def merge(
         if family_changes:
             notes.append(f"Set prompt.family to {family} with this model: its name no longer shows the family.")
         del merged
-        _free_memory()
+        free_memory()
 
         accuracy = {"adapter": scorer.accuracy(adapter_scores), "merged": scorer.accuracy(merged_scores)}
         nf4_scores = _nf4_scores(base, scorer, quiet)
@@ -220,13 +219,6 @@ def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | Us
         return scorer.scores(load_llm(base.model_copy(update={"quantization": "4bit"})), "NF4", quiet=quiet)
     except UserError as error:
         return error
-
-
-def _free_memory() -> None:
-    """Free the GPU memory of deleted models."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from chains.models.base import Prompt
 from chains.models.local import LocalLLM
+from chains.nli import NLI_LABELS
 from chains.prompts import PromptFamily, answer_statement, nli_prompt
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
 from corpus.records import QARecord
 
-NLI_LABELS = ("entailment", "neutral", "contradiction")
 _ANSWERS = ("yes", "no")
 _UNRELATED_SHARE = 0.5  # pairs with another record's abstract, as a share of the records
 

@@ -1,9 +1,9 @@
 """Summary and model card of a run."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from chains.models.adapters import is_hub_id
 from eval.results import versions
 from finetune.checkpoints import Checkpoint
 from finetune.distributed import peak_memory
@@ -66,7 +66,6 @@ def model_card(
         notes: lines below the table.
     """
     base = summary["recipe"]["model"]
-    on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~")) and not Path(base).exists()
     warning = leakage_warning(summary.get("repeated_premises", {}))
     peak = summary["peak_memory"]
     table = {
@@ -80,7 +79,7 @@ def model_card(
     }
     blocks = [
         ["---", f"library_name: {library}"],
-        [f"base_model: {base}"] if on_hub else [],
+        [f"base_model: {base}"] if is_hub_id(base) else [],
         [f"pipeline_tag: {task}", f"tags: [{', '.join(tags)}]", "---", ""],
         [f"# {title}", ""],
         [*about, ""] if about else [],

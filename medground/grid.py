@@ -1,11 +1,11 @@
 """Evaluation of a grid of models on the same questions and pairs."""
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chains.config import LLMConfig, NLIConfig
+from chains.models.batching import free_memory
 from common.errors import UserError
 from common.result_cache import CACHE_FILE, ResultCache
 from eval.config import GridLLM, GridPart
@@ -138,7 +138,7 @@ class _GridRun:
                 model.results.append(result)
         except UserError as error:
             model.failure = str(error)
-        _free_memory()
+        free_memory()
         return model
 
     def _resources_for(self, settings: Settings) -> PipelineResources:
@@ -151,12 +151,3 @@ class _GridRun:
             quiet=self._pipeline.quiet,
         )
         return PipelineResources(pipeline, self._resources)
-
-
-def _free_memory() -> None:
-    """Free the memory of a model that nothing refers to any more."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

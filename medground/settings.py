@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, CheckConfig, LLMConfig, NLIConfig, PromptConfig
@@ -20,6 +20,7 @@ from medground.yaml_file import read_mapping
 from retrievers.config import (
     EmbedderConfig,
     RetrieverConfig,
+    Section,
     StoreConfig,
     default_embedders,
     default_retrievers,
@@ -40,10 +41,8 @@ _UNMERGED = (  # mappings with user-defined keys: a new mapping replaces the old
 )
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """All settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     llm: LLMConfig = LLMConfig()
     prompt: PromptConfig = PromptConfig()

@@ -58,7 +58,7 @@ def add_adapter(
         f"Adapter {adapter} does not fit the model {base}: {reason}. Set llm.model to the model it was made for, or "
         "choose another adapter."
     )
-    if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
+    if trained_on and is_hub_id(trained_on) and is_hub_id(base) and trained_on.lower() != base.lower():
         raise misfit  # folders are not compared: one may hold a copy of the base
     config.inference_mode = True
     config.base_model_name_or_path = None  # compared above; peft would warn about copies in other folders
@@ -245,5 +245,6 @@ def _quiet_peft() -> Iterator[None]:
         yield
 
 
-def _is_hub_id(name: str) -> bool:
+def is_hub_id(name: str) -> bool:
+    """Whether a model's name has the form of a hub id and is no path on this machine."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()

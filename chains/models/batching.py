@@ -46,7 +46,7 @@ def in_batches(
             yield batch, results
             waiting = waiting[len(batch) :]
             continue
-        _free_memory()  # after the except block, in which the error still refers to the batch's tensors
+        free_memory()  # after the except block, in which the error still refers to the batch's tensors
         batch_tokens = len(batch) // 2 * longest
 
 
@@ -72,8 +72,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return any(message in str(error) for message in _OUT_OF_MEMORY)
 
 
-def _free_memory() -> None:
-    """Collect the failed batch's tensors and empty the GPU's memory cache."""
+def free_memory() -> None:
+    """Collect tensors that nothing refers to any more, and empty the GPU's memory cache."""
     from accelerate.utils.memory import clear_device_cache  # type: ignore[import-untyped]
 
     clear_device_cache(garbage_collection=True)

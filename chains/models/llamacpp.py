@@ -25,8 +25,7 @@ from chains.models.known import known_model
 from chains.models.local import TemplatePrompts
 from chains.models.prompt_sanitizing import TURN_MARK
 from chains.models.reasoning import is_reasoning_token
-from chains.models.scoring import with_labels
-from chains.models.templates import answers_in_channel, end_token, label_lead, next_turn, prepare_template
+from chains.models.templates import answers_in_channel, end_token, next_turn, prepare_template
 from chains.prompts import PromptFamily, resolve_family
 from common.errors import UserError
 from common.fingerprints import content_key, file_digest
@@ -146,9 +145,7 @@ class LlamaCppLLM(TemplatePrompts):
 
         Prompts are sorted by tokens, so that successive prompts share the longest prefixes.
         """
-        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
-        tokenizer: Any = self.tokenizer
-        scorables = with_labels(tokenizer, texts, ids, labels, label_lead(tokenizer))
+        scorables = self.with_labels(prompts, labels)
         for index in sorted(range(len(scorables)), key=lambda index: scorables[index].ids):
             prompt = scorables[index]
             if (length := len(prompt.ids) + max(map(len, prompt.labels))) > self.window:

@@ -19,7 +19,7 @@ from chains.models.generation import no_finite_numbers
 from chains.models.gguf import converted, gguf_path
 from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
-from chains.models.scoring import encode, scored_batches, with_labels
+from chains.models.scoring import Scorable, encode, scored_batches, with_labels
 from chains.models.templates import (
     answer_end,
     answers_in_channel,
@@ -76,6 +76,11 @@ class TemplatePrompts:
     def length(self, prompt: Prompt) -> int:
         """The number of tokens of a prompt."""
         return len(prompt[1])
+
+    def with_labels(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Scorable]:
+        """The prompts with the token ids of the labels after them."""
+        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
+        return with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
 
     def label_length(self, labels: Sequence[str]) -> int:
         """Number of tokens of the longest label after a prompt."""
@@ -149,8 +154,7 @@ class LocalLLM(TemplatePrompts):
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """Score the labels after each prompt; yields batches of prompt indices and the labels' log-likelihoods."""
-        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
-        scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
+        scorables = self.with_labels(prompts, labels)
         with self.guard():
             for indices, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
                 if any(not math.isfinite(max(row)) or any(map(math.isnan, row)) for row in rows):

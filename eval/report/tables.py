@@ -10,6 +10,7 @@ from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
+from eval.tables import REFERENCE_METRICS
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
 from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
@@ -37,9 +38,7 @@ _TEXT_METRICS = {
     "words": "words",
     "refused": "refused",
     "withheld": "withheld",
-    "ROUGE-L": "rouge_l",
-    "entails reference": "entails_reference",
-    "entailed by reference": "entailed_by_reference",
+    **REFERENCE_METRICS,
 }
 _EVIDENCE_METRICS = {name.removeprefix("evidence_"): name for name in EVIDENCE_METRICS}
 _RISK_METRICS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {

@@ -14,6 +14,7 @@ from finetune.config import EmbedderTrainConfig
 from finetune.embedder.data import Example
 from retrievers.base import encodable
 from retrievers.embedders.packaged import packaged_minilm
+from retrievers.embedders.sentence import shipped_passage_prompt
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -59,8 +60,7 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 def prompts_of(model: "SentenceTransformer") -> Prompts:
     """The prompts that ``retrievers.embedders.sentence`` uses."""
     # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
-    passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
-    return Prompts(query=model.prompts.get("query") or "", passage=next(filter(None, passages), ""))
+    return Prompts(query=model.prompts.get("query") or "", passage=shipped_passage_prompt(model) or "")
 
 
 def evaluate_embedder(

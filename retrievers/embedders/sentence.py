@@ -17,6 +17,7 @@ from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_win
 
 if TYPE_CHECKING:
     import torch
+    from sentence_transformers import SentenceTransformer
 
 # Maximum tokens of a batch with padding: enough for efficient matrix products, and on a CPU few enough for its cache.
 CPU_TOKENS = 4096
@@ -61,7 +62,7 @@ class SentenceEmbedder(BatchEmbedder):
         self._modules_text = repr(self.model)
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
-        self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
+        self._passage_prompt = shipped_passage_prompt(self.model) if passage_prompt is None else passage_prompt
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
@@ -107,11 +108,6 @@ class SentenceEmbedder(BatchEmbedder):
         identity = json.dumps([prompt, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
         return tokens_window(int(model.max_seq_length), encode, prompt, identity)
 
-    def _shipped_passage_prompt(self) -> str | None:
-        # encode_document would use the prompt "document" even if it is empty, which is its default.
-        prompts = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
-        return next((prompt for prompt in prompts if prompt), None)
-
     def _embed(self, texts: list[str], encode: Callable[..., Any], prompt: str | None) -> list[list[float]]:
         encodable_texts = [encodable(text) for text in texts]
 
@@ -120,6 +116,13 @@ class SentenceEmbedder(BatchEmbedder):
 
         budget = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
         return embed_by_length(encodable_texts, self.model.max_seq_length or budget, budget, embed)
+
+
+def shipped_passage_prompt(model: "SentenceTransformer") -> str | None:
+    """A model's prompt for passages; None if it has none."""
+    # encode_document would use the prompt "document" even if it is empty, which is its default.
+    prompts = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
+    return next((prompt for prompt in prompts if prompt), None)
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":

@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
+from chains.nli import NLI_LABELS
 from common.errors import UserError
 from corpus.records import QARecord
 from finetune import pairs
-from finetune.pairs import NLI_LABELS
 
 LABELS = {label: label for label in NLI_LABELS}
 SETTING = "train.encoder.answer_pairs"

@@ -1,6 +1,7 @@
-"""Texts that a model generates for prompts."""
+"""Texts that a model generates for prompts, and the sizes of its forward passes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from chains.models.batching import in_order
@@ -11,3 +12,20 @@ def generate_texts(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **o
     """The texts of ``continuation_batches(model, tokenizer, prompts, **options)`` in the order of ``prompts``."""
     generated: list[Continuation] = in_order(continuation_batches(model, tokenizer, prompts, **options))
     return [generation.text for generation in generated]
+
+
+@contextmanager
+def forward_sizes(model: Any, check: Callable[[int], object] = lambda _: None) -> Iterator[list[int]]:
+    """Yields the list of the token counts of each forward pass in the block; ``check`` is called with each first."""
+    sizes: list[int] = []
+
+    def record(_: object, args: tuple, kwargs: dict) -> None:
+        size = kwargs["input_ids"].numel()
+        check(size)
+        sizes.append(size)
+
+    handle = model.register_forward_pre_hook(record, with_kwargs=True)
+    try:
+        yield sizes
+    finally:
+        handle.remove()

@@ -52,7 +52,7 @@ def test_adapter_bases_are_compared_only_if_they_are_hub_ids(
 ) -> None:
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter", base_name="someone/else")
     assert load_llm(LLMConfig(model=str(base), adapter=str(adapter))).name == str(base)
-    monkeypatch.setattr("chains.models.adapters._is_hub_id", lambda name: True)
+    monkeypatch.setattr("chains.models.adapters.is_hub_id", lambda name: True)
     assert "it was made for someone/else" in refusal(base, adapter)
 
 

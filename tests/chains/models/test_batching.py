@@ -1,13 +1,13 @@
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import checkpoints
 import pytest
 import torch
 from classifiers import make_classifier
-from generated import generate_texts
+from generated import forward_sizes, generate_texts
 
 from chains.config import LLMConfig
 from chains.encoder.classifier import load_classifier
@@ -35,22 +35,11 @@ def raise_cublas_error() -> None:
     raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
 
-@contextmanager
-def limited_memory(model: torch.nn.Module, tokens: int, raise_error: Callable[[], None]) -> Iterator[list[int]]:
+def limited_memory(
+    model: torch.nn.Module, tokens: int, raise_error: Callable[[], None]
+) -> AbstractContextManager[list[int]]:
     """Forward passes over more than ``tokens`` tokens fail; yields the token counts of the others."""
-    sizes: list[int] = []
-
-    def check(_: object, args: tuple, kwargs: dict) -> None:
-        size = kwargs["input_ids"].numel()
-        if size > tokens:
-            raise_error()
-        sizes.append(size)
-
-    handle = model.register_forward_pre_hook(check, with_kwargs=True)
-    try:
-        yield sizes
-    finally:
-        handle.remove()
+    return forward_sizes(model, lambda size: raise_error() if size > tokens else None)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import architectures
 import checkpoints
 import pytest
 import torch
-from generated import generate_texts
+from generated import forward_sizes, generate_texts
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
@@ -29,21 +27,6 @@ def random_ids(length: int, seed: int = 1) -> list[int]:
 def few_shot_prompts(shared: int, count: int, suffix: int = 20) -> list[list[int]]:
     """``count`` prompts of ``shared`` equal tokens, followed by ``suffix`` to twice as many other tokens."""
     return [[*random_ids(shared), 3 + i, *random_ids(suffix - 1 + i * suffix // count, seed=i)] for i in range(count)]
-
-
-@contextmanager
-def forward_sizes(model: torch.nn.Module) -> Iterator[list[int]]:
-    """Yields the list of the token counts of each forward pass in the block."""
-    sizes: list[int] = []
-
-    def record(_: object, args: tuple, kwargs: dict) -> None:
-        sizes.append(kwargs["input_ids"].numel())
-
-    handle = model.register_forward_pre_hook(record, with_kwargs=True)
-    try:
-        yield sizes
-    finally:
-        handle.remove()
 
 
 @pytest.fixture(scope="module")
