@@ -125,12 +125,6 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
     return next(files, folder / names[0])
 
 
-def holds_all_splits(config: PairsConfig) -> bool:
-    """Whether train and dev are the same undivided file, so that a model would be trained on its dev pairs."""
-    divided = config.split_by is not None or config.path in PAIR_SETS
-    return not divided and pair_file(config, "train") == pair_file(config, "dev")
-
-
 def _public_folder(config: PairsConfig) -> Path:
     return Path(config.folder or config.path).expanduser()
 
