@@ -1,4 +1,4 @@
-"""Atomic writes of files, and of folders that have a subfolder for each version of their content."""
+"""Atomic writes of files, and of folders that have a subfolder for each version of their content; folder locks."""
 
 import fcntl
 import os
@@ -35,9 +35,9 @@ def new_version(folder: Path, name: str) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     version = folder / name
     with ExitStack() as lock:
-        with _locked(folder):  # no process may remove the new subfolder before it is locked
+        with locked(folder):  # no process may remove the new subfolder before it is locked
             version.mkdir(mode=0o700)
-            lock.enter_context(_locked(version))
+            lock.enter_context(locked(version))
         try:
             yield version
         except BaseException:
@@ -50,17 +50,20 @@ def remove_other_versions(folder: Path, current: Callable[[], str | None]) -> No
 
     ``current`` returns the name of the current one, which another process may just have replaced.
     """
-    with _locked(folder):
+    with locked(folder):
         kept = current()
         for version in folder.iterdir():
             if version.is_dir() and version.name != kept:
-                with suppress(OSError), _locked(version, wait=False):
+                with suppress(OSError), locked(version, wait=False):
                     shutil.rmtree(version, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Lock a folder, if its file system has locks; without ``wait``, ``BlockingIOError`` if it is already locked."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Lock a folder, if its file system has locks; without ``wait``, ``BlockingIOError`` if it is already locked.
+
+    The lock is released if the process dies.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -1,8 +1,6 @@
 """Results of tasks, and the files of a results folder."""
 
-import fcntl
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +12,7 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from common.atomic_write import write_whole
+from common.atomic_write import locked, write_whole
 from common.errors import UserError
 from common.fingerprints import to_jsonable
 from eval.stats.estimate import Estimate
@@ -132,7 +130,7 @@ def write_results(
     if not names or len(set(names)) != len(names):
         raise ValueError(f"one result for each task is needed, not {names}")
     prepare_output_folder(folder)
-    with _locked(folder):
+    with locked(folder):
         return _write(folder, tasks, config, date or datetime.now(UTC))
 
 
@@ -212,17 +210,6 @@ def has_results_form(content: Any) -> bool:
         return False
     mappings = [content.get(name, {}) for name in ("earlier", "identity", "left_out", "tasks")]
     return all(isinstance(mapping, dict) for mapping in (*mappings, *content["results"].values()))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock ``folder`` against other processes that write results; the lock is released if the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -29,15 +29,17 @@ class Checkpoint:
 
 
 def complete_checkpoints(output: Path) -> Iterator[Checkpoint]:
-    """The complete checkpoints in ``output``, in the order of their steps."""
-    for step, folder in sorted(_checkpoint_folders(output)):
-        run = _read_json(folder / RUN_FILE)
-        if run is not None:
-            yield Checkpoint(folder, step, run)
+    """The complete checkpoints in ``output``, in the order of their steps.
+
+    A checkpoint of which a file is absent or has another size than when it was written is not complete.
+    """
+    for checkpoint in _marked_checkpoints(output):
+        if checkpoint.run.get("files", {}).items() <= _file_sizes(checkpoint.folder).items():
+            yield checkpoint
 
 
 def remove_incomplete(output: Path) -> None:
-    """Delete the incomplete checkpoints of an interrupted run."""
+    """Delete the checkpoints that an interrupted run has not written to the end."""
     for _, folder in _checkpoint_folders(output):
         if _read_json(folder / RUN_FILE) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -45,7 +47,7 @@ def remove_incomplete(output: Path) -> None:
 
 def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
     """Mark a checkpoint as complete; ``run`` holds the recipe, the seconds of training and the peak memory so far."""
-    write_whole(folder / RUN_FILE, json.dumps(run, indent=2) + "\n")
+    write_whole(folder / RUN_FILE, json.dumps({**run, "files": _file_sizes(folder)}, indent=2) + "\n")
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
@@ -66,10 +68,9 @@ def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None
     Raises:
         UserError: ``output`` holds a run with another recipe; the message names the differences.
     """
-    complete = list(complete_checkpoints(output))
-    for checkpoint in complete:
+    for checkpoint in _marked_checkpoints(output):
         _check_recipe(output, checkpoint.run.get("recipe"), recipe)
-    return complete[-1] if complete else None
+    return max(complete_checkpoints(output), key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
@@ -92,7 +93,7 @@ def check_no_model(output: Path) -> None:
         UserError: ``output`` holds a model or an adapter, but neither summary nor checkpoint of a run.
     """
     models = [name for name in ("config.json", "adapter_config.json", "modules.json") if (output / name).is_file()]
-    if models and not (output / SUMMARY_FILE).is_file() and next(complete_checkpoints(output), None) is None:
+    if models and not (output / SUMMARY_FILE).is_file() and next(_marked_checkpoints(output), None) is None:
         raise UserError(
             f"{output} holds another model ({models[0]}), whose files this run would replace. Choose a new folder for "
             "--output."
@@ -139,6 +140,23 @@ def _link(file: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(file, partial)
     partial.replace(target)
+
+
+def _marked_checkpoints(output: Path) -> Iterator[Checkpoint]:
+    """The checkpoints that were written to the end, in the order of their steps."""
+    for step, folder in sorted(_checkpoint_folders(output)):
+        run = _read_json(folder / RUN_FILE)
+        if run is not None:
+            yield Checkpoint(folder, step, run)
+
+
+def _file_sizes(checkpoint: Path) -> dict[str, int]:
+    """The sizes in bytes of a checkpoint's files, without ``RUN_FILE`` and what each process writes for itself."""
+    return {
+        path.name: path.stat().st_size
+        for path in checkpoint.iterdir()
+        if path.is_file() and path.name != RUN_FILE and not path.name.startswith((".", "rng_state"))
+    }
 
 
 def _checkpoint_folders(output: Path) -> Iterator[tuple[int, Path]]:

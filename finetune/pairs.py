@@ -9,7 +9,7 @@ from chains.nli import NLI_LABELS
 from chains.prompts import PromptFamily, answer_statement, nli_prompt
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
+from corpus.inference.pairs import NLIPair, PairData, load_pairs
 from corpus.records import QARecord
 
 _ANSWERS = ("yes", "no")
@@ -20,15 +20,16 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
     """The train and dev splits of ``pairs``.
 
     Raises:
-        UserError: a split is missing or empty, or one file holds all splits.
+        UserError: a split is missing or empty, or both have the same pairs.
     """
-    if holds_all_splits(pairs):
+    train, dev = load_pairs(pairs, "train"), load_pairs(pairs, "dev")
+    if train.pairs == dev.pairs:
         raise UserError(
-            f"pairs.path is {pairs.path}, one file for all splits, and training needs separate train and dev pairs. "
-            "Set pairs.path to a folder and pairs.files to the files in it, or pairs.split_by to the column that "
-            "divides the file."
+            f"pairs.path is {pairs.path}, with the same pairs for train and dev, and training needs separate ones. Set "
+            "pairs.path to a folder and pairs.files to the files in it, or pairs.split_by to the column that divides "
+            "the file."
         )
-    return load_pairs(pairs, "train"), load_pairs(pairs, "dev")
+    return train, dev
 
 
 def nli_prompts(llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], family: PromptFamily) -> list[Prompt]:
@@ -42,14 +43,17 @@ def nli_prompts(llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], 
     )
 
 
-def check_labels(labels: Sequence[str], advice: str) -> None:
+def check_labels(labels: Sequence[str]) -> None:
     """Check that the training examples have at least two labels.
 
     Raises:
-        UserError: all have the same label; the message ends with ``advice``.
+        UserError: all have the same label.
     """
     if len(set(labels)) < 2:
-        raise UserError(f"All {len(labels)} training examples have the label {labels[0]}. {advice}")
+        raise UserError(
+            f"All {len(labels)} training examples have the label {labels[0]}. Check the training split and its labels; "
+            "--limit takes only its first examples."
+        )
 
 
 def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, seed: int) -> list[NLIPair]:

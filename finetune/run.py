@@ -5,6 +5,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,7 +16,7 @@ from transformers import PrinterCallback, TrainerState
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer import TRAINER_STATE_NAME
 
-from common.atomic_write import write_whole
+from common.atomic_write import locked, write_whole
 from common.errors import UserError
 from eval.results import prepare_output_folder, write_json
 from finetune.checkpoints import (
@@ -126,8 +127,21 @@ class Run:
 
         Raises:
             UserError: the folder holds a run with another recipe, the GPU memory is too small, the training diverges,
-                a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
+                a checkpoint cannot be saved, a tracker of ``report_to`` is not installed, or another process trains in
+                the folder.
         """
+        with ExitStack() as lock:
+            if is_main():
+                try:
+                    lock.enter_context(locked(self._output, wait=False))
+                except BlockingIOError as error:
+                    raise UserError(
+                        f"Another process trains in {self._output}. Wait until it ends, or choose another --output "
+                        "folder."
+                    ) from error
+            return self._train(job)
+
+    def _train(self, job: Job[TrainerT]) -> Path:
         recipe = {**job.recipe(), "processes": processes(), **self._config.recipe()}
         recipe = json.loads(json.dumps(recipe))  # as it is read from a checkpoint
         if is_finished(self._output, recipe):

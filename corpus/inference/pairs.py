@@ -125,12 +125,6 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
     return next(files, folder / names[0])
 
 
-def holds_all_splits(config: PairsConfig) -> bool:
-    """Whether train and dev are the same undivided file, so that a model would be trained on its dev pairs."""
-    divided = config.split_by is not None or config.path in PAIR_SETS
-    return not divided and pair_file(config, "train") == pair_file(config, "dev")
-
-
 def _public_folder(config: PairsConfig) -> Path:
     return Path(config.folder or config.path).expanduser()
 
@@ -153,7 +147,8 @@ def _single_file(config: PairsConfig) -> Path:
 def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
     """The rows of a split of a file in which all rows with the same value of ``column`` are in one split.
 
-    If all values are names of splits, such as train, validation and test, they are the splits.
+    If all values are names of splits, such as train, validation and test, they are the splits; if some are the names of
+    two splits, the others are mistakes.
 
     Otherwise the values are assigned one by one, from the value with most rows to that with fewest, ties by SHA-256:
     each to the split that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. The division depends
@@ -167,8 +162,14 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
             for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
         ]
         sizes.setdefault(values[0], Counter())[values[1]] += 1
-    if split_names := _split_by_name(sizes):
-        return ((number, row) for number, row in rows if split_names[_folded(str(row[column]))] == split)
+    if _SPLIT_NAMES.keys() >= sizes.keys():
+        return ((number, row) for number, row in rows if _SPLIT_NAMES[_folded(str(row[column]))] == split)
+    if len({_SPLIT_NAMES[value] for value in sizes if value in _SPLIT_NAMES}) > 1:
+        cells = ((number, str(row[column])) for number, row in rows)
+        number, value = next((number, value) for number, value in cells if _folded(value) not in _SPLIT_NAMES)
+        problem = f"{escape(value)!r} is no split, and other rows name splits. Write train, dev or test there, or"
+        problem += " name another column in pairs.split_by."
+        raise DataError(path, problem, record=record_name(number), field=column)
     target = {
         name: {label: share * size for label, size in sum(sizes.values(), Counter()).items()}
         for name, share in _SPLIT_SHARES.items()
@@ -190,11 +191,6 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
         splits[value] = max(_SPLIT_SHARES, key=lambda name: gain(name, sizes[value]))
         assigned[splits[value]] += sizes[value]
     return ((number, row) for number, row in rows if splits[_folded(str(row[column]))] == split)
-
-
-def _split_by_name(values: Iterable[str]) -> dict[str, PairSplit] | None:
-    """The split that each value names; None if a value names none."""
-    return {value: _SPLIT_NAMES[value] for value in values} if set(values) <= set(_SPLIT_NAMES) else None
 
 
 def _check_exists(config: PairsConfig, path: Path, split: PairSplit) -> None:

@@ -80,7 +80,7 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     sentence and all unlabelled sentences; a document without unlabelled sentences has none.
 
     Raises:
-        UserError: no training claim has a labelled sentence, or a claim has too few sentences for its negatives.
+        UserError: no claim has a labelled sentence, or a claim has too few sentences for its negatives.
     """
     rng = random.Random(config.seed)
     labelled = [
@@ -89,6 +89,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
         for evidence in claim.evidence
         if any(evidence.rationales)
     ]
+    if not labelled:
+        raise UserError("No claim has a labelled evidence sentence. Name claims in SciFact's format in claims.path.")
     documents = sorted({document for _, document, _ in labelled})
     dev_count = 0 if config.teach_dev else len(documents) // _DOCUMENTS_PER_DEV_DOCUMENT
     dev_documents = set(rng.sample(documents, dev_count))
@@ -103,8 +105,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     if len(train_indices) < config.negatives + 2:
         raise UserError(
             f"The training claims' documents have {len(train_indices)} different sentences, too few for "
-            f"train.embedder.negatives {config.negatives}. Name another file in claims.path, or set the "
-            "negatives lower."
+            f"train.embedder.negatives {config.negatives}. Name another file in claims.path, or set "
+            "train.embedder.negatives lower."
         )
     train: list[Example] = []
     dev: list[Example] = []

@@ -77,7 +77,7 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
     """
     data = data or DataConfig()
     texts = _read_records(data, config) if config.task == "qa" else _read_pairs(pairs or PairsConfig(), data, config)
-    check_labels([example.label for example in texts.train], "Check the training split and its labels.")
+    check_labels([example.label for example in texts.train])
     return texts
 
 

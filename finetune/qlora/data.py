@@ -68,7 +68,7 @@ def make_data(
     if config.answer_pairs:
         generated = answer_pairs(answers, pairs.labels, setting="train.qlora.answer_pairs", seed=config.seed)
     all_pairs = (*train.pairs, *generated)
-    check_labels([pair.label for pair in all_pairs], "Check pairs.labels and pairs.columns.label.")
+    check_labels([pair.label for pair in all_pairs])
     train_examples = encode_pairs(base, all_pairs, train.labels, prompt.family, config.max_length)
     dev_examples = encode_pairs(base, dev.pairs[: config.dev_limit], train.labels, prompt.family, config.max_length)
     for name, split in (("train", train_examples), ("dev", dev_examples)):

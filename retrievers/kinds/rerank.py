@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
+_AGAINST = ("maybe", "neutral")  # labels of task qa and nli
 
 
 class Reranker:
@@ -89,7 +90,7 @@ class RerankConfig(WrappingConfig):
     )
     dtype: Dtype = Field(default="auto", description="Data type of the weights, as for an embedder.")
     against: tuple[str, ...] = Field(
-        default=("maybe", "neutral"),
+        default=_AGAINST,
         description=(
             "Labels of a classifier that speak against a passage; its score is 1 minus their probability."
             " A model of one output scores by that."
@@ -152,7 +153,8 @@ def _label_indices(name: str, model: Any, against: Sequence[str]) -> list[int]:
     indices = sorted(labels[label.lower()] for label in against if label.lower() in labels)
     if not indices or len(indices) == len(labels):
         raise UserError(
-            f"Cross-encoder {name} has the labels {', '.join(labels)}. Say in against which of them speak against a "
-            "passage: one or more, not all."
+            f"Cross-encoder {name} has the labels {', '.join(labels)}. One or more, not all, must speak against a "
+            f"passage, by default {' and '.join(_AGAINST)}. Name others in retrievers.NAME.against; for "
+            "chain.quote_cross_encoder, train with the label neutral (pairs.labels) or choose a model of one output."
         )
     return indices

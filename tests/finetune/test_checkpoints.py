@@ -51,6 +51,27 @@ def test_incomplete_checkpoints_are_ignored_and_removed(tmp_path: Path) -> None:
     assert {path.name.removeprefix("checkpoint-") for path in tmp_path.iterdir()} == {"3", "20", "100", "best"}
 
 
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt"])
+@pytest.mark.parametrize("content", [None, "wei"])
+def test_a_run_resumes_from_the_last_checkpoint_that_is_not_damaged(
+    tmp_path: Path, file: str, content: str | None
+) -> None:
+    for step in (3, 20):
+        make_checkpoint(tmp_path, step)
+    damaged = tmp_path / "checkpoint-20" / file
+    damaged.unlink()
+    if content is not None:
+        damaged.write_text(content)
+    resumed = find_resumable(tmp_path, RECIPE)
+    assert resumed is not None
+    assert resumed.step == 3
+    published = publish_best(tmp_path, 20)
+    assert published is not None
+    assert published.step == 3
+    with pytest.raises(UserError, match="another recipe"):
+        find_resumable(tmp_path, {**RECIPE, "rank": 4})
+
+
 def test_an_empty_folder_is_neither_resumable_nor_finished(tmp_path: Path) -> None:
     assert find_resumable(tmp_path, RECIPE) is None
     assert not is_finished(tmp_path, RECIPE)

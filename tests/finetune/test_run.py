@@ -11,6 +11,7 @@ import torch
 import training_runs
 from training_runs import Method, summary
 
+from common.atomic_write import locked
 from common.errors import UserError
 from finetune.run import check_trackers
 from finetune.trainer import best_step, evaluations
@@ -120,6 +121,13 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
     assert (finished / "summary.json").stat().st_mtime_ns == written
     with pytest.raises(UserError, match=r"with another recipe: learning_rate was .* and is 0\.25\. Choose another"):
         method.train(finished, learning_rate=0.25)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(method: Method, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-1").mkdir()  # as the other process is writing it
+    with locked(tmp_path), pytest.raises(UserError, match=r"Another process trains in .*choose another --output"):
+        method.train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
 
 
 @pytest.mark.parametrize("stops_early", [False, True])

@@ -77,6 +77,8 @@ def test_healthver_is_read(tmp_path: Path) -> None:
         write(tmp_path / f"healthver_{split}.csv", text)
     found = first_pairs("healthver", tmp_path)
     assert found == [NLIPair(split, "Masks help, some say.", "Masks help", "contradiction") for split in SPLITS]
+    with pytest.raises(UserError, match=r"with the same pairs for train and dev.*pairs\.split_by"):
+        load_train_and_dev(config("healthver", tmp_path, files=PairFiles(train="healthver_dev.csv")))
 
 
 def test_nli4ct_premise_is_the_section_of_one_or_two_trials(tmp_path: Path) -> None:

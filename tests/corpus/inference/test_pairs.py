@@ -348,6 +348,11 @@ def test_split_by_column_with_names_of_splits(tmp_path: Path) -> None:
     write_table(tmp_path / "pairs.csv", rows)
     with pytest.raises(UserError, match="there is no pair in the test split"):
         load_pairs(config, "test")
+    for mistake in ("", "trial"):  # dividing the values anew would mix the splits that the other rows name
+        rows[1]["split"] = mistake
+        write_table(tmp_path / "pairs.csv", rows)
+        with pytest.raises(DataError, match=rf"line 3, field split: '{mistake}' is no split, and other rows name"):
+            load_pairs(config, "train")
 
 
 def test_duplicate_id_is_an_error_unless_rows_are_numbered(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_sentences_of_other_documents_fill_up_the_negatives_and_unlabelled_claim
 def test_too_few_sentences_are_refused() -> None:
     with pytest.raises(UserError, match="have 3 different sentences, too few for train"):
         make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=4), claim_data(p=["A.", "B.", "C."]))
-    with pytest.raises(UserError, match="have 0 different sentences"):
+    with pytest.raises(UserError, match="No claim has a labelled evidence sentence"):
         make_evidence_data(EmbedderTrainConfig(task="evidence"), replace(claim_data(p=["A."]), claims=()))
     all_labelled = claim_data(p=["A.", "B.", "C.", "D."])
     evidence = (Evidence("p", "p", "supported", (frozenset({0, 1, 2}),)),)

@@ -109,13 +109,13 @@ def test_unusable_data_is_refused(tmp_path: Path) -> None:
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["-"]), None)
     with pytest.raises(UserError, match=r"'other' is not a label of pairs\.labels"):
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "other"], ["neutral"]), None)
-    with pytest.raises(UserError, match="one file for all splits"):
-        read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)
     with pytest.raises(UserError, match=r"20 of 20 records have no label \(the first is \d+\)"):
         read_texts(QA, None, write_records(tmp_path, [None] * 21))
     pairs = write_pairs(tmp_path, ["neutral", "entailment"], ["neutral"])
     with pytest.raises(UserError, match=r"train\.encoder\.answer_pairs is true, but no question"):
         read_texts(EncoderConfig(answer_pairs=True), pairs, write_records(tmp_path, [None] * 21))
+    with pytest.raises(UserError, match="the same pairs for train and dev"):
+        read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)
 
 
 def test_labels_may_be_two_renamed_words(tmp_path: Path) -> None:

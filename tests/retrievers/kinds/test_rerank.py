@@ -74,7 +74,9 @@ def test_long_empty_and_unencodable_texts_have_finite_scores(tmp_path: Path) -> 
 def test_none_or_all_of_the_models_labels_in_against_are_rejected(tmp_path: Path) -> None:
     folder = str(make_classifier(tmp_path, ["one", "two"]))
     for against in (("maybe",), ("one", "two")):
-        with pytest.raises(UserError, match=r"has the labels one, two\. Say in against"):
+        with pytest.raises(
+            UserError, match=r"has the labels one, two\. .* in retrievers\.NAME\.against; for chain\.quote"
+        ):
             Reranker(folder, "float32", against)
 
 
