@@ -203,7 +203,7 @@ def _summary(row: tuple[str, str, str, str, int]) -> Summary:
 
 
 def _contains(text: str, query: str) -> bool:
-    """Whether a text contains every word of a query, in any case and form of Unicode; SQLite's LIKE knows ASCII only."""
+    """Whether a text contains every word of a query, in any case and Unicode form; SQLite's LIKE knows ASCII only."""
     folded = _folded(text)
     return all(word in folded for word in _folded(query).split())
 

@@ -49,8 +49,8 @@ def load_users(config: ServeConfig, local: str) -> Users:
     """The users of the settings and of the tokens file.
 
     Raises:
-        UserError: the file cannot be read, has no tokens, or other users may read it, a token is too short or belongs to two users, or
-            the service would listen beyond this machine without tokens.
+        UserError: the file cannot be read, has no tokens, or other users may read it, a token is too short or belongs
+            to two users, or the service would listen beyond this machine without tokens.
     """
     tokens = {user: token.get_secret_value() for user, token in config.tokens.items()}
     if config.tokens_file is not None:
