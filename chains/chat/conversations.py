@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -202,9 +203,13 @@ def _summary(row: tuple[str, str, str, str, int]) -> Summary:
 
 
 def _contains(text: str, query: str) -> bool:
-    """Whether a text contains every word of a query; SQLite's LIKE ignores the case of ASCII letters only."""
-    folded = text.casefold()
-    return all(word in folded for word in query.casefold().split())
+    """Whether a text contains every word of a query, in any case and Unicode form; SQLite's LIKE knows ASCII only."""
+    folded = _folded(text)
+    return all(word in folded for word in _folded(query).split())
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _no_conversation(id: str) -> NoConversation:

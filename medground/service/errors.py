@@ -1,5 +1,6 @@
 """HTTP statuses, headers and bodies of errors, in OpenAI's format."""
 
+import sqlite3
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,7 +13,7 @@ from chains.chat.conversations import NoConversation
 from chains.models.remote_errors import ServerError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
-from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILED, log_failure
+from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILED, log, log_failure
 from medground.service.protocol import error_body
 
 
@@ -34,6 +35,10 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message, code = 404, str(error), "no_conversation"
         case ServerError():
             status, message, code = 502, str(error), "model_server"
+        case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:  # that one may quote a text
+            log_failure(error)
+            log.error("%s", error)
+            status, message = 500, f"A database of the service failed: {error}. Check chat.path and its disk."
         case UserError():
             status, message = 400, str(error)
         case HTTPException():
@@ -53,7 +58,8 @@ def add_errors(app: FastAPI) -> None:
         status, body, headers = describe_error(error)
         return JSONResponse(body, status, headers)
 
-    for kind in (Busy, Closing, TimedOut, ClientDisconnect, UserError, HTTPException, RequestValidationError):
+    kinds = (Busy, Closing, TimedOut, ClientDisconnect, UserError, HTTPException, RequestValidationError, sqlite3.Error)
+    for kind in kinds:
         app.add_exception_handler(kind, handle)
 
 

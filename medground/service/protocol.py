@@ -62,6 +62,12 @@ class Message(BaseModel):
         return self
 
 
+class _ResponseFormat(BaseModel):
+    """Only text is supported."""
+
+    type: Literal["text"]
+
+
 class Extension(BaseModel):
     """Fields of a request beyond OpenAI's protocol.
 
@@ -75,6 +81,15 @@ class Extension(BaseModel):
     conversation: str | None = Field(default=None, pattern=r"^(new|[0-9a-f]{32})$")
 
 
+def _none_given(tools: list[Any] | None) -> list[Any] | None:
+    if tools:
+        raise ValueError("the service cannot call tools; leave them out")
+    return tools
+
+
+Unsupported = Annotated[list[Any] | None, AfterValidator(_none_given)]
+
+
 class ChatRequest(BaseModel):
     """The body of ``POST /v1/chat/completions``; OpenAI's other fields, such as temperature, are ignored."""
 
@@ -82,8 +97,9 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     stream: bool | None = None
     n: Literal[1] | None = None
-    tools: list[Any] | None = Field(default=None, max_length=0, description="Tools cannot be called.")
-    functions: list[Any] | None = Field(default=None, max_length=0, description="Functions cannot be called.")
+    response_format: _ResponseFormat | None = None
+    tools: Unsupported = Field(default=None, description="Tools cannot be called.")
+    functions: Unsupported = Field(default=None, description="Functions cannot be called.")
     medground: Extension | None = None
 
     @property

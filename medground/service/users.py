@@ -49,13 +49,16 @@ def load_users(config: ServeConfig, local: str) -> Users:
     """The users of the settings and of the tokens file.
 
     Raises:
-        UserError: the file cannot be read or other users may read it, a token is too short or belongs to two users, or
-            the service would listen beyond this machine without tokens.
+        UserError: the file cannot be read, has no tokens, or other users may read it, a token is too short or belongs
+            to two users, or the service would listen beyond this machine without tokens.
     """
     tokens = {user: token.get_secret_value() for user, token in config.tokens.items()}
     if config.tokens_file is not None:
         path = Path(config.tokens_file).expanduser()
-        for user, token in read_mapping(path).items():
+        mapping = read_mapping(path)
+        if not mapping:
+            raise UserError(f"{path}: it has no tokens. Add a line NAME: TOKEN for each user.")
+        for user, token in mapping.items():
             if not isinstance(token, str):
                 raise UserError(f"{path}: the token of {user} is not text. Put it in quotes.")
             if user in tokens:

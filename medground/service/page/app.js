@@ -240,7 +240,8 @@ dialog("delete", () => {
 
 dialog("export", () => {}, async (id, format) => {
   const blob = await api.exported(id, format);
-  const name = $("title").textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const words = $("title").textContent.replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  const name = Array.from(words).slice(0, 60).join("");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = `${name || "conversation"}.${format === "markdown" ? "md" : "json"}`;

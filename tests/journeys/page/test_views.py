@@ -209,3 +209,12 @@ def test_long_words_and_long_lists_fit_a_narrow_window(browser: Any, tmp_path: P
         assert page.locator(".conversation").count() == 61
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert page.evaluate("document.documentElement.scrollHeight") == 800  # the window's height
+
+
+def test_exported_file_is_named_by_whole_characters_of_the_title(browser: Any, tmp_path: Path) -> None:
+    with scripted_service(tmp_path, make_answer) as (url, _), open_page(browser, url) as page:
+        ask(page, "क्या एस्पिरिन " + "𠮷" * 60, 1)  # vowel signs are marks, and 𠮷 is a pair of surrogates
+        page.click("#export")
+        with page.expect_download() as download:
+            page.click("#export-dialog button:has-text('JSON')")
+        assert download.value.suggested_filename == f"क्या-एस्पिरिन-{'𠮷' * 46}.json"

@@ -166,7 +166,11 @@ def test_missing_token_gets_401_with_www_authenticate(tmp_path: Path) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "x"}] * 201}, "The request has 201 messages; the limit is 200"),
         ({"messages": [{"role": "user", "content": "x"}], "n": 2}, "n: Input should be 1"),
-        ({"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, "tools"),
+        ({"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, "cannot call tools; leave them out"),
+        (
+            {"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}},
+            "response_format.type: Input should be 'text'",
+        ),
         ({"messages": [{"role": "user", "content": "x"}], "medground": {"conversatoin": "new"}}, "conversatoin"),
         ({"messages": [{"role": "user", "content": "Is it \ud800?"}]}, "lone surrogate"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]}, "lone surrogate"),
@@ -320,6 +324,18 @@ def test_failures_are_reported_and_logged_without_the_user_s_text(
     assert "RuntimeError" in caplog.text
     assert "in answer" in caplog.text  # the function's name in the traceback
     assert "Miller" not in caplog.text
+
+
+def test_full_disk_is_named_to_the_client_and_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    service = make_service(Scripted(), tmp_path)
+    service.chat.conversations._connection.execute("PRAGMA max_page_count = 1")
+    with running(service) as (url, _):
+        response = ask(url, "Is it? " * 2000, medground={"conversation": "new"})
+        assert response.status_code == 500
+        assert "database or disk is full. Check chat.path" in error_message(response)
+        assert "disk is full" in ask(url, "Is it? " * 2000, medground={"conversation": "new"}, stream=True).text
+    assert "disk is full" in caplog.text
+    assert "Is it?" not in caplog.text
 
 
 @pytest.mark.parametrize("log_text", [False, True])

@@ -68,6 +68,7 @@ def test_invalid_tokens_are_reported(tmp_path: Path) -> None:
         tmp_path, f"ann: {BOB_TOKEN}\n", tokens={"ann": ANN_TOKEN}
     )
     assert "the token of ann is not text" in error_message(tmp_path, "ann: 1234567890123456\n")
+    assert "tokens.yaml: it has no tokens" in error_message(tmp_path, "# ann: removed\n")
     assert "a user has no name" in error_message(tmp_path, tokens={" ": ANN_TOKEN})
     assert "nothing.yaml" in error_message(tmp_path, tokens_file=str(tmp_path / "nothing.yaml"))
 
