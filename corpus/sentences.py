@@ -72,7 +72,7 @@ _SENTENCE_STARTER = re.compile(  # words that begin sentences but not names
     r"|Adults|Children|Doses|Data|Der|Die|Das|Diese?|Es|Er|Sie|Wir|Ich|Eine?|Im|Am|Bei|Danach|Dann|Auch|Nach|Vor|Zu[rm]"
     r"|Nur|Alle|Beide|Sicher|Andere)\b(?!\.)"
 )
-_AFTER_GERMAN_ORDINAL = re.compile(  # words after an ordinal number in German: "am 3. Tag"
+AFTER_GERMAN_ORDINAL = re.compile(  # words after an ordinal number in German: "am 3. Tag"
     r"(?:Tag(?:e[sn]?)?|Wochen?|Monat(?:s|en?)?|Quartal|(?:Lebens)?[Jj]ahr(?:e[sn]?)?|Lebens(?:monat|woche)s?|Jahrhunderts?"
     r"|Schwangerschaftswochen?|SSW|Zyklus|Stunden?|Minuten?|Auflage|Grad(?:es)?|Mal|Gabe|Dosis|Kapitel"
     r"|Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
@@ -192,7 +192,7 @@ def _is_abbreviated(before: str, text: str, next_word: int) -> bool:
     if before[-2:-1].isdigit():
         may_be_noun = text[next_word : next_word + 1].isalpha() and not _SENTENCE_STARTER.match(text, next_word)
         is_ordinal = may_be_noun and _GERMAN_ORDINAL.search(before) is not None
-        return is_ordinal or _AFTER_GERMAN_ORDINAL.match(text, next_word) is not None
+        return is_ordinal or AFTER_GERMAN_ORDINAL.match(text, next_word) is not None
     if _NUMBER.match(text, next_word) and _BEFORE_NUMBER.search(before):
         return not _QUANTITY.search(before)
     if re.search(r"\b[a-z]\.$", before) and re.match(r"[A-Za-z]\.", text[next_word : next_word + 2]):  # "i. d. R."

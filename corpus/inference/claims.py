@@ -248,7 +248,8 @@ def _column(path: Path, record: str, row: Mapping[str, Any], field: str) -> str:
     for name in _COLUMNS[field]:
         if name in row:
             return name
-    problem = f"has no {' or '.join(_COLUMNS[field])} (columns here: {columns_of(row)}). Rename the column."
+    problem = f"has no {' or '.join(_COLUMNS[field])} (columns here: {columns_of(row)})."
+    problem += " Rename the column, or name a file with labels: SciFact's test claims have none."
     raise DataError(path, problem, record=record)
 
 

@@ -12,7 +12,7 @@ from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
 from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
-from corpus.sentences import Span, is_table_rule, sentence_spans, trimmed, word_spans
+from corpus.sentences import AFTER_GERMAN_ORDINAL, Span, is_table_rule, sentence_spans, trimmed, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
@@ -24,9 +24,11 @@ _SEGMENT_KINDS: dict[Kind, SegmentKind] = {
     Kind.NAVIGATION: "navigation",
 }
 _GREETING = re.compile(
-    r"\W*(?:dear|hi|hello|to whom it may concern|good (?:morning|afternoon|day)|sehr geehrte[rsn]?|liebe[rs]?|guten tag"
-    r"|hallo|ch(?:er|ère)s?|madame|monsieur|bonjour|estimad[oa]s?|querid[oa]s?|geachte|beste|gentile|egregio)\b"
-    r"(?:\s+[^\s,:!]+){0,8}\s*[,:!.]?\s*\Z",
+    r"\W*(?:(?:dear|hello|to whom it may concern|sehr geehrte[rsn]?|guten tag|hallo|bonjour|estimad[oa]s?|querid[oa]s?"
+    r"|geachte|egregio)\b(?:\s+[^\s,:!]+){0,8}\s*[,:!.]?"
+    # Words that also begin sentences: "Madame Dupont prend du bisoprolol.", "Beste Ergebnisse wurden erzielt."
+    r"|(?:hi|good (?:morning|afternoon|day)|liebe[rs]?|ch(?:er|ère)s?|madame|monsieur|beste|gentile)\b"
+    r"(?:\.|(?:\s+[^\s,:!]+){0,2}|(?:\s+[^\s,:!]+){0,5}\s*[,:!]))\s*\Z",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
@@ -37,15 +39,16 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _REQUEST = re.compile(
-    r"\W*(?:please\b|(?:many )?thank(?:s| you)\b|i (?:would|should) be (?:very )?grateful\b|do not hesitate\b"
-    r"|we look forward\b|i look forward\b|bitte\b|vielen dank\b|merci\b|veuillez\b|gracias\b)",
+    r"\W*(?:please\b|(?:many )?thank(?:s(?! to\b)| you)\b|i (?:would|should) be (?:very )?grateful\b|do not hesitate\b"
+    r"|we look forward\b|i look forward\b|bitte\b|vielen dank\b|merci\b|veuillez\b|gracias(?! al?\b)\b)",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
 _LABELLED_FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _FINAL_PUNCTUATION = tuple(".!?。！？;；।؟…")
+_DEGREE = re.compile(r"\b(?:M\.D|Ph\.D|D\.O|[BM]\.Sc|M\.P\.H|R\.N|Pharm\.D)\.\Z")  # ends a signature, not a sentence
 _CLOSING_MARKS = "\"'”’»)]"  # after the final punctuation
-_BULLET = re.compile(r"\A\s*(?:[-*+>•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|[a-z]\.)\s+")
+_BULLET = re.compile(r"\A\s*(?:[-*+>•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|[a-z]\.(?!\s[a-z]\.))\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,10 @@ def _split_greetings(text: str, sentence: Sentence) -> list[Span]:
 
 
 def _without_bullet(text: str) -> str:
-    """A text in one line, without its bullet."""
-    return " ".join(_BULLET.sub("", text, count=1).split())
+    """A text in one line, without its bullet; the number in "3. Tag nach OP" is none."""
+    bullet = _BULLET.match(text)
+    is_ordinal = bullet and bullet[0].strip()[:-1].isdigit() and AFTER_GERMAN_ORDINAL.match(text, bullet.end())
+    return " ".join((text[bullet.end() :] if bullet and not is_ordinal else text).split())
 
 
 def _segment_kind(text: str, kind: Kind) -> SegmentKind:
@@ -164,7 +169,8 @@ def _segment_kind(text: str, kind: Kind) -> SegmentKind:
 
 def _is_sentence(text: str) -> bool:
     """Whether a text is a sentence: it has final punctuation, or a line longer than a name or address."""
-    if text.rstrip(_CLOSING_MARKS).endswith(_FINAL_PUNCTUATION) and len(word_spans(text)) > 2:
+    has_stop = text.rstrip(_CLOSING_MARKS).endswith(_FINAL_PUNCTUATION) and not _DEGREE.search(text)
+    if has_stop and len(word_spans(text)) > 2:
         return True
     for line in text.splitlines():
         content = _BULLET.sub("", line, count=1)

@@ -144,5 +144,5 @@ def _quoted_sentences(data: ClaimData, document: str, citations: Sequence[Citati
     return [
         number
         for number, (start, end) in enumerate(data.sentences.get(document, ()))
-        if any(citation.start < end and start < citation.end for citation in citations)
+        if any(max(citation.start, start) < min(citation.end, end) for citation in citations)
     ]

@@ -84,11 +84,30 @@ References
         ("Dear enough is no greeting where zinc lozenges are sold at a high price in most shops.", "statement"),
         ("Yours sincerely is how letters of this kind are closed.", "statement"),
         ("Zink verkürzt Erkältungen.", "statement"),
+        ("Liebe Frau Kollegin Müller,", "greeting"),
+        ("Madame Dupont,", "greeting"),
+        ("Madame Dupont présente une insuffisance cardiaque.", "statement"),
+        ("Beste Ergebnisse wurden mit Zink erzielt.", "statement"),
+        ("Good morning cortisol levels exclude adrenal insufficiency.", "statement"),
+        ("Thank you for this referral.", "request"),
+        ("Thanks to zinc, colds are shorter.", "statement"),
+        ("Gracias al zinc, los resfriados son más cortos.", "statement"),
+        ("Dr. A. Brown, M.D.", "fragment"),
         ("亚鉛は風邪を短くします。", "statement"),
     ],
 )
 def test_kind_of_single_segment(text: str, kind: str) -> None:
     assert kinds(text) == [(kind, text)]
+
+
+@pytest.mark.parametrize("text", ["3. Tag nach OP war er fieberfrei.", "i. v. Eisen hilft bei Mangel an Eisen."])
+def test_ordinal_and_abbreviation_at_the_beginning_are_no_bullets(text: str) -> None:
+    assert [segment.statement for segment in split_statements(text)] == [text]
+
+
+def test_wrapped_sentence_that_begins_like_a_greeting_stays_whole() -> None:
+    text = "Monsieur Martin prend du bisoprolol\n2,5 mg par jour."
+    assert kinds(text) == [("statement", text.replace("\n", " "))]
 
 
 def test_greeting_and_closing_lines_are_separate_segments() -> None:

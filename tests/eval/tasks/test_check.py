@@ -48,8 +48,10 @@ class Judge(NLIModel):
         return Judgement(label=label, label_scores={one: 0.8 if one == label else 0.1 for one in self.labels})
 
 
-def write_and_load_claims(folder: Path, claims: Sequence[dict[str, Any]] = CLAIMS) -> ClaimData:
-    for name, lines in (("corpus.jsonl", CORPUS), ("claims.jsonl", claims)):
+def write_and_load_claims(
+    folder: Path, claims: Sequence[dict[str, Any]] = CLAIMS, corpus: Sequence[dict[str, Any]] = CORPUS
+) -> ClaimData:
+    for name, lines in (("corpus.jsonl", corpus), ("claims.jsonl", claims)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return load_claims(ClaimsConfig(path=str(folder / "claims.jsonl")))
 
@@ -79,6 +81,13 @@ def test_metrics_of_verdicts_and_evidence(tmp_path: Path, task: CheckTask) -> No
     assert ("evidence_found" in result.metrics) == (task.context == "retrieved")
     assert result.metrics.get("evidence_found", 1) == 1
     assert result.estimates["accuracy"].stderr is not None
+
+
+def test_empty_sentence_of_an_abstract_is_not_quoted(tmp_path: Path) -> None:
+    claim = {"id": 1, "claim": "Iron helps.", "evidence": {"i": [{"sentences": [0, 2], "label": "CONTRADICT"}]}}
+    data = write_and_load_claims(tmp_path, [claim], [{"doc_id": "i", "abstract": ["Iron", "", "fails here."]}])
+    [sample] = CheckTask().evaluate(make_claim_checker(data), data, identity={}, quiet=True).samples
+    assert sample["evidence"] == {"correct": 2, "predicted": 2, "gold": 2}
 
 
 def test_given_evidence_is_checked_by_document_and_retrieved_evidence_by_claim(tmp_path: Path) -> None:
