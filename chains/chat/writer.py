@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 
+NOT_WRITTEN = (
+    "the model wrote no answer; a model that reasons first may need more tokens than chat.max_new_tokens allows"
+)
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
@@ -148,7 +151,8 @@ class WrittenAnswers:
         for piece in self.writer.write(history, answer, marks):
             text += piece
             yield piece
-        answer = answer.noted(*marks.notes, text=text, reused=reused)
+        notes = marks.notes if any(map(str.isalnum, without_marks(text))) else (*marks.notes, NOT_WRITTEN)
+        answer = answer.noted(*notes, text=text, reused=reused)
         yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write_one(self, answer: Answer) -> Answer | UserError:

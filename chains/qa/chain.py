@@ -12,6 +12,7 @@ from chains.citations import asks_for_fact, best_per_passage, cite, notices
 from chains.config import Context, Decide, Evidence, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
+from chains.models.reasoning import answer_text
 from chains.prompts import qa_template
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from chains.qa.summaries import Summarizer
@@ -139,9 +140,10 @@ class QAChain(AnswerChain):
         if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
         evidence = self._evidence(question, passages, prompt.context_characters)
+        text = decision.label if decision.output is None else answer_text(decision.output) or decision.output
         return evidence.model_copy(
             update={
-                "text": (decision.output or decision.label or "").strip(),
+                "text": (text or "").strip(),
                 "label": decision.label,
                 "label_scores": decision.scores,
                 "prompt": prompt.prompt[0],

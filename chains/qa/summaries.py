@@ -1,5 +1,6 @@
 """Evidence summaries: a language model condenses each passage to its statements on a question."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -13,8 +14,10 @@ from chains.models.reasoning import answer_text
 from chains.prompts import summary_template
 
 MAX_TOKENS = 200  # of a summary
-_RELEVANCE = re.compile(
-    r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:[.,]\d+)?(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE
+_RELEVANCE = re.compile(  # at the end of the text; words may follow the number if the last line begins with it
+    r"(?P<line>\A|\n)?[\s*_#(\[-]*\brelevance\b(?: score)?\W*(?P<number>\d+(?:[.,]\d+)?)(?:\W*(?:/|of|out of)\W*10)?"
+    r"(?(line).*)\W*\Z",
+    re.IGNORECASE,
 )
 
 
@@ -53,7 +56,8 @@ def _summarized(passage: Passage, output: object) -> Passage:
     text = (answer_text(output) or "").strip() if isinstance(output, str) else ""
     relevance = None
     if match := _RELEVANCE.search(text):
-        relevance, text = min(10, int(match[1])), text[: match.start()].strip()
+        number = float(match["number"].replace(",", "."))
+        relevance, text = min(10, int(number) or math.ceil(number)), text[: match.start()].strip()
     return passage.model_copy(update={"summary": text or None, "relevance": relevance})
 
 

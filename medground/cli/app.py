@@ -35,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     A user error is one sentence on stderr, or with ``MEDGROUND_DEBUG=1`` a traceback.
     """
     gc.set_threshold(50_000)  # saves 5 % of a first answer's time: imports create many objects and little garbage
-    for stream in (sys.stdout, sys.stderr):
+    handlers = {sys.stdin: "surrogateescape", sys.stdout: "backslashreplace", sys.stderr: "backslashreplace"}
+    for stream, errors in handlers.items():
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=errors)
     try:
         app(arguments, prog_name="medground")
     except (UserError, OSError) as error:

@@ -103,6 +103,7 @@ class _Session:
         """Answer a message; the first answer creates the conversation."""
         from chains.chat.events import AnswerEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
 
+        message = options.validated_text(message)
         for event in self._chat.converse(self._user, self._conversation, message):
             match event:
                 case QuestionEvent():
@@ -127,7 +128,7 @@ class _Session:
             case "quit" | "exit" | "q":
                 return False
             case "new":
-                self._conversation = None
+                self._close_conversation()
                 typer.echo("Your next message starts a new conversation.")
             case "list":
                 self._list()
@@ -155,9 +156,16 @@ class _Session:
             typer.echo("There are no conversations yet.")
 
     def _open(self, summary: "Summary") -> None:
+        turns = self._chat.conversations.read(self._user, summary.id)
         self._conversation = summary.id
-        for turn in self._chat.conversations.read(self._user, summary.id):
+        last = turns[-1].answer if turns else None
+        self._passages = last.passages if last is not None else ()
+        for turn in turns:
             typer.echo(f"> {plain(turn.message)}\n{plain(turn.text)}\n")
+
+    def _close_conversation(self) -> None:
+        """Begin without a conversation, and without the passages of the last one."""
+        self._conversation, self._passages = None, ()
 
     def _delete(self, number_or_id: str) -> None:
         id = self._find(number_or_id).id if number_or_id else self._conversation
@@ -166,7 +174,7 @@ class _Session:
             return
         self._chat.conversations.delete(self._user, id)
         if id == self._conversation:
-            self._conversation = None
+            self._close_conversation()
         typer.echo("Deleted.")
 
     def _find(self, number_or_id: str) -> "Summary":

@@ -76,7 +76,7 @@ def validated_text(text: str, name: str = "question", example: str = 'ask "Does 
     if not text:
         raise UserError(f"The {name} is empty. Put it in quotes: medground {example}")
     if any("\ud800" <= char <= "\udfff" for char in text):  # bytes that are not UTF-8 become lone surrogates
-        raise UserError(f"The {name} has bytes that are not UTF-8. Check the encoding of the terminal.")
+        raise UserError(f"The {name} has bytes that are not UTF-8. Check the encoding of the terminal or file.")
     return text
 
 

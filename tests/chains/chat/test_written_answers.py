@@ -11,7 +11,7 @@ from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
 from chains.chat import Chat, Turn
-from chains.chat.writer import Writer, WrittenAnswers
+from chains.chat.writer import NOT_WRITTEN, Writer, WrittenAnswers
 from chains.config import Verify
 from chains.models.base import TooLongError
 from chains.qa.base import MappedChain
@@ -48,6 +48,14 @@ def test_report_streams_the_text_before_the_verdicts() -> None:
     assert [one.verdict for one in answered.answer.sentences] == [None, None]
     assert [one.verdict for one in verified.answer.sentences] == ["supported", "not enough evidence"]
     assert done.turn.answer == verified.answer
+
+
+@pytest.mark.parametrize("policy", ["off", "report", "prune", "abstain", "retry"])
+@pytest.mark.parametrize("text", ["<think>Aspirin may", " \n", "[1]"])
+def test_note_reports_that_the_model_wrote_no_answer(policy: Verify, text: str) -> None:
+    answer = make_chat(policy, text).reply([], QUESTION).answer
+    assert answer is not None
+    assert NOT_WRITTEN in answer.notes
 
 
 def test_pruned_sentences_are_not_streamed() -> None:

@@ -127,6 +127,16 @@ def test_bound_models_are_accepted(bind: Callable[[Any], Any]) -> None:
     assert qa_chain(bind(yes_model()), retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
 
 
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [("<think>No trial says no.</think>\n\nYes, it does.", "Yes, it does."), ("<think>Perhaps", "<think>Perhaps")],
+)
+def test_reasoning_is_in_the_output_and_not_in_the_text(output: str, text: str) -> None:
+    model = GenericFakeChatModel(messages=repeat(AIMessage(output)))
+    answer = qa_chain(model, retriever(), decide="generate").invoke(QUESTIONS[0])
+    assert (answer.text, answer.output) == (text, output)
+
+
 def test_model_answers_without_passages_and_its_error_is_raised() -> None:
     answer = qa_chain(yes_model(), WordRetriever(texts={}), decide="generate").invoke(QUESTIONS[0])
     assert (answer.label, answer.passages) == ("yes", ())

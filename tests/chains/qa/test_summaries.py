@@ -27,7 +27,7 @@ TEXTS = {
 }
 SUMMARIES = {
     "a": "Zinc works in 40 adults.\nRelevance: 7",
-    "b": "Nothing on it. Relevance: 0",
+    "b": "Nothing on it.\nRelevance: 0 (the text does not bear on the question)",
     "c": "It fails in children.\n**Relevance:** 9/10",
 }
 
@@ -123,6 +123,9 @@ def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
         ("It works.\nRelevance: 8 out of 10.", ("It works.", 8)),
         ("It works.\nRelevance: 85", ("It works.", 10)),
         ("It works.\nRelevance: 7.5/10", ("It works.", 7)),
+        ("It works.\nRelevance: 0.8", ("It works.", 1)),
+        ("It works.\n**Relevance score:** **8**/10 - it answers the question.", ("It works.", 8)),
+        ("It works in 3. Relevance 2 is not meant.", ("It works in 3. Relevance 2 is not meant.", None)),
         ("<think>Relevance: 2</think>It works.\nRelevance: 3", ("It works.", 3)),
         ("Of relevance 2 things.", ("Of relevance 2 things.", None)),
         ("Relevance: 4", (None, 4)),

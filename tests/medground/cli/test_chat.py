@@ -1,6 +1,7 @@
 """``medground chat``: messages and commands from standard input."""
 
 import io
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_passages_command_shows_the_full_passages_of_the_last_answer(chat: Comma
     assert "There are none yet." in outcome.out
     assert "1. mg0312  score" in outcome.out
     assert "The use of rotesartan brought no reduction in itch score." in " ".join(outcome.out.split())
+
+
+def test_passages_are_those_of_the_current_conversation(chat: Command) -> None:
+    outcome = chat(QUESTION, "/new", "/passages", "/open 1", "/passages", "/delete", "/passages")
+    _, started, rest = re.split(r"starts a new conversation\.|(?=> Is itch)", outcome.out)
+    opened, deleted = rest.split("Deleted.")
+    assert "There are none yet." in started
+    assert "1. mg0312  score" in opened
+    assert "There are none yet." in deleted
+
+
+def test_message_that_is_not_utf8_is_reported_and_the_session_continues(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = io.BytesIO("Ist Fieber schädlich?\n/help\n".encode("latin-1"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines, encoding="utf-8"))
+    outcome = command("chat", *SETTINGS)
+    assert outcome.status == 0
+    assert "bytes that are not UTF-8" in outcome.err
+    assert "/delete [N]" in outcome.out
 
 
 def test_session_continues_after_invalid_input(chat: Command) -> None:
