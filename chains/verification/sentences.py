@@ -26,8 +26,9 @@ _DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
+_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # before a finding
 _REFUSAL = re.compile(
-    rf"\b{_SOURCES}\b[^.;]{{0,60}}?\b{_DOES_NOT_STATE}"
+    rf"\b{_SOURCES}\b(?:(?!\b{_REPORTS}\b)[^.;]){{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
     rf"|\bI\s+(?:do\s*not|don[’']t)\s+know\b|\bI\s*(?:cannot|can[’']?t|am unable to)\s+(?:answer|say|determine)\b"
     rf"|\bnot\s+(?:answered|mentioned|addressed|stated)\s+(?:in|by)\s+(?:the\s+|these\s+)?{_SOURCES}\b",

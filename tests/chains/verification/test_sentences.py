@@ -125,6 +125,7 @@ def test_statement_of_a_bare_label_is_the_answer_to_the_question() -> None:
         "I don't know.",
         "This is not mentioned in the passages.",
         "The abstracts cannot answer this.",
+        "Based on the context, the report does not state it.",
     ],
 )
 def test_refusal_has_no_verdict_and_is_not_pruned(text: str) -> None:
@@ -141,6 +142,8 @@ def test_refusal_has_no_verdict_and_is_not_pruned(text: str) -> None:
         "Patients with no information needs fared well.",
         "The data were not normally distributed.",
         "There is no evidence that aspirin lowers pain.",
+        "The abstract states that the trials did not report deaths.",
+        "The documents show statins are not included in therapy.",
     ],
 )
 def test_negative_finding_is_no_refusal(text: str) -> None:
