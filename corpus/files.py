@@ -111,6 +111,9 @@ class _Update:
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
+        # A file with problems is also read again after the limits change, since they may have caused the problems.
+        limits = (config.max_bytes, config.max_seconds, config.max_memory, config.max_pages)
+        self._problems_digest = hashlib.sha256(json.dumps([settings, *limits]).encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file
 
     def find(self, paths: Sequence[Path | str], excluded: Collection[str]) -> Iterator[Path]:
@@ -193,7 +196,8 @@ class _Update:
             if known is None:
                 check_size(path, name, self._config)  # before the digest, which reads the whole file
             digest = _digest(path)
-            if known and (known.digest, known.settings_digest) == (digest, self._settings_digest):
+            settings_digest = self._problems_digest if known and known.problems else self._settings_digest
+            if known and (known.digest, known.settings_digest) == (digest, settings_digest):
                 self.report.unchanged += 1
                 self.report.failed += known.problems
                 return
@@ -202,7 +206,10 @@ class _Update:
                 if known:
                     self._library.remove(place)
                 return
-            problems = self._library.replace(place, name, digest, self._settings_digest, self._members(path, name))
+            members = self._members(path, name)
+            problems = self._library.replace(
+                place, name, digest, self._settings_digest, members, problems_digest=self._problems_digest
+            )
         except DataError as error:
             advice = " Its earlier passages are kept." if known else ""
             self.report.failed.append(Problem(name, f"{error}{advice}"))

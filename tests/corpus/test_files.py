@@ -172,6 +172,17 @@ def test_only_settings_that_determine_passages_change_files() -> None:
     assert counts(update(".", words=3, columns={"text": "abstract"})) == {"changed": 1, "failed": 1}
 
 
+def test_archive_with_a_file_beyond_a_limit_is_read_again_after_the_limit_is_raised() -> None:
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("small.txt", "Zinc helps.")
+        archive.writestr("large.txt", "Heparin prevents clots. " * 5000)
+    assert counts(update("a.zip", max_bytes=100_000)) == {"added": 1, "failed": 1}
+    assert counts(update("a.zip", max_bytes=100_000)) == {"unchanged": 1, "failed": 1}
+    assert counts(update("a.zip")) == {"changed": 1}
+    assert counts(update("a.zip", max_bytes=1_000_000)) == {"unchanged": 1}
+    assert "a.zip/large.txt#1" in ids()
+
+
 def test_unreadable_files_are_reported_and_others_read() -> None:
     write("docs/a.txt", "One.")
     write("docs/b.pdf", b"%PDF-1.4 junk")
