@@ -151,7 +151,8 @@ class _Update:
     def follow_moved(self, files: Sequence[Path]) -> None:
         """Change the place of known files that were moved, which are recognised by their bytes, else by their names.
 
-        A renamed file gets its new name; a file whose path still ends with its name keeps it.
+        A renamed file gets its new name; a file whose path still ends with its name keeps it. A file with another
+        suffix is not followed, since another reader may have to read it.
         """
         new = {place: file for file in files if (place := self._place(file)) not in self._known}
         if not new:
@@ -168,13 +169,20 @@ class _Update:
                     old = digests.get(_digest(file)) or names.get(_display_name(file, ()))
                 except DataError:
                     continue
-            if old is not None and old in self._known:
+            if old is not None and old in self._known and self._suffix(old) == self._suffix(place):
                 moved = self._known.pop(old)
                 taken.remove(moved.name)
                 name = moved.name if _real_path(file).endswith(f"/{moved.name}") else _display_name(file, taken)
                 taken.add(name)
                 self._library.move(old, place, name)
                 self._known[place] = replace(moved, name=name)
+
+    def _suffix(self, place: str) -> tuple[str, bool]:
+        """The suffix by which a file's reader is chosen, and whether the file is compressed."""
+        lower = place.lower()
+        stem = lower.removesuffix(".gz")
+        suffixes = [suffix for suffix in self._readers.suffixes if stem.endswith(suffix) or lower.endswith(suffix)]
+        return max(suffixes, key=len, default=""), stem != lower
 
     def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
         """Remove known files below the paths that no longer exist."""

@@ -233,9 +233,7 @@ class _Reader:
             hidden, align = _visibility_and_alignment(style.find("{*}rPr"))
             yield (
                 _attribute(style, "styleId"),
-                _Style(
-                    "" if name is None else _value(name), None if based is None else _value(based), hidden, align
-                ),
+                _Style("" if name is None else _value(name), None if based is None else _value(based), hidden, align),
             )
 
     def _table(self, table: "_Element") -> Iterator[str]:

@@ -472,6 +472,17 @@ def test_renamed_file_gets_its_new_name_without_reading() -> None:
     assert "docs/a.txt#1" in ids()
 
 
+def test_file_renamed_to_another_type_is_read_again() -> None:
+    write("docs/a.txt", "id,text\n7,Zinc helps.\n")
+    write("docs/b.txt", "Other.")
+    update("docs")
+    Path("docs/a.txt").rename("docs/a.csv")
+    Path("docs/b.txt").rename("docs/B.TXT")
+    assert counts(update("docs")) == {"added": 1, "unchanged": 1, "removed": 1}
+    assert [passage.page_content for passage in Passages(LIBRARY)] == ["Other.", "Zinc helps."]
+    assert ids() == ["docs/B.TXT#1", "docs/a.csv/7#1"]
+
+
 def test_files_are_recognized_after_the_store_moved() -> None:
     write("docs/a.txt", "One.")
     write("docs/b.txt", "Two.")
