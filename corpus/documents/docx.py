@@ -241,8 +241,7 @@ class _Reader:
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
         for row in _direct_children(table, "tr"):
-            if row.find("{*}trPr/{*}del") is not None:
-                continue
+            is_deleted = row.find("{*}trPr/{*}del") is not None
             column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # of the row's first cell
             cells = [Cell("", column)] if column else []
             header = row.find("{*}trPr/{*}tblHeader") is not None
@@ -252,12 +251,13 @@ class _Reader:
                     merged = above[column]
                 else:
                     paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
-                    text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
+                    text = "" if is_deleted else " ".join(" ".join(map(self._paragraph, paragraphs)).split())
                     merged = Cell(text, columns, 1, header)
                     above[column] = merged
                 cells.append(merged)
                 column += columns
-            rows.append(cells)
+            if not is_deleted:
+                rows.append(cells)
         yield from table_blocks(rows)
 
     def _title(self, relations: dict[str, str]) -> str | None:

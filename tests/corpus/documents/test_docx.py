@@ -82,13 +82,19 @@ def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
 
 
 def test_row_deleted_in_tracked_changes_is_not_read() -> None:
-    cells = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
+    def row(name: str, dose: str, change: str = "", merge: str = "") -> str:
+        cells = f"<w:tc><w:tcPr>{merge}</w:tcPr><w:p>{run(name)}</w:p></w:tc><w:tc><w:p>{run(dose)}</w:p></w:tc>"
+        return f"<w:tr><w:trPr>{change}</w:trPr>{cells}</w:tr>"
+
+    deleted = "<w:del w:id='1' w:author='A'/>"
     rows = [
-        f"<w:tr>{cells.format('Zinc')}{cells.format('5 mg')}</w:tr>",
-        f"<w:tr><w:trPr><w:del w:id='1' w:author='A'/></w:trPr>{cells.format('Iron')}{cells.format('9 mg')}</w:tr>",
-        f"<w:tr><w:trPr><w:ins w:id='2' w:author='A'/></w:trPr>{cells.format('Iron')}{cells.format('7 mg')}</w:tr>",
+        row("Zinc", "5 mg", merge=MERGED),
+        row("Iron", "9 mg", change=deleted, merge=MERGED),
+        row("", "8 mg", merge="<w:vMerge/>"),
+        row("Iron", "7 mg", change="<w:ins w:id='2' w:author='A'/>"),
     ]
-    assert read_one("a.docx", minimal_docx(f"<w:tbl>{''.join(rows)}</w:tbl>")).text == "Zinc\t5 mg\nIron\t7 mg"
+    text = read_one("a.docx", minimal_docx(f"<w:tbl>{''.join(rows)}</w:tbl>")).text
+    assert text == "Zinc\t5 mg\n\t8 mg\nIron\t7 mg"
 
 
 def test_text_hidden_by_the_style_of_its_paragraph_is_not_read(tmp_path: Path) -> None:
