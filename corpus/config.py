@@ -208,8 +208,8 @@ class DocumentsConfig(BaseModel):
     )
     encoding: str | None = Field(
         default=None,
-        description="Encoding of the text, Markdown, CSV and .jsonl files that are not Unicode, such as windows-1252; "
-        "null to report such files.",
+        description="Encoding of the text, Markdown, .nbib, CSV and .jsonl files that are not Unicode, such as "
+        "windows-1252; null to report such files.",
     )
     columns: DocumentColumns = DocumentColumns()
     readers: dict[Suffix, ClassPath] = Field(

@@ -24,8 +24,9 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str] | DataError]]:
     """Rows as cells by column name, each with the number of its first line; a quoted cell may span lines.
 
-    Empty cells beyond the columns of the header, which spreadsheets write, are ignored; for other cells there, a
-    ``DataError`` takes the row's place. For quotation marks in tab-separated files see ``_tab_separated``.
+    Empty cells beyond the columns of the header, which spreadsheets write, are ignored. A ``DataError`` takes the place
+    of a row with other cells there, or with text beside a quoted cell. For quotation marks in tab-separated files see
+    ``_tab_separated``.
 
     Args:
         where: the file, for errors.
@@ -34,7 +35,7 @@ def csv_rows(
         on_record: called after each record, including the header.
 
     Raises (while iterating):
-        DataError: the header has a column twice, or the file is not CSV.
+        DataError: the header has a column twice, or a quoted cell is not closed.
     """
     lines = iter(lines)
     first = _first_record(lines)
@@ -45,10 +46,18 @@ def csv_rows(
     records = _tab_separated(lines) if delimiter == "\t" else _delimited(lines, delimiter)
     header: list[str] | None = None
     first_line = line_offset = 2 if declared else 1
+
+    def csv_error(error: csv.Error) -> DataError:
+        return DataError(where, f"is not CSV: {error}.", record=f"line {first_line}")
+
     try:
         for last_line, cells in records:
             on_record()
-            if header is None:
+            if isinstance(cells, csv.Error):
+                if header is None:
+                    raise cells
+                yield first_line, csv_error(cells)
+            elif header is None:
                 header = cells or None
                 if duplicate := next((name for name, count in Counter(filter(None, cells)).items() if count > 1), None):
                     raise DataError(
@@ -60,17 +69,39 @@ def csv_rows(
                 yield first_line, dict(zip(header, cells, strict=False))
             first_line = last_line + line_offset
     except csv.Error as error:
-        raise DataError(where, f"is not CSV: {error}.", record=f"line {first_line}") from None
+        raise csv_error(error) from None
 
 
-def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The records of a CSV text, each with the number of its last line."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    for cells in reader:
-        yield reader.line_num, cells
+def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """The records of a CSV text, each with the number of its last line; an error takes the place of an invalid one.
+
+    Raises (while iterating):
+        csv.Error: the lines of an invalid record leave a quoted cell open, so its end is unknown.
+    """
+    quotes = 0  # in the lines of the record
+
+    def counted() -> Iterator[str]:
+        nonlocal quotes
+        for line in lines:
+            quotes += line.count('"')
+            yield line
+
+    reader = csv.reader(counted(), delimiter=delimiter, strict=True)
+    while True:
+        quotes = 0
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            if quotes % 2:
+                raise
+            yield reader.line_num, error
+        else:
+            if cells is None:
+                return
+            yield reader.line_num, cells
 
 
-def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """The records of a tab-separated text, each with the number of its last line.
 
     Some programs quote cells; in other files quotation marks are text. A line with as many cells as the header is a

@@ -21,7 +21,7 @@ from corpus.documents.source import check_size, escaped_name, is_hidden, unescap
 from corpus.documents.worker import ReadResult, Worker
 
 MAX_HOLE = 100_000_000  # bytes of a hole in a sparse file
-EDITION = 7  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
+EDITION = 8  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
 
 
 @dataclass
@@ -111,6 +111,9 @@ class _Update:
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
+        # A file with problems is also read again after the limits change, since they may have caused the problems.
+        limits = (config.max_bytes, config.max_seconds, config.max_memory, config.max_pages)
+        self._problems_digest = hashlib.sha256(json.dumps([settings, *limits]).encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file
 
     def find(self, paths: Sequence[Path | str], excluded: Collection[str]) -> Iterator[Path]:
@@ -148,7 +151,8 @@ class _Update:
     def follow_moved(self, files: Sequence[Path]) -> None:
         """Change the place of known files that were moved, which are recognised by their bytes, else by their names.
 
-        A renamed file gets its new name; a file whose path still ends with its name keeps it.
+        A renamed file gets its new name; a file whose path still ends with its name keeps it. A file with another
+        suffix is not followed, since another reader may have to read it.
         """
         new = {place: file for file in files if (place := self._place(file)) not in self._known}
         if not new:
@@ -165,13 +169,20 @@ class _Update:
                     old = digests.get(_digest(file)) or names.get(_display_name(file, ()))
                 except DataError:
                     continue
-            if old is not None and old in self._known:
+            if old is not None and old in self._known and self._suffix(old) == self._suffix(place):
                 moved = self._known.pop(old)
                 taken.remove(moved.name)
                 name = moved.name if _real_path(file).endswith(f"/{moved.name}") else _display_name(file, taken)
                 taken.add(name)
                 self._library.move(old, place, name)
                 self._known[place] = replace(moved, name=name)
+
+    def _suffix(self, place: str) -> tuple[str, bool]:
+        """The suffix by which a file's reader is chosen, and whether the file is compressed."""
+        lower = place.lower()
+        stem = lower.removesuffix(".gz")
+        suffixes = [suffix for suffix in self._readers.suffixes if stem.endswith(suffix) or lower.endswith(suffix)]
+        return max(suffixes, key=len, default=""), stem != lower
 
     def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
         """Remove known files below the paths that no longer exist."""
@@ -193,7 +204,8 @@ class _Update:
             if known is None:
                 check_size(path, name, self._config)  # before the digest, which reads the whole file
             digest = _digest(path)
-            if known and (known.digest, known.settings_digest) == (digest, self._settings_digest):
+            settings_digest = self._problems_digest if known and known.problems else self._settings_digest
+            if known and (known.digest, known.settings_digest) == (digest, settings_digest):
                 self.report.unchanged += 1
                 self.report.failed += known.problems
                 return
@@ -202,7 +214,10 @@ class _Update:
                 if known:
                     self._library.remove(place)
                 return
-            problems = self._library.replace(place, name, digest, self._settings_digest, self._members(path, name))
+            members = self._members(path, name)
+            problems = self._library.replace(
+                place, name, digest, self._settings_digest, members, problems_digest=self._problems_digest
+            )
         except DataError as error:
             advice = " Its earlier passages are kept." if known else ""
             self.report.failed.append(Problem(name, f"{error}{advice}"))

@@ -121,7 +121,14 @@ class Library:
             }
 
     def replace(
-        self, place: str, name: str, digest: str, settings_digest: str, members: Iterable[Member]
+        self,
+        place: str,
+        name: str,
+        digest: str,
+        settings_digest: str,
+        members: Iterable[Member],
+        *,
+        problems_digest: str | None = None,
     ) -> tuple[Problem, ...]:
         """Replace a file's documents.
 
@@ -133,6 +140,7 @@ class Library:
             digest: hash of its bytes.
             settings_digest: column ``made_by`` of the table ``files``.
             members: those of an archive; for another file, the file itself.
+            problems_digest: replaces ``settings_digest`` if there are problems; None if it does not.
 
         Returns:
             The members, records and pages that could not be read.
@@ -158,7 +166,9 @@ class Library:
             if not stored_members:
                 raise first_error or DataError(name, "has no file of a supported type.")
             stored = json.dumps([[problem.file, problem.why] for problem in problems])
-            self._database.execute("UPDATE files SET problems = ? WHERE id = ?", (stored, file))
+            made_by = (problems_digest if problems else None) or settings_digest
+            update = "UPDATE files SET problems = ?, made_by = ? WHERE id = ?"
+            self._database.execute(update, (stored, made_by, file))
         return tuple(problems)
 
     def move(self, old: str, new: str, name: str) -> None:

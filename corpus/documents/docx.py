@@ -4,7 +4,7 @@ python-docx is not used: its text lacks equations, symbols and insertions, and i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from posixpath import join, normpath
@@ -37,7 +37,7 @@ _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab"
 class _Style:
     name: str = ""
     based_on: str | None = None
-    hidden: bool = False
+    hidden: bool | None = None
     align: str | None = None
 
 
@@ -168,22 +168,25 @@ class _Reader:
         }
 
     def _is_heading(self, paragraph: "_Element") -> bool:
-        used = paragraph.find("{*}pPr/{*}pStyle")
-        return used is not None and any(_HEADING.match(style.name) for style in self._inherited_styles(_value(used)))
+        return any(_HEADING.match(style.name) for style in self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
 
     def _paragraph(self, paragraph: "_Element") -> str:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
         text = pending = ""  # pending: adjacent pieces with the same alignment
         pending_align: str | None = None
-        for piece, align in self._pieces(paragraph, None):
+        is_hidden = _hidden_by(self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
+        for piece, align in self._pieces(paragraph, None, bool(is_hidden)):
             if align != pending_align:
                 text += _aligned(text, pending, pending_align)
                 pending_align, pending = align, ""
             pending += piece
         return text + _aligned(text, pending, pending_align)
 
-    def _pieces(self, element: "_Element", align: str | None) -> Iterator[tuple[str, str | None]]:
-        """The pieces of text below an element, each with its vertical alignment."""
+    def _pieces(self, element: "_Element", align: str | None, is_hidden: bool) -> Iterator[tuple[str, str | None]]:
+        """The pieces of text below an element, each with its vertical alignment.
+
+        ``is_hidden``: whether the paragraph's style hides runs that do not specify it.
+        """
         for child in element:
             name = _name(child)
             if name in _SKIPPED:
@@ -192,8 +195,8 @@ class _Reader:
                 yield formula(child), None
             elif name == "r":
                 hidden, run_align = self._format(child)
-                if not hidden:
-                    yield from self._pieces(child, run_align)
+                if not (is_hidden if hidden is None else hidden):
+                    yield from self._pieces(child, run_align, is_hidden)
             elif name == "t":
                 font = element.find("{*}rPr/{*}rFonts")
                 yield _decode_symbols(child.text or "", None if font is None else font.get(f"{_NAMESPACE}ascii")), align
@@ -204,21 +207,21 @@ class _Reader:
             elif name == "sym":
                 yield symbol(_attribute(child, "font"), _attribute(child, "char")), align
             else:
-                yield from self._pieces(child, align)
+                yield from self._pieces(child, align, is_hidden)
 
-    def _format(self, run: "_Element") -> tuple[bool, str | None]:
-        """Whether a run is hidden, and its vertical alignment, by its own properties or its style."""
+    def _format(self, run: "_Element") -> tuple[bool | None, str | None]:
+        """Whether a run is hidden (None if not specified), and its alignment, by its own properties or its style."""
         properties = run.find("{*}rPr")
-        style = None if properties is None else properties.find("{*}rStyle")
-        styles = self._inherited_styles(None if style is None else _value(style))
+        styles = self._styles_of(run.find("{*}rPr/{*}rStyle"))
         hidden, align = _visibility_and_alignment(properties)
         if hidden is None:
-            hidden = any(style.hidden for style in styles)
+            hidden = _hidden_by(styles)
         return hidden, align or next((style.align for style in styles if style.align), None)
 
-    def _inherited_styles(self, id: str | None) -> list[_Style]:
-        """A style and the styles that it is based on, nearest first."""
+    def _styles_of(self, reference: "_Element | None") -> list[_Style]:
+        """The style that a paragraph or run refers to, and the styles that it is based on, nearest first."""
         found: list[_Style] = []
+        id = None if reference is None else _value(reference)
         while id in self._styles and len(found) < 20:
             found.append(self._styles[id])
             id = found[-1].based_on
@@ -230,9 +233,7 @@ class _Reader:
             hidden, align = _visibility_and_alignment(style.find("{*}rPr"))
             yield (
                 _attribute(style, "styleId"),
-                _Style(
-                    "" if name is None else _value(name), None if based is None else _value(based), bool(hidden), align
-                ),
+                _Style("" if name is None else _value(name), None if based is None else _value(based), hidden, align),
             )
 
     def _table(self, table: "_Element") -> Iterator[str]:
@@ -240,6 +241,7 @@ class _Reader:
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
         for row in _direct_children(table, "tr"):
+            is_deleted = row.find("{*}trPr/{*}del") is not None
             column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # of the row's first cell
             cells = [Cell("", column)] if column else []
             header = row.find("{*}trPr/{*}tblHeader") is not None
@@ -249,12 +251,13 @@ class _Reader:
                     merged = above[column]
                 else:
                     paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
-                    text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
+                    text = "" if is_deleted else " ".join(" ".join(map(self._paragraph, paragraphs)).split())
                     merged = Cell(text, columns, 1, header)
                     above[column] = merged
                 cells.append(merged)
                 column += columns
-            rows.append(cells)
+            if not is_deleted:
+                rows.append(cells)
         yield from table_blocks(rows)
 
     def _title(self, relations: dict[str, str]) -> str | None:
@@ -306,6 +309,11 @@ def _columns(span: "_Element | None", default: int) -> int:
     """The number of columns that a cell or gap spans."""
     number = "" if span is None else _value(span)[:6]
     return int(number) if number.isdecimal() else default
+
+
+def _hidden_by(styles: Sequence[_Style]) -> bool | None:
+    """Whether the nearest of the styles that specifies it hides text; None if none does."""
+    return next((style.hidden for style in styles if style.hidden is not None), None)
 
 
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:

@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from statistics import median, median_low
 from typing import NamedTuple
 
@@ -63,13 +63,23 @@ def _width(character: str) -> float:
     return _OTHER + _CAPITAL * character.isupper()
 
 
+class _Cell(NamedTuple):
+    start: float  # in points, as is the end, which is estimated
+    end: float
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    text: str
+    cells: Sequence[_Cell]
     y: float
     size: float
     bold: bool
     is_row: bool
+
+    @property
+    def text(self) -> str:
+        return "\t".join(cell.text for cell in self.cells)
 
 
 def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
@@ -88,7 +98,7 @@ def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
         round(right.x) for line in ordered for left, right in pairwise(line) if _is_apart(left, right, scale)
     )
     columns = {start for start, count in starts.items() if count > 1}
-    laid_out = [_line(line, scale, columns) for line in ordered]
+    laid_out = list(_with_empty_cells([_line(line, scale, columns) for line in ordered]))
     distances: dict[int, list[float]] = {}
     for above, below in pairwise(laid_out):
         if round(above.size) == round(below.size) and 0 < above.y - below.y < 3 * above.size and not below.is_row:
@@ -161,23 +171,61 @@ def _is_apart(left: Stretch, right: Stretch, scale: float, columns: Collection[i
 
 
 def _line(stretches: Sequence[Stretch], scale: float, columns: Collection[int]) -> _Line:
-    text, cell = stretches[0].text, stretches[0]
+    cells = [stretches[0]]
+    mark = ""  # of a list item
     for stretch in stretches[1:]:
-        if text.strip() and _is_apart(cell, stretch, scale, columns):
-            before = text.strip()
-            is_mark = _ITEM_MARK.match(before) or (len(stretches) == 2 and _ITEM_NUMBER.match(before))
-            gap = " " if is_mark else "\t"
-            text = text.rstrip() + gap + stretch.text.lstrip()
-            cell = stretch
+        cell = cells[-1]
+        before = cell.text.strip()
+        if before and _is_apart(cell, stretch, scale, columns):
+            is_first = len(cells) == 1 and not mark
+            if is_first and (_ITEM_MARK.match(before) or (len(stretches) == 2 and _ITEM_NUMBER.match(before))):
+                mark = f"{before} "
+                cells = [stretch]
+            else:
+                cells.append(stretch)
         else:
-            text += stretch.text
-            cell = cell._replace(text=cell.text + stretch.text)
+            cells[-1] = cell._replace(text=cell.text + stretch.text)
     sizes: Counter[tuple[float, float]] = Counter()
     for stretch in stretches:
         sizes[stretch.size, stretch.y] += len(stretch.text.strip())
     (size, y), _ = sizes.most_common(1)[0]
     bold = all(stretch.bold for stretch in stretches if stretch.text.strip())
-    return _Line(text.strip(), y, size, bold, "\t" in text.strip())
+    texts = [cell.text.strip() for cell in cells]
+    texts[0] = mark + texts[0]
+    ends = [cell.x + scale * cell.width for cell in cells]
+    placed = [_Cell(cell.x, end, text) for cell, end, text in zip(cells, ends, texts, strict=True)]
+    return _Line(placed, y, size, bold, "\t" in "\t".join(texts))
+
+
+def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
+    """The lines; in adjacent rows, an empty cell takes the place of each cell that only other rows have.
+
+    Rows whose cells cannot be assigned to the columns of the rows with the most cells stay as they are.
+    """
+    for is_row, group in groupby(lines, key=lambda line: line.is_row):
+        rows = list(group)
+        width = max(len(row.cells) for row in rows)
+        full = [row.cells for row in rows if len(row.cells) == width]
+        columns = [(min(cell.start for cell in of), max(cell.end for cell in of)) for of in zip(*full, strict=True)]
+        are_apart = all(left[1] <= right[0] for left, right in pairwise(columns))
+        for row in rows:
+            by_column = _cells_by_column(row, columns) if is_row and are_apart and len(row.cells) < width else None
+            if by_column is None:
+                yield row
+            else:
+                cells = [by_column.get(column, _Cell(*columns[column], "")) for column in range(max(by_column) + 1)]
+                yield replace(row, cells=cells)
+
+
+def _cells_by_column(row: _Line, columns: Sequence[tuple[float, float]]) -> dict[int, _Cell] | None:
+    """The cells of a row by the column that each overlaps; None if one overlaps none or several, or one has several."""
+    by_column: dict[int, _Cell] = {}
+    for cell in row.cells:
+        overlapping = [at for at, (start, end) in enumerate(columns) if cell.start < end and start < cell.end]
+        if len(overlapping) != 1 or overlapping[0] in by_column:
+            return None
+        by_column[overlapping[0]] = cell
+    return by_column
 
 
 def _ends_paragraph(above: _Line, below: _Line, usual: float) -> bool:

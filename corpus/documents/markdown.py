@@ -1,7 +1,9 @@
 """Reader of Markdown: the text without inline marks, and the heading above each part."""
 
 import re
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from html import unescape
 from itertools import pairwise
 
@@ -16,7 +18,7 @@ _FRONT_MATTER = re.compile(
     r"(?P<mark>---|\+\+\+)[ \t]*\r?\n(?P<settings>(?:.*\n){1,300}?)(?:(?P=mark)|\.\.\.)[ \t]*(?:\r?\n|\Z)"
 )
 _FRONT_MATTER_LINE = re.compile(r"[\w.-]+[ \t]*[:=]|\s|#|-\s|[\]}]|\Z")
-_TITLE = re.compile(r"^title[ \t]*[:=](?P<title>[^\n]*)", re.MULTILINE)
+_TITLE = re.compile(r"^title[ \t]*(?P<mark>[:=])(?P<title>[^\n]*)(?:\n[ \t]+[^\n]*)*", re.MULTILINE)
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _LINK_DEFINITION = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
@@ -64,9 +66,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     starts = [(0, None), *((start, name) for start, _, name in headings)]
     ends = [*(start for start, _, _ in headings), len(text)]
     parts = (Part(start, end, section=name) for (start, name), end in zip(starts, ends, strict=True) if start < end)
-    match = _TITLE.search(settings)
-    title = one_line(_unquoted(match["title"].strip())) if match else None
-    title = title or next((name for _, tag, name in headings if tag == "h1" and name), None)
+    title = _front_matter_title(settings) or next((name for _, tag, name in headings if tag == "h1" and name), None)
     yield Extract(source.name, text, tuple(parts), {"title": title} if title else {})
 
 
@@ -78,8 +78,18 @@ def _front_matter(text: str) -> tuple[str, str]:
     return match["settings"], text[match.end() :]
 
 
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 2 and value[0] == value[-1] and value[0] in "\"'" else value
+def _front_matter_title(settings: str) -> str | None:
+    """The title in YAML or TOML; the text of its line where that is not a valid text, such as "Asthma: a plan"."""
+    import yaml
+
+    match = _TITLE.search(settings)
+    if match is None:
+        return None
+    title: object = None
+    with suppress(yaml.YAMLError, ValueError, RecursionError):  # a TOMLDecodeError is a ValueError
+        parsed = yaml.safe_load(match[0]) if match["mark"] == ":" else tomllib.loads(match[0])
+        title = parsed["title"] if isinstance(parsed, dict) else None
+    return one_line(title if isinstance(title, str) else match["title"])
 
 
 def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:

@@ -69,16 +69,18 @@ def _records(source: Source, stream: LimitedStream) -> Iterator[Extract | Withdr
         stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     root: _Element | None = None
+    number = 0  # of the record
     for event, element in events:
         if root is None:
             root = element
             _check_root(source, root)
         if event == "start" or element.getparent() is not root:
             continue
+        number += element.tag in _RECORDS
         match element.tag:
             case "PubmedArticle" | "MedlineCitation" | "PubmedBookArticle":
                 try:
-                    document = _article(source, element)
+                    document = _article(source, number, element)
                 except DataError as error:
                     yield error
                 else:
@@ -116,14 +118,14 @@ def english_title(title: str | None, vernacular: str | None) -> str | None:
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 
-def _article(source: Source, element: Any) -> Extract | None:
+def _article(source: Source, number: int, element: Any) -> Extract | None:
     if element.tag == "PubmedBookArticle":
-        return _book(source, element.find("BookDocument"))
-    return _citation(source, element if element.tag == "MedlineCitation" else element.find("MedlineCitation"))
+        return _book(source, number, element.find("BookDocument"))
+    return _citation(source, number, element if element.tag == "MedlineCitation" else element.find("MedlineCitation"))
 
 
-def _citation(source: Source, citation: Any) -> Extract | None:
-    pmid = _pmid(source, citation)
+def _citation(source: Source, number: int, citation: Any) -> Extract | None:
+    pmid = _pmid(source, number, citation)
     article = citation.find("Article")
     if article is None:
         return None
@@ -139,9 +141,9 @@ def _citation(source: Source, citation: Any) -> Extract | None:
     )
 
 
-def _book(source: Source, document: Any) -> Extract | None:
+def _book(source: Source, number: int, document: Any) -> Extract | None:
     """A book or a chapter; its ``journal`` is the book's title."""
-    pmid = _pmid(source, document)
+    pmid = _pmid(source, number, document)
     book = _text(document.find("Book/BookTitle"))
     return _document(
         pmid,
@@ -170,10 +172,10 @@ def _document(pmid: str, title: str | None, sections: list[Any], **metadata: Val
     return body.extract(key_of(pmid), pmid=pmid, title=title, **metadata)
 
 
-def _pmid(source: Source, record: Any) -> str:
+def _pmid(source: Source, number: int, record: Any) -> str:
     pmid = None if record is None else _text(record.find("PMID"))
     if pmid is None or not pmid.isdigit():
-        raise DataError(source.name, "has a citation without a PMID.")
+        raise DataError(source.name, "has a citation without a PMID.", record=str(number))
     return pmid
 
 

@@ -172,6 +172,17 @@ def test_only_settings_that_determine_passages_change_files() -> None:
     assert counts(update(".", words=3, columns={"text": "abstract"})) == {"changed": 1, "failed": 1}
 
 
+def test_archive_with_a_file_beyond_a_limit_is_read_again_after_the_limit_is_raised() -> None:
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("small.txt", "Zinc helps.")
+        archive.writestr("large.txt", "Heparin prevents clots. " * 5000)
+    assert counts(update("a.zip", max_bytes=100_000)) == {"added": 1, "failed": 1}
+    assert counts(update("a.zip", max_bytes=100_000)) == {"unchanged": 1, "failed": 1}
+    assert counts(update("a.zip")) == {"changed": 1}
+    assert counts(update("a.zip", max_bytes=1_000_000)) == {"unchanged": 1}
+    assert "a.zip/large.txt#1" in ids()
+
+
 def test_unreadable_files_are_reported_and_others_read() -> None:
     write("docs/a.txt", "One.")
     write("docs/b.pdf", b"%PDF-1.4 junk")
@@ -459,6 +470,17 @@ def test_renamed_file_gets_its_new_name_without_reading() -> None:
     write("docs/a.txt", "The old name again.")
     update("docs")
     assert "docs/a.txt#1" in ids()
+
+
+def test_file_renamed_to_another_type_is_read_again() -> None:
+    write("docs/a.txt", "id,text\n7,Zinc helps.\n")
+    write("docs/b.txt", "Other.")
+    update("docs")
+    Path("docs/a.txt").rename("docs/a.csv")
+    Path("docs/b.txt").rename("docs/B.TXT")
+    assert counts(update("docs")) == {"added": 1, "unchanged": 1, "removed": 1}
+    assert [passage.page_content for passage in Passages(LIBRARY)] == ["Other.", "Zinc helps."]
+    assert ids() == ["docs/B.TXT#1", "docs/a.csv/7#1"]
 
 
 def test_files_are_recognized_after_the_store_moved() -> None:

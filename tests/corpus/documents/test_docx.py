@@ -81,6 +81,38 @@ def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
     assert read_one("a.docx", written.getvalue()).text == "Heparin did not help.\n\nIn a control."
 
 
+def test_row_deleted_in_tracked_changes_is_not_read() -> None:
+    def row(name: str, dose: str, change: str = "", merge: str = "") -> str:
+        cells = f"<w:tc><w:tcPr>{merge}</w:tcPr><w:p>{run(name)}</w:p></w:tc><w:tc><w:p>{run(dose)}</w:p></w:tc>"
+        return f"<w:tr><w:trPr>{change}</w:trPr>{cells}</w:tr>"
+
+    deleted = "<w:del w:id='1' w:author='A'/>"
+    rows = [
+        row("Zinc", "5 mg", merge=MERGED),
+        row("Iron", "9 mg", change=deleted, merge=MERGED),
+        row("", "8 mg", merge="<w:vMerge/>"),
+        row("Iron", "7 mg", change="<w:ins w:id='2' w:author='A'/>"),
+    ]
+    text = read_one("a.docx", minimal_docx(f"<w:tbl>{''.join(rows)}</w:tbl>")).text
+    assert text == "Zinc\t5 mg\n\t8 mg\nIron\t7 mg"
+
+
+def test_text_hidden_by_the_style_of_its_paragraph_is_not_read(tmp_path: Path) -> None:
+    import docx
+    from docx.enum.style import WD_STYLE_TYPE
+
+    document = docx.Document()
+    hidden = document.styles.add_style("Instructions", WD_STYLE_TYPE.PARAGRAPH)
+    hidden.font.hidden = True
+    shown = document.styles.add_style("Instructions shown", WD_STYLE_TYPE.PARAGRAPH)
+    shown.base_style, shown.font.hidden = hidden, False
+    document.add_paragraph("For the typist.", style="Instructions")
+    document.add_paragraph("Shown. ", style="Instructions shown")
+    document.add_paragraph("Hidden.", style="Instructions").add_run("Also shown.").font.hidden = False
+    document.save(str(tmp_path / "a.docx"))
+    assert read_one("a.docx", (tmp_path / "a.docx").read_bytes()).text == "Shown.\n\nAlso shown."
+
+
 BOX = "<w:txbxContent><w:p><w:r><w:t>Boxed.</w:t></w:r></w:p></w:txbxContent>"
 MC = "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'"
 # A text box that Word writes twice: for new and for old programs.

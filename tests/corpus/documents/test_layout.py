@@ -71,6 +71,22 @@ def test_tabs_separate_cells_in_one_line_or_in_lines_of_their_own() -> None:
     assert page_text(page).split("\n\n")[1] == expected
 
 
+def test_empty_cells_keep_the_columns_of_a_row() -> None:
+    rows = [
+        cells(700, "Drug", "Dose", "Interval"),
+        cells(682, "Metformin", "500 mg", "12 h"),
+        cells(664, "Ramipril", "24 h", starts=(50, 290)),
+        cells(646, "5 mg", "1 week", starts=(170, 290)),
+        cells(628, "Insulin", "10 IU", starts=(50, 170)),
+        cells(610, "Wide cell over the columns, and", "more", starts=(50, 290)),
+    ]
+    expected = (
+        "Drug\tDose\tInterval\nMetformin\t500 mg\t12 h\nRamipril\t\t24 h\n\t5 mg\t1 week\nInsulin\t10 IU"
+        "\nWide cell over the columns, and\tmore"
+    )
+    assert page_text(rows) == expected
+
+
 def test_narrow_gap_separates_cells_at_a_column_of_other_rows() -> None:
     page = [
         cells(700, "Meropenem", "1 g", starts=(50, 150)),

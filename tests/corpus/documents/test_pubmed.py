@@ -132,7 +132,7 @@ def test_invalid_file_is_an_error(text: str, problem: str) -> None:
 def test_citation_without_pmid_is_reported_and_others_are_read() -> None:
     found, problem = read_all("a.xml", pubmed_xml([citation("", "a"), citation("2", "Two")]))
     assert found.key == "pubmed:2"
-    assert problem.why == "a.xml: has a citation without a PMID."
+    assert problem.why == "a.xml, record 1: has a citation without a PMID."
 
 
 @pytest.mark.parametrize("raw", [gzip.compress(pubmed_xml([CITATION]).encode())[:-20], b"\x1f\x8bjunk", b"<xml/>"])

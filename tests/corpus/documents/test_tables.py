@@ -115,6 +115,12 @@ def test_error_names_line_and_field(name: str, raw: str, pattern: str) -> None:
             [2, 3, 4, 6],
         ),
         ("a.csv", "id,text\n1,a\n2,b,c\n1,x\n3\n4,d\n", ["a", "d"], [3, 4, 5]),
+        (
+            "a.csv",
+            'id,text\n1,a\n2,"He said "no pain" today"\n3,"b\nc"\n4,"c" d\n5,5" e\n',
+            ["a", "b\nc", '5" e'],
+            [3, 6],
+        ),
     ],
 )
 def test_valid_rows_are_read_and_others_reported(
