@@ -67,6 +67,14 @@ class Context:
     quiet: bool = False
     updated: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """Raise ``UserError`` if the documents can be read only once, as those of a generator."""
+        if not hasattr(self.documents, "__len__"):
+            raise UserError(
+                f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
+                "Put them into a list."
+            )
+
     def embedder(self, name: str) -> "Embeddings":
         """Load the embedder of that name; ``UserError`` if it does not exist or cannot be loaded."""
         from langchain_core.embeddings import Embeddings
