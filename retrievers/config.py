@@ -59,7 +59,10 @@ class EmbedderConfig(Section):
     def __new__(cls, **data: Any) -> Self:
         """An ``EmbedderClassConfig`` if the model is a class: pydantic's ``__init__`` cannot return another object."""
         is_class = cls is EmbedderConfig and is_class_path(data.get("model"))
-        return super().__new__(EmbedderClassConfig if is_class else cls)  # type: ignore[return-value]
+        config_class: Any = EmbedderClassConfig if is_class else cls
+        made: Any = super().__new__(config_class)
+        config: Self = made
+        return config
 
     @model_validator(mode="wrap")
     @classmethod
