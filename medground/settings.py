@@ -94,7 +94,11 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         tree = _merge(tree, read_mapping(Path(config_file).expanduser()))
         source = str(config_file)
     for override in overrides:
-        override = override or {}
+        override = {} if override is None else override
+        if not isinstance(override, Mapping):
+            raise UserError(f"Settings must be a file or a mapping of sections, not {type(override).__name__}.")
+        if wrong := [key for key in override if not isinstance(key, str)]:
+            raise UserError(f"{source}: the key {wrong[0]!r} is not a text. Write the name of a section.")
         for key in sorted(override, key=lambda key: not key.endswith(".kind")):  # a new kind resets the other settings
             tree = _merge(tree, _nested(key, override[key]), dotted_depth=key.count("."))
     try:

@@ -56,6 +56,14 @@ class EmbedderConfig(Section):
         default=None, description="Text before every passage; null for the prompt that the model ships, if any."
     )
 
+    def __new__(cls, **data: Any) -> Self:
+        """An ``EmbedderClassConfig`` if the model is a class: pydantic's ``__init__`` cannot return another object."""
+        is_class = cls is EmbedderConfig and is_class_path(data.get("model"))
+        config_class: Any = EmbedderClassConfig if is_class else cls
+        made: Any = super().__new__(config_class)
+        config: Self = made
+        return config
+
     @model_validator(mode="wrap")
     @classmethod
     def _by_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:

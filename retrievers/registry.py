@@ -67,6 +67,14 @@ class Context:
     quiet: bool = False
     updated: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """Raise ``UserError`` if the documents can be read only once, as those of a generator."""
+        if not hasattr(self.documents, "__len__"):
+            raise UserError(
+                f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
+                "Put them into a list."
+            )
+
     def embedder(self, name: str) -> "Embeddings":
         """Load the embedder of that name; ``UserError`` if it does not exist or cannot be loaded."""
         from langchain_core.embeddings import Embeddings
@@ -221,7 +229,7 @@ def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
 
 def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context) -> dict[str, Any]:
     """``Retriever.identity`` of a retriever, with those of all retrievers that it builds on."""
-    retriever_class, config = _resolved(configs[name])
+    retriever_class, config = _resolved(_lookup(configs, name, "retriever"))
     identity = retriever_class.identity(config, context)
     if others := config.builds_on():
         identity["builds_on"] = {other: identify(other, configs, context) for other in others}
@@ -230,7 +238,7 @@ def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context
 
 def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> set[str]:
     """The kinds of the named retrievers and of all retrievers that they build on."""
-    named = [configs[name] for name in names]
+    named = [_lookup(configs, name, "retriever") for name in names]
     return {kind for config in named for kind in (config.kind, *kinds_of(configs, config.builds_on()))}
 
 

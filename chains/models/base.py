@@ -95,12 +95,14 @@ def as_llm(model: object) -> LLM:
     """``model`` as an ``LLM``: unchanged if it is one, else a wrapper of a LangChain chat model, LLM or binding."""
     if all(hasattr(type(model), name) for name in ("writer", "prompts", "length")):
         return model  # type: ignore[return-value]
-    # The chat model or pipeline of an LLM on this machine has the LLM in ``local``.
-    if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
-        return local  # type: ignore[no-any-return]
     from chains.models.langchain_llm import LangChainLLM, language_model
 
-    if language_model(model) is not None:
+    found = language_model(model)
+    # The chat model or pipeline of an LLM on this machine has the LLM in ``local``. Configurable alternatives and
+    # fallbacks have their first model's attributes too, but may call another model.
+    if found is model and (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
+        return local  # type: ignore[no-any-return]
+    if found is not None:
         return LangChainLLM(model)  # type: ignore[arg-type]
     raise UserError(
         "The llm must be a LangChain chat model or LLM, or come from chains.models.make_llm; this is "

@@ -6,6 +6,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from unicodedata import normalize
 
 from langchain_core.documents import Document
 from pydantic import Field, model_validator
@@ -95,10 +96,7 @@ def meets(document: Document, config: FilterConfig) -> bool:
         return False
     if config.mesh and not _casefolded(config.mesh) & _casefolded(metadata.get("mesh")):
         return False
-    source = metadata.get("source")
-    return not config.source or (
-        isinstance(source, str) and any(fnmatchcase(source, pattern) for pattern in config.source)
-    )
+    return not config.source or _matches(metadata.get("source"), config.source)
 
 
 def check_fields(context: "Context", config: FilterConfig) -> None:
@@ -155,6 +153,14 @@ def _in_years(year: Any, config: FilterConfig) -> bool:
     if not isinstance(year, int):
         return False
     return (config.year_from is None or config.year_from <= year) and (config.year_to is None or year <= config.year_to)
+
+
+def _matches(source: Any, patterns: tuple[str, ...]) -> bool:
+    """Whether a source has one of the names, or matches one of the patterns; Unicode forms of a name are equal."""
+    if not isinstance(source, str):
+        return False
+    name, *composed = (normalize("NFC", text) for text in (source, *patterns))
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in composed)
 
 
 def _casefolded(headings: Any) -> set[str]:

@@ -1,6 +1,7 @@
 """Adapter for any LangChain retriever."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
@@ -23,8 +24,8 @@ class LangChainRetriever(Retriever):
     """Adapter of a LangChain ``BaseRetriever`` class that the settings name by ``kind: package.module.Class``.
 
     A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus; another class
-    from its keyword arguments alone. The score is ``metadata["score"]`` if it is a number in every document, else
-    1 / rank. A document without an id gets a digest of its text as id.
+    from its keyword arguments alone. The score is ``metadata["score"]`` if it is a finite number in every document,
+    else 1 / rank. A document without an id gets a digest of its text as id.
     """
 
     _retriever: BaseRetriever = PrivateAttr()
@@ -84,6 +85,6 @@ def _hits(documents: list[Document]) -> list[Hit]:
         by_id.setdefault(str(document.id), document)
     ranked = list(by_id.values())
     scores = [document.metadata.get("score") for document in ranked]
-    if all(isinstance(score, Real) and not isinstance(score, bool) for score in scores):
+    if all(isinstance(score, Real) and not isinstance(score, bool) and math.isfinite(score) for score in scores):
         return [Hit(document, float(document.metadata["score"])) for document in ranked]
     return [Hit(document, 1 / rank) for rank, document in enumerate(ranked, start=1)]

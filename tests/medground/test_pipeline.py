@@ -255,6 +255,13 @@ def test_models_and_retrievers_are_loaded_once(tmp_path: Path) -> None:
     assert second.retriever("bm25") is first.retriever("bm25")
 
 
+def test_unknown_retriever_is_reported_with_the_known_names(tmp_path: Path) -> None:
+    one = pipeline(settings(tmp_path), sample("mg0312"))
+    for use in (one.retriever, one.retriever_identity, lambda name: one.chain(retriever=name)):
+        with pytest.raises(UserError, match=r"There is no retriever 'bm52'; the settings name: .*bm25"):
+            use("bm52")
+
+
 def test_arguments_of_chain_override_context_retriever_and_verification(tmp_path: Path) -> None:
     verifying = pipeline(settings(tmp_path, **{"chain.verify": "report"}), sample("mg0312", "mg0004"))
     question = {"question": QUESTION, "context": "Itch score fell."}

@@ -206,6 +206,12 @@ def test_override_of_an_unknown_setting_is_refused(key: str) -> None:
         load_settings(None, {key: 3})
 
 
+@pytest.mark.parametrize("override", [{1: 2}, 5, [1], b"retriever: bm25", ["retriever"]])
+def test_override_that_is_no_mapping_of_names_is_refused(override: Any) -> None:
+    with pytest.raises(UserError, match=r"is not a text|must be a file or a mapping"):
+        load_settings(None, override)
+
+
 def test_retrievers_may_build_on_others(tmp_path: Path) -> None:
     text = """
 retrievers:

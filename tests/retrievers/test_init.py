@@ -1,5 +1,7 @@
 """Making retrievers from settings, and the imports of this package."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 from common.errors import UserError
 from retrievers import make_retriever, make_retrievers
 from retrievers.base import Retriever
-from retrievers.config import RetrieverConfig, StoreConfig
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
 from retrievers.kinds.bm25 import BM25Config, BM25Retriever
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
 from retrievers.kinds.filtered import FilterConfig
@@ -34,6 +36,20 @@ def make_all(configs: dict[str, RetrieverConfig], *names: str, documents: Sequen
 
 def make_one(config: RetrieverConfig, embedders: Mapping[str, Any] | None = None, **arguments: Any) -> Retriever:
     return make_retriever(config, [], corpus="c", embedders=embedders or {}, store=StoreConfig(), **arguments)
+
+
+@pytest.mark.parametrize("config", [BM25Config(), DenseConfig(embedder="words")])
+def test_documents_that_can_be_read_only_once_are_refused(config: RetrieverConfig) -> None:
+    documents: Any = (Document(page_content=text) for text in ("aspirin", "metformin"))
+    with pytest.raises(UserError, match="more than once; this is a generator"):
+        make_retriever(config, documents, corpus="c", embedders={"words": WordEmbedder()}, store=StoreConfig())
+
+
+def test_settings_of_an_embedder_class_can_be_made_by_the_constructor() -> None:
+    made: Any = EmbedderConfig(model="embedders.WordEmbedder", query_prompt="q: ")
+    assert made == EmbedderConfig.model_validate({"model": "embedders.WordEmbedder", "query_prompt": "q: "})
+    assert made.arguments == {"query_prompt": "q: "}
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made
 
 
 def test_the_kind_selects_the_class() -> None:

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.runnables import ConfigurableField
 
 from chains.config import LLMConfig
 from chains.models import make_llm
@@ -143,6 +145,15 @@ def test_clean_replaces_special_tokens_by_spaces(llm: Any) -> None:
     cleaned = llm.clean(text)
     assert len(cleaned) == len(text)
     assert cleaned.split() == ["a", "b"]
+
+
+def test_as_llm_keeps_alternatives_and_fallbacks_of_a_chat_model(llm: Any) -> None:
+    other = FakeListChatModel(responses=["other"])
+    alternatives = llm.chat.configurable_alternatives(ConfigurableField(id="model"), other=other)
+    chosen = as_llm(alternatives).writer(4).with_config(configurable={"model": "other"})
+    assert chosen.invoke([{"role": "user", "content": QUESTION}]).content == "other"
+    fallbacks = llm.chat.with_fallbacks([other])
+    assert as_llm(fallbacks).writer(4) is fallbacks
 
 
 def test_as_llm_finds_the_llm_of_a_chat_model(llm: Any) -> None:

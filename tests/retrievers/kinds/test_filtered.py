@@ -47,6 +47,13 @@ def test_returned_passages_meet_all_conditions(conditions: dict[str, Any], expec
     assert filtered_ids(INNER, 5, **conditions) == list(expected)
 
 
+def test_source_is_matched_by_its_own_name_and_in_either_unicode_form() -> None:
+    sources = {"a": "trials [2020]/a.pdf", "b": "trials/mu\u0308ller.pdf"}
+    inner = FixedRetriever({"a": 2.0, "b": 1.0}, metadata={id: {"source": name} for id, name in sources.items()})
+    assert filtered_ids(inner, 5, source=("trials [2020]/a.pdf",)) == ["a"]
+    assert filtered_ids(inner, 5, source=("*/m\u00fcller.pdf",)) == ["b"]
+
+
 SCORES = {f"{rank:04}": 1000.0 - rank for rank in range(1000)}  # the ids are the ranks
 
 
