@@ -52,7 +52,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     typer.echo("Answers: the test questions without context, with retrieved passages, and with their own abstract.\n")
     resources = PipelineResources(pipeline)
     test = resources.records()
-    answers = list(run_tasks(qa_tasks(settings, len(test)), resources))
+    answers = list(run_tasks(qa_tasks(settings, test), resources))
     for table in result_tables(answers):
         print_table(table)
 

@@ -101,7 +101,7 @@ def qa(run: Run) -> None:
     from medground.tasks import PipelineResources, qa_tasks
 
     resources = PipelineResources(pipeline)
-    _measure(qa_tasks(run.settings, len(resources.records())), resources, run)
+    _measure(qa_tasks(run.settings, resources.records()), resources, run)
     _print_note(pipeline.note)
 
 
