@@ -255,7 +255,8 @@ def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     """A task's samples in the harness's format.
 
     If all labels were scored (the harness's ``multiple_choice``, else ``generate_until``), a response is a label's
-    log-probability and the harness's ``is_greedy``, which is unknown: "None". ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
+    log-probability and the harness's ``is_greedy``, which is unknown: "None". ``doc`` is the record without retrieved
+    or generated text, so that its hash is the same in every run.
     """
     scored = all_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]

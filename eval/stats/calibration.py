@@ -122,9 +122,9 @@ def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
 
 def all_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
     """Whether every sample has label scores, all of them finite; NaN is null in the files of results."""
+    score_maps = [sample.get("label_scores") for sample in samples]
     return bool(samples) and all(
-        (scores := sample.get("label_scores")) and all(score is not None and isfinite(score) for score in scores.values())
-        for sample in samples
+        scores and all(score is not None and isfinite(score) for score in scores.values()) for scores in score_maps
     )
 
 
