@@ -1,7 +1,7 @@
 """Rows of a JSON lines file or a table."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str)
 def record_name(number: int | str) -> str:
     """A row's name in error messages."""
     return number if isinstance(number, str) else f"line {number}"
+
+
+def row_id(row: Mapping[str, Any], columns: Iterable[str], number: int | str) -> str:
+    """The first id in the columns as text, or the row's number without one."""
+    return value_text(next((row[name] for name in columns if not is_missing(row.get(name))), number))
+
+
+def value_text(value: object) -> str:
+    """A label or an id as text, a whole number without decimals: where one is missing, data frames write 1 as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def is_missing(value: object) -> bool:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.json_file import escape
+from corpus.config import ClaimsConfig
+from corpus.inference.claims import ClaimData, load_claims
 from corpus.load import corpus_name, load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
@@ -35,12 +37,15 @@ class ReportData:
     gaps: list[str] = field(default_factory=list)
     map_gap: str = ""
     _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
+    _claims: dict[ClaimsConfig, ClaimData | UserError] = field(default_factory=dict, repr=False)
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
-        """All abstracts of the task's data by id; empty if the task retrieved none, or the data is missing."""
+        """All texts of the task's data by id; empty if the task retrieved none, or the data is missing."""
         if not any(sample["retrieved"] for sample in task.samples):
             return {}
         try:
+            if task.section.data == "claims":
+                return self._claim_texts(task)
             return {id: record.context for id, record in self.records(task).items()}
         except UserError as error:
             gap = f"The texts of passages in {task.run} are not shown, only their ids: {error}"
@@ -63,14 +68,25 @@ class ReportData:
         records = self._records[key]
         if isinstance(records, UserError):
             raise records
-        for sample in task.samples:
-            record = records.get(sample["id"])
-            if record is None or record.question != sample.get("question"):
-                raise UserError(
-                    f"{settings.data.path} has changed since it was measured: record {escape(sample['id'])} is missing "
-                    "or has another question."
-                )
+        questions = {id: record.question for id, record in records.items()}
+        _check_unchanged(task, questions, f"{settings.data.path} has changed", "question")
         return records
+
+    def _claim_texts(self, task: ReportTask) -> Mapping[str, str]:
+        """The documents of the task's claims by id; raises ``UserError`` as ``records``."""
+        config = _settings(task).claims.model_copy(update={"limit": None})
+        if config not in self._claims:
+            try:
+                self._claims[config] = load_claims(config)
+            except UserError as error:
+                self._claims[config] = error
+        claims = self._claims[config]
+        if isinstance(claims, UserError):
+            raise claims
+        # a sample has the id of a claim, or of a pair of claim and document
+        texts = {id: claim.text for claim in claims.claims for id in (claim.id, *(e.id for e in claim.evidence))}
+        _check_unchanged(task, texts, f"{config.path} (claims) has changed", "text")
+        return {id: document.page_content for id, document in claims.by_id.items()}
 
     def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
         """A map for each embedder and data set of the tasks' retrievers, cached in ``folder`` as CSV.
@@ -97,7 +113,7 @@ class ReportData:
             except UserError as error:
                 gaps.append(f"There is no map of {name}: {error}")
         if not largest and not gaps:
-            gaps.append("There is no map of questions and abstracts: no retriever of these runs embeds texts.")
+            gaps.append("There is no map of questions and abstracts: no task of these runs embeds both.")
         self.map_gap = " ".join(dict.fromkeys(gaps))
         return maps
 
@@ -131,6 +147,15 @@ def _uses_tiny(task: ReportTask) -> bool:
     return task.setting("llm", "model") == "embedded" and not has_encoder
 
 
+def _check_unchanged(task: ReportTask, texts: Mapping[str, str], changed: str, noun: str) -> None:
+    """Raise ``UserError`` unless each sample's question is the text with its id."""
+    for sample in task.samples:
+        if texts.get(sample["id"]) != sample.get("question"):
+            raise UserError(
+                f"{changed} since it was measured: record {escape(sample['id'])} is missing or has another {noun}."
+            )
+
+
 def _settings(task: ReportTask) -> Settings:
     return load_settings(None, task.config)
 
@@ -147,8 +172,8 @@ def _read_records(settings: Settings, variant: str | None) -> "Mapping[str, QARe
 
 
 def _embedder(task: ReportTask) -> str | None:
-    """The name of the embedder of the task's retriever, if it has one."""
-    if task.task.retriever is None:
+    """The name of the embedder that the task's questions are searched with, if there is one."""
+    if task.task.retriever is None or task.section.data != "data":
         return None
     name = getattr(_settings(task).retrievers.get(task.task.retriever), "embedder", None)
     return name if isinstance(name, str) else None

@@ -1,5 +1,6 @@
 """The evaluation tasks of each ``medground eval`` command, and the pipeline's resources that they run on."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.results import TaskResult
 from eval.tasks import AnswersTask, CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
-from eval.tasks.qa import VARIANTS
+from eval.tasks.qa import VARIANTS, has_wrong_contexts
 from medground.components import judging_settings
 from medground.ingest import Corpus
 from medground.pipeline import Pipeline
@@ -45,19 +46,23 @@ def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> li
     ]
 
 
-def qa_tasks(settings: Settings, records: int) -> list[Task]:
+def qa_tasks(settings: Settings, records: "Sequence[QARecord]") -> list[Task]:
     """The tasks of ``medground eval qa``: contexts, the sample's variants, and with ``chain.verify`` verification.
 
-    ``records`` is the number of records. Tasks with another record's abstract as context need two or more.
+    Tasks with another record's abstract as context are left out, with a warning, if more than half of the ``records``
+    share one.
     """
     tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
         tasks += [QATask(context="gold", variant=variant) for variant in VARIANTS]
-        tasks += [QATask(context="wrong")] if records > 1 else []
+        tasks.append(QATask(context="wrong"))
     if settings.chain.verify != "off":
         tasks += [VerificationTask(context="retrieved", retriever=settings.retriever), VerificationTask(context="gold")]
-        if records > 1:
-            tasks += [VerificationTask(context="wrong"), VerificationTask(context="swapped")]
+        tasks += [VerificationTask(context="wrong"), VerificationTask(context="swapped")]
+    if not has_wrong_contexts(records) and (unfit := [task for task in tasks if task.context in ("wrong", "swapped")]):
+        names = ", ".join(task.name for task in unfit)
+        logging.getLogger(__name__).warning("%s: left out, since most of the records share one abstract", names)
+        return [task for task in tasks if task not in unfit]
     return tasks
 
 

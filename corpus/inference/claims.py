@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from common.errors import DataError, UserError
 from common.json_file import escape, json_type, value_problem
 from corpus.config import ClaimsConfig
-from corpus.rows import columns_of, file_rows, is_missing, record_name, text_of
+from corpus.rows import columns_of, file_rows, is_missing, record_name, row_id, text_of, value_text
 from corpus.sample import DATA
 from corpus.sentences import Span
 
@@ -68,8 +68,11 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The majority verdict of supporting and contradicting documents; None if there are as many of each."""
-        verdicts = [evidence.verdict for evidence in self.evidence]
+        """The majority verdict of supporting and contradicting documents; None if there are as many of each.
+
+        A document that the data labels twice counts once for each of its verdicts.
+        """
+        verdicts = [verdict for _, verdict in {(each.document, each.verdict) for each in self.evidence}]
         supporting, contradicting = verdicts.count("supported"), verdicts.count("contradicted")
         if supporting == contradicting:
             return None if supporting else "not enough evidence"
@@ -159,9 +162,11 @@ def _scifact(
         evidence = row.get("evidence")
         if not isinstance(evidence, dict):
             raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
-        text, id = _column_text(path, record, row, "claim"), str(row.get("id", line))
+        text, id = _column_text(path, record, row, "claim"), row_id(row, _COLUMNS["id"], line)
         cited = row.get("cited_doc_ids")
-        document_ids = dict.fromkeys([*map(str, evidence), *(map(str, cited) if isinstance(cited, list) else ())])
+        document_ids = dict.fromkeys(
+            [*map(str, evidence), *(map(value_text, cited) if isinstance(cited, list) else ())]
+        )
         of_documents = []
         for name in document_ids:
             if name not in sentences:
@@ -176,7 +181,7 @@ def _scifact(
 
 def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document, tuple[Span, ...]]:
     """A document of SciFact's corpus, its title above its abstract, with the spans of its sentences."""
-    id = next((str(row[name]) for name in ("doc_id", "_id", "id") if row.get(name) not in (None, "")), None)
+    id = next((value_text(row[name]) for name in ("doc_id", "_id", "id") if not is_missing(row.get(name))), None)
     if id is None:
         raise DataError(path, "has no doc_id.", record=record)
     title, abstract = row.get("title"), row.get("abstract", row.get("text"))
@@ -203,7 +208,7 @@ def _evidence(path: Path, record: str, claim: str, document: str, labelled: obje
         if (
             not isinstance(rationale, dict)
             or not isinstance(numbers, list)
-            or not all(isinstance(n, int) and 0 <= n < count for n in numbers)
+            or not all(type(n) is int and 0 <= n < count for n in numbers)
         ):
             problem = (
                 f"document {escape(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
@@ -226,7 +231,7 @@ def _rows_as_claims(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord],
         record = record_name(line)
         claim, premise = (_column_text(path, record, row, field) for field in ("claim", "evidence"))
         name = _column(path, record, row, "label")
-        id = str(next((row[name] for name in _COLUMNS["id"] if not is_missing(row.get(name))), line))
+        id = row_id(row, _COLUMNS["id"], line)
         if id in ids:
             raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
         ids.add(id)

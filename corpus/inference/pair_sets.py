@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from common.errors import DataError
 from common.json_file import escape, json_type, read_object, read_text
-from corpus.rows import Rows, file_rows, json_lines, record_name, table_rows
+from corpus.rows import Rows, file_rows, json_lines, record_name, row_id, table_rows, value_text
 
 PairSplit = Literal["train", "dev", "test"]
 
@@ -52,7 +52,7 @@ def _scifact_rows(path: Path) -> Rows:
     corpus = path.parent / "corpus.jsonl"
     for line, row in json_lines(corpus):
         sentences = _texts(corpus, record_name(line), row, "abstract")
-        abstracts[str(row.get("doc_id"))] = "\n".join((str(row.get("title", "")), " ".join(sentences)))
+        abstracts[value_text(row.get("doc_id"))] = "\n".join((str(row.get("title", "")), " ".join(sentences)))
     for number, row in json_lines(path):
         record = record_name(number)
         evidence = row.get("evidence")
@@ -61,14 +61,14 @@ def _scifact_rows(path: Path) -> Rows:
         cited = row.get("cited_doc_ids") or list(evidence or ())
         if not isinstance(cited, list):
             raise DataError(path, f"must be a list, not {json_type(cited)}.", record=record, field="cited_doc_ids")
-        for document in map(str, cited):
+        for document in map(value_text, cited):
             if document not in abstracts:
                 problem = f"cites the abstract {escape(document)}, which is not in {corpus.name}."
                 raise DataError(path, problem, record=record)
             yield (
                 number,
                 {
-                    "id": f"{row.get('id', number)}-{document}",
+                    "id": f"{row_id(row, ('id',), number)}-{document}",
                     "abstract": abstracts[document],
                     "label": None if evidence is None else _verdict(path, record, evidence.get(document)),
                     **({"claim": row["claim"]} if "claim" in row else {}),

@@ -12,7 +12,7 @@ from common.errors import DataError, UserError
 from common.json_file import escape, json_type
 from corpus.config import PairFiles, PairsConfig
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
-from corpus.rows import Rows, columns_of, file_rows, is_missing, record_name, text_of
+from corpus.rows import Rows, columns_of, file_rows, is_missing, record_name, row_id, text_of, value_text
 from corpus.sample import DATA
 
 MAX_LISTED = 10  # files of a folder in a message
@@ -239,9 +239,7 @@ def _pair(
     if label is None:
         return None
     premise, hypothesis = (text_of(where, record, row, str(columns[field])) for field in ("premise", "hypothesis"))
-    id_column = columns.get("id")
-    id = row.get(id_column) if id_column else None
-    return NLIPair(number if is_missing(id) else _as_text(id), premise, hypothesis, label)
+    return NLIPair(row_id(row, filter(None, [columns.get("id")]), number), premise, hypothesis, label)
 
 
 def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
@@ -252,7 +250,7 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     value = _column(where, record, row, name)
     if isinstance(value, list | dict):
         raise DataError(where, f"must be a label, not {json_type(value)}.", record=record, field=name)
-    label = _as_text(value)
+    label = value_text(value)
     spellings: tuple[str, ...] = (label, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(label)) else (label,)
     if label.lower() in ("true", "false"):  # JSON, data frames and YAML spell them differently
         spellings = (label, label.lower(), label.capitalize(), label.upper())
@@ -264,13 +262,6 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     known = ", ".join(config.labels)
     problem = f"{escape(label)!r} is not a label of pairs.labels ({known}). Add it there, or to pairs.unlabelled."
     raise DataError(where, problem, record=record, field=name)
-
-
-def _as_text(value: object) -> str:
-    """A label or an id as text, a whole number without decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
 
 
 def _column(where: str, record: str, row: Mapping[str, Any], name: str, setting: str = "pairs.columns") -> Any:

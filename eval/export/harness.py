@@ -18,6 +18,7 @@ from common.atomic_write import write_whole
 from common.errors import DataError, UserError
 from eval.results import RESULTS_FILE, prepare_output_folder, writing
 from eval.runs import Run
+from eval.stats.calibration import all_scored
 from eval.stats.estimate import RESAMPLES
 from eval.tasks import CheckTask, NLITask, Task
 from eval.tasks.scorers import CITATIONS, RANKING
@@ -185,7 +186,7 @@ def _task_config(
     task: Task, config: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], versions: Mapping[str, Any]
 ) -> dict[str, Any]:
     data = data_of(task, config)
-    scored = is_scored(samples)
+    scored = all_scored(samples)
     return {
         "task": task.name,
         "dataset_path": data.get("path"),
@@ -250,18 +251,14 @@ def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get(task.section.data) or {}
 
 
-def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether labels were scored (the harness's ``multiple_choice``) or generated (``generate_until``)."""
-    return bool(samples) and all(sample.get("label_scores") for sample in samples)
-
-
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A task's samples in the harness's format.
 
-    If labels were scored, a response is a label's log-probability and the harness's ``is_greedy``, which is unknown:
-    "None". ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
+    If all labels were scored (the harness's ``multiple_choice``, else ``generate_until``), a response is a label's
+    log-probability and the harness's ``is_greedy``, which is unknown: "None". ``doc`` is the record without retrieved
+    or generated text, so that its hash is the same in every run.
     """
-    scored = is_scored(samples)
+    scored = all_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,10 @@ def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
 
 
 def all_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every sample has label scores, all of them numbers."""
+    """Whether every sample has label scores, all of them finite; NaN is null in the files of results."""
+    score_maps = [sample.get("label_scores") for sample in samples]
     return bool(samples) and all(
-        sample["label_scores"] and None not in sample["label_scores"].values() for sample in samples
+        scores and all(score is not None and isfinite(score) for score in scores.values()) for scores in score_maps
     )
 
 

@@ -1,6 +1,7 @@
 """Question answering with the labels yes, no and maybe."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -156,6 +157,15 @@ class QATask(Task):
         return self.context if self.context in ("none", "retrieved") else "gold"
 
 
+def has_wrong_contexts(records: Sequence[QARecord]) -> bool:
+    """Whether each record can get another abstract, so that at most half of the records share one."""
+    return 2 * _most_with_one_abstract(records) <= len(records)
+
+
+def _most_with_one_abstract(records: Sequence[QARecord]) -> int:
+    return max(Counter(record.context for record in records).values(), default=0)
+
+
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
     """Another record for each record, whose abstract replaces its own; the same on every run.
 
@@ -165,17 +175,17 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
     Raises:
         UserError: more than half of the records share one abstract.
     """
+    largest = _most_with_one_abstract(records)
+    if not has_wrong_contexts(records):
+        raise UserError(
+            "The contexts wrong and swapped give each question another record's abstract, so at most half of the "
+            f"records may share one; of {len(records)} records {largest} have the same abstract. Use more records."
+        )
     order = list(range(len(records)))
     random.Random(_SEED).shuffle(order)
     groups: dict[str, list[int]] = {}
     for index in order:
         groups.setdefault(records[index].context, []).append(index)
-    largest = max(map(len, groups.values()), default=0)
-    if 2 * largest > len(records):
-        raise UserError(
-            "qa_wrong gives each question another record's abstract, so at most half of the records may share one; of "
-            f"{len(records)} records {largest} have the same abstract. Use more records."
-        )
     grouped = [index for group in groups.values() for index in group]
     rotated = grouped[largest:] + grouped[:largest]
     source_of = dict(zip(grouped, rotated, strict=True))

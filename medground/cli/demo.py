@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from chains.answer import Answer
     from corpus.records import QARecord
-    from eval.results import TaskResult
     from medground.pipeline import Pipeline
     from medground.settings import Settings
 
@@ -33,7 +32,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     and steps.
     """
     settings = options.make_settings(None, None, limit=limit)
-    from eval.results import prepare_output_folder, write_results
+    from eval.results import RESULTS_FILE, prepare_output_folder, write_results
     from eval.tables import result_tables
     from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
@@ -48,23 +47,24 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     retrieval = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
     for table in result_tables(retrieval):
         print_table(table)
+    write_results(output, retrieval, all_records.model_dump(mode="json"))
 
     typer.echo("Answers: the test questions without context, with retrieved passages, and with their own abstract.\n")
     resources = PipelineResources(pipeline)
     test = resources.records()
-    answers = list(run_tasks(qa_tasks(settings, len(test)), resources))
+    answers = list(run_tasks(qa_tasks(settings, test), resources))
     for table in result_tables(answers):
         print_table(table)
+    write_results(output, answers, settings.model_dump(mode="json"))
 
     adapter = output / "adapter"
-    inference = _train_and_evaluate_inference(output, adapter, limit, quiet)
+    _train_and_evaluate_inference(output, adapter, limit, quiet)
 
     verifying = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
     _show_answers(
         Pipeline.from_settings(verifying, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet), test
     )
-    results = write_results(output, [*retrieval, *answers, *inference], settings.model_dump(mode="json"))
-    typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
+    typer.echo(f"\nResults: {output / RESULTS_FILE}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
     typer.echo(f"Store:   {settings.store.path}")
 
@@ -93,10 +93,9 @@ def _show_answers(pipeline: "Pipeline", records: "Sequence[QARecord]") -> None:
         typer.echo(f"  answer of the record: {record.label}\n")
 
 
-def _train_and_evaluate_inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
+def _train_and_evaluate_inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> None:
     """Train an adapter, evaluate the pairs before and after, and compare the merged model with the adapter."""
     from corpus.load import load_records
-    from eval.tables import result_tables
     from finetune.merge import merge
     from finetune.qlora.train import train_qlora
 
@@ -106,15 +105,13 @@ def _train_and_evaluate_inference(output: Path, adapter: Path, limit: int | None
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
     typer.echo(f"Inference: the test pairs before and after {steps} steps of QLoRA, base in 4 bits.")
     typer.echo("configs/qlora.yaml has the full recipe.\n")
-    before = _evaluate_pairs(settings, "before", quiet)
-    print_table(result_tables([before])[0])
+    _evaluate_pairs(settings, "before", output, quiet)
     answers = load_records(settings.data, split="train")
     train_qlora(
         settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
     )
     tuned = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
-    after = _evaluate_pairs(tuned, None, quiet)
-    print_table(result_tables([after])[0])
+    _evaluate_pairs(tuned, None, output, quiet)
 
     merged = output / "merged"
     if (merged / "merge.json").is_file():  # from an earlier run
@@ -125,12 +122,16 @@ def _train_and_evaluate_inference(output: Path, adapter: Path, limit: int | None
     pairs = load_pairs(unquantized.pairs)
     report = merge(str(adapter), merged, llm=unquantized.llm, pairs=pairs.pairs, labels=pairs.labels, quiet=quiet)
     typer.echo(f"{report.text()}\n")
-    return [before, after]
 
 
-def _evaluate_pairs(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
+def _evaluate_pairs(settings: "Settings", tag: str | None, output: Path, quiet: bool) -> None:
+    """Evaluate the pairs, print the first table, and write the result with the settings that it was measured with."""
+    from eval.results import write_results
+    from eval.tables import result_tables
     from eval.tasks import NLITask
     from medground.pipeline import Pipeline
     from medground.tasks import PipelineResources
 
-    return NLITask(tag=tag).run(PipelineResources(Pipeline.from_settings(settings, quiet=quiet)))
+    result = NLITask(tag=tag).run(PipelineResources(Pipeline.from_settings(settings, quiet=quiet)))
+    print_table(result_tables([result])[0])
+    write_results(output, [result], settings.model_dump(mode="json"))

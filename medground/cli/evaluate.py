@@ -101,7 +101,7 @@ def qa(run: Run) -> None:
     from medground.tasks import PipelineResources, qa_tasks
 
     resources = PipelineResources(pipeline)
-    _measure(qa_tasks(run.settings, len(resources.records())), resources, run)
+    _measure(qa_tasks(run.settings, resources.records()), resources, run)
     _print_note(pipeline.note)
 
 
@@ -274,16 +274,18 @@ def _calibration_advice(result: "TaskResult", temperature: float) -> str | None:
     ``temperature`` is the one that the evaluated scores have.
     """
     from chains.nli import NLI_LABELS
-    from eval.stats.calibration import best_threshold, fit_temperature
+    from eval.stats.calibration import TEMPERATURES, best_threshold, fit_temperature
     from eval.tables import with_interval
 
     samples = result.samples
     if {*samples[0]["label_scores"]} != {*NLI_LABELS} or (fitted := fit_temperature(samples)) is None:
         return None
     threshold, accuracy = best_threshold(samples, fitted.value)
-    best = fitted.times(temperature)
+    best = with_interval(fitted.times(temperature))
+    if fitted.value in (TEMPERATURES[0], TEMPERATURES[-1]):
+        best += " (the limit of the search, so these pairs determine none)"
     return (
-        f"best for these pairs: nli.temperature {with_interval(best)}, and with it check.threshold {threshold:.2f}, "
+        f"best for these pairs: nli.temperature {best}, and with it check.threshold {threshold:.2f}, "
         f"accuracy {with_interval(accuracy)}. Choose them on dev pairs (--split dev), not on those that you report"
     )
 

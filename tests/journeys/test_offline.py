@@ -77,4 +77,7 @@ def test_demo_runs_without_a_network(medground: Run, tmp_path: Path) -> None:
         assert text in outcome.stdout
     results = json.loads((tmp_path / "results" / "demo" / "results.json").read_text())
     assert {"retrieval_dense", "retrieval_bm25", "qa_none", "qa_gold", "nli_before", "nli"} <= set(results["results"])
+    assert results["earlier"]["retrieval_bm25"]["config"]["data"]["split"] == "all"
+    assert results["earlier"]["qa_gold"]["config"]["data"]["split"] == "test"
+    assert results["config"]["llm"]["adapter"] == str(Path("results", "demo", "adapter"))
     assert (tmp_path / "results/demo/adapter/adapter_config.json").is_file()

@@ -15,7 +15,7 @@ def test_report_is_written_to_the_run_or_to_output(command: Callable[..., Any], 
     outcome = command("report", "run")
     assert outcome.status == 0
     assert outcome.out.startswith("report: run/report.html (0.1 MB)\nfigures: 1 PNG files")
-    assert "no retriever of these runs embeds texts" in outcome.err
+    assert "no task of these runs embeds both" in outcome.err
     html = (tmp_path / "run" / "report.html").read_text()
     assert runs.records(1)[0].context.split(".")[0] in html
     assert command("report", "run", "--output", "out", "--quiet").status == 0

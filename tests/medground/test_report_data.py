@@ -10,6 +10,8 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import TaskResult, write_results
+from eval.stats.estimate import Estimate
+from eval.tasks import CheckTask
 from medground.report_data import ReportData, notes
 from medground.tiny import TINY_NOTE
 
@@ -72,6 +74,23 @@ def test_changed_data_is_reported(tmp_path: Path) -> None:
     assert "has changed since it was measured" in report_data.gaps[0]
 
 
+def test_texts_of_checked_claims_are_the_documents_of_the_claims(tmp_path: Path) -> None:
+    (tmp_path / "claims.csv").write_text("id,claim,evidence,label\nc1,It helps.,Pain fell.,SUPPORT\n")
+    sample = {"id": "c1", "question": "It helps.", "target": "supported", "prediction": "supported", "label_scores": {}}
+    sample["retrieved"] = [{"id": "e1", "score": 0.9}]
+    checks = (CheckTask(), CheckTask(context="retrieved", retriever="dense"))
+    results = [TaskResult(check, {"accuracy": Estimate(1.0)}, [sample]) for check in checks]
+    tasks = write_and_read(tmp_path / "run", *results, claims={"path": str(tmp_path / "claims.csv")})
+    report_data = ReportData()
+    assert [report_data.texts(task) for task in tasks] == [{"e1": "Pain fell."}] * 2
+    assert (report_data.gaps, report_data.maps(tasks, tmp_path, quiet=True)) == ([], [])
+    assert "no task of these runs embeds both" in report_data.map_gap
+    (tmp_path / "claims.csv").write_text("id,claim,evidence,label\nc1,It harms.,Pain rose.,SUPPORT\n")
+    changed = ReportData()
+    assert [changed.texts(task) for task in tasks] == [{}, {}]
+    assert "claims.csv (claims) has changed since it was measured: record c1" in changed.gaps[0]
+
+
 def test_settings_that_are_no_longer_valid_are_reported(tmp_path: Path) -> None:
     tasks = write_and_read(tmp_path, runs.ranking([1, 1, 1]), store={"path": "store", "colour": "blue"})
     report_data = ReportData()
@@ -116,7 +135,7 @@ def test_missing_map_without_an_embedder_is_explained(tmp_path: Path) -> None:
     tasks = write_and_read(tmp_path, runs.ranking([1] * 3, "bm25"), runs.answers("qa_gold", ["yes"] * 3))
     report_data = ReportData()
     assert report_data.maps(tasks, tmp_path, quiet=True) == []
-    assert report_data.map_gap == "There is no map of questions and abstracts: no retriever of these runs embeds texts."
+    assert report_data.map_gap == "There is no map of questions and abstracts: no task of these runs embeds both."
 
 
 def test_missing_map_of_too_few_records_is_explained(tmp_path: Path) -> None:

@@ -136,6 +136,21 @@ def test_error_in_rows_names_line_and_problem(tmp_path: Path) -> None:
         load_claims(ClaimsConfig(path=str(tmp_path / "none.csv")))
 
 
+def test_a_document_counts_once_in_the_majority(tmp_path: Path) -> None:
+    rows = [("Pain fell.", "SUPPORT"), ("Pain fell.", "SUPPORT"), ("Pain rose.", "REFUTE")]
+    claims = [{"claim": "It helps.", "evidence": evidence, "label": label} for evidence, label in rows]
+    data = load_claims(ClaimsConfig(path=str(write_jsonl(tmp_path / "claims.jsonl", claims))))
+    assert [(len(claim.evidence), claim.verdict) for claim in data.claims] == [(3, None)]
+    assert data.mixed == 1
+
+
+def test_ids_written_by_a_data_frame_are_whole_numbers_or_missing(tmp_path: Path) -> None:
+    claims = [{**CLAIMS[0], "id": 1.0, "cited_doc_ids": [11.0]}, {**CLAIMS[1], "id": None}, {**CLAIMS[2], "id": None}]
+    data = load_scifact(tmp_path, claims)
+    assert [claim.id for claim in data.claims] == ["1", "2", "3"]
+    assert [each.document for each in data.claims[0].evidence] == ["11"]
+
+
 def test_claims_without_id_have_their_line_number(tmp_path: Path) -> None:
     rows = [{"claim": f"Zinc {number}.", "evidence": "Zinc.", "label": "neutral"} for number in range(4)]
     ids: list[object] = [0, 1, None, float("nan")]

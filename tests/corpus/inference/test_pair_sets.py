@@ -134,8 +134,8 @@ def write_scifact(folder: Path, claims: Sequence[Mapping[str, Any]], split: str 
 def test_scifact_pairs_a_claim_with_each_cited_abstract(tmp_path: Path) -> None:
     evidence = {"4": [{"sentences": [0], "label": "SUPPORT"}, {"sentences": [1], "label": "SUPPORT"}]}
     claims = [
-        {"id": 1, "claim": "A rises", "evidence": evidence, "cited_doc_ids": [4, 5]},
-        {"id": 2, "claim": "A falls", "evidence": {"5": [{"sentences": [0], "label": "CONTRADICT"}]}},
+        {"id": 1.0, "claim": "A rises", "evidence": evidence, "cited_doc_ids": [4.0, 5.0]},  # as data frames write them
+        {"id": None, "claim": "A falls", "evidence": {"5": [{"sentences": [0], "label": "CONTRADICT"}]}},
     ]
     found = load_pairs(write_scifact(tmp_path, claims), "dev")
     assert [(pair.id, pair.hypothesis, pair.label) for pair in found.pairs] == [

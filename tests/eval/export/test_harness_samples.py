@@ -5,7 +5,7 @@ import math
 import pytest
 from answered_runs import nli_task, qa_task
 
-from eval.export.harness import harness_samples, is_scored
+from eval.export.harness import harness_samples
 
 HARNESS_FIELDS = {
     "doc_id",
@@ -53,13 +53,18 @@ def test_hashes_are_computed_as_in_the_harness() -> None:
 
 def test_generated_answers_have_their_text_and_their_parsed_label() -> None:
     samples = qa_task("qa_gold", ["no", None], ["yes", "yes"], generated=True).samples
-    assert not is_scored(samples)
     parsed, unparsed = harness_samples(samples)
     assert parsed["arguments"] == {
         "gen_args_0": {"arg_0": "Text 0. Does drug 0 help?", "arg_1": {"do_sample": False}},
     }
     assert (parsed["resps"], parsed["filtered_resps"]) == ([["No"]], ["no"])
     assert (unparsed["resps"], unparsed["filtered_resps"], unparsed["acc"]) == ([["Hm"]], ["[invalid]"], 0.0)
+
+
+def test_a_score_that_is_not_a_number_makes_the_answers_generated_ones() -> None:
+    samples = [dict(sample) for sample in qa_task("qa_gold", ["no", "yes"], ["yes", "yes"]).samples]
+    samples[0]["label_scores"] = {"yes": None, "no": None, "maybe": None}
+    assert [sample["filtered_resps"] for sample in harness_samples(samples)] == [["no"], ["yes"]]
 
 
 def test_the_prompt_of_a_pair_without_prompt_is_premise_and_hypothesis() -> None:

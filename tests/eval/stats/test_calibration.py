@@ -55,6 +55,12 @@ def test_metrics_and_bins_of_three_samples() -> None:
     assert (upper.accuracy.low, upper.accuracy.high) == pytest.approx((expected.low, expected.high))
 
 
+@pytest.mark.parametrize("score", [float("nan"), None])
+def test_scores_that_are_not_numbers_have_no_metrics(score: Any) -> None:
+    samples = [{"label_scores": {"yes": score, "no": 0.5}, "prediction": "no", "target": "no"}]
+    assert calibration_metrics(samples) == {}
+
+
 def test_a_probability_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
     (only,) = reliability([_sample({"yes": 0.6, "no": 0.4}, "yes")])
     assert (only.low, only.high) == pytest.approx((8 / 15, 9 / 15))

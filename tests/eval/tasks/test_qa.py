@@ -12,6 +12,8 @@ from corpus.records import Label, QARecord
 from eval.tables import result_tables
 from eval.tasks import QATask, task_from_name
 from eval.tasks.qa import CHUNK, wrong_contexts
+from medground.settings import load_settings
+from medground.tasks import qa_tasks
 
 IDENTITY = {"model": "marker", "dtype": "float32"}
 
@@ -256,6 +258,16 @@ def test_wrong_contexts_refuse_an_abstract_of_most_records() -> None:
     same = QARecord(id="a", question="q", contexts=("t",), label="yes")
     with pytest.raises(UserError, match="of 3 records 2 have the same abstract"):
         wrong_contexts([same, same, _record(1, "yes")])
+
+
+def test_tasks_with_another_abstract_are_left_out_if_most_records_share_one(caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings(None, {"data": {"path": "own.json"}, "chain": {"verify": "report"}})
+    same = QARecord(id="a", question="q", contexts=("t",), label="yes")
+    contexts = [task.context for task in qa_tasks(settings, [same, same, _record(1, "yes")])]
+    assert contexts == ["none", "retrieved", "gold", "retrieved", "gold"]
+    assert "verified_wrong, verified_swapped: left out" in caplog.text
+    contexts = [task.context for task in qa_tasks(settings, [same, _record(1, "yes")])]
+    assert contexts[-2:] == ["wrong", "swapped"]
 
 
 def test_progress_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
