@@ -37,6 +37,7 @@ class Reranker:
         from retrievers.embedders.sentence import resolve_dtype
 
         device = get_device_name()
+        self._name = model
         _check_head(model)
         with hub_errors("Cross-encoder", model), no_bars():
             self._model: Any = CrossEncoder(
@@ -52,7 +53,11 @@ class Reranker:
         )
 
     def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
-        """The score of each (question, passage), (pairs,); ``activation`` replaces the model's activation function."""
+        """The score of each (question, passage), (pairs,); ``activation`` replaces the model's activation function.
+
+        Raises:
+            UserError: a score is not finite.
+        """
         import numpy as np
 
         if not pairs:
@@ -63,6 +68,11 @@ class Reranker:
             pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=softmax
         )
         rows = np.asarray(outputs, dtype=np.float64).reshape(len(pairs), -1)
+        if not np.isfinite(rows).all():
+            raise UserError(
+                f"Cross-encoder {self._name} returned scores that are not finite. Load it in float32; if that does not "
+                "help, its files are damaged."
+            )
         return 1 - rows[:, self._against].sum(axis=1) if self._against else rows[:, 0]
 
     def relevance(self, question: str, texts: Sequence[str]) -> list[float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from classifiers import make_classifier, make_encoder
 from fixed_retriever import FixedRetriever
+from safetensors.torch import load_file, save_file
 from word_reranker import WordReranker
 
 from chains.encoder.classifier import load_classifier
@@ -85,6 +86,15 @@ def test_an_encoder_without_a_head_or_a_missing_folder_is_rejected(tmp_path: Pat
         Reranker(str(make_encoder(tmp_path / "bare")), "float32")
     with pytest.raises(UserError, match="nowhere"):
         Reranker(str(tmp_path / "nowhere"), "float32")
+
+
+def test_scores_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    folder = make_classifier(tmp_path, ["relevant"])
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"][:] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"{folder} returned scores that are not finite"):
+        Reranker(str(folder), "float32").relevance("is it safe", ["the vaccine was safe"])
 
 
 def test_the_fingerprint_depends_on_weights_and_labels_but_not_on_the_folder(tmp_path: Path) -> None:
