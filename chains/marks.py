@@ -11,8 +11,8 @@ from corpus.sentences import Span, sentence_spans
 _OPENING, _CLOSING = r"[\[［【]", r"[\]］】]"
 _DASH = r"[-–—‑−~～]"
 _SOURCE_NAMES = (
-    r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|quellen?|fuentes?"
-    r"|extraits?|pasajes?|文献|来源|段落|资料)"
+    r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|citations?|cite"
+    r"|chunks?|contexts?|excerpts?|snippets?|evidence|articles?|papers?|quellen?|fuentes?|extraits?|pasajes?|文献|来源|段落|资料)"
 )
 _PAGES = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|S\.)|,\s*+pages?\b)[^\[\]［］【】\n]{0,40}+)?"  # such as ", p. 3"
 _SPACE = r"(?<!\s)\s*+"  # matches a whole run or nothing, so that long runs take linear time

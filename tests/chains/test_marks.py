@@ -48,6 +48,8 @@ def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
         ("a [[1]] b", "a [1] b"),
         ("a [[9]] b", "a b"),
         ("a [ID:2] b", "a [2] b"),
+        ("a [citation:1][citation:2] b", "a [1][2] b"),
+        ("a [Chunk 2, Evidence 1] b", "a [2][1] b"),
         ("a [Passage 1, Passage 2] b", "a [1][2] b"),
         ("a 【2†source】 b [1, p. 3] c [2 pp. 3-4] d", "a [2] b [1] c [2] d"),
         ("a [2 patients] b [2 pages] c", "a [2 patients] b [2 pages] c"),
