@@ -57,10 +57,9 @@ def test_adapter_is_evaluated_merged_and_verifies_answers(command: Command, adap
 def test_trained_encoder_is_evaluated_and_verifies_answers(command: Command) -> None:
     labels = {"Pain rose.": "entailment", "Pain vanished.": "contradiction", "Pain was not asked about.": "neutral"}
     pairs = [{"sentence1": text, "sentence2": "It hurts.", "gold_label": label} for text, label in labels.items()] * 4
-    lines = "".join(json.dumps(pair) + "\n" for pair in pairs)
     Path("pairs.d").mkdir()
-    for split in ("train", "dev", "test"):
-        Path(f"pairs.d/mli_{split}_v1.jsonl").write_text(lines)
+    for split, rows in {"train": pairs[3:], "dev": pairs, "test": pairs}.items():
+        Path(f"pairs.d/mli_{split}_v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ("--set", "train.encoder.epochs=1", "--set", "train.encoder.max_length=32")
     outcome = command("train", "encoder", "--output", "enc", "--data", "pairs.d", "--quiet", *options)
     assert outcome.status == 0, outcome.err

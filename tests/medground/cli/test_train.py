@@ -53,8 +53,8 @@ def test_qlora_prints_the_adapter_and_the_command_that_evaluates_it(
 def test_encoder_for_pairs_prints_leakage_and_a_command_that_runs(command: Callable[..., Any], tmp_path: Path) -> None:
     rows = [{"sentence1": f"Pain {verb}.", "sentence2": "It hurts.", "gold_label": label} for verb, label in VERBS]
     (tmp_path / "pairs.d").mkdir()
-    for split in ("train", "dev", "test"):
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
+    for split, split_rows in {"train": rows[::-1], "dev": rows, "test": rows}.items():
+        lines = "".join(json.dumps(row) + "\n" for row in split_rows)
         (tmp_path / f"pairs.d/mli_{split}_v1.jsonl").write_text(lines)
     arguments = ("train", "encoder", "--output", str(tmp_path / "enc"), "--data", "pairs.d", *ENCODER_OPTIONS)
     outcome = command(*arguments)
