@@ -9,9 +9,9 @@ from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
 
 PASSAGE_WORDS = 200  # maximum length without an embedder
 BATCH_CHARACTERS = 1 << 18  # tokenized at once; a tokenizer needs about 100 bytes of memory for each
-_SPLIT_RANGE = 100  # characters around the middle of a long sentence in which it is split
+_SPLIT_RANGE = 100  # maximum distance in characters from the middle of a long sentence to the split between words
 _MAX_HEADINGS = 6  # consecutive headings that are kept with the text below them
-MAX_TOKEN_CHARACTERS = 64  # assumed; texts with longer tokens are split more often than necessary
+MAX_TOKEN_CHARACTERS = 64  # assumed maximum; a text with longer tokens on average may be split although it fits
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def common_window(windows: Sequence[Window], max_tokens: int | None = None) -> W
 
     def count(texts: Sequence[str]) -> list[int]:
         counts = [window.count(texts) for window in windows]
-        # Counts are scaled to the narrowest limit and rounded up, so that exceeding any limit exceeds this one.
+        # Counts are scaled to the narrowest limit and rounded up: a text over any window's limit is over this one.
         return [
-            max(-(-tokens * narrowest_limit // limit) for tokens, limit in zip(of_text, limits, strict=True))
-            for of_text in zip(*counts, strict=True)
+            max(-(-tokens * narrowest_limit // limit) for tokens, limit in zip(text_counts, limits, strict=True))
+            for text_counts in zip(*counts, strict=True)
         ]
 
     fingerprints = (f"{window.fingerprint} {limit}" for window, limit in zip(windows, limits, strict=True))
@@ -81,8 +81,8 @@ def common_window(windows: Sequence[Window], max_tokens: int | None = None) -> W
 def split_document(document: Extract, window: Window) -> SplitDocument:
     """Split a document into passages that fit the window, between paragraphs, else between sentences, else words.
 
-    A passage is on one page and may span sections. A heading stays with the text below it if both fit. A sentence of
-    several lines, such as a table, is split at line ends. Only white space is outside of passages.
+    A passage is on one page and may span sections. A heading stays with the text below it if both fit. If too
+    long, a sentence of several lines, such as a table, is split at line ends. Only white space is outside of passages.
     """
     text, part_starts = document.text, [part.start for part in document.parts]
     spans: list[Span] = []
@@ -138,26 +138,26 @@ def _merged(
     if not pieces:
         return []
     special = window.count([""])[0]  # number of special tokens, which a passage has once
-    sized: list[list[tuple[Span, int]]] = []
+    groups: list[list[tuple[Span, int]]] = []
     size = 0
     for span, tokens in pieces:
-        if sized and size + tokens - special <= window.limit:
-            sized[-1].append((span, tokens))
+        if groups and size + tokens - special <= window.limit:
+            groups[-1].append((span, tokens))
             size += tokens - special
             continue
         group, size = [(span, tokens)], tokens
-        while sized and len(group) <= _MAX_HEADINGS and len(sized[-1]) > 1 and is_heading(sized[-1][-1][0]):
-            if size + sized[-1][-1][1] - special > window.limit:
+        while groups and len(group) <= _MAX_HEADINGS and len(groups[-1]) > 1 and is_heading(groups[-1][-1][0]):
+            if size + groups[-1][-1][1] - special > window.limit:
                 break
-            group.insert(0, sized[-1].pop())
+            group.insert(0, groups[-1].pop())
             size += group[0][1] - special
-        sized.append(group)
-    groups = [[span for span, _ in group] for group in sized]
-    wholes = [(group[0][0], group[-1][1]) for group in groups]
-    counted = _counted(text, wholes, window)
+        groups.append(group)
+    span_groups = [[span for span, _ in group] for group in groups]
+    merged = [(group[0][0], group[-1][1]) for group in span_groups]
+    counted = _counted(text, merged, window)
     return [
         span
-        for group, (whole, tokens) in zip(groups, counted, strict=True)
+        for group, (whole, tokens) in zip(span_groups, counted, strict=True)
         for span in ([whole] if tokens <= window.limit or len(group) == 1 else _halved(text, group, window))
     ]
 
@@ -202,7 +202,7 @@ def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Spa
 
 
 def _batches(spans: Sequence[Span], max_characters: int) -> Iterator[list[Span]]:
-    """The spans in order, in batches of at most ``BATCH_CHARACTERS`` characters."""
+    """Batches of at most ``BATCH_CHARACTERS``, in order; a span over ``max_characters`` is not tokenized or counted."""
     batch: list[Span] = []
     size = 0
     for start, end in spans:

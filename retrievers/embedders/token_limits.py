@@ -8,7 +8,7 @@ from corpus.sentences import sentence_spans
 from retrievers.embedders.base import BatchEmbedder
 
 SHORT_CHARACTERS = 120  # length below which a question fits every embedder's window
-MIN_TOKENS = 8  # minimum that prompt and special tokens leave for a passage
+MIN_TOKENS = 8  # minimum number of tokens for a passage besides prompt and special tokens
 
 
 def window_of(embedder: Embeddings) -> Window | None:
@@ -27,8 +27,8 @@ def window_of(embedder: Embeddings) -> Window | None:
 def shorten(embedder: Embeddings, question: str) -> str:
     """The question, shortened to the embedder's window if it is longer.
 
-    The shortened question has the last of its sentences that end in a question mark, as many as fit the window, or else
-    the last of all its sentences; at least one sentence.
+    A longer question keeps only its sentences that end in a question mark, or all sentences if there are none. If they
+    do not fit the window, the first ones are dropped; the last one is always kept.
     """
     window = None if len(question) < SHORT_CHARACTERS else window_of(embedder)
     return question if window is None else cut_to_window(question, window)
