@@ -1,4 +1,4 @@
-"""One turn of a conversation, and the summary of a conversation for lists."""
+"""A turn of a conversation, and an entry of the list of conversations."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,8 +17,9 @@ def now() -> str:
 class Turn(BaseModel):
     """One message and its answer.
 
-    ``question`` is the message made self-contained, which the search uses; ``text`` is shown to the user; ``answer`` is
-    None for a turn of a history that the client sent; ``notes`` report changes to the message and to the history.
+    ``question`` is the message made self-contained, which the search uses; ``text`` is the reply that the user sees;
+    ``answer`` is None for a turn of a history that the client sent; ``notes`` report changes to the message and to the
+    history.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,7 +33,7 @@ class Turn(BaseModel):
 
 
 class Summary(BaseModel):
-    """A conversation in a list; ``title`` is the first message unless it was renamed."""
+    """An entry of the list of conversations; ``title`` is the first message unless it was renamed."""
 
     model_config = ConfigDict(frozen=True)
 

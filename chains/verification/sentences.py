@@ -26,7 +26,7 @@ _DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
-_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # before a finding
+_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # what follows is a finding
 _REFUSAL = re.compile(
     rf"\b{_SOURCES}\b(?:(?!\b{_REPORTS}\b)[^.;]){{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
@@ -178,8 +178,8 @@ class SentenceVerifier:
 def windows(text: str) -> list[Span]:
     """Spans of three sentences, each starting one sentence later; one span if the text has fewer sentences."""
     spans = sentence_spans(text)
-    last_of_window = spans[WINDOW_SENTENCES - 1 :] or spans[-1:]
-    return [(first[0], last[1]) for first, last in zip(spans, last_of_window, strict=False)]
+    window_ends = spans[WINDOW_SENTENCES - 1 :] or spans[-1:]
+    return [(first[0], last[1]) for first, last in zip(spans, window_ends, strict=False)]
 
 
 def supported(sentence: Sentence) -> bool:

@@ -31,10 +31,10 @@ class Check(BaseModel):
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
     the probability that it supports or contradicts the statement. ``conflicting``: whether there are quotes on both
-    sides; the verdict is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts given
-    the strongest evidence for the verdict, or given the strongest judged text if the verdict is "not enough evidence";
-    empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result in words.
-    ``reused``: whether all judgements came from the cache.
+    sides; the verdict is then that of the strongest evidence. ``scores`` are the probabilities of the three verdicts
+    for one judged text: the strongest evidence for the verdict, or for "not enough evidence" the strongest of all
+    judged texts; empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result
+    in words. ``reused``: whether all judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -215,7 +215,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sentence of a passage, alone or with its neighbours, as a quote; the quote's score is not used."""
+    """A sentence of a passage, alone or with its neighbours; ``citation.score`` is not used."""
 
     passage: Passage
     citation: Citation
@@ -269,7 +269,7 @@ def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | Non
 
 
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
-    """The span of a quote, and the span that includes the statements before and after it.
+    """The span of a quote, and the span with the sentences before and after it that are of ``Kind.STATEMENT``.
 
     A row of a table has only the first span; a quote that is no evidence, such as a heading, has none.
     """
