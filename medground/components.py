@@ -134,7 +134,7 @@ class Components:
         answers. Chains that were made before the judge must not run at the same time as the judge.
 
         Args:
-            evaluated_pairs: pairs whose premises are in no few-shot example.
+            evaluated_pairs: pairs whose premises are not used in few-shot examples.
             shots: training pairs per label in the prompt; by default ``prompt.shots``.
             adapter: False disables ``nli.adapter``.
         """
@@ -162,11 +162,11 @@ class Components:
         )
 
     def checker(self, *, retriever: str | None = None, searches: bool = True, with_note: bool = True) -> "Checker":
-        """The checker of statements against passages: the NLI model and the thresholds of section ``check``.
+        """A checker of statements against passages, with the NLI model and section ``check``.
 
         Args:
             retriever: the name of a retriever; by default the setting ``retriever``.
-            searches: False for a checker without a retriever, to which each statement comes with its context.
+            searches: False for a checker without a retriever; each statement then needs a context.
             with_note: whether each result has ``check_note`` among its notes.
 
         Raises:
@@ -217,7 +217,7 @@ class Components:
         return identify(name, settings.retrievers, context)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
-        """New retrievers. With a result cache, as many results are cached as the evaluation metrics use."""
+        """New retrievers; with a result cache, each caches results to the depth of the ranking metrics."""
         from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
@@ -267,7 +267,7 @@ class Components:
         return load_reranker(model, defaults.dtype, defaults.against).relevance
 
     def _embedder(self, retriever: str) -> "Embeddings | None":
-        """The embedder of a retriever, or of the first that it builds on; None if all of them search by words."""
+        """The first embedder of a retriever or of those that it builds on; None if all of them search by words."""
         from retrievers.embedders import make_embedder
 
         config = self.settings.retrievers[retriever]
@@ -277,7 +277,7 @@ class Components:
 
     @cached_property
     def _base_llm(self) -> "LLM":
-        """The model of section ``llm``. Callers use ``llm``: ``_shared_base`` can enable an adapter in this one."""
+        """The model of section ``llm``; use ``llm`` instead: ``_shared_base`` attaches an adapter to this model."""
         from chains.models import make_llm
 
         return make_llm(self.settings.llm, self._cache)
