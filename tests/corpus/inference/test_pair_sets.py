@@ -104,8 +104,8 @@ def test_nli4ct_premise_is_the_section_of_one_or_two_trials(tmp_path: Path) -> N
 
 
 INVALID_STATEMENTS = {
-    "missing trial": ({"Primary_id": "NCT9"}, r"CT json/NCT9\.json: there is no such file"),
-    "path as trial": ({"Primary_id": "../secret"}, r"CT json/secret\.json: there is no such file"),
+    "missing trial file": ({"Primary_id": "NCT9"}, r"CT json/NCT9\.json: there is no such file"),
+    "path as trial id": ({"Primary_id": "../secret"}, r"CT json/secret\.json: there is no such file"),
     "missing section": ({"Primary_id": "NCT1"}, r"NCT1\.json, record asked for by u1, field Results: is missing"),
     "missing statement": (
         {"Primary_id": "NCT1", "Section_id": "Eligibility"},
@@ -134,7 +134,7 @@ def write_scifact(folder: Path, claims: Sequence[Mapping[str, Any]], split: str 
 def test_scifact_pairs_a_claim_with_each_cited_abstract(tmp_path: Path) -> None:
     evidence = {"4": [{"sentences": [0], "label": "SUPPORT"}, {"sentences": [1], "label": "SUPPORT"}]}
     claims = [
-        {"id": 1.0, "claim": "A rises", "evidence": evidence, "cited_doc_ids": [4.0, 5.0]},  # as data frames write them
+        {"id": 1.0, "claim": "A rises", "evidence": evidence, "cited_doc_ids": [4.0, 5.0]},  # float ids, as from pandas
         {"id": None, "claim": "A falls", "evidence": {"5": [{"sentences": [0], "label": "CONTRADICT"}]}},
     ]
     found = load_pairs(write_scifact(tmp_path, claims), "dev")
@@ -214,7 +214,7 @@ def test_files_are_found_in_subfolder_and_by_setting(tmp_path: Path) -> None:
     assert [pair.id for pair in load_pairs(renamed).pairs] == ["2"]
 
 
-def test_columns_and_labels_of_settings_override_those_of_the_set(tmp_path: Path) -> None:
+def test_settings_override_columns_and_labels_of_the_pair_set(tmp_path: Path) -> None:
     write(tmp_path / "SICK_trial.txt", "pair_ID\tleft\tsentence_B\tentailment_judgment\n1\tA\tB\tNEUTRAL\n")
     labels = {"NEUTRAL": "open", "ENTAILMENT": "follows"}
     found = load_pairs(config("sick", tmp_path, columns=PairColumns(premise="left"), labels=labels), "dev")
@@ -227,14 +227,14 @@ def load_divided(path: Path, **others: Any) -> dict[PairSplit, tuple[NLIPair, ..
 
 
 def topic_rows(topics: int, pairs: int) -> list[dict[str, str]]:
-    """Rows of ``pairs`` pairs on each topic, with the labels in turn."""
+    """``pairs`` rows for each topic; the labels alternate."""
     labels = ("entailment", "neutral", "contradiction")
     return [
         {
             "sentence1": f"p{n}",
             "sentence2": f"h{topic}",
             "gold_label": labels[n % 3],
-            "topic": f"Topic  {topic}".lower(),
+            "topic": f"topic  {topic}",
         }
         for topic in range(topics)
         for n in range(pairs)
@@ -243,7 +243,7 @@ def topic_rows(topics: int, pairs: int) -> list[dict[str, str]]:
 
 def test_split_by_divides_topics_with_balanced_labels(tmp_path: Path) -> None:
     rows = topic_rows(20, 6)
-    rows[0]["topic"] = " TOPIC 0"  # equals "topic  0" of the next rows
+    rows[0]["topic"] = " TOPIC 0"  # the same topic as "topic  0": case and white space do not count
     write(tmp_path / "all.jsonl", lines(rows))
     splits = load_divided(tmp_path / "all.jsonl")
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 84, "dev": 12, "test": 24}
@@ -254,7 +254,7 @@ def test_split_by_divides_topics_with_balanced_labels(tmp_path: Path) -> None:
     write(tmp_path / "shuffled.jsonl", lines(rows[::-1]))
     again = load_divided(tmp_path / "shuffled.jsonl")
     assert {name: {pair.hypothesis for pair in pairs} for name, pairs in again.items()} == topics_of
-    load_train_and_dev(PairsConfig(path=str(tmp_path / "all.jsonl"), split_by="topic"))
+    load_train_and_dev(PairsConfig(path=str(tmp_path / "all.jsonl"), split_by="topic"))  # raises no error
 
 
 def test_file_that_cannot_be_divided_is_an_error(tmp_path: Path) -> None:

@@ -55,14 +55,14 @@ def test_tasks_are_recreated_from_their_names_and_fields(name: str, task: Task) 
 
 def test_every_kind_is_registered_under_its_name() -> None:
     assert {kind: task.kind for kind, task in KINDS.items()} == {kind: kind for kind in KINDS}
-    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)  # version 0.1.0 had no answers
+    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)  # not recreated from a name
 
 
 @pytest.mark.parametrize(
     ("name", "section", "title"),
     [("qa_golden", "qa", "qa_golden"), ("verified", "verified", "verified"), ("mine", "nli", "mine")],
 )
-def test_a_name_of_another_form_gives_a_task_with_label_scorer(name: str, section: str, title: str) -> None:
+def test_a_name_of_unknown_form_gives_a_task_with_label_scorer(name: str, section: str, title: str) -> None:
     task = task_from_name(name)
     assert (task.name, task.section.id, task.scorer.name, task.title({})) == (name, section, "labels", title)
 
@@ -118,7 +118,7 @@ def test_results_of_version_0_1_0_without_fields_are_read(tmp_path: Path) -> Non
         ("eval.tasks.base.Task", {}, "eval.tasks, kind eval.tasks.base.Task: Can't instantiate abstract class"),
     ],
 )
-def test_errors_of_make_task_name_kind_and_problem(kind: str, fields: dict[str, Any], message: str) -> None:
+def test_make_task_reports_invalid_kinds_and_fields(kind: str, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_task(kind, fields)
 
