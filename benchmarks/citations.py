@@ -43,6 +43,7 @@ from chains.citations import CachedEmbedder, FrequencyLookup, Relevance, cite, c
 from chains.qa.base import as_passage
 from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.sentences import nearest_passage
+from common.errors import UserError
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import QARecord, documents
@@ -253,6 +254,8 @@ def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings
 
 def paper_number(id: str | None) -> int:
     """The number of a document's paper: its thousands, since a paper has several documents, one for each claim."""
+    if not (id or "").isdecimal():
+        raise UserError(f"The document id {id} is no number. The ids of Citation Integrity number papers by thousands.")
     return int(id or 0) // 1000
 
 
