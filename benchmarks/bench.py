@@ -1,4 +1,4 @@
-"""Shared functions of the benchmarks. Import it before the model libraries: it turns off their telemetry."""
+"""Shared functions of the benchmarks. Import it before the model libraries: ``common`` turns off their telemetry."""
 
 import argparse
 import json
@@ -50,7 +50,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratio_spread(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
-    """The ``spread`` of the quotients, of which there is one for each round."""
+    """The ``spread`` of the ratios, one for each round."""
     return spread([a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
@@ -73,10 +73,10 @@ def run_in_child(*arguments: str) -> dict[str, Any]:
     return result
 
 
-def peak_mb() -> float:
+def peak_mib() -> float:
     """Peak memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage may return the memory of the parent process here
+    if status.exists():  # on Linux, where getrusage may return the parent process's peak
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     return max_rss_mib(resource.getrusage(resource.RUSAGE_SELF))

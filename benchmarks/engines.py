@@ -186,7 +186,7 @@ def run_job(name: str) -> dict[str, Any]:
     started, processor_started = time.perf_counter(), time.process_time()
     units, output = loaded_jobs[name]()
     wall, cpu = time.perf_counter() - started, time.process_time() - processor_started
-    return {"wall": units / wall, "cpu": units / cpu, "units": units, "output": output, "peak_mib": bench.peak_mb()}
+    return {"wall": units / wall, "cpu": units / cpu, "units": units, "output": output, "peak_mib": bench.peak_mib()}
 
 
 def measure(engines: Sequence[str], jobs: Sequence[str], rounds: int, *settings: Any) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:  # the process whose memory is measured
         folder, store, dtype = sys.argv[2:5]
         indexed = index_all(Path(folder), Path(store), dtype)
-        print(json.dumps({**indexed, "texts": [], "peak_mb": bench.peak_mb()}))
+        print(json.dumps({**indexed, "texts": [], "peak_mb": bench.peak_mib()}))
         return
     parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, help="a PubMedQA json file; else the sample")

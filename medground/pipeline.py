@@ -303,13 +303,13 @@ class Pipeline(Components):
 
     def _query_rewriter(self) -> "Callable[..., str | None]":
         """The rewriter of an agent's query: the language model, or keywords for medground-tiny."""
-        from chains.rewriting.keywords import by_keywords, by_model
+        from chains.rewriting.keywords import make_model_rewording, reword_by_keywords
 
         if self.is_tiny:
-            return by_keywords
+            return reword_by_keywords
         from chains.rewriting.wordings import LLMRewriter
 
-        return by_model(LLMRewriter(self.llm, self.settings.prompt.family))
+        return make_model_rewording(LLMRewriter(self.llm, self.settings.prompt.family))
 
     def _followup_rewriter(self, share: Share) -> "QuestionRewriter":
         """The rewriter of follow-up questions."""

@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from chains.config import LLMConfig
 from chains.models.base import Prompt, TooLongError
 from chains.models.langchain_llm import ChatPrompts
-from chains.models.remote_errors import NoLogprobsError, RefusedError
+from chains.models.remote_errors import NoLogprobsError, StatusError
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.privacy import is_loopback
@@ -142,7 +142,7 @@ def _window(chat: "RemoteChat") -> int | None:
     try:
         with chat.server.errors("/models"):
             model_list = chat.root_client.models.with_raw_response.list().http_response.json()
-    except RefusedError as error:
+    except StatusError as error:
         if error.status not in (404, 405, 501):
             raise
         return None
@@ -152,7 +152,7 @@ def _window(chat: "RemoteChat") -> int | None:
                 entry["id"]: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
             }
         case _:
-            raise chat.server.malformed("/models", model_list)
+            raise chat.server.format_error("/models", model_list)
     entry = served.get(chat.model_name) or served.get(f"{chat.model_name}:latest")  # Ollama's default tag
     if entry is None:
         names = ", ".join(list(served)[:10]) or "none"

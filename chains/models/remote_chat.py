@@ -40,7 +40,7 @@ class RemoteChat(BaseChatOpenAI):
 
     def _checked(self, result: ChatResult) -> ChatResult:
         if not result.generations:
-            raise self.server.malformed(_COMPLETIONS, {"choices": []})
+            raise self.server.format_error(_COMPLETIONS, {"choices": []})
         return result
 
 

@@ -10,7 +10,7 @@ from chains.models.base import TooLongError
 from common.errors import UserError
 
 KEY = "MEDGROUND_LLM_KEY"  # environment variable
-# In messages about prompts that are too long.
+# Parts of servers' error messages about a prompt that is too long.
 _TOO_LONG = (
     "context length", "context size", "context window", "maximum context", "too long",  # vLLM, llama.cpp, Ollama
     "must have less than", "`max_new_tokens` must be",  # TGI
@@ -21,7 +21,7 @@ class ServerError(UserError):
     """The server of ``llm.base_url`` is unreachable or returns no usable answer."""
 
 
-class RefusedError(ServerError):
+class StatusError(ServerError):
     """The server responded with the HTTP error ``status``."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -29,17 +29,17 @@ class RefusedError(ServerError):
         self.status = status
 
 
-class RefusedTooLongError(RefusedError, TooLongError):
+class RefusedTooLongError(StatusError, TooLongError):
     """The server rejects a prompt that is longer than the model's context window."""
 
 
-class NoLogprobsError(RefusedError):
+class NoLogprobsError(StatusError):
     """The server does not support token probabilities."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """Makes the errors of a server; ``url`` ends in ``/v1``, ``timeout`` is in seconds."""
+    """Creates the errors of an OpenAI-compatible server; ``url`` ends in ``/v1``, ``timeout`` is in seconds."""
 
     url: str
     has_key: bool
@@ -56,7 +56,7 @@ class Server:
         try:
             yield
         except openai.APIStatusError as error:
-            raise self.refused(error.response, path) from error
+            raise self.status_error(error.response, path) from error
         except openai.APIConnectionError as error:
             cause: BaseException = error
             while cause.__cause__ is not None:
@@ -68,7 +68,7 @@ class Server:
         except UserError:
             raise
         except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
-            raise self.malformed(path, str(error)) from error
+            raise self.format_error(path, str(error)) from error
 
     @contextmanager
     def connection_errors(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ class Server:
                 "fewer requests at once."
             ) from error
 
-    def malformed(self, path: str, answer: object) -> ServerError:
+    def format_error(self, path: str, answer: object) -> ServerError:
         """The error if an answer does not follow the protocol."""
         text = answer if isinstance(answer, str) else json.dumps(answer)
         return ServerError(
@@ -96,7 +96,7 @@ class Server:
             "address of the API; it usually ends in /v1."
         )
 
-    def refused(self, response: Any, path: str) -> RefusedError:
+    def status_error(self, response: Any, path: str) -> StatusError:
         """The error of an unsuccessful HTTP response."""
         status, description = response.status_code, _error_description(response)
         quoted = f" It says: {description}" if description else ""
@@ -111,8 +111,9 @@ class Server:
             problem = f"does not support token probabilities.{quoted} Set chain.decide to generate."
             return NoLogprobsError(f"{self} {problem}", status)
         if status in (401, 403):
-            missing = f"needs an API key: set the environment variable {KEY}"
-            problem = f"{f'refuses the key in {KEY}' if self.has_key else missing}.{quoted}"
+            needs_key = f"needs an API key: set the environment variable {KEY}"
+            key_problem = f"refuses the key in {KEY}" if self.has_key else needs_key
+            problem = f"{key_problem}.{quoted}"
         elif status == 429:
             problem = f"is too busy.{quoted} Try again later, or set llm.concurrency lower."
         elif status == 404:
@@ -124,7 +125,7 @@ class Server:
             problem = f"failed with status {status}.{quoted} See its log and try again."
         else:
             problem = f"refuses the request with status {status}.{quoted}"
-        return RefusedError(f"{self} {problem}", status)
+        return StatusError(f"{self} {problem}", status)
 
 
 def _error_description(response: Any) -> str:

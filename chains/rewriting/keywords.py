@@ -11,7 +11,7 @@ Reword = Callable[[str, Sequence[str]], str | None]
 """Maps a question and the wordings already tried to a new wording, or to None if there is none."""
 
 
-def by_keywords(question: str, tried: Sequence[str]) -> str | None:
+def reword_by_keywords(question: str, tried: Sequence[str]) -> str | None:
     """The question's content words; if tried already, the content words before the population."""
     for text in (question, without_population(question)):
         if (wording := " ".join(content_words(text))) and wording not in tried:
@@ -19,12 +19,12 @@ def by_keywords(question: str, tried: Sequence[str]) -> str | None:
     return None
 
 
-def by_model(rewriter: Runnable[RewriteRequest, list[str]]) -> Reword:
-    """A function that lets a language model write a new wording, and uses ``by_keywords`` if the model writes none."""
+def make_model_rewording(rewriter: Runnable[RewriteRequest, list[str]]) -> Reword:
+    """A ``Reword`` by a language model; it uses ``reword_by_keywords`` if the model writes no new wording."""
 
     def reword(question: str, tried: Sequence[str]) -> str | None:
         # More wordings than have been tried, so that at least one of them is new.
         wordings = rewriter.invoke({"question": question, "count": len(tried) + 1})
-        return next((one for one in wordings if one not in tried), None) or by_keywords(question, tried)
+        return next((one for one in wordings if one not in tried), None) or reword_by_keywords(question, tried)
 
     return reword

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 _NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_NAMESPACE = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
-_DOCUMENT_TYPE = "/officeDocument"
-_STYLES_TYPE = "/styles"
+_DOCUMENT_RELATION = "/officeDocument"  # last components of relationship types
+_STYLES_RELATION = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
-# Elements whose text is not part of the body, or which repeat text for old programs.
+# Elements whose text is read separately (txbxContent), is not part of the body, or is repeated for old programs.
 _SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
 _BATCH = 100  # paragraphs after which their memory is freed
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
@@ -35,6 +35,8 @@ _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab"
 
 @dataclass(frozen=True, slots=True)
 class _Style:
+    """A style; ``align`` is its vertical alignment, such as superscript."""
+
     name: str = ""
     based_on: str | None = None
     hidden: bool | None = None
@@ -82,10 +84,10 @@ class _Reader:
 
     def read(self) -> Extract | None:
         relations = self._relations("")
-        document = relations.get(_DOCUMENT_TYPE)
+        document = relations.get(_DOCUMENT_RELATION)
         if document is None:
             raise ValueError("it has no document part")
-        styles = self._relations(document).get(_STYLES_TYPE)
+        styles = self._relations(document).get(_STYLES_RELATION)
         if styles in self._archive.namelist():
             self._styles = dict(self._read_styles(styles or ""))
         for kind in ("footnote", "endnote"):
@@ -105,11 +107,11 @@ class _Reader:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
         with self._archive.open(part) as stream:
             root = etree.parse(LimitedStream(stream, self._name, self._limit), parser).getroot()
-        _check_document_type(root)
+        _check_no_dtd(root)
         return root
 
     def _relations(self, part: str) -> dict[str, str]:
-        """The parts that a part refers to, by the last component of their relationship's type."""
+        """The paths of the parts that ``part`` refers to, by the type of relationship, such as ``/styles``."""
         folder, _, file = part.rpartition("/")
         path = join(folder, "_rels", f"{file}.rels")
         if path not in self._archive.namelist():
@@ -133,10 +135,10 @@ class _Reader:
             for _, element in etree.iterparse(
                 limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
             ):
-                is_checked = is_checked or _check_document_type(element)
+                is_checked = is_checked or _check_no_dtd(element)
                 if len(element):
                     if next(element.iterancestors(*kinds), None) is not None:
-                        continue  # read with the table that contains it
+                        continue  # read with the table or paragraph that contains it
                     if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
                         yield element
                     element.clear()
@@ -145,7 +147,7 @@ class _Reader:
                     continue
                 unfreed = 0
                 parent = element.getparent()
-                while parent is not None and element.getprevious() is not None:
+                while parent is not None and element.getprevious() is not None:  # free what precedes the element
                     del parent[0]
 
     def _texts(self, element: "_Element") -> Iterator[str]:
@@ -174,18 +176,18 @@ class _Reader:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
         text = pending = ""  # pending: adjacent pieces with the same alignment
         pending_align: str | None = None
-        is_hidden = _hidden_by(self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
-        for piece, align in self._pieces(paragraph, None, bool(is_hidden)):
+        default_hidden = bool(_hidden_by(self._styles_of(paragraph.find("{*}pPr/{*}pStyle"))))
+        for piece, align in self._pieces(paragraph, None, default_hidden):
             if align != pending_align:
                 text += _aligned(text, pending, pending_align)
                 pending_align, pending = align, ""
             pending += piece
         return text + _aligned(text, pending, pending_align)
 
-    def _pieces(self, element: "_Element", align: str | None, is_hidden: bool) -> Iterator[tuple[str, str | None]]:
+    def _pieces(self, element: "_Element", align: str | None, default_hidden: bool) -> Iterator[tuple[str, str | None]]:
         """The pieces of text below an element, each with its vertical alignment.
 
-        ``is_hidden``: whether the paragraph's style hides runs that do not specify it.
+        ``default_hidden``: whether the paragraph's style hides its runs, unless a run overrides it.
         """
         for child in element:
             name = _name(child)
@@ -195,8 +197,8 @@ class _Reader:
                 yield formula(child), None
             elif name == "r":
                 hidden, run_align = self._format(child)
-                if not (is_hidden if hidden is None else hidden):
-                    yield from self._pieces(child, run_align, is_hidden)
+                if not (default_hidden if hidden is None else hidden):
+                    yield from self._pieces(child, run_align, default_hidden)
             elif name == "t":
                 font = element.find("{*}rPr/{*}rFonts")
                 yield _decode_symbols(child.text or "", None if font is None else font.get(f"{_NAMESPACE}ascii")), align
@@ -207,7 +209,7 @@ class _Reader:
             elif name == "sym":
                 yield symbol(_attribute(child, "font"), _attribute(child, "char")), align
             else:
-                yield from self._pieces(child, align, is_hidden)
+                yield from self._pieces(child, align, default_hidden)
 
     def _format(self, run: "_Element") -> tuple[bool | None, str | None]:
         """Whether a run is hidden (None if not specified), and its alignment, by its own properties or its style."""
@@ -242,7 +244,7 @@ class _Reader:
         above: dict[int, Cell] = {}
         for row in _direct_children(table, "tr"):
             is_deleted = row.find("{*}trPr/{*}del") is not None
-            column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # of the row's first cell
+            column = _columns(row.find("{*}trPr/{*}gridBefore"), 0)  # where the row's first cell begins
             cells = [Cell("", column)] if column else []
             header = row.find("{*}trPr/{*}tblHeader") is not None
             for cell in _direct_children(row, "tc"):
@@ -267,15 +269,15 @@ class _Reader:
         return one_line(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
 
 
-def _check_document_type(element: "_Element") -> bool:
-    """Raise ``ValueError`` if the XML has a document type, which could declare entities; else return True."""
+def _check_no_dtd(element: "_Element") -> bool:
+    """Raise ``ValueError`` on a document type declaration, which could declare entities; else return True."""
     if element.getroottree().docinfo.internalDTD is not None:
         raise ValueError("it has a document type, which Word never writes")
     return True
 
 
 def _is_visible(element: "_Element", within: "_Element") -> bool:
-    """Whether no element between ``element`` and the block ``within`` is skipped; text boxes may be nested."""
+    """Whether no skipped element is between ``element`` and the block ``within``; text boxes may be nested."""
     for above in element.iterancestors():
         if above is within:
             return True
@@ -312,12 +314,12 @@ def _columns(span: "_Element | None", default: int) -> int:
 
 
 def _hidden_by(styles: Sequence[_Style]) -> bool | None:
-    """Whether the nearest of the styles that specifies it hides text; None if none does."""
+    """The value of ``hidden`` of the nearest style that specifies it; None if none does."""
     return next((style.hidden for style in styles if style.hidden is not None), None)
 
 
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether run properties hide text or strike it through (None if not specified), and its vertical alignment."""
+    """Whether run properties hide text or strike it through (None if not specified), and their vertical alignment."""
     if properties is None:
         return None, None
     align = properties.find("{*}vertAlign")

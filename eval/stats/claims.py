@@ -1,4 +1,4 @@
-"""Metrics of checked claims: evidence sentences, and retrieval of the documents that decide a claim."""
+"""Metrics of checked claims: quoted evidence sentences, and retrieval of the claims' gold documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,19 +16,19 @@ def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
 
     The first three are SciFact's sentence-level metrics with labels (Wadden et al. 2020, section 5): a predicted
     sentence is correct if it belongs to a gold rationale of its document, all other sentences of that rationale are
-    predicted too, and it is quoted for the document's label (supports or refutes). They are computed over the sentences
-    of all claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is the share of the
-    claims with gold documents that have one of them among their passages.
+    predicted too, and its predicted label (supports or refutes) is the document's gold label. They are computed over
+    the sentences of all claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is the
+    share of the claims with gold documents that have one of them among their passages.
 
     Args:
-        samples: ``evidence`` holds ``COUNTS`` by name, or is None without labelled sentences; ``found`` says whether a
-            gold document is among the passages, or is None for a claim without gold documents.
+        samples: ``evidence`` has a number for each name in ``COUNTS``, or is None without labelled sentences;
+            ``found`` says whether a gold document is among the passages, or is None for a claim without gold documents.
     """
     estimates: dict[str, Estimate] = {}
     rows = [[sample["evidence"][name] for name in COUNTS] for sample in samples if sample.get("evidence")]
     if any(gold for _, _, gold in rows):
-        distinct, counts = np.unique(np.asarray(rows, dtype=np.int64), axis=0, return_counts=True)
-        metrics = bootstrap(counts, lambda drawn: _precision_recall_f1(drawn @ distinct))
+        distinct_rows, counts = np.unique(np.asarray(rows, dtype=np.int64), axis=0, return_counts=True)
+        metrics = bootstrap(counts, lambda row_counts: _precision_recall_f1(row_counts @ distinct_rows))
         estimates |= zip(EVIDENCE_METRICS[1:], metrics, strict=True)
     if found := [sample["found"] for sample in samples if sample.get("found") is not None]:
         estimates["evidence_found"] = proportion(sum(found), len(found))
@@ -38,15 +38,15 @@ def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
 def correct_sentences(predicted: Sequence[int], rationales: Sequence[Sequence[int]], *, has_right_label: bool) -> int:
     """The number of a document's predicted sentences that are correct; see ``evidence_metrics``.
 
-    ``predicted`` and ``rationales`` hold sentence numbers; ``has_right_label`` says whether the sentences are quoted
-    for the document's label.
+    ``predicted`` and ``rationales`` hold sentence numbers; ``has_right_label`` says whether the predicted label is
+    the document's gold label.
     """
     complete = [rationale for rationale in rationales if set(rationale) <= set(predicted)]
     return len(set().union(*complete)) if has_right_label else 0
 
 
 def _precision_recall_f1(sums: Counts) -> Floats:
-    """Precision, recall and F1 from sums of ``COUNTS``; both arrays have the shape (samples, 3)."""
+    """Precision, recall and F1 from sums of ``COUNTS``; both arrays have the shape (bootstrap samples, 3)."""
     correct, predicted, gold = sums.T.astype(np.float64)
 
     def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -85,7 +85,7 @@ class Admission:
 
         def work() -> None:
             error = request.run(make_events, is_wanted)
-            with self._lock:  # before the end is passed on, since the client's next request may follow at once
+            with self._lock:  # before ``end``, because the client may send its next request at once
                 self._active.discard(cancellation)
                 self._mean_seconds += 0.1 * (time.monotonic() - started - self._mean_seconds)
             request.end(error)
@@ -134,7 +134,7 @@ class AdmittedRequest(Generic[Event]):
         try:
             while (item := await self._queue.get()) is not _END:
                 if isinstance(item, BaseException):
-                    raise Closing if isinstance(item, Cancelled) else item
+                    raise Closing if isinstance(item, Cancelled) else item  # only a shutdown cancels here
                 yield item
         finally:
             timer.cancel()
@@ -146,10 +146,10 @@ class AdmittedRequest(Generic[Event]):
         """Produce the events in the request's thread until they end or the request is cancelled.
 
         Returns:
-            The error that ended them, if any, for ``end``.
+            The error that ended them, to be passed to ``end``; None if there is none.
         """
         try:
-            with self._cancellation.of_this_thread(), closing(make_events()) as events:  # type: ignore[type-var]
+            with self._cancellation.bind_to_this_thread(), closing(make_events()) as events:  # type: ignore[type-var]
                 for event in events:
                     if self._cancellation.requested:
                         raise Cancelled

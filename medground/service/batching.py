@@ -34,7 +34,7 @@ class Cancellation:
             future.cancel()
 
     @contextmanager
-    def of_this_thread(self) -> Iterator[None]:
+    def bind_to_this_thread(self) -> Iterator[None]:
         """Inside the context, items that this thread passes to a ``Batcher`` belong to the request."""
         _thread.cancellation = self
         try:

@@ -161,7 +161,7 @@ def datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hub_rows_give_the_same_records_as_a_file(tmp_path: Path) -> None:
     source = hub_folder(tmp_path, [hub_row(11), hub_row(12, final_decision="maybe")])
     local = read_records(write_records(tmp_path, {"11": RECORD, "12": {**RECORD, "final_decision": "maybe"}}))
-    assert read_hub("pqa_labeled", "any", source) == local
+    assert read_hub("pqa_labeled", revision="any", source=source) == local
 
 
 @pytest.mark.usefixtures("datasets_cache")
@@ -169,17 +169,20 @@ def test_hub_rows_give_the_same_records_as_a_file(tmp_path: Path) -> None:
     ("row", "problem"),
     [
         (hub_row(11), "record 11: occurs twice"),
-        (hub_row(12, final_decision="perhaps"), 'record 12, field final_decision: must be yes, no or maybe, not "perh'),
+        (
+            hub_row(12, final_decision="perhaps"),
+            'record 12, field final_decision: must be yes, no or maybe, not "perhaps"',
+        ),
         (hub_row(12, question=""), "record 12, field QUESTION: is empty"),
-        (hub_row(12, pubid=None), "record row 1, field pubid"),
+        (hub_row(12, pubid=None), "record row 1, field pubid"),  # the row's index, from 0
     ],
 )
 def test_error_names_hub_row(tmp_path: Path, row: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=re.escape(problem)):
-        read_hub("pqa_labeled", "any", hub_folder(tmp_path, [hub_row(11), row]))
+        read_hub("pqa_labeled", revision="any", source=hub_folder(tmp_path, [hub_row(11), row]))
 
 
 @pytest.mark.usefixtures("datasets_cache")
 def test_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Data set"):
-        read_hub("pqa_labeled", "any", str(tmp_path / "none"))
+        read_hub("pqa_labeled", revision="any", source=str(tmp_path / "none"))

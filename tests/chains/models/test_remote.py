@@ -13,7 +13,7 @@ from word_retriever import WordRetriever
 from chains.config import LLMConfig
 from chains.labels import Case, Decider
 from chains.models.remote import RemoteLLM, connect, label_logprobs
-from chains.models.remote_errors import RefusedError, ServerError
+from chains.models.remote_errors import ServerError, StatusError
 from chains.nli import nli_chain
 from chains.prompts import qa_prompt, qa_template
 from chains.qa.chain import qa_chain
@@ -78,7 +78,7 @@ def test_a_server_that_refuses_logprobs_gets_a_request_without(stub: Stub) -> No
     stub.reply = reply
     assert qa_chain(make_llm(stub), context="none").invoke("Does it?").label == "no"
     stub.reply = lambda _: (400, {"error": {"message": "bad model settings"}})
-    with pytest.raises(RefusedError, match="bad model settings"):
+    with pytest.raises(StatusError, match="bad model settings"):
         qa_chain(make_llm(stub), context="none").invoke("Does it?")
 
 
@@ -179,7 +179,7 @@ def test_a_server_without_a_list_of_models_is_accepted(stub: Stub) -> None:
 
 def test_other_errors_of_the_list_of_models_are_raised(stub: Stub) -> None:
     stub.models = (401, "")
-    with pytest.raises(RefusedError, match="needs an API key"):
+    with pytest.raises(StatusError, match="needs an API key"):
         make_llm(stub)
     stub.models = (200, {"models": []})
     with pytest.raises(ServerError, match="answered /models with a response that is not in OpenAI's format"):
@@ -209,7 +209,7 @@ def test_an_error_ends_the_batch_after_earlier_results_are_cached(stub: Stub, tm
     replies = iter([(200, completion("yes", YES))] * 3)
     stub.reply = lambda _: next(replies, (500, "boom"))
     cache = ResultCache(tmp_path / "cache.jsonl")
-    with pytest.raises(RefusedError, match="boom"):
+    with pytest.raises(StatusError, match="boom"):
         qa_chain(make_llm(stub, cache, concurrency=1), context="none").batch([f"Is it {n}?" for n in range(50)])
     assert len(cache) == 3
     assert len(stub.bodies) < 10

@@ -12,7 +12,7 @@ from stub_openai import Stub, completion, delayed, stub_openai
 
 from chains.config import LLMConfig
 from chains.models.remote import connect
-from chains.models.remote_errors import RefusedError, ServerError
+from chains.models.remote_errors import ServerError, StatusError
 
 remote_chat = pytest.importorskip("chains.models.remote_chat").remote_chat
 EVENT_STREAM = {"Content-Type": "text/event-stream"}
@@ -29,7 +29,7 @@ def ask(stub: Stub, **options: Any) -> str:
     return str(model.invoke("Is it?").text)
 
 
-def error_message(stub: Stub, error_type: type[ServerError] = RefusedError, **options: Any) -> str:
+def error_message(stub: Stub, error_type: type[ServerError] = StatusError, **options: Any) -> str:
     with pytest.raises(error_type) as caught:
         ask(stub, **options)
     return str(caught.value)

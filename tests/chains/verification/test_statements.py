@@ -1,4 +1,7 @@
-"""Statements checked against passages; the judge looks for the words "works" and "fails"."""
+"""Statements checked against passages; the judge looks for the words "works" and "fails".
+
+A window is a sentence of a passage, alone or with its neighbours.
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -24,7 +27,7 @@ UNCERTAIN_SCORES = {"for": (0.6, 0.2, 0.2), "against": (0.2, 0.6, 0.2), "open": 
 class KeywordNLI(NLIModel):
     """Judges a premise with "works" as entailment and with "fails" as contradiction, less surely with "perhaps".
 
-    A premise with "unreadable" cannot be judged; the error depends on the word "colds".
+    A premise with "unreadable" gives an error: with "colds" that the pair is too long, else that the server is busy.
     """
 
     def __init__(self, *, scored: bool = True, labels: Sequence[str] = LABELS):
@@ -34,11 +37,11 @@ class KeywordNLI(NLIModel):
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
         self.calls.append(list(pairs))
-        return [self._one(premise.lower()) for premise, _ in pairs]
+        return [self._judge_premise(premise.lower()) for premise, _ in pairs]
 
-    def _one(self, premise: str) -> Judgement | UserError:
+    def _judge_premise(self, premise: str) -> Judgement | UserError:
         if "unreadable" in premise:
-            return UserError("The server is busy." if "colds" not in premise else "The pair is too long.")
+            return UserError("The pair is too long." if "colds" in premise else "The server is busy.")
         side = "for" if "works" in premise else "against" if "fails" in premise else "open"
         scores = dict(zip(LABELS, (UNCERTAIN_SCORES if "perhaps" in premise else SCORES)[side], strict=True))
         label = max(scores, key=scores.__getitem__)
@@ -103,13 +106,13 @@ def test_shortest_deciding_window_is_quoted() -> None:
 
 
 def test_sentence_with_its_neighbour_is_quoted_if_no_sentence_decides_alone() -> None:
-    class JoiningNLI(KeywordNLI):
-        def _one(self, premise: str) -> Judgement | UserError:
-            on_both_sides = "zinc" in premise and "shorter" in premise
-            return super()._one("works" if on_both_sides else premise)
+    class BothSentencesNLI(KeywordNLI):
+        def _judge_premise(self, premise: str) -> Judgement | UserError:
+            has_both_sentences = "zinc" in premise and "shorter" in premise
+            return super()._judge_premise("works" if has_both_sentences else premise)
 
     text = "Zinc was given for colds. The colds were shorter. Nothing else was seen."
-    check = checker_of(("a", text, None), judge=JoiningNLI()).invoke("Zinc makes colds shorter.")
+    check = checker_of(("a", text, None), judge=BothSentencesNLI()).invoke("Zinc makes colds shorter.")
     assert check.verdict == "supported"
     assert check.supporting[0].quote.startswith("Zinc was given for colds. The colds were shorter.")
 
@@ -144,23 +147,25 @@ def test_equally_strong_sides_give_not_enough_evidence(scored: bool) -> None:
 
 
 def test_strength_of_the_longer_window_decides_although_the_shorter_is_quoted() -> None:
-    class JoiningNLI(KeywordNLI):
-        def _one(self, premise: str) -> Judgement | UserError:
-            return super()._one(premise.replace("perhaps", "") if "many" in premise else premise)
+    class SureWithManyNLI(KeywordNLI):
+        """Ignores "perhaps" in a premise with "many"."""
+
+        def _judge_premise(self, premise: str) -> Judgement | UserError:
+            return super()._judge_premise(premise.replace("perhaps", "") if "many" in premise else premise)
 
     documents = [
         ("a", "Perhaps zinc works for colds. It was given to many.", None),
         ("b", "Zinc fails for colds.", None),
     ]
-    check = check_statement(*documents, passages=2, judge=JoiningNLI())
+    check = check_statement(*documents, passages=2, judge=SureWithManyNLI())
     assert check.verdict == "not enough evidence"  # because the strongest windows have 0.9 on both sides
     assert check.supporting[0].quote == "Perhaps zinc works for colds."
     assert check.supporting[0].score == pytest.approx(0.6)
 
 
 def test_strongest_sentence_decides_the_side_of_a_passage() -> None:
-    on_both_sides = ("a", "Perhaps zinc works for colds. Nothing was seen then. But later zinc fails for colds.", None)
-    check = check_statement(on_both_sides)
+    mixed_passage = ("a", "Perhaps zinc works for colds. Nothing was seen then. But later zinc fails for colds.", None)
+    check = check_statement(mixed_passage)
     assert (check.verdict, check.conflicting, check.supporting) == ("contradicted", False, ())
 
 
@@ -186,7 +191,7 @@ def test_table_row_is_judged_with_its_column_headings() -> None:
     assert check.supporting[0].headings == ("Drug", "Illness", "Effect")
 
 
-def test_batch_is_one_pass_and_returns_errors_separately() -> None:
+def test_batch_searches_and_judges_once_and_returns_errors_in_place() -> None:
     judge = KeywordNLI()
     retriever = WordRetriever(texts={"a": FOR[1], "b": OPEN[1]}, top_k=2)
     checker = make_checker(retriever, judge, CheckConfig(passages=1))

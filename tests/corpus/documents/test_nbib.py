@@ -46,7 +46,7 @@ def test_invalid_file_is_an_error(raw: str, problem: str) -> None:
 
 
 def test_citation_without_pmid_is_reported_and_others_are_read() -> None:
-    *citations, problem = read_all("a.nbib", f"TI  - No number\n\n{NBIB}")
+    *citations, problem = read_all("a.nbib", f"TI  - No number\n\n{NBIB}")  # problems follow the documents
     assert citations == read_all("a.nbib", NBIB)
     assert problem.why.startswith("a.nbib, record 1: is not of the .nbib format")
 

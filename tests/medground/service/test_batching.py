@@ -91,7 +91,7 @@ def test_cancelled_question_in_the_queue_is_not_computed() -> None:
     outcomes: list[str] = []
 
     def work(text: str, cancellation: Cancellation) -> None:
-        with cancellation.of_this_thread():
+        with cancellation.bind_to_this_thread():
             try:
                 batched.invoke(text)
                 outcomes.append(f"{text} answered")
@@ -117,7 +117,7 @@ def test_cancelled_question_in_the_queue_is_not_computed() -> None:
 def test_question_of_a_cancelled_request_raises_cancelled() -> None:
     batched, cancellation = BatchedChain(Scripted()), Cancellation()
     cancellation.cancel()
-    with cancellation.of_this_thread(), pytest.raises(Cancelled):
+    with cancellation.bind_to_this_thread(), pytest.raises(Cancelled):
         batched.invoke("too late")
     batched.batcher.close()
 
@@ -179,7 +179,7 @@ def test_failed_batch_is_not_repeated_for_cancelled_requests() -> None:
         raise RuntimeError("the server is gone")
 
     batcher = Batcher(max_batch=2, max_wait=1, observe=lambda _: None)
-    with cancellation.of_this_thread(), pytest.raises(Cancelled):
+    with cancellation.bind_to_this_thread(), pytest.raises(Cancelled):
         batcher.share(fail)(["a", "b"])
     assert calls == [["a", "b"]]
     batcher.close()
