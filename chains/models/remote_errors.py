@@ -65,8 +65,6 @@ class Server:
                 f"The connection to the server at {self.url} (llm.base_url) broke: {_reason(cause)}. See its log and "
                 "try again."
             ) from error
-        except UserError:
-            raise
         except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise self.format_error(path, str(error)) from error
 

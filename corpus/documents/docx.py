@@ -136,9 +136,9 @@ class _Reader:
                 limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
             ):
                 is_checked = is_checked or _check_no_dtd(element)
+                if next(element.iterancestors(*kinds), None) is not None:
+                    continue  # read with the table or paragraph that contains it
                 if len(element):
-                    if next(element.iterancestors(*kinds), None) is not None:
-                        continue  # read with the table or paragraph that contains it
                     if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
                         yield element
                     element.clear()

@@ -279,6 +279,13 @@ def test_row_that_begins_after_the_first_column_keeps_its_columns() -> None:
     assert read_one("a.docx", minimal_docx(table)).text == "Drug\tMen\tWomen\n\t5 mg\t7 mg"
 
 
+@pytest.mark.parametrize("paragraphs", [0, 98, 99, 100])
+def test_cell_with_an_empty_paragraph_keeps_its_text_after_many_paragraphs(paragraphs: int) -> None:
+    cell = f"<w:tc><w:p>{run('first')}</w:p><w:p/><w:p>{run('second')}</w:p></w:tc>"
+    raw = minimal_docx("<w:p/>" * paragraphs + f"<w:tbl><w:tr>{cell}</w:tr></w:tbl>")
+    assert read_one("a.docx", raw).text == "first second"
+
+
 def test_large_tables_and_spans_are_read_quickly() -> None:
     def cell(text: str, properties: str = "") -> str:
         return f"<w:tc><w:tcPr>{properties}</w:tcPr><w:p>{run(text)}</w:p></w:tc>"
