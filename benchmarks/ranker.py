@@ -24,18 +24,8 @@ from typing import Any
 import bench
 import torch
 from citations import paper_number, read_claims
-from real_models import (
-    ENCODER,
-    Steps,
-    check_claims,
-    claim_pairs,
-    encoder_settings,
-    folder_settings,
-    normalized,
-    published_pair,
-    table,
-    write_splits,
-)
+from healthver_pairs import claim_pairs, normalized, published_pair, write_splits
+from real_models import ENCODER, Steps, check_claims, encoder_settings, folder_settings, table
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 DEV_CLAIMS = 40  # of HealthVer's test file

@@ -29,13 +29,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bench
+from healthver_pairs import claim_pairs, normalized, published_pair, write_jsonl, write_splits
 
 from chains.answer import Passage
 from chains.citations import cite
@@ -46,7 +47,6 @@ from common.atomic_write import write_whole
 from corpus.config import DataConfig, PairsConfig, PairSplit
 from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
-from corpus.rows import json_lines
 from eval.runs import read_run
 from eval.stats.calibration import best_threshold, fit_temperature
 from eval.stats.estimate import Estimate, proportion
@@ -57,12 +57,10 @@ MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
 FOUR_BITS = {"llm.quantization": "4bit", "llm.dtype": "bfloat16"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
 ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
-HEALTHVER_LABELS = {"Supports": "entailment", "Neutral": "neutral", "Refutes": "contradiction"}
 # Settings of train.qlora for each data set; ``every`` is the number of steps between evaluations.
 SICK_RECIPE = {"batch_size": 16, "every": 141, "dev_limit": 250}
 HEALTHVER_RECIPE = {"batch_size": 8, "every": 84, "epochs": 3}
 PAIR_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
-SHORT_SENTENCE = 40  # maximum number of characters of a sentence that two documents may contain by chance
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -169,11 +167,6 @@ def _pairs_config(pairs: Settings) -> PairsConfig:
     return PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
 
 
-def normalized(text: str) -> str:
-    """The text in lower case with single spaces, to find equal texts."""
-    return " ".join(text.lower().split())
-
-
 def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
     """Part b: an encoder trained on SICK, then on HealthVer, whose file is small."""
     base = steps.train("sick-encoder", "encoder", sick, {**ENCODER, "every": 141})
@@ -276,61 +269,6 @@ def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Pat
     return write_splits(steps.work / ("healthver-pairs" if claims is None else "judge-pairs"), rows)
 
 
-def published_pair(row: Mapping[str, str], file: str) -> dict[str, str]:
-    """The NLI pair of a row of HealthVer's dev or test ``file``."""
-    label = HEALTHVER_LABELS[row["label"]]
-    return {"id": f"{file}-{row['id']}", "premise": row["evidence"], "hypothesis": row["claim"], "label": label}
-
-
-def write_splits(folder: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Path:
-    """Write ``SPLIT.jsonl`` for each split; returns the folder."""
-    folder.mkdir(exist_ok=True)
-    for split, split_rows in rows.items():
-        _write_jsonl(folder / f"{split}.jsonl", split_rows)
-    return folder
-
-
-def claim_pairs(
-    folder: Path, rng: random.Random, held_out_claims: Collection[str], premises: Collection[str] = (), neutral: int = 4
-) -> list[dict[str, str]]:
-    """NLI pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
-
-    Left out are the held-out claims, and documents of which one of ``premises`` quotes a sentence; both are
-    ``normalized``. A document that does not decide a claim gives up to ``neutral`` neutral pairs, with sentences that
-    are labelled for other claims.
-    """
-    labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
-    all_premises = " | ".join(premises)
-    documents = {row["doc_id"]: row["abstract"] for _, row in json_lines(folder / "corpus.jsonl")}
-    claims = [row for _, row in json_lines(folder / "claims_train.jsonl")]
-    quoted_documents = {
-        id
-        for id, sentences in documents.items()
-        if any(len(sentence) > SHORT_SENTENCE and normalized(sentence) in all_premises for sentence in sentences)
-        or any(premise in normalized(" ".join(sentences)) for premise in premises)
-    }
-    # The labelled sets of sentences of each document, as keys in order.
-    evidence_sets: dict[int, dict[tuple[int, ...], None]] = {}
-    for claim in claims:
-        for id, evidence in claim["evidence"].items():
-            evidence_sets.setdefault(int(id), {}).update((tuple(each["sentences"]), None) for each in evidence)
-    rows = []
-    for claim in claims:
-        if normalized(claim["claim"]) in held_out_claims:
-            continue
-        for id in claim["doc_ids"]:
-            if evidence := claim["evidence"].get(str(id)):
-                labelled = [(tuple(each["sentences"]), labels[each["label"]]) for each in evidence]
-            else:
-                others = list(evidence_sets.get(id, ()))
-                labelled = [(numbers, "neutral") for numbers in rng.sample(others, min(neutral, len(others)))]
-            for numbers, label in labelled if id not in quoted_documents else ():
-                premise = " ".join(documents[id][number].strip() for number in numbers)
-                key = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
-                rows.append({"id": key, "premise": premise, "hypothesis": claim["claim"].strip(), "label": label})
-    return rows
-
-
 def _combined(adapters: Sequence[Path], output: Path) -> Path:
     """One adapter of the pretrained model with the sum of several adapters' weight changes (PEFT's ``cat``)."""
     if not output.exists():
@@ -404,7 +342,7 @@ def questions(steps: Steps, records: Path) -> None:
             {"pairID": each.id, "sentence1": each.context, "sentence2": each.question, "gold_label": each.label}
             for each in load_records(DataConfig(path=str(records), split=split))
         ]
-        _write_jsonl(folder / f"{split}.jsonl", rows)
+        write_jsonl(folder / f"{split}.jsonl", rows)
     files = {f"pairs.files.{split}": f"{split}.jsonl" for split in PAIR_SPLITS}
     labels = {"pairs.labels": {label: label for label in QA_LABELS}}
     recipe = {**ADAPTER, "batch_size": 8, "every": 28, "epochs": 4, "learning_rate": 3e-4}
@@ -424,7 +362,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
     """Part d: support of answers by quotes from the question's abstract and another; citations; verified answers."""
     quotes = steps.work / "quotes.jsonl"
     if not quotes.exists():
-        _write_jsonl(quotes, _quote_pairs(records))
+        write_jsonl(quotes, _quote_pairs(records))
     store = {"store.path": str(steps.work / "store")}
     judges = {"encoder": encoder_settings(encoder), "adapter": {"nli.adapter": str(adapter)}}
     for name, judge in judges.items():
@@ -519,10 +457,6 @@ def speed(steps: Steps, pairs: Settings, count: int) -> None:
         {},
         lambda: {"comparisons": json.loads((output / "compare.json").read_text(encoding="utf-8"))["comparisons"]},
     )
-
-
-def _write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def table(done: Mapping[str, Figures]) -> str:
