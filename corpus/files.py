@@ -21,7 +21,7 @@ from corpus.documents.source import check_size, escaped_name, is_hidden, unescap
 from corpus.documents.worker import ReadResult, Worker
 
 MAX_HOLE = 100_000_000  # bytes of a hole in a sparse file
-EDITION = 8  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
+EDITION = 9  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
 
 
 @dataclass

@@ -4,7 +4,7 @@ python-docx is not used: its text lacks equations, symbols and insertions, and i
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from posixpath import join, normpath
@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, TextBuilder, one_line
+from corpus.documents.extract import Extract, TextBuilder, meaningful_title, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
 from corpus.documents.source import LimitedStream, Source, format_advice, read_bytes
@@ -94,7 +94,7 @@ class _Reader:
             self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
         body = TextBuilder()
         section: str | None = None
-        for element in self._blocks(document):
+        for element in _joined(self._blocks(document)):
             if _name(element) == "p" and self._is_heading(element):
                 section = one_line(self._paragraph(element))
             for block in self._texts(element):
@@ -138,10 +138,9 @@ class _Reader:
                 is_checked = is_checked or _check_no_dtd(element)
                 if next(element.iterancestors(*kinds), None) is not None:
                     continue  # read with the table or paragraph that contains it
-                if len(element):
-                    if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
-                        yield element
-                    element.clear()
+                if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
+                    yield element
+                element.clear()
                 unfreed += 1
                 if unfreed < _BATCH:
                     continue
@@ -156,7 +155,7 @@ class _Reader:
         yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
         for box in element.iterdescendants("{*}txbxContent"):
             if _is_visible(box, element):
-                for block in box.iterchildren("{*}p", "{*}tbl"):
+                for block in _joined(box.iterchildren("{*}p", "{*}tbl")):
                     yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
         yield from (self._notes.pop(note, "") for note in self._cited)
 
@@ -165,12 +164,15 @@ class _Reader:
         if part not in self._archive.namelist():
             return {}
         return {
-            f"{kind} {_attribute(note, 'id')}": "\n".join(map(self._paragraph, note.iterdescendants("{*}p"))).strip()
+            f"{kind} {_attribute(note, 'id')}": "\n".join(self._paragraphs(note.iterdescendants("{*}p"))).strip()
             for note in self._root(part or "").iterfind(f"{{*}}{kind}")
         }
 
     def _is_heading(self, paragraph: "_Element") -> bool:
         return any(_HEADING.match(style.name) for style in self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
+
+    def _paragraphs(self, elements: Iterable["_Element"]) -> Iterator[str]:
+        return map(self._paragraph, _joined(list(elements)))
 
     def _paragraph(self, paragraph: "_Element") -> str:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
@@ -253,7 +255,7 @@ class _Reader:
                     merged = above[column]
                 else:
                     paragraphs = (child for child in cell.iterdescendants("{*}p") if _is_visible(child, cell))
-                    text = "" if is_deleted else " ".join(" ".join(map(self._paragraph, paragraphs)).split())
+                    text = "" if is_deleted else " ".join(" ".join(self._paragraphs(paragraphs)).split())
                     merged = Cell(text, columns, 1, header)
                     above[column] = merged
                 cells.append(merged)
@@ -266,7 +268,7 @@ class _Reader:
         part = relations.get("/core-properties")
         if part not in self._archive.namelist():
             return None
-        return one_line(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
+        return meaningful_title(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
 
 
 def _check_no_dtd(element: "_Element") -> bool:
@@ -274,6 +276,30 @@ def _check_no_dtd(element: "_Element") -> bool:
     if element.getroottree().docinfo.internalDTD is not None:
         raise ValueError("it has a document type, which Word never writes")
     return True
+
+
+def _joined(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
+    """The paragraphs and tables; a paragraph whose mark is deleted in tracked changes is joined with the next one."""
+    joined: _Element | None = None  # paragraphs before the current block
+    for block in blocks:
+        properties = block.find("{*}pPr")
+        is_open = properties is not None and any(
+            properties.find(f"{{*}}rPr/{{*}}{change}") is not None for change in ("del", "moveFrom")
+        )
+        if _name(block) == "p" and (is_open or joined is not None):
+            if joined is None:
+                joined = block.makeelement(block.tag)
+            joined.extend(list(block))
+            joined.insert(0, block.makeelement("pPr") if properties is None else properties)  # the last mark's count
+            if is_open:
+                continue
+            block = joined
+        elif joined is not None:
+            yield joined
+        joined = None
+        yield block
+    if joined is not None:
+        yield joined
 
 
 def _is_visible(element: "_Element", within: "_Element") -> bool:

@@ -15,6 +15,16 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U0
 
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
 
+# Titles that programs set by default, names of files, and identifiers of articles.
+_PROGRAM_TITLE = re.compile(
+    r"(?:untitled|title|(?:(?:untitled|word|new) )?(?:document|page)|dokument|presentation|slide|folie|layout)[ -]?\d*"
+    r"|powerpoint[ -]pr(?:esentation|äsentation)|présentation powerpoint"
+    r"|microsoft (?:word|powerpoint|excel) - .*"
+    r"|.*\w\.(?:docx?|rtf|odt|pdf|txt|tex|dvi|e?ps|indd|qx[dp]|fm|pptx?|odp|xlsx?|x?html?)"
+    r"|(?:doi: ?|pii: ?|https?://)\S+|10\.\d{4,}/\S+",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -117,3 +127,9 @@ def without_data_uris(text: str) -> str:
 def one_line(text: str | None) -> str | None:
     """The clean text with single spaces as white space; None if nothing is left."""
     return " ".join(clean(text or "").split()) or None
+
+
+def meaningful_title(text: str | None) -> str | None:
+    """A title from a file's properties in one line; None for a program's default, a file's name or an identifier."""
+    title = one_line(text)
+    return None if title is None or _PROGRAM_TITLE.fullmatch(title) else title

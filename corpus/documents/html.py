@@ -8,13 +8,13 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from common.encoding import CONVERT_ADVICE, encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, TextBuilder, one_line
+from corpus.documents.extract import Extract, TextBuilder, meaningful_title, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
 from corpus.documents.source import Source, format_advice, read_bytes
@@ -83,11 +83,16 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         if is_heading:
             section = one_line(text)
         body.add(text, section=section)
-    title = one_line(root.findtext(".//title")) or one_line("".join(root.xpath("(//h1)[1]//text()")))
+    title = meaningful_title(_first_text(root, "title[not(ancestor::svg)]")) or one_line(_first_text(root, "h1"))
     extract = body.extract(source.name, title=title)
     if extract is None:
         raise DataError(source.name, "has no visible text.")
     yield extract
+
+
+def _first_text(root: Any, path: str) -> str:
+    """The text of the first element of the page that matches an XPath step."""
+    return "".join(root.xpath(f"(//{path})[1]//text()"))
 
 
 def _attribute_count(tag: bytes) -> int:
@@ -214,36 +219,35 @@ class _Page:
         """Whether a table has data; a table for layout has headings, other tables or a single column."""
         if self._depth >= _MAX_TABLE_DEPTH or table.get("role") in ("presentation", "none"):
             return False
-        has_columns = max(map(len, self._rows_of(table)), default=0) > 1
+        has_columns = max((len(_cells_of(row)) for row in self._rows_of(table)), default=0) > 1
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
 
-    def _rows_of(self, table: Any) -> list[list[Any]]:
-        """The cells of each visible row of a table, without those of nested tables."""
+    def _rows_of(self, table: Any) -> list[Any]:
+        """The visible rows of a table, without those of nested tables."""
         parts = (part for part in table if not self._is_skipped(part, _tag(part), ()))
         rows = (row for part in parts for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
-        return [
-            [cell for cell in row if cell.tag in ("td", "th")]
-            for row in rows
-            if row.tag == "tr" and not self._is_skipped(row, "tr", ())
-        ]
+        return [row for row in rows if row.tag == "tr" and not self._is_skipped(row, "tr", ())]
 
     def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
         for caption in table.iterfind("caption"):
             if self._is_skipped(caption, "caption", ()):
                 continue
             yield from _Page(caption, self._depth + 1, self._foldable_ids).blocks()
-        rows = [
-            [
-                Cell(
-                    self._cell(cell),
-                    _span(cell.get("colspan")),
-                    _span(cell.get("rowspan")),
-                    cell.tag == "th" or _tag(cell.getparent().getparent()) == "thead",
+        rows: list[list[Cell]] = []
+        for group, grouped in groupby(self._rows_of(table), key=lambda row: row.getparent()):
+            in_group = list(grouped)
+            for rows_left, row in zip(range(len(in_group), 0, -1), in_group, strict=True):
+                rows.append(
+                    [
+                        Cell(
+                            self._cell(cell),
+                            _span(cell.get("colspan")),
+                            min(_span(cell.get("rowspan")) or rows_left, rows_left),  # 0: to the end of the row group
+                            cell.tag == "th" or _tag(group) == "thead",
+                        )
+                        for cell in _cells_of(row)
+                    ]
                 )
-                for cell in row
-            ]
-            for row in self._rows_of(table)
-        ]
         for block in table_blocks(rows):
             yield False, block
 
@@ -273,6 +277,10 @@ def _links_within(item: Any) -> bool:
     words = "".join("".join(item.itertext()).split())
     links = (link for link in item.iterdescendants("a") if link.get("href", "").startswith("#"))
     return bool(words) and words == "".join("".join("".join(link.itertext()) for link in links).split())
+
+
+def _cells_of(row: Any) -> list[Any]:
+    return [cell for cell in row if cell.tag in ("td", "th")]
 
 
 def _span(text: str | None) -> int:

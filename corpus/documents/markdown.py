@@ -24,7 +24,9 @@ _LINK_DEFINITION = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
 )
 _CODE_SPAN = re.compile(r"(`+)(?:[^`\n]|(?!\1)`)+?\1")
-_INLINE_MARKS = (  # links, images and emphasis, and the group with their text
+_INLINE_MARKS = (  # deleted text, links, images and emphasis, and the group with the text that stays
+    (re.compile(r"(?<![~\\])~~(?=[^\s~])[^\n]{1,500}?(?<=[^\s~\\])~~(?!~)[ \t]?"), ""),
+    (re.compile(r"<(del|s|strike)\b[^<>\n]{0,99}>[^\n]{0,500}?</\1>[ \t]?", re.IGNORECASE), ""),
     (
         re.compile(
             r"!?\[((?:[^\[\]\n]|\[[^\[\]\n]{0,300}\]){0,500})\]"
@@ -48,8 +50,8 @@ _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The text, which keeps the marks of headings, lists, tables and code.
 
-    Front matter, comments, data URIs, link targets, marks of emphasis and lists of links within the page are removed;
-    escapes and entities are replaced by their characters.
+    Front matter, comments, deleted text, data URIs, link targets, marks of emphasis and lists of links within the page
+    are removed; escapes and entities are replaced by their characters.
     The header of a long table is repeated every few rows. The title is that of the front matter, else the first heading
     of level 1.
     """
@@ -120,7 +122,7 @@ def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 def _without_inline_marks(line: str) -> str:
     """A line without marks of emphasis, escapes and entities, with the texts of links; code spans stay unchanged."""
-    if not any(mark in line for mark in "[*_\\&"):
+    if not any(mark in line for mark in "[*_\\&~<"):
         return line
     pieces: list[str] = []
     begin = 0

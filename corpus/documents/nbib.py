@@ -1,7 +1,7 @@
 """Reader of MEDLINE's tagged format (.nbib), which PubMed's "Send to citation manager" writes."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from common.errors import DataError
@@ -10,6 +10,7 @@ from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, with_notice, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
+_TAG = re.compile(r"\A([A-Z][A-Z0-9]{1,3}) *- ?")
 _UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed writes it before a section without a heading
 
 
@@ -22,7 +23,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
     number = 0
     with open_limited(source, config) as stream:
-        records = Medline.parse(text_lines(source, stream, None, config))  # type: ignore[no-untyped-call]
+        records = Medline.parse(_aligned(text_lines(source, stream, None, config)))  # type: ignore[no-untyped-call]
         while True:
             try:
                 record = next(records, None)
@@ -57,6 +58,11 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
                 yield extract
     if number == 0:
         raise DataError(source.name, "is empty.")
+
+
+def _aligned(lines: Iterable[str]) -> Iterator[str]:
+    """The lines with each tag in four columns before "- ", since some programs drop the spaces around it."""
+    return (_TAG.sub(lambda tag: f"{tag[1]:4}- ", line) for line in lines)
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, TextBuilder, one_line
+from corpus.documents.extract import Extract, TextBuilder, meaningful_title, one_line
 from corpus.documents.layout import Stretch, page_text
 from corpus.documents.pages import join_pages
 from corpus.documents.source import Source, format_advice, read_bytes
@@ -77,7 +77,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             yield _damage_error(source, error, number + 1)
     for number, text in enumerate(join_pages(texts), start=1):
         body.add(text, page=number)
-    extract = body.extract(source.name, title=one_line(str(title)) if title else None)
+    extract = body.extract(source.name, title=meaningful_title(str(title)) if title else None)
     if extract is not None:
         yield extract
     elif not is_damaged:

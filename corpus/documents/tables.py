@@ -14,7 +14,7 @@ from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import year_in
 from corpus.documents.source import LimitedStream, Source, format_of, open_limited, text_lines
-from corpus.rows import json_row
+from corpus.rows import is_missing, json_row
 
 MAX_LISTED = 20  # columns in an error
 Row = tuple[int, Mapping[str, Any] | DataError]  # number of its first line, and its cells
@@ -95,9 +95,9 @@ def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> Docum
 
 
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
-    """A field as text; empty if the column or its value is absent."""
+    """A field as text; empty if the column or its value is missing, as pandas and R write it."""
     value = row.get(column) if column else None
-    if value is None or value != value:  # NaN, as pandas writes a missing value
+    if is_missing(value):
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(source.name, f"must be a text, not {json_type(value)}.", record=f"line {line}", field=column)

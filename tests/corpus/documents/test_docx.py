@@ -86,15 +86,39 @@ def test_row_deleted_in_tracked_changes_is_not_read() -> None:
         cells = f"<w:tc><w:tcPr>{merge}</w:tcPr><w:p>{run(name)}</w:p></w:tc><w:tc><w:p>{run(dose)}</w:p></w:tc>"
         return f"<w:tr><w:trPr>{change}</w:trPr>{cells}</w:tr>"
 
-    deleted = "<w:del w:id='1' w:author='A'/>"
     rows = [
         row("Zinc", "5 mg", merge=MERGED),
-        row("Iron", "9 mg", change=deleted, merge=MERGED),
+        row("Iron", "9 mg", change=DELETED, merge=MERGED),
         row("", "8 mg", merge="<w:vMerge/>"),
         row("Iron", "7 mg", change="<w:ins w:id='2' w:author='A'/>"),
     ]
     text = read_one("a.docx", minimal_docx(f"<w:tbl>{''.join(rows)}</w:tbl>")).text
     assert text == "Zinc\t5 mg\n\t8 mg\nIron\t7 mg"
+
+
+def changed_paragraph(text: str, change: str = "") -> str:
+    """A paragraph with an element for the tracked change of its mark."""
+    return f"<w:p><w:pPr><w:rPr>{change}</w:rPr></w:pPr>{run(text)}</w:p>"
+
+
+DELETED, MOVED = "<w:del w:id='1' w:author='A'/>", "<w:moveFrom w:id='1' w:author='A'/>"
+
+
+@pytest.mark.parametrize("change", [DELETED, MOVED])
+def test_paragraph_whose_mark_is_deleted_is_joined_with_the_next_one(change: str) -> None:
+    joined = changed_paragraph("Aspirin ", change) + changed_paragraph("did not ", change) + changed_paragraph("help.")
+    cell = f"<w:tbl><w:tr><w:tc>{joined}</w:tc></w:tr></w:tbl>"
+    box = f"<w:p><w:r><w:pict><w:txbxContent>{joined}</w:txbxContent></w:pict></w:r></w:p>"
+    sentence = "Aspirin did not help."
+    for body in (joined, cell, box, f"{changed_paragraph(sentence, change)}<w:p/>"):
+        text = read_one("a.docx", minimal_docx(f"{body}{changed_paragraph('Zinc did.')}")).text
+        assert text == f"{sentence}\n\nZinc did."
+
+
+def test_paragraph_whose_mark_is_deleted_stays_before_a_table_and_at_the_end() -> None:
+    paragraph = changed_paragraph("Zinc helped.", DELETED)
+    body = f"{paragraph}<w:tbl><w:tr><w:tc>{paragraph}</w:tc></w:tr></w:tbl>{paragraph}"
+    assert read_one("a.docx", minimal_docx(body)).text == "Zinc helped.\n\nZinc helped.\n\nZinc helped."
 
 
 def test_text_hidden_by_the_style_of_its_paragraph_is_not_read(tmp_path: Path) -> None:

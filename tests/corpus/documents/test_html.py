@@ -43,6 +43,19 @@ def test_text_outside_of_block_elements_is_read() -> None:
     assert parts_of(page) == [("Doses", None, "Doses\n\n5,000 units")]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<title> Gout\n</title><h1>Doses</h1>",
+        "<title>Untitled Document</title><h1>Gout</h1>",
+        "<body><svg><title>Icon</title></svg><h1>Gout</h1>",
+        "<body><h1>Doses</h1><title>Gout</title>",
+    ],
+)
+def test_title_is_the_title_element_or_else_the_first_heading(page: str) -> None:
+    assert read_one("a.html", page).metadata == {"title": "Gout"}
+
+
 ENCODED_PAGES = {
     "utf-8": '<meta charset="utf-8"><p>na\u00efve'.encode(),
     "utf-16": '<meta charset="utf-8"><p>na\u00efve'.encode("utf-16"),
@@ -108,6 +121,11 @@ def test_very_deep_page_is_an_error() -> None:
         ("<table><tr><td><p>A<td><ul><li>1<li>2</ul><tr><td><div>B</div><td>3</table>", "A\t1 2\nB\t3"),
         ("<table><tr><th colspan=2>Dose<th>Day<tr><td>1<td>2<td>3</table>", "Dose\tDose\tDay\n1\t2\t3"),
         ("<table><tr><td rowspan=2>A<td>1<tr><td>2</table>", "A\t1\nA\t2"),
+        (
+            "<table><tbody><tr><td rowspan=0>A<td>1<tr><td>2<tr><td>3<tbody><tr><td rowspan=9>B<td>4"
+            "<tbody><tr><td>C<td>5</table>",
+            "A\t1\nA\t2\nA\t3\nB\t4\nC\t5",
+        ),
         (
             "<table><tr><th rowspan=2>Grade<th colspan=2>Drug<tr><th>First<th>In allergy<tr><td>Low<td>A<td>B</table>",
             "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",

@@ -56,6 +56,8 @@ def test_plain_text_is_unchanged_without_byte_order_mark() -> None:
         ("See [it][1].\n\n[1]: https://example.org/a 'It'\nEnd.", None, "See it.\n\nEnd."),
         ('Give [zinc](https://x.example/a_(b) "Zinc") **20 mg** _daily_.', None, "Give zinc 20 mg daily."),
         ("Keep a_b_c, 5*3*2, CD4* and `**code**`, [n].", None, "Keep a_b_c, 5*3*2, CD4* and `**code**`, [n]."),
+        ("Give ~~40~~ 4 mg <del>weekly</del> daily, ~5 ~~~ \\~~6~~.", None, "Give 4 mg daily, ~5 ~~~ ~~6~~."),
+        ("~~~\n~~a~~\n~~~\n", None, "~~~\n~~a~~\n~~~\n"),
         ("- [Dose](#dose)\n- [Risks](#risks)\n\n- [Office](https://o.example)\n", None, "\n- Office\n"),
         ("```\n[a](b) **c**\n```\n", None, "```\n[a](b) **c**\n```\n"),
         (r"P \< 0.05, \~5 \*mg\* \[1\], &lt; 37&deg;C, `a\<&lt;`.", None, r"P < 0.05, ~5 *mg* [1], < 37°C, `a\<&lt;`."),

@@ -26,6 +26,13 @@ def test_citations_have_text_and_metadata(raw: str) -> None:
     assert "mesh" not in second.metadata
 
 
+@pytest.mark.parametrize("separator", ["-", "- ", " -", " - "])
+def test_spaces_between_tag_and_value_are_optional(separator: str) -> None:
+    raw = f"PMID{separator}78\nTI{separator}Gout hurts.\nAB{separator}IL-6 and\n      TNF - rise.\n"
+    (found,) = read_all("a.nbib", raw)
+    assert (found.key, found.text) == ("pubmed:78", "Gout hurts.\n\nIL-6 and TNF - rise.")
+
+
 def test_utf16_file_is_read() -> None:
     assert read_all("a.nbib", NBIB.encode("utf-16")) == read_all("a.nbib", NBIB)
 

@@ -14,6 +14,10 @@ def test_each_page_with_text_is_a_part() -> None:
     assert parts_of(found) == [(None, 1, "Heparin (5,000 units) helped.\nIt was safe."), (None, 3, "Doses \\ more.")]
 
 
+def test_title_set_by_the_program_is_ignored() -> None:
+    assert read_one("a.pdf", pdf_bytes(["Zinc helped."], title="Microsoft Word - zinc.docx")).metadata == {}
+
+
 def test_ligatures_become_letters_and_soft_hyphens_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PageObject
 

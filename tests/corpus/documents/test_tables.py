@@ -51,6 +51,11 @@ def test_nan_in_json_is_a_missing_value() -> None:
     assert [(document.key, document.text, document.metadata) for document in found] == [("a.jsonl/2", "c", {})]
 
 
+def test_missing_value_as_r_writes_it_is_ignored() -> None:
+    (found,) = read_all("a.csv", "id,title,text,year,mesh\n1,NA,NA,NA,NA\n2,NA,Zinc helped.,NA,NA\n")
+    assert (found.key, found.text, found.metadata) == ("a.csv/2", "Zinc helped.", {})
+
+
 def test_long_cell_is_read_completely() -> None:
     assert len(read_all("a.csv", "text\n" + "x" * 300_000 + "\n")[0].text) == 300_000
     assert len(read_all("a.csv", "text\na\n", max_bytes=10**30)) == 1
