@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 
 from corpus.sentences import Span, heading_name, is_row, is_table_rule, paragraph_spans, sentence_spans
 
@@ -45,6 +46,14 @@ class Sentence:
         return self.kind in (Kind.STATEMENT, Kind.ROW)
 
 
+class _ListBlock(NamedTuple):
+    """``text[start:end]``, which is a heading or an entry of a list of references or of a table of contents."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
 _HEADING_MARKS = re.compile(r"[\s#*_=|:.\d()\[\]§-]+")
 
 
@@ -60,7 +69,7 @@ def _normalized_names(text: str) -> frozenset[str]:
     return frozenset(_normalized(name) for name in re.split(r"\n|\s{2,}", text) if name)
 
 
-# Headings of reference lists and of tables of contents, without accents, separated by two spaces or a line end.
+# Headings of reference lists and of tables of contents, without accents. Two spaces or a line end separate headings.
 _REFERENCES = _normalized_names(
     """
     references  reference list  list of references  references cited  cited references  references and notes
@@ -112,7 +121,7 @@ _AUTHORS = re.compile(
     rf"|{_INITIALS}\s?{_SURNAME},(?=\s{_INITIALS}))"
 )
 _YEAR = re.compile(r"\b(?:19|20)\d\d[a-z]?\b")
-_VOLUME_AND_PAGES = re.compile(  # volume and pages with a year
+_VOLUME_AND_PAGES = re.compile(  # of a journal, mostly with a year: 2009;12:34-41
     r"\b(?:19|20)\d\d(?:\s[A-Z][a-z]{2,8}\.?)?(?:\s\d{1,2}(?:[-–]\d{1,2})?)?\s?[;:,]\s?(?:vol\.?\s?)?[A-Z]?\d{1,4}\s?"
     r"(?:\([^)]{1,12}\))?\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]{0,4}\d+"
     r"|\b\d{1,4}\s?\([^)]{1,10}\)\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]?\d+\s?[-–]\s?[A-Za-z]?\d+"
@@ -164,33 +173,34 @@ def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentenc
 
 
 def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
-    names = [name for name in section.split("; ") if name]
-    headings = {*names, title} - {""}
-    heading = names[0] if names else ""
-    lists = _list_blocks(text, heading)[::-1]  # the next one is the last
+    section_headings = [name for name in section.split("; ") if name]
+    known_headings = {*section_headings, title} - {""}
+    heading = section_headings[0] if section_headings else ""
+    list_blocks = _list_blocks(text, heading)[::-1]  # reversed, so that pop() takes the first block
     widest = max(map(len, text.split("\n")))
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
-    for number, (begin, end) in enumerate(paragraphs):
-        header = ""
+    for number, (paragraph_start, paragraph_end) in enumerate(paragraphs):
+        header = ""  # of the table
         previous: Sentence | None = None
-        spans = list(_split_headings(text, sentence_spans(text, begin, end), widest))
-        for place, (start, stop, is_heading) in enumerate(spans):
-            sentence = text[start:stop]
-            below = text[slice(*spans[place + 1][:2])] if place + 1 < len(spans) else ""
-            while lists and lists[-1][1][1] <= start:
-                lists.pop()
-            kind = lists[-1][0] if lists and lists[-1][1][0] < stop else None
+        spans = list(_split_headings(text, sentence_spans(text, paragraph_start, paragraph_end), widest))
+        is_alone_above_text = len(spans) == 1 and number + 1 < len(paragraphs)
+        for index, (start, end, is_heading) in enumerate(spans):
+            sentence = text[start:end]
+            next_sentence = text[slice(*spans[index + 1][:2])] if index + 1 < len(spans) else ""
+            while list_blocks and list_blocks[-1].end <= start:
+                list_blocks.pop()
+            kind = list_blocks[-1].kind if list_blocks and list_blocks[-1].start < end else None
             if kind is None:
-                is_heading |= heading_name(sentence) in headings
-                is_heading |= len(spans) == 1 < len(paragraphs) - number and _is_heading(sentence)
+                is_heading |= heading_name(sentence) in known_headings
+                is_heading |= is_alone_above_text and _is_heading(sentence)
                 kind = Kind.HEADING if is_heading else _kind(sentence)
             row_header = ""
             if kind is Kind.ROW:
                 start = _row_start(text, start)
-                if not header and _is_header(sentence, below):
-                    header = text[start:end].partition("\n")[0]
-                    columns = max(len(table_cells(header)), len(table_cells(below)))
+                if not header and _is_header(sentence, next_sentence):
+                    header = text[start:paragraph_end].partition("\n")[0]
+                    columns = max(len(table_cells(header)), len(table_cells(next_sentence)))
                     kind = Kind.HEADING if columns > 2 else Kind.ROW
                 else:
                     row_header = header
@@ -200,7 +210,7 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
             if kind is Kind.STATEMENT and previous is not None and _REFERS_BACK.match(sentence):
                 context_start = previous.context_start
             if any(map(str.isalnum, sentence)):
-                found.append(Sentence(start, stop, kind, heading, row_header, context_start))
+                found.append(Sentence(start, end, kind, heading, row_header, context_start))
                 previous = found[-1] if kind is Kind.STATEMENT else None
     return tuple(found)
 
@@ -216,9 +226,9 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
-    """The sentences, each with whether it is a heading; a heading on the line above a sentence is split from it.
+    """The spans, each with whether it is a heading; a heading on the line above a sentence is split from the sentence.
 
-    A wrapped line is no heading: the first word of the next line would not have fitted on it (``widest`` characters).
+    A wrapped line is no heading: the first word of the next line would make it longer than ``widest`` characters.
     """
     for start, end in spans:
         line, newline, rest = text[start:end].partition("\n")
@@ -263,20 +273,20 @@ def _is_header(row: str, below: str) -> bool:
     return is_row(below) and not are_labels and not any(map(_NO_COLUMN_NAME.search, cells[1:]))
 
 
-def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
-    """The entries and headings of lists of references and tables of contents, with their spans."""
+def _list_blocks(text: str, heading: str) -> list[_ListBlock]:
+    """The entries and headings of lists of references and tables of contents; ``heading`` is above the text."""
     blocks = list(_blocks(text))
     kinds = [_kind_of_block(text[start:end]) for start, end in blocks]
-    inside: Kind | None = _list_heading(section)  # the kind of the current list
+    list_kind = _list_heading(heading)  # of the current list
     for number, (start, end) in enumerate(blocks):
         block = text[start:end]
-        if (list_kind := _list_heading(block)) is not None:
-            inside, kinds[number] = list_kind, Kind.HEADING
-        elif inside is not None and kinds[number] is None and any(map(str.isalnum, block)):
-            if _continues_list(block, inside):
-                kinds[number] = inside
+        if (kind_below := _list_heading(block)) is not None:
+            list_kind, kinds[number] = kind_below, Kind.HEADING
+        elif list_kind is not None and kinds[number] is None and any(map(str.isalnum, block)):
+            if _continues_list(block, list_kind):
+                kinds[number] = list_kind
             else:
-                inside = None
+                list_kind = None
     for number in range(1, len(blocks)):  # an entry in another form, or cut off, after a reference
         if kinds[number] is None and kinds[number - 1] is Kind.REFERENCE:
             block = text[slice(*blocks[number])]
@@ -287,17 +297,19 @@ def _list_blocks(text: str, section: str) -> list[tuple[Kind, Span]]:
                 and (following is Kind.REFERENCE or _AUTHORS.match(_without_marker(block)))
             ):
                 kinds[number] = Kind.REFERENCE
-    return [(kind, span) for kind, span in zip(kinds, blocks, strict=True) if kind is not None]
+    return [_ListBlock(*span, kind) for kind, span in zip(kinds, blocks, strict=True) if kind is not None]
 
 
 def _blocks(text: str) -> Iterator[Span]:
-    """The spans of list entries, which may have several lines, and of the other paragraphs."""
-    for begin, end in paragraph_spans(text):
-        start = begin
-        for match in re.finditer(r"\n|(?<=[.\d])[ \t]+(?=(?:\[\d{1,3}\]|\d{1,3}\.)[ \t])", text[begin:end]):
-            at = begin + match.end()
-            stop = text.find("\n", at, end)
-            line = text[at : min(at + _MAX_ENTRY, end if stop < 0 else stop)]
+    """The spans of list entries, which may have several lines, and of paragraphs without list entries."""
+    for paragraph_start, end in paragraph_spans(text):
+        start = paragraph_start
+        # An entry begins after a line end, or at a number such as [2] or 2. within a line.
+        entry_starts = r"\n|(?<=[.\d])[ \t]+(?=(?:\[\d{1,3}\]|\d{1,3}\.)[ \t])"
+        for match in re.finditer(entry_starts, text[paragraph_start:end]):
+            at = paragraph_start + match.end()
+            line_end = text.find("\n", at, end)
+            line = text[at : min(at + _MAX_ENTRY, end if line_end < 0 else line_end)]
             before = text[max(start, at - _MAX_ENTRY) : at - 1].rstrip().rpartition("\n")[2]  # the line above
             is_complete = before.endswith((".", "-")) or before[-1:].isdigit()
             if match[0] != "\n":
@@ -339,12 +351,12 @@ def _is_entry(block: str) -> bool:
     return located and (is_marked or ends_with_number) and len(entry) < 400
 
 
-def _continues_list(block: str, inside: Kind) -> bool:
-    """Whether a block in a list of kind ``inside`` may be another entry of the list."""
+def _continues_list(block: str, list_kind: Kind) -> bool:
+    """Whether a block below an entry of a list may be the next entry."""
     line = " ".join(block.split())
     if block.startswith("#"):
         return False
-    if inside is Kind.NAVIGATION:
+    if list_kind is Kind.NAVIGATION:
         return (_LIST_ITEM.match(block) is not None and not line.endswith(_STOPS)) or (
             not line.endswith(_STOPS) and len(line.split()) <= _MAX_HEADING_WORDS and line[-1:].isdigit()
         )
@@ -354,7 +366,7 @@ def _continues_list(block: str, inside: Kind) -> bool:
 
 
 def _list_heading(text: str) -> Kind | None:
-    """The kind of list below a heading: references or contents; None for other texts."""
+    """The kind of list that a heading announces, references or contents; None for other texts."""
     if len(text) > 80 or "\n" in text.strip().rstrip("=-\n "):
         return None
     name = _normalized(text)

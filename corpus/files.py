@@ -33,7 +33,7 @@ class UpdateReport:
         changed: number of files whose content or settings changed.
         unchanged: number of files that were not read again.
         removed: number of files that no longer exist in the given folders.
-        failed: files, records and pages that could not be read. Their earlier passages are kept.
+        failed: files, records and pages that could not be read. Earlier passages of these files are kept.
         skipped: files in a folder with an unsupported type.
         linked: skipped links in a folder to files outside of it.
         copies: names of files that were skipped as copies, each with the name of the file with the same bytes.
@@ -64,9 +64,9 @@ def update_library(
 ) -> UpdateReport:
     """Update a library from files, and from folders with everything below them.
 
-    A file is not read if its bytes and the settings have not changed, even if the file or the library was moved, nor if
+    A file is skipped if its bytes and the settings have not changed, even if the file or the library was moved, and if
     it is a copy of another file. Files below ``paths`` that no longer exist are removed from the library; files
-    elsewhere stay. A file that cannot be read is reported and the others are read; the files of an unreadable folder
+    elsewhere stay. A file that cannot be read is reported and reading goes on; the files of an unreadable folder
     stay. In folders, hidden files, unsupported types, links to folders and, unless the settings follow them, links to
     outside files are skipped. An interrupted call can be repeated.
 
@@ -75,7 +75,7 @@ def update_library(
         library: the library's file.
         window: the maximum size of a passage.
         config: limits, the columns of tables, and further readers.
-        excluded: files and folders to skip, such as those of the store.
+        excluded: files and folders to skip, such as the store's.
         quiet: whether to hide the progress bar.
 
     Raises:
@@ -107,11 +107,11 @@ class _Update:
         self._store = _real_path(store)
         self._known = library.files()
         self._inaccessible: set[str] = set()  # escaped paths that cannot be read now; known files below them stay
-        # Settings that earlier versions did not have count only if set, so that their digests stay valid.
+        # Settings that earlier versions lack count only if set, so that digests of earlier versions stay valid.
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
-        # A file with problems is also read again after the limits change, since they may have caused the problems.
+        # A file with problems is read again also after the limits change, since they may have caused the problems.
         limits = (config.max_bytes, config.max_seconds, config.max_memory, config.max_pages)
         self._problems_digest = hashlib.sha256(json.dumps([settings, *limits]).encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file

@@ -23,7 +23,7 @@ _SIGNATURES = {  # kinds of binary files by their first bytes
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
 }
-_MISSING_VALUES = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # as pandas and R write them
+_MISSING_VALUES = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # as pandas and R write missing values
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
 """Rows, each with its line number in the file, or with a name such as "row 3" if lines do not identify it."""
 
@@ -95,19 +95,19 @@ def record_name(number: int | str) -> str:
 
 
 def row_id(row: Mapping[str, Any], columns: Iterable[str], number: int | str) -> str:
-    """The first id in the columns as text, or the row's number without one."""
+    """The first id in the columns as text, or the row's number if there is no id."""
     return value_text(next((row[name] for name in columns if not is_missing(row.get(name))), number))
 
 
 def value_text(value: object) -> str:
-    """A label or an id as text, a whole number without decimals: where one is missing, data frames write 1 as 1.0."""
+    """A label or an id as text; 1.0 becomes 1, since data frames write 1 as 1.0 if another row has no value."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is null, NaN, or one of their forms in a table."""
+    """Whether a value is null, NaN, or a text that pandas or R writes for a missing value."""
     return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING_VALUES)
 
 

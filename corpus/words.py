@@ -20,8 +20,8 @@ import regex
 if TYPE_CHECKING:
     from Stemmer import Stemmer
 
+# Version of the terms: increase it when the terms of a text change; indexes with another version are rebuilt.
 TERMS_VERSION = 2
-"""Increase it when the terms of a text change; indexes with another version are rebuilt."""
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
 _HYPHENS = r"\-‐‑‒–−"
@@ -34,7 +34,8 @@ _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 def _token_pattern(first: str, inside: str, letter: str, after_letter: str) -> str:
     """The pattern of a token: letters and digits, with the characters that join them within a word.
 
-    The arguments are patterns of the first and other characters and of a letter, and a lookbehind for a letter.
+    The arguments are patterns of a token's first character, its other characters, a letter, and a lookbehind for a
+    letter.
     """
     prefix = "|".join(rf"(?<=\b[{text[0]}{text[0].upper()}]{text[1:]})" for text in _PREFIXES)
     joints = (
@@ -65,7 +66,7 @@ _BROKEN_LINE = regex.compile(rf"[-‐]{_LINE_END}")
 _HYPHEN = re.compile(rf"[{_HYPHENS}](?:{_LINE_END}(?=\d))?(?!\s)")
 _IDENTIFIER_START = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # first half of an identifier: IL 6, CoV 2
 _CAPITALIZED_START = re.compile("[A-Z][a-z]{1,3}")  # first half if the second begins with a letter: Hb A1c
-_MAX_START = 5  # letters of the first half
+_MAX_START = 5  # letters of the first half of an identifier
 _IDENTIFIER_END = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
 _MAX_IDENTIFIER = 12  # letters and digits of a hyphenated identifier
 _UNSPACED = (
@@ -113,7 +114,7 @@ def terms(text: str) -> list[str]:
         elif type(token_terms) is not _PossibleIdentifierEnd:
             found[index : index + 1] = token_terms
         elif pieces[place - 1] == " " and index:
-            found[index : index + 1] = *_spaced_identifier(pieces, place), *token_terms
+            found[index : index + 1] = *_spaced_identifier_terms(pieces, place), *token_terms
         else:
             found[index] = token_terms[0]
     return list(filter(None, found))  # type: ignore[arg-type]
@@ -163,7 +164,7 @@ def _terms_of(token: str) -> tuple[str, ...]:
         if token.isascii() and token.replace(".", "").replace(",", "").isalnum():  # 0.05
             return (stem(token.lower().replace(",", "")),)
         parts = _HYPHEN.split(token)
-        return _unhyphenated_terms(token) if len(parts) == 1 else _hyphenated(parts)
+        return _unhyphenated_terms(token) if len(parts) == 1 else _hyphenated_terms(parts)
     low = token.lower()
     if low not in _stop_words():
         is_identifier_end = not token.isalpha() and _IDENTIFIER_END.fullmatch(token)
@@ -173,7 +174,7 @@ def _terms_of(token: str) -> tuple[str, ...]:
     return _PossibleStopWord((low,))
 
 
-def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
+def _hyphenated_terms(parts: Sequence[str]) -> tuple[str, ...]:
     """The terms of a hyphenated word or identifier, as one word and in parts."""
     found: list[str] = []
     for part in parts:
@@ -189,8 +190,8 @@ def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
     return (*(term for term in _terms_of(whole) if term not in found), *found) if is_one_word else tuple(found)
 
 
-def _spaced_identifier(pieces: Sequence[str], place: int) -> tuple[str, ...]:
-    """The terms of the identifier with a space whose second half is at ``place``; empty if it is none."""
+def _spaced_identifier_terms(pieces: Sequence[str], place: int) -> tuple[str, ...]:
+    """The terms of the token at ``place`` joined with the token before, if both are one identifier; else none."""
     letters, number = pieces[place - 2], pieces[place]
     if len(letters) > _MAX_START or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
         return ()

@@ -1,7 +1,7 @@
 """The library: an SQLite file with the user's files, the texts of their documents, and the passages.
 
 A file is stored completely or not at all, so the process may be killed at any moment. If several files have the same
-document, as PubMed's update files do, the file whose name sorts last determines its text, or that it is withdrawn.
+document, as PubMed's update files do, the file whose name sorts last gives the document's text or withdraws it.
 """
 
 import json
@@ -23,9 +23,8 @@ from corpus.documents.passages import Passage
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10.0
-COMMIT_SECONDS = (
-    1.0  # files that finish within this time are committed together; if the process is killed, they are lost
-)
+# Files that are read within this time are committed together; if the process is killed, they are lost.
+COMMIT_SECONDS = 1.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), revision TEXT NOT NULL);
@@ -58,6 +57,7 @@ CREATE TABLE IF NOT EXISTS passages (
     PRIMARY KEY (document, number)
 ) WITHOUT ROWID;
 """
+# d: a document of file f, unless the document has a later version o, in file g or in the same file.
 _LIVE_DOCUMENTS = """
     SELECT d.id, d.key, d.text, d.metadata, f.name AS source
     FROM documents d JOIN files f ON f.id = d.file
@@ -68,8 +68,8 @@ _LIVE_DOCUMENTS = """
 _LIVE_PASSAGES = """
     SELECT key, text, metadata, source, number, start, end, page, section
     FROM live JOIN passages ON passages.document = live.id"""
-# A library has no triggers, and no views except ``live`` of earlier versions. Those of another program could run
-# forever, and SQLite cannot be interrupted, so a file with them is rejected.
+# A library has no triggers, and no views except ``live`` of earlier versions. A file with triggers or views of another
+# program is rejected, because their code could run forever and SQLite cannot be interrupted.
 _FOREIGN_CODE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
 
 Entry = tuple[Extract, Sequence[Passage]] | Withdrawn | Problem
@@ -93,8 +93,7 @@ class LibraryError(UserError):
 class Library:
     """The library, open for writing; use as a context manager, which commits at its end.
 
-    Raises:
-        LibraryError: raised by every method.
+    All methods raise ``LibraryError``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,15 +131,15 @@ class Library:
     ) -> tuple[Problem, ...]:
         """Replace a file's documents.
 
-        A member that cannot be read is skipped. If none can be read, the stored documents stay.
+        A member that cannot be read is skipped. If no member can be read, the stored documents stay.
 
         Args:
             place: path of the file relative to the database's folder.
             name: its name in ids and messages.
             digest: hash of its bytes.
             settings_digest: column ``made_by`` of the table ``files``.
-            members: those of an archive; for another file, the file itself.
-            problems_digest: replaces ``settings_digest`` if there are problems; None if it does not.
+            members: the members of an archive, or the file itself as the only member.
+            problems_digest: stored instead of ``settings_digest`` if there are problems, unless it is None.
 
         Returns:
             The members, records and pages that could not be read.
@@ -240,10 +239,11 @@ class Library:
             with self._all_or_nothing("file"):
                 yield
                 self._database.execute("UPDATE state SET revision = ?", (secrets.token_hex(8),))
-            self._commit(COMMIT_SECONDS)
+            self._commit(min_seconds=COMMIT_SECONDS)
 
     @contextmanager
     def _all_or_nothing(self, name: str) -> Iterator[None]:
+        """Undo the changes of the block if it raises; ``name`` is that of SQLite's savepoint."""
         self._database.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -254,8 +254,9 @@ class Library:
             raise
         self._database.execute(f"RELEASE {name}")
 
-    def _commit(self, after: float = 0.0) -> None:
-        if self._database.in_transaction and time.monotonic() - self._transaction_start >= after:
+    def _commit(self, min_seconds: float = 0.0) -> None:
+        """Commit the transaction if it began at least ``min_seconds`` ago."""
+        if self._database.in_transaction and time.monotonic() - self._transaction_start >= min_seconds:
             self._database.execute("COMMIT")
 
 
@@ -278,8 +279,8 @@ class Passages(Sequence[Document]):
     @cached_property
     def _length(self) -> int:
         with _open_for_reading(self._path) as database:
-            counted = "SELECT count(*) FROM live JOIN passages ON passages.document = live.id"
-            (count,) = database.execute(counted).fetchone()
+            query = "SELECT count(*) FROM live JOIN passages ON passages.document = live.id"
+            (count,) = database.execute(query).fetchone()
         return int(count)
 
     def __len__(self) -> int:
@@ -302,17 +303,15 @@ class Passages(Sequence[Document]):
         return found
 
     def __iter__(self) -> Iterator[Document]:
-        last = -1
+        document_id = -1
         with _open_for_reading(self._path) as database:
-            # One query for each document, since a single query for all would block writers.
-            query = "SELECT id, key, text, metadata, source FROM live WHERE id > ? ORDER BY id LIMIT 1"
-            while (row := database.execute(query, (last,)).fetchone()) is not None:
-                last, key, text, metadata, source = row
-                of_document = (
-                    "SELECT number, start, end, page, section FROM passages WHERE document = ? ORDER BY number"
-                )
-                for row in database.execute(of_document, (last,)).fetchall():
-                    yield _document(key, text, metadata, source, *row)
+            # One query for each document, since a single query for all documents would block writers.
+            next_document = "SELECT id, key, text, metadata, source FROM live WHERE id > ? ORDER BY id LIMIT 1"
+            passages = "SELECT number, start, end, page, section FROM passages WHERE document = ? ORDER BY number"
+            while (document := database.execute(next_document, (document_id,)).fetchone()) is not None:
+                document_id, *fields = document
+                for passage in database.execute(passages, (document_id,)).fetchall():
+                    yield _document(*fields, *passage)
 
     @overload
     def __getitem__(self, index: int) -> Document: ...
@@ -375,7 +374,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if database.execute(_FOREIGN_CODE).fetchone() is not None:
             problem = "has views or triggers of another program. Remove the file and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        # Takes precedence over a view ``live`` in the file.
+        # This temporary view takes precedence over a view ``live`` in the file.
         database.execute(f"CREATE TEMP VIEW live AS {_LIVE_DOCUMENTS}")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # off in some builds of SQLite
@@ -418,4 +417,5 @@ def _message_for(message: str) -> str:
 
 
 def _rank(place: str) -> str:
+    """A sort key of files: by name, and by folder for files with the same name."""
     return f"{place.rpartition('/')[2]}\n{place}"

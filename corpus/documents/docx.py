@@ -35,7 +35,7 @@ _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab"
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """A style; ``align`` is its vertical alignment, such as superscript."""
+    """A style; ``hidden`` and ``align``, the vertical alignment such as superscript, are None if not specified."""
 
     name: str = ""
     based_on: str | None = None
@@ -79,11 +79,11 @@ class _Reader:
         self._name = name
         self._limit = config.max_bytes
         self._styles: dict[str, _Style] = {}
-        self._notes: dict[str, str] = {}
-        self._cited: list[str] = []
+        self._notes: dict[str, str] = {}  # the texts by kind and id; a note is removed when it is read
+        self._cited: list[str] = []  # kind and id of the notes that the current block cites
 
     def read(self) -> Extract | None:
-        relations = self._relations("")
+        relations = self._relations("")  # of the whole file
         document = relations.get(_DOCUMENT_RELATION)
         if document is None:
             raise ValueError("it has no document part")
@@ -94,7 +94,7 @@ class _Reader:
             self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
         body = TextBuilder()
         section: str | None = None
-        for element in _joined(self._blocks(document)):
+        for element in _accept_joins(self._blocks(document)):
             if _name(element) == "p" and self._is_heading(element):
                 section = one_line(self._paragraph(element))
             for block in self._texts(element):
@@ -125,7 +125,7 @@ class _Reader:
         return parts
 
     def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The body's paragraphs and tables, including those in content controls; each is cleared after it is used."""
+        """The body's paragraphs and tables, including those in content controls; each is cleared after use."""
         from lxml import etree
 
         kinds = ("{*}p", "{*}tbl")
@@ -150,12 +150,12 @@ class _Reader:
                     del parent[0]
 
     def _texts(self, element: "_Element") -> Iterator[str]:
-        """A block's text, then its text boxes and the notes that it cites."""
+        """The texts of a block, of its text boxes and of the notes that the block cites."""
         self._cited.clear()
         yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
         for box in element.iterdescendants("{*}txbxContent"):
             if _is_visible(box, element):
-                for block in _joined(box.iterchildren("{*}p", "{*}tbl")):
+                for block in _accept_joins(box.iterchildren("{*}p", "{*}tbl")):
                     yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
         yield from (self._notes.pop(note, "") for note in self._cited)
 
@@ -172,7 +172,7 @@ class _Reader:
         return any(_HEADING.match(style.name) for style in self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
 
     def _paragraphs(self, elements: Iterable["_Element"]) -> Iterator[str]:
-        return map(self._paragraph, _joined(list(elements)))
+        return map(self._paragraph, _accept_joins(list(elements)))
 
     def _paragraph(self, paragraph: "_Element") -> str:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
@@ -278,20 +278,21 @@ def _check_no_dtd(element: "_Element") -> bool:
     return True
 
 
-def _joined(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
-    """The paragraphs and tables; a paragraph whose mark is deleted in tracked changes is joined with the next one."""
-    joined: _Element | None = None  # paragraphs before the current block
+def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
+    """The blocks, with each paragraph whose mark is deleted in tracked changes joined with the paragraph below."""
+    joined: _Element | None = None  # the paragraphs whose content the next paragraph continues
     for block in blocks:
         properties = block.find("{*}pPr")
-        is_open = properties is not None and any(
+        mark_is_deleted = properties is not None and any(
             properties.find(f"{{*}}rPr/{{*}}{change}") is not None for change in ("del", "moveFrom")
         )
-        if _name(block) == "p" and (is_open or joined is not None):
+        if _name(block) == "p" and (mark_is_deleted or joined is not None):
             if joined is None:
                 joined = block.makeelement(block.tag)
             joined.extend(list(block))
-            joined.insert(0, block.makeelement("pPr") if properties is None else properties)  # the last mark's count
-            if is_open:
+            # As in Word, the joined paragraph has the properties of the last one, which ``find`` must find first.
+            joined.insert(0, block.makeelement("pPr") if properties is None else properties)
+            if mark_is_deleted:
                 continue
             block = joined
         elif joined is not None:

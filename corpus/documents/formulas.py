@@ -98,6 +98,7 @@ def formula(element: Any, depth: int = 0) -> str:
 
 
 def _row(parts: Iterable[Any], depth: int, text: str | None = None) -> str:
+    """The texts of a formula's parts in a row after ``text``, with spaces around operators."""
     row = (text or "").strip()
     for child in parts:
         piece = formula(child, depth + 1)

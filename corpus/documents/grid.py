@@ -30,7 +30,7 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         return
     header_rows = len(list(takewhile(_is_header, rows[:3])))
     header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
-    if "\t" in header[-1]:  # so that a header with fewer cells than a row lacks its first, not its last
+    if "\t" in header[-1]:  # empty last cells, since a header with fewer cells than a row would lack its first cells
         header[-1] += "\t" * max(0, max((line.count("\t") for line in body), default=0) - header[-1].count("\t"))
     lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
@@ -63,7 +63,7 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     for row in rows:
         cells: list[str] = []
         column = 0
-        rest = list(reversed(row))
+        rest = list(reversed(row))  # reversed, so that pop() takes the first cell
         if budget < 0:  # ignore spans from here
             above.clear()
         while rest or column in above:

@@ -53,7 +53,7 @@ _CHARSET_BYTES = 2048  # searched for the declaration; the standard says 1,024
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The page's text; its title is that of the head, else the first heading.
+    """The page's text; its title is the title element, else the first heading of level 1.
 
     A table has a line for each row and tabs between its cells, and repeats its header every few rows; a table for the
     page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; deleted text,
@@ -234,28 +234,22 @@ class _Page:
                 continue
             yield from _Page(caption, self._depth + 1, self._foldable_ids).blocks()
         rows: list[list[Cell]] = []
-        for group, grouped in groupby(self._rows_of(table), key=lambda row: row.getparent()):
-            in_group = list(grouped)
-            for rows_left, row in zip(range(len(in_group), 0, -1), in_group, strict=True):
-                rows.append(
-                    [
-                        Cell(
-                            self._cell(cell),
-                            _span(cell.get("colspan")),
-                            min(_span(cell.get("rowspan")) or rows_left, rows_left),  # 0: to the end of the row group
-                            cell.tag == "th" or _tag(group) == "thead",
-                        )
-                        for cell in _cells_of(row)
-                    ]
-                )
+        for _, row_group in groupby(self._rows_of(table), key=lambda row: row.getparent()):
+            group = list(row_group)
+            for number, row in enumerate(group):
+                rows.append([self._cell(cell, len(group) - number) for cell in _cells_of(row)])
         for block in table_blocks(rows):
             yield False, block
 
-    def _cell(self, cell: Any) -> str:
-        if self._is_skipped(cell, _tag(cell), ()):
-            return ""
-        blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
-        return " ".join(filter(None, blocks))
+    def _cell(self, cell: Any, rows_left: int) -> Cell:
+        """A cell; ``rows_left`` is the number of rows of its row group from its own row on."""
+        text = ""
+        if not self._is_skipped(cell, _tag(cell), ()):
+            blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
+            text = " ".join(filter(None, blocks))
+        rows = min(_span(cell.get("rowspan")) or rows_left, rows_left)  # 0: all rows that are left
+        is_header = cell.tag == "th" or _tag(cell.getparent().getparent()) == "thead"
+        return Cell(text, _span(cell.get("colspan")), rows, is_header)
 
 
 def _is_navigation(element: Any, tag: str) -> bool:

@@ -12,7 +12,7 @@ _MIN_COLUMN_DISTANCE = 120  # points between the starts of two columns
 _MIN_PROSE = 15  # characters of a line in a column of prose; cells of tables have fewer
 _MAX_LINE_OFFSET = 0.3  # vertical offset of stretches in one line, in font sizes
 _MIN_CELL_GAP = 0.8  # between two cells, in font sizes
-_MIN_KNOWN_CELL_GAP = 0.3  # the same if another row has a cell at this x
+_MIN_KNOWN_CELL_GAP = 0.3  # between two cells, in font sizes, if another row has a cell at this x
 _OCR_STRETCHES = 3  # average stretches per line of a page whose words are placed one by one, as by OCR
 _MIN_PARAGRAPH_GAP = 1.25  # between paragraphs, relative to the usual distance of lines
 _NARROW, _WIDE, _OTHER, _CAPITAL, _MONOSPACED = 0.3, 0.85, 0.54, 0.13, 0.6  # typical character widths in font sizes
@@ -64,8 +64,8 @@ def _width(character: str) -> float:
 
 
 class _Cell(NamedTuple):
-    start: float  # in points, as is the end, which is estimated
-    end: float
+    start: float  # in points
+    end: float  # in points, estimated
     text: str
 
 
@@ -150,7 +150,7 @@ def _scale(lines: Sequence[Sequence[Stretch]]) -> float:
 
 
 def _joined_lines(lines: Sequence[Sequence[Stretch]], scale: float) -> Iterator[Sequence[Stretch]]:
-    """The lines; those side by side at one height, as cells of a row may be, are joined."""
+    """The lines; lines side by side at one height, such as cells of a row, are joined."""
     joined: list[Stretch] = []
     for line in lines:
         if joined and line:
@@ -200,13 +200,13 @@ def _line(stretches: Sequence[Stretch], scale: float, columns: Collection[int]) 
 def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
     """The lines; in adjacent rows, an empty cell takes the place of each cell that only other rows have.
 
-    Rows whose cells cannot be assigned to the columns of the rows with the most cells stay as they are.
+    The columns are those of the rows with the most cells. A row whose cells match no columns stays as it is.
     """
     for is_row, group in groupby(lines, key=lambda line: line.is_row):
         rows = list(group)
         width = max(len(row.cells) for row in rows)
         full = [row.cells for row in rows if len(row.cells) == width]
-        columns = [(min(cell.start for cell in of), max(cell.end for cell in of)) for of in zip(*full, strict=True)]
+        columns = [(min(c.start for c in cells), max(c.end for c in cells)) for cells in zip(*full, strict=True)]
         are_apart = all(left[1] <= right[0] for left, right in pairwise(columns))
         for row in rows:
             by_column = _cells_by_column(row, columns) if is_row and are_apart and len(row.cells) < width else None
@@ -218,7 +218,7 @@ def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
 
 
 def _cells_by_column(row: _Line, columns: Sequence[tuple[float, float]]) -> dict[int, _Cell] | None:
-    """The cells of a row by the column that each overlaps; None if one overlaps none or several, or one has several."""
+    """The cells of a row by column; None unless each cell overlaps exactly one column and no column has two cells."""
     by_column: dict[int, _Cell] = {}
     for cell in row.cells:
         overlapping = [at for at, (start, end) in enumerate(columns) if cell.start < end and start < cell.end]
@@ -228,13 +228,13 @@ def _cells_by_column(row: _Line, columns: Sequence[tuple[float, float]]) -> dict
     return by_column
 
 
-def _ends_paragraph(above: _Line, below: _Line, usual: float) -> bool:
+def _ends_paragraph(above: _Line, below: _Line, usual_distance: float) -> bool:
     if above.is_row != below.is_row:
         return True
     if above.is_row or below.text[:1].islower():
         return False
     if abs(above.size - below.size) > _MIN_SIZE_DIFFERENCE * max(above.size, below.size):
         return True
-    if above.y - below.y > _MIN_PARAGRAPH_GAP * usual:
+    if above.y - below.y > _MIN_PARAGRAPH_GAP * usual_distance:
         return True
     return above.bold != below.bold and _UNFINISHED.search(above.text) is None

@@ -11,7 +11,7 @@ from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, w
 from corpus.documents.source import Source, open_limited, text_lines
 
 _TAG = re.compile(r"\A([A-Z][A-Z0-9]{1,3}) *- ?")
-_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed writes it before a section without a heading
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of a section without a heading
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
@@ -61,7 +61,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
 
 def _aligned(lines: Iterable[str]) -> Iterator[str]:
-    """The lines with each tag in four columns before "- ", since some programs drop the spaces around it."""
+    """The lines with each tag in four columns before "- ", as the parser expects; some programs drop these spaces."""
     return (_TAG.sub(lambda tag: f"{tag[1]:4}- ", line) for line in lines)
 
 

@@ -62,7 +62,8 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
     size = sum(len(line) for page in lines for line in page)
     for depth in (_MAX_EDGE_LINES, 1):
         edges = [_edges(page, depth) for page in lines]
-        running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
+        odd_and_even = _recurring(edges[::2], min_pages=3) | _recurring(edges[1::2], min_pages=3)
+        running = _recurring([names for names in edges if names]) | odd_and_even
         remaining = [
             [line for at, line in enumerate(page) if not running & names.get(at, set())]
             for page, names in zip(lines, edges, strict=True)
@@ -72,14 +73,14 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
     return list(pages)
 
 
-def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str]:
-    """The lines that occur on at least half of the pages, and on at least ``least`` pages."""
+def _recurring(edges: Sequence[Mapping[int, set[str]]], min_pages: int = 2) -> set[str]:
+    """The names of lines that occur on at least half of the pages, and on at least ``min_pages`` pages."""
     counted = Counter(name for names in edges for name in set().union(*names.values()))
-    return {name for name, times in counted.items() if times >= max(least, len(edges) / 2)}
+    return {name for name, times in counted.items() if times >= max(min_pages, len(edges) / 2)}
 
 
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
-    """Names of the lines near a page's edges, by line number: side, distance from it, and text without numbers."""
+    """Names of the lines near a page's edges, by line number: the edge, the distance and the text without numbers."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
     for place in range(min(depth, len(filled))):
@@ -98,19 +99,20 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
     before = before.rstrip()[-_MAX_SENTENCE:]
     rest = text[:_MAX_SENTENCE]
     spans = sentence_spans(f"{before}\n{rest}")
-    begin, over = next(((start, end) for start, end in spans if start < len(before) < end), (0, 0))
-    if not over:
+    across = next(((start, end) for start, end in spans if start < len(before) < end), None)
+    if across is None:
         return "", text
+    sentence_start, sentence_end = across
     last = before.rpartition("\n")[2]
     continues = (
         rest.lstrip()[:1].islower()
         or _UNFINISHED.search(last)
         or last.endswith(("-", "‐", "\u00ad", "."))
-        or begin > len(before) - len(last)  # after another sentence in its line, as no heading does
+        or sentence_start > len(before) - len(last)  # begins within a line, as no heading does
     )
     if not continues and (len(last.split()) < _MIN_LAST_LINE_WORDS or _is_heading(rest)):
         return "", text
-    end = over - len(before) - 1
+    end = sentence_end - len(before) - 1
     return text[:end].strip(), text[end:].lstrip()
 
 
@@ -140,10 +142,10 @@ def _is_heading(text: str) -> bool:
 
 
 def _join_word(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
-    """A word broken at a line end, joined; its hyphen stays if the document has the word so, or it is a compound."""
+    """A word broken at a line end, joined; its hyphen stays if the word is a compound or hyphenated elsewhere."""
     first, second = match["first"], match["second"]
     if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
         return first + second
-    known = f"{first}-{second}".lower() in hyphenated
-    is_compound = known or _COMPOUND_STARTS.match(first) or _COMPOUND_ENDS.match(second) or not second[0].islower()
+    is_known = f"{first}-{second}".lower() in hyphenated
+    is_compound = is_known or _COMPOUND_STARTS.match(first) or _COMPOUND_ENDS.match(second) or not second[0].islower()
     return f"{first}-{second}" if is_compound else first + second

@@ -108,7 +108,7 @@ def _missing_text_message(image_pages: Sequence[int], pages: int) -> str:
 
 
 def _text(page: "PageObject") -> str:
-    """The page's text by its layout; pypdf's text if not all of it has a position."""
+    """The page's text by its layout, or by pypdf if parts of the text have no position."""
     lines: list[list[Stretch]] = [[]]
     visited: list[str] = []
 
@@ -140,7 +140,7 @@ def _separate_cells(page: "PageObject") -> None:
     content = ContentStream(page["/Contents"].get_object(), page.pdf, "bytes")
     fonts: list[Any] = [None]
     operations: list[tuple[Any, bytes]] = []
-    before: Any = None
+    last_matrix: Any = None  # operands of the last Tm
     for operands, operator in content.operations:
         if operator == b"Tf":
             fonts[-1] = operands
@@ -149,24 +149,23 @@ def _separate_cells(page: "PageObject") -> None:
         elif operator == b"Q" and len(fonts) > 1:
             fonts.pop()
         elif operator in (b"Td", b"Tm") and len(operands) in (2, 6):
-            along = _moves_right(operands, before)
-            before = operands if operator == b"Tm" else before
-            if along and fonts[-1] is not None:
+            if fonts[-1] is not None and _moves_right(operands, last_matrix):
                 operations.append((fonts[-1], b"Tf"))
+            last_matrix = operands if operator == b"Tm" else last_matrix
         operations.append((operands, operator))
     content.operations = operations
     page[NameObject("/Contents")] = content
 
 
-def _moves_right(operands: Any, before: Any) -> bool:
-    """Whether Td or Tm moves to the right within a line; ``before`` are the operands of the last Tm."""
+def _moves_right(operands: Any, last_matrix: Any) -> bool:
+    """Whether a Td or Tm operator moves to the right within a line."""
     try:
         if len(operands) == 2:
             return bool(operands[0] > 0 and operands[1] == 0)
-        if before is None or operands[:4] != before[:4]:
+        if last_matrix is None or operands[:4] != last_matrix[:4]:
             return False
         a, b = operands[0], operands[1]
-        right, up = operands[4] - before[4], operands[5] - before[5]
+        right, up = operands[4] - last_matrix[4], operands[5] - last_matrix[5]
         return bool(right * a + up * b > 0 and abs(up * a - right * b) < 0.01 * (a * a + b * b))
     except TypeError:
         return False

@@ -107,14 +107,14 @@ def _check_root(source: Source, root: "_Element") -> None:
 
 
 def with_notice(title: str | None, notice: str | None) -> str | None:
-    """The title after the notice in capitals ("RETRACTED: ..."), unless it already begins with it."""
+    """The title after the notice in capitals ("RETRACTED: ..."), unless the title already begins with the notice."""
     if notice is None or (title or "").upper().startswith(notice.upper()):
         return title
     return f"{notice.upper()}: {title or ''}".strip()
 
 
 def english_title(title: str | None, vernacular: str | None) -> str | None:
-    """The English title, or that in the article's language if PubMed has no English one."""
+    """The English title, or the title in the article's language if PubMed has no English title."""
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 

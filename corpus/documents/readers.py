@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Metadata of passages that the library sets.
 _RESERVED_METADATA = ("id", "source", "page", "section", "start", "end", "score")
-_MAX_PROBLEMS = 20  # of a source that are reported one by one; the others are counted
+_MAX_PROBLEMS = 20  # of a source that are reported one by one; further problems are counted
 
 
 class Readers:
@@ -72,7 +72,7 @@ def _errors_as_problems(
 ) -> Iterator[Extract | Withdrawn | Problem]:
     """The documents, then the errors as problems; without any document the first error is raised."""
     errors: list[DataError] = []
-    others, is_empty = 0, True
+    unlisted, is_empty = 0, True  # number of errors beyond the first ones, and whether there is no document
     for result in results:
         if not isinstance(result, DataError):
             is_empty = False
@@ -80,12 +80,12 @@ def _errors_as_problems(
         elif len(errors) < _MAX_PROBLEMS:
             errors.append(result)
         else:
-            others += 1
+            unlisted += 1
     if errors and is_empty:
         raise errors[0]
     yield from (Problem(name, str(error)) for error in errors)
-    if others:
-        yield Problem(name, f"{name}: {others:,} more records cannot be read.")
+    if unlisted:
+        yield Problem(name, f"{name}: {unlisted:,} more records cannot be read.")
 
 
 def _make_parser(suffix: str, path: str) -> "BaseBlobParser":

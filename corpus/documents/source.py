@@ -35,7 +35,7 @@ SUFFIXES: dict[str, Format] = {
     ".tsv": "csv",
     ".jsonl": "jsonl",
 }
-# The others are read record by record.
+# Files of other formats are read record by record.
 _WHOLE_FILE_FORMATS: tuple[Format, ...] = ("text", "markdown", "html", "pdf", "docx")
 # Files that often have a wrong suffix: first bytes, description, and right suffix.
 _SIGNATURES = (

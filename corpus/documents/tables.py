@@ -95,7 +95,7 @@ def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> Docum
 
 
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
-    """A field as text; empty if the column or its value is missing, as pandas and R write it."""
+    """A field as text; empty if the column or its value is missing."""
     value = row.get(column) if column else None
     if is_missing(value):
         return ""

@@ -61,7 +61,7 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The member, or the file if no member has begun, cannot be read."""
+    """An error that ends the member, or the file if no member has begun."""
 
     why: str
 
@@ -107,13 +107,13 @@ class Worker:
     def members(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[ReadResult]]]:
         """The supported members of an archive, or the file itself, each with its documents and their passages.
 
-        Iterate over a member's documents before the next member. If the worker is killed at a member, a new one reads
-        the others.
+        Iterate over a member's documents before the next member. If the worker is killed at a member, a new worker
+        reads the remaining members.
 
         Raises (while iterating over members or documents):
             DataError: the member cannot be read, or exceeds a limit.
         """
-        started = kills = 0  # members
+        started = kills = 0  # number of members that a worker began to read, and that killed it
         while True:
             process = self._ready()
             process.send(_Request(str(path), name, started))
@@ -143,7 +143,7 @@ class Worker:
     def _skipped_members(self, name: str) -> Iterator[ReadResult]:
         problem = f"{MAX_KILLS} files in it could not be read within the limits, so the files after them were skipped."
         raise DataError(name, f"{problem} Unpack it and index its files.")
-        yield
+        yield  # makes this function a generator
 
     def _receive(self, process: "_Process", name: str) -> Any:
         while isinstance(message := process.receive(name), _CountTokens):
@@ -188,7 +188,7 @@ class _Process:
         self._statistics = psutil.Process(self._process.pid)
         self.send(sys.path)
         self.send(setup)
-        message = self._load()  # without a time limit
+        message = self._load()  # no time limit, since the watch has not started
         if not isinstance(message, _Done):
             self.stop()
             reason = message.why if isinstance(message, _Failed) else "it ended at once"
@@ -275,7 +275,7 @@ def _memory_message(config: DocumentsConfig) -> str:
 
 
 def main() -> None:
-    """Read files for the parent process until that ends."""
+    """Read files for the parent process until the parent ends."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets the signal too, and ends this process
@@ -291,7 +291,7 @@ def _end_with_parent(parent: int) -> None:
 
 def _redirect_output() -> IO[bytes]:
     """Redirect output of libraries to standard error; return the stream to the parent."""
-    stream = os.fdopen(os.dup(1), "wb")
+    stream = os.fdopen(os.dup(1), "wb")  # file descriptor 1 is standard output, 2 is standard error
     os.dup2(2, 1)
     return stream
 
@@ -361,7 +361,7 @@ class _WorkerServer:
 
     def _message(self, name: str, error: BaseException) -> str:
         cause: BaseException | None = error
-        while cause is not None:  # a reader may have raised another error from it
+        while cause is not None:  # a reader may raise another error from a MemoryError
             if isinstance(cause, MemoryError):
                 return f"{name}: {_memory_message(self._config)}"
             cause = cause.__cause__ or cause.__context__
@@ -382,7 +382,8 @@ class _WorkerServer:
             self._end()
 
     def _send(self, message: object) -> None:
-        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)  # before writing, since it may exhaust the memory
+        # Pickled before writing: if the memory is exhausted here, the stream is still intact.
+        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         try:
             self._answers.write(pickled)
             self._answers.flush()

@@ -4,10 +4,11 @@ import pytest
 
 from corpus.evidence import Kind, labelled_cells, sentences, table_cells
 
+# A statement that is evidence.
 FINDING = "Falls did not differ between the groups (24% and 25%)."
 
 
-def evidence(text: str, section: str = "", title: str = "") -> list[str]:
+def evidence_texts(text: str, section: str = "", title: str = "") -> list[str]:
     """The texts of the sentences that are evidence."""
     return [text[found.start : found.end] for found in sentences(text, section, title) if found.is_evidence]
 
@@ -40,14 +41,14 @@ WRAPPED = (
 )  # fmt: skip
 def test_references_below_a_heading_are_no_evidence(heading: str, entries: str) -> None:
     text = f"We gave calcium to 412 women. {FINDING}\n\n{heading}{entries}"
-    assert evidence(text) == ["We gave calcium to 412 women.", FINDING]
+    assert evidence_texts(text) == ["We gave calcium to 412 women.", FINDING]
 
 
 @pytest.mark.parametrize("entries", [NUMBERED, APA, WRAPPED])
 def test_references_without_heading_are_no_evidence(entries: str) -> None:
-    assert evidence(f"{FINDING}\n\n{entries}") == [FINDING]
-    assert evidence(entries) == []
-    assert evidence(entries.replace("\n", "\r\n")) == []
+    assert evidence_texts(f"{FINDING}\n\n{entries}") == [FINDING]
+    assert evidence_texts(entries) == []
+    assert evidence_texts(entries.replace("\n", "\r\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -65,16 +66,16 @@ def test_references_without_heading_are_no_evidence(entries: str) -> None:
     ],
 )
 def test_single_reference_is_no_evidence(entry: str) -> None:
-    assert evidence(f"{FINDING}\n\n{entry}") == [FINDING]
+    assert evidence_texts(f"{FINDING}\n\n{entry}") == [FINDING]
 
 
 def test_references_are_recognized_by_section() -> None:
     text = "World Falls Office. Calcium prevents falls. Geneva, 2012.\n\nCity Council. Safe floors. London, 2014."
-    assert evidence(text, section="References") == []
+    assert evidence_texts(text, section="References") == []
 
 
 def test_text_after_the_references_is_evidence() -> None:
-    assert evidence(f"## References\n\n{NUMBERED}\n\n## Appendix\n\n{FINDING}") == [FINDING]
+    assert evidence_texts(f"## References\n\n{NUMBERED}\n\n## Appendix\n\n{FINDING}") == [FINDING]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_text_after_the_references_is_evidence() -> None:
     ],
 )
 def test_statement_with_years_or_numbers_is_evidence(text: str) -> None:
-    assert " ".join(evidence(f"Background is short.\n\n{text}")) == f"Background is short. {text}"
+    assert " ".join(evidence_texts(f"Background is short.\n\n{text}")) == f"Background is short. {text}"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_statement_with_years_or_numbers_is_evidence(text: str) -> None:
 )
 def test_table_of_contents_is_no_evidence(contents: str) -> None:
     text = f"{contents}\n\nSide effects of calcium\n\nA rash was seen in 3% of adults. It is taken twice daily."
-    assert evidence(text) == ["A rash was seen in 3% of adults.", "It is taken twice daily."]
+    assert evidence_texts(text) == ["A rash was seen in 3% of adults.", "It is taken twice daily."]
 
 
 def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
@@ -120,7 +121,7 @@ def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
 
 def test_line_with_digits_lower_case_or_at_the_end_is_no_heading() -> None:
     text = "Allergies: penicillin 2009\n\ncalcium 500 mg twice daily\n\nGive 500 mg.\n\nCalcium stops falls"
-    assert evidence(text) == [
+    assert evidence_texts(text) == [
         "Allergies: penicillin 2009",
         "calcium 500 mg twice daily",
         "Give 500 mg.",
@@ -139,7 +140,7 @@ def test_line_with_digits_lower_case_or_at_the_end_is_no_heading() -> None:
     ],
 )
 def test_navigation_is_no_evidence(line: str) -> None:
-    assert evidence(f"{line}\n\n{FINDING}\n\n{line}") == [FINDING]
+    assert evidence_texts(f"{line}\n\n{FINDING}\n\n{line}") == [FINDING]
 
 
 def test_question_is_heading_of_its_answer() -> None:
@@ -193,18 +194,21 @@ def test_sentence_that_does_not_refer_back_has_no_context(next_text: str) -> Non
 
 def test_heading_is_apart_from_sentence_on_next_line_unless_wrapped() -> None:
     text = "Calcium in older women\nCalcium was given to 310 women for one year by their own doctors. It did not help."
-    assert evidence(text) == ["Calcium was given to 310 women for one year by their own doctors.", "It did not help."]
+    assert evidence_texts(text) == [
+        "Calcium was given to 310 women for one year by their own doctors.",
+        "It did not help.",
+    ]
     wrapped = (
         "The trial of calcium was run in three towns by Professor\nMarsh in Leeds, and nobody fell in the first year."
     )
-    assert evidence(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
+    assert evidence_texts(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
 
 
 def test_line_break_in_sentence_that_begins_within_a_line_is_no_heading() -> None:
     text = (
         "Calcium below 2.0 mmol/L is seen in few of the patients. Obesity lowers\nIonised calcium. It is rare in men."
     )
-    assert "Obesity lowers\nIonised calcium." in evidence(text)
+    assert "Obesity lowers\nIonised calcium." in evidence_texts(text)
 
 
 def labelled_rows(text: str) -> list[str]:
@@ -246,8 +250,8 @@ def test_row_with_numbers_sentence_or_label_is_no_header() -> None:
     assert labelled_rows(sentences_in_cells) == ["Zinc; Take it with food.", "Iron; Take it at night."]
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
     assert labelled_rows("Drug:\tDose:\tRoute:\nZinc\t5 mg\toral") == ["Drug: Zinc; Dose: 5 mg; Route: oral"]
-    assert evidence("Dose:\t300 mg") == ["Dose:\t300 mg"]
-    assert evidence("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
+    assert evidence_texts("Dose:\t300 mg") == ["Dose:\t300 mg"]
+    assert evidence_texts("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
 
 
 @pytest.mark.parametrize("piece", ["-", "|-", "_", ".", ". ", "…"])

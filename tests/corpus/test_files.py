@@ -37,13 +37,13 @@ def update(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **sett
     return update_library(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
 
 
-def counts(report: UpdateReport) -> dict[str, int]:
+def nonzero_counts(report: UpdateReport) -> dict[str, int]:
     """The counts of the report that are not 0, with the number of failures as "failed"."""
     found = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "removed")}
     return {name: count for name, count in {**found, "failed": len(report.failed)}.items() if count}
 
 
-def ids(library: Path = LIBRARY) -> list[str | None]:
+def passage_ids(library: Path = LIBRARY) -> list[str | None]:
     return [passage.id for passage in Passages(library)]
 
 
@@ -55,12 +55,12 @@ def test_folder_is_indexed_recursively_with_stable_ids() -> None:
     write("docs/.e.txt", "no")
     write("docs/empty.txt", " \n")
     report = update("docs")
-    assert counts(report) == {"added": 2, "failed": 1}
+    assert nonzero_counts(report) == {"added": 2, "failed": 1}
     assert [path.name for path in report.skipped] == ["c.png"]
     assert report.failed[0].why == "docs/empty.txt: is empty."
-    assert ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
-    assert counts(update(Path.cwd() / "docs", "docs/a.txt")) == {"unchanged": 2, "failed": 1}
-    assert ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
+    assert passage_ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
+    assert nonzero_counts(update(Path.cwd() / "docs", "docs/a.txt")) == {"unchanged": 2, "failed": 1}
+    assert passage_ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
 
 
 def test_changed_files_are_replaced_and_missing_files_removed() -> None:
@@ -71,7 +71,7 @@ def test_changed_files_are_replaced_and_missing_files_removed() -> None:
     write("docs/a.txt", "Other words.")
     Path("docs/b.txt").unlink()
     write("docs/e.txt", "New.")
-    assert counts(update("docs")) == {"added": 1, "changed": 1, "unchanged": 1, "removed": 1}
+    assert nonzero_counts(update("docs")) == {"added": 1, "changed": 1, "unchanged": 1, "removed": 1}
     assert {passage.id: passage.page_content for passage in Passages(LIBRARY)} == {
         "docs/a.txt#1": "Other words.",
         "docs/c.txt#1": "Text c.",
@@ -79,9 +79,9 @@ def test_changed_files_are_replaced_and_missing_files_removed() -> None:
         "other/d.txt#1": "Elsewhere.",
     }
     Path("other/d.txt").unlink()
-    assert counts(update("docs")) == {"unchanged": 3}
-    assert counts(update("other/d.txt")) == {"removed": 1}
-    assert counts(update("other")) == {}
+    assert nonzero_counts(update("docs")) == {"unchanged": 3}
+    assert nonzero_counts(update("other/d.txt")) == {"removed": 1}
+    assert nonzero_counts(update("other")) == {}
 
 
 def test_files_of_a_missing_folder_are_removed() -> None:
@@ -90,9 +90,9 @@ def test_files_of_a_missing_folder_are_removed() -> None:
     update(".")
     Path("docs/a.txt").unlink()
     Path("docs").rmdir()
-    assert counts(update("docs")) == {"removed": 1}
-    assert ids() == ["docs2/a.txt#1"]
-    assert counts(update("docs")) == {"failed": 1}
+    assert nonzero_counts(update("docs")) == {"removed": 1}
+    assert passage_ids() == ["docs2/a.txt#1"]
+    assert nonzero_counts(update("docs")) == {"failed": 1}
 
 
 def test_files_of_an_unreadable_folder_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +110,9 @@ def test_files_of_an_unreadable_folder_are_kept(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "scandir", refuse_deep)
     Path("docs/deep2/c.txt").unlink()
     report = update("docs")
-    assert counts(report) == {"unchanged": 1, "removed": 1, "failed": 1}
+    assert nonzero_counts(report) == {"unchanged": 1, "removed": 1, "failed": 1}
     assert report.failed[0].why == "docs/deep: cannot be read (Permission denied)."
-    assert ids() == ["docs/a.txt#1", "docs/deep/b.txt#1"]
+    assert passage_ids() == ["docs/a.txt#1", "docs/deep/b.txt#1"]
 
 
 def test_files_below_a_path_without_access_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,66 +130,66 @@ def test_files_below_a_path_without_access_are_kept(monkeypatch: pytest.MonkeyPa
         for name in ("exists", "is_dir", "is_file"):  # as in Python 3.14
             patch.setattr(Path, name, getattr(os.path, name.replace("_", "")))
         assert [problem.why for problem in update("docs").failed] == ["docs: cannot be read (Permission denied)."]
-    assert ids() == ["docs/a.txt#1"]
+    assert passage_ids() == ["docs/a.txt#1"]
 
 
-def test_time_for_known_files_elsewhere_does_not_grow_with_the_number_of_paths() -> None:
+def test_1000_known_files_are_compared_with_2000_paths_within_5_seconds() -> None:
     with Library(LIBRARY) as library:
         for number in range(1000):
             library.replace(f"../old/{number}.txt", f"{number}.txt", "", "", [("", [Withdrawn(str(number))])])
     start = time.process_time()
     report = update(*(f"none/{number}.txt" for number in range(2000)))
     assert time.process_time() - start < 5  # comparing each file with each path takes longer
-    assert counts(report) == {"failed": 2000}
+    assert nonzero_counts(report) == {"failed": 2000}
 
 
-def test_invalid_path_is_reported_and_others_are_read() -> None:
+def test_invalid_path_is_reported_and_other_paths_are_read() -> None:
     write("a.txt", "One.")
     report = update("x" * 300 + ".txt", "a.txt")
-    assert counts(report) == {"added": 1, "failed": 1}
+    assert nonzero_counts(report) == {"added": 1, "failed": 1}
     assert report.failed[0].why.endswith("cannot be read (File name too long).")
 
 
-def test_file_is_changed_by_its_bytes_not_its_date() -> None:
+def test_file_with_new_bytes_is_changed_and_with_new_date_unchanged() -> None:
     path = write("a.txt", "One.")
     update("a.txt")
     os.utime(path, (1, 1))
-    assert counts(update("a.txt")) == {"unchanged": 1}
+    assert nonzero_counts(update("a.txt")) == {"unchanged": 1}
     modified = path.stat().st_mtime
     write("a.txt", "Two.")
     os.utime(path, (modified, modified))
-    assert counts(update("a.txt")) == {"changed": 1}
+    assert nonzero_counts(update("a.txt")) == {"changed": 1}
 
 
 def test_only_settings_that_determine_passages_change_files() -> None:
     write("a.txt", "One two three. Four five six.")
     write("b.jsonl", lines_jsonl())
     update(".")
-    assert len(ids()) == 3
-    assert counts(update(".", words=3)) == {"changed": 2}
-    assert len(ids()) > 3
-    assert counts(update(".", words=3, max_pages=7)) == {"unchanged": 2}
-    assert counts(update(".", words=3, columns={"text": "abstract"})) == {"changed": 1, "failed": 1}
+    assert len(passage_ids()) == 3
+    assert nonzero_counts(update(".", words=3)) == {"changed": 2}
+    assert len(passage_ids()) > 3
+    assert nonzero_counts(update(".", words=3, max_pages=7)) == {"unchanged": 2}
+    assert nonzero_counts(update(".", words=3, columns={"text": "abstract"})) == {"changed": 1, "failed": 1}
 
 
 def test_archive_with_a_file_beyond_a_limit_is_read_again_after_the_limit_is_raised() -> None:
     with zipfile.ZipFile("a.zip", "w") as archive:
         archive.writestr("small.txt", "Zinc helps.")
         archive.writestr("large.txt", "Heparin prevents clots. " * 5000)
-    assert counts(update("a.zip", max_bytes=100_000)) == {"added": 1, "failed": 1}
-    assert counts(update("a.zip", max_bytes=100_000)) == {"unchanged": 1, "failed": 1}
-    assert counts(update("a.zip")) == {"changed": 1}
-    assert counts(update("a.zip", max_bytes=1_000_000)) == {"unchanged": 1}
-    assert "a.zip/large.txt#1" in ids()
+    assert nonzero_counts(update("a.zip", max_bytes=100_000)) == {"added": 1, "failed": 1}
+    assert nonzero_counts(update("a.zip", max_bytes=100_000)) == {"unchanged": 1, "failed": 1}
+    assert nonzero_counts(update("a.zip")) == {"changed": 1}
+    assert nonzero_counts(update("a.zip", max_bytes=1_000_000)) == {"unchanged": 1}
+    assert "a.zip/large.txt#1" in passage_ids()
 
 
-def test_unreadable_files_are_reported_and_others_read() -> None:
+def test_unreadable_files_are_reported_and_other_files_read() -> None:
     write("docs/a.txt", "One.")
     write("docs/b.pdf", b"%PDF-1.4 junk")
     write("docs/c.txt", b"a\0b")
     write("docs/d.txt", "Two.")
     report = update("docs", "none.txt", "docs/../pic.png")
-    assert counts(report) == {"added": 2, "failed": 4}
+    assert nonzero_counts(report) == {"added": 2, "failed": 4}
     assert [problem.file for problem in report.failed] == ["none.txt", "docs/../pic.png", "docs/b.pdf", "docs/c.txt"]
     assert all(problem.why.startswith(problem.file) for problem in report.failed)
     write("pic.png", b"\x89PNG")
@@ -202,9 +202,9 @@ def test_passages_of_a_file_that_becomes_damaged_are_kept() -> None:
     write("a.pdf", b"%PDF-1.4 half copied")
     report = update("a.pdf")
     assert report.failed[0].why.endswith("Its earlier passages are kept.")
-    assert ids() == ["a.pdf#1"]
+    assert passage_ids() == ["a.pdf#1"]
     write("a.pdf", pdf_bytes(["Other."]))
-    assert counts(update("a.pdf")) == {"changed": 1}
+    assert nonzero_counts(update("a.pdf")) == {"changed": 1}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -214,16 +214,16 @@ def test_file_without_read_permission_is_reported() -> None:
     assert "Permission denied" in update("docs").failed[0].why
 
 
-def test_update_files_revise_and_withdraw_citations() -> None:
+def test_pubmed_update_files_revise_and_withdraw_citations() -> None:
     Path("pubmed").mkdir()
     first = [citation(str(n), f"Title {n}", [(None, f"First words of {n}.")]) for n in range(1, 5)]
     gzipped(Path("pubmed/pubmed25n0001.xml.gz"), pubmed_xml(first))
     update("pubmed")
-    assert ids() == [f"pubmed:{n}#1" for n in range(1, 5)]
+    assert passage_ids() == [f"pubmed:{n}#1" for n in range(1, 5)]
     revised = citation("2", "Title 2", [(None, "Revised words.")])
     gzipped(Path("pubmed/pubmed25n0002.xml.gz"), pubmed_xml([revised, citation("9", "New")], deleted=["3", "77"]))
     report = update("pubmed")
-    assert (counts(report), report.withdrawn) == ({"added": 1, "unchanged": 1}, 2)
+    assert (nonzero_counts(report), report.withdrawn) == ({"added": 1, "unchanged": 1}, 2)
     texts = {passage.id: passage.page_content for passage in Passages(LIBRARY)}
     assert set(texts) == {"pubmed:1#1", "pubmed:2#1", "pubmed:4#1", "pubmed:9#1"}
     assert texts["pubmed:2#1"] == "Title 2\n\nRevised words."
@@ -242,19 +242,19 @@ def test_members_of_an_archive_are_indexed_and_failures_reported() -> None:
 
     pack({"one.txt": b"One.", "two.pdf": b"%PDF junk", "three.png": b"x", "four.txt": b"Four.", "five.zip": b"PK"})
     report = update("a.zip")
-    assert counts(report) == {"added": 1, "failed": 2}
+    assert nonzero_counts(report) == {"added": 1, "failed": 2}
     assert report.failed[1].why == "a.zip: 2 files in it have an unsupported type (1 .png, 1 .zip)."
-    assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
+    assert passage_ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
     assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # The failures are reported again, although the archive is not read again.
     second = update("a.zip")
-    assert (counts(second), second.failed) == ({"unchanged": 1, "failed": 2}, report.failed)
+    assert (nonzero_counts(second), second.failed) == ({"unchanged": 1, "failed": 2}, report.failed)
     pack({"two.pdf": b"%PDF junk"})
-    assert counts(update("a.zip")) == {"failed": 1}
-    assert len(ids()) == 2
+    assert nonzero_counts(update("a.zip")) == {"failed": 1}
+    assert len(passage_ids()) == 2
     pack({"one.txt": b"Changed."})
-    assert counts(update("a.zip")) == {"changed": 1}
-    assert ids() == ["a.zip/one.txt#1"]
+    assert nonzero_counts(update("a.zip")) == {"changed": 1}
+    assert passage_ids() == ["a.zip/one.txt#1"]
 
 
 def test_hidden_and_system_files_are_skipped() -> None:
@@ -265,7 +265,7 @@ def test_hidden_and_system_files_are_skipped() -> None:
             archive.writestr(name, "Zipped.")
     report = update("docs")
     assert (report.failed, report.skipped) == ([], [])
-    assert ids() == ["docs/a.txt#1", "docs/z.zip/z.txt#1"]
+    assert passage_ids() == ["docs/a.txt#1", "docs/z.zip/z.txt#1"]
 
 
 def test_encoding_setting_applies_to_files_that_are_not_unicode() -> None:
@@ -274,9 +274,9 @@ def test_encoding_setting_applies_to_files_that_are_not_unicode() -> None:
     write("docs/c.csv", "id;text\n1;Säugling\n".encode())
     write("docs/d.txt", "Säugling".encode("utf-16"))
     report = update("docs")
-    assert counts(report) == {"added": 2, "failed": 2}
+    assert nonzero_counts(report) == {"added": 2, "failed": 2}
     assert all("documents.encoding=windows-1252" in problem.why for problem in report.failed)
-    assert counts(update("docs", encoding="windows-1252")) == {"added": 2, "changed": 2}
+    assert nonzero_counts(update("docs", encoding="windows-1252")) == {"added": 2, "changed": 2}
     texts = {passage.id: passage.page_content for passage in Passages(LIBRARY)}
     assert texts["docs/a.txt#1"] == "Der Rückenschmerz – ein Überblick."
     assert texts["docs/b.csv/1#1"] == texts["docs/c.csv/1#1"] == texts["docs/d.txt#1"] == "Säugling"
@@ -306,7 +306,7 @@ def test_archive_members_are_not_written_to_the_disk(tmp_path: Path) -> None:
     assert not Path("/tmp/medground-evil.txt").exists()
 
 
-def test_files_are_recognized_from_another_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_unchanged_from_another_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     write("one/notes/a.txt", "One.")
     write("two/notes/a.txt", "Two.")
     library = Path.cwd() / LIBRARY
@@ -315,8 +315,8 @@ def test_files_are_recognized_from_another_working_folder(monkeypatch: pytest.Mo
     monkeypatch.chdir("../two")
     update("notes", library=library)
     monkeypatch.chdir("..")
-    assert counts(update("one", "two", library=library)) == {"unchanged": 2}
-    assert ids(library) == ["notes/a.txt#1", f"{Path.cwd()}/two/notes/a.txt#1"]
+    assert nonzero_counts(update("one", "two", library=library)) == {"unchanged": 2}
+    assert passage_ids(library) == ["notes/a.txt#1", f"{Path.cwd()}/two/notes/a.txt#1"]
 
 
 def test_files_moved_together_with_the_store_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +326,7 @@ def test_files_moved_together_with_the_store_are_unchanged(monkeypatch: pytest.M
     monkeypatch.chdir("..")
     Path("project").rename("moved")
     monkeypatch.chdir("moved")
-    assert counts(update("notes")) == {"unchanged": 1}
+    assert nonzero_counts(update("notes")) == {"unchanged": 1}
 
 
 def test_file_name_that_is_not_utf8_is_escaped() -> None:
@@ -334,9 +334,9 @@ def test_file_name_that_is_not_utf8_is_escaped() -> None:
         write(os.fsdecode(b"docs/caf\xe9.txt"), "One.")
     except OSError:
         pytest.skip("this file system requires UTF-8 names")
-    assert counts(update("docs")) == {"added": 1}
-    assert counts(update("docs")) == {"unchanged": 1}
-    assert ids() == ["docs/caf\\xe9.txt#1"]
+    assert nonzero_counts(update("docs")) == {"added": 1}
+    assert nonzero_counts(update("docs")) == {"unchanged": 1}
+    assert passage_ids() == ["docs/caf\\xe9.txt#1"]
 
 
 def test_unwritable_library_is_an_error() -> None:
@@ -364,7 +364,7 @@ def test_full_disk_is_an_error_and_keeps_indexed_files(monkeypatch: pytest.Monke
     with pytest.raises(LibraryError, match="disk that is full"):
         update("docs")
     monkeypatch.setattr(corpus.documents.catalogue, "_connect", connect)
-    assert "docs/a.txt#1" in ids()
+    assert "docs/a.txt#1" in passage_ids()
     report = update("docs")
     assert (report.added + report.unchanged, report.failed) == (21, [])
 
@@ -392,8 +392,8 @@ def test_interrupted_update_keeps_finished_files() -> None:
     interrupting = Window(window.limit, count_until_text_c, window.fingerprint)
     with pytest.raises(KeyboardInterrupt):
         update_library(["docs"], LIBRARY, interrupting, DocumentsConfig(), quiet=True)
-    assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
-    assert counts(update("docs")) == {"added": 2, "unchanged": 2}
+    assert passage_ids() == ["docs/a.txt#1", "docs/b.txt#1"]
+    assert nonzero_counts(update("docs")) == {"added": 2, "unchanged": 2}
     with sqlite3.connect(LIBRARY) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
@@ -407,7 +407,7 @@ def test_copy_is_skipped_until_the_original_is_removed() -> None:
     Path("docs/a.txt").unlink()
     second = update("docs")
     assert second.copies == []
-    assert len(ids()) == 1
+    assert len(passage_ids()) == 1
 
 
 def test_files_of_linked_or_renamed_folder_are_unchanged() -> None:
@@ -418,7 +418,7 @@ def test_files_of_linked_or_renamed_folder_are_unchanged() -> None:
     assert update("alias").unchanged == 2
     Path("docs").rename("texts")
     assert update("texts").unchanged == 2
-    assert len(ids()) == 2
+    assert len(passage_ids()) == 2
 
 
 def test_links_to_files_outside_the_folder_are_skipped() -> None:
@@ -430,7 +430,7 @@ def test_links_to_files_outside_the_folder_are_skipped() -> None:
     assert (first.added, [path.name for path in first.linked]) == (1, ["link.txt"])
 
 
-def test_pipe_device_and_broken_links_are_reported_and_others_read() -> None:
+def test_pipe_device_and_broken_links_are_reported_and_other_files_read() -> None:
     write("docs/a.txt", "One.")
     os.mkfifo("docs/pipe.txt")
     os.mkfifo("single.txt")
@@ -447,7 +447,7 @@ def test_pipe_device_and_broken_links_are_reported_and_others_read() -> None:
     assert "no regular file" in update("single.txt").failed[0].why
 
 
-def test_renamed_file_gets_its_new_name_without_reading() -> None:
+def test_renamed_file_gets_its_new_name_and_is_not_read_again() -> None:
     write("docs/a.txt", "One.")
     write("docs/a.txt.csv", "text\nTwo.\n")
     with zipfile.ZipFile("docs/z.zip", "w") as archive:
@@ -457,8 +457,8 @@ def test_renamed_file_gets_its_new_name_without_reading() -> None:
     Path("docs/z.zip").rename("docs/y.zip")
     write("docs/sub/a.txt", "Another one.")
     report = update("docs")
-    assert counts(report) == {"added": 1, "unchanged": 3}
-    assert sorted(map(str, ids())) == [
+    assert nonzero_counts(report) == {"added": 1, "unchanged": 3}
+    assert sorted(map(str, passage_ids())) == [
         "docs/A new name.txt#1",
         "docs/a.txt.csv/1#1",
         "docs/sub/a.txt#1",
@@ -469,7 +469,7 @@ def test_renamed_file_gets_its_new_name_without_reading() -> None:
     assert sources["docs/y.zip/in/b.txt#1"] == "docs/y.zip/in/b.txt"
     write("docs/a.txt", "The old name again.")
     update("docs")
-    assert "docs/a.txt#1" in ids()
+    assert "docs/a.txt#1" in passage_ids()
 
 
 def test_file_renamed_to_another_type_is_read_again() -> None:
@@ -478,9 +478,9 @@ def test_file_renamed_to_another_type_is_read_again() -> None:
     update("docs")
     Path("docs/a.txt").rename("docs/a.csv")
     Path("docs/b.txt").rename("docs/B.TXT")
-    assert counts(update("docs")) == {"added": 1, "unchanged": 1, "removed": 1}
+    assert nonzero_counts(update("docs")) == {"added": 1, "unchanged": 1, "removed": 1}
     assert [passage.page_content for passage in Passages(LIBRARY)] == ["Other.", "Zinc helps."]
-    assert ids() == ["docs/B.TXT#1", "docs/a.csv/7#1"]
+    assert passage_ids() == ["docs/B.TXT#1", "docs/a.csv/7#1"]
 
 
 def test_files_are_recognized_after_the_store_moved() -> None:
@@ -491,7 +491,7 @@ def test_files_are_recognized_after_the_store_moved() -> None:
     write("docs/b.txt", "Two, changed.")
     moved = update("docs", library=Path("s2/library.sqlite3"))
     assert (moved.unchanged, moved.changed, moved.added) == (1, 1, 0)
-    assert len(ids(Path("s2/library.sqlite3"))) == 2
+    assert len(passage_ids(Path("s2/library.sqlite3"))) == 2
 
 
 @pytest.mark.parametrize("name", ["in/a.jsonl", "in/a.xml", "in/a.zip", "in/a.tar"])

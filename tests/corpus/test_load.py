@@ -21,28 +21,28 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ids(config: DataConfig) -> list[int]:
+def record_ids(config: DataConfig) -> list[int]:
     return [int(record.id) for record in load_records(config)]
 
 
 def test_splits_are_disjoint_and_complete(folder: Path) -> None:
     path = str(folder / "ori_pqal.json")
-    test, dev, train = (ids(DataConfig(path=path, split=split)) for split in ("test", "dev", "train"))
+    test, dev, train = (record_ids(DataConfig(path=path, split=split)) for split in ("test", "dev", "train"))
     assert test == list(range(20))
     assert len(dev) == 2
     assert len(train) == 18
-    assert sorted(test + dev + train) == ids(DataConfig(path=path, split="all"))
-    assert dev == ids(DataConfig(path=path, split="dev")) == sorted(dev)
+    assert sorted(test + dev + train) == record_ids(DataConfig(path=path, split="all"))
+    assert dev == record_ids(DataConfig(path=path, split="dev")) == sorted(dev)
 
 
 def test_limit_keeps_the_first_records(folder: Path) -> None:
-    assert ids(DataConfig(path=str(folder / "ori_pqal.json"), limit=3)) == [0, 1, 2]
+    assert record_ids(DataConfig(path=str(folder / "ori_pqal.json"), limit=3)) == [0, 1, 2]
 
 
 def test_split_file_setting_is_used(folder: Path) -> None:
     split_file = folder / "split.json"
     split_file.write_text('{"30": "yes"}')
-    assert ids(DataConfig(path=str(folder / "ori_pqal.json"), split_file=str(split_file))) == [30]
+    assert record_ids(DataConfig(path=str(folder / "ori_pqal.json"), split_file=str(split_file))) == [30]
 
 
 def test_split_argument_overrides_the_setting(folder: Path) -> None:
@@ -55,9 +55,8 @@ def test_missing_split_file_is_an_error_except_for_split_all(folder: Path) -> No
     path = str(folder / "ori_pqal.json")
     with pytest.raises(UserError, match=r"--split-file or --set data\.split_file=FILE, or .*--split all \(data\.split"):
         load_records(DataConfig(path=path))
-    with pytest.raises(
-        UserError, match=r"--set data\.split_file=FILE\.$"
-    ):  # --split all is no advice if the caller chose the split
+    # If the caller chose the split, the message does not advise --split all.
+    with pytest.raises(UserError, match=r"--set data\.split_file=FILE\.$"):
         load_records(DataConfig(path=path), split="train")
     assert len(load_records(DataConfig(path=path, split="all"))) == 40
 

@@ -52,7 +52,7 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         (" \n ", []),
     ],
 )
-def test_sentence_spans(text: str, sentences: list[str]) -> None:
+def test_text_is_split_into_sentences(text: str, sentences: list[str]) -> None:
     assert [text[start:end] for start, end in sentence_spans(text)] == sentences
 
 

@@ -38,6 +38,7 @@ def with_changed_document(raw: bytes, change: Callable[[bytes], bytes]) -> bytes
 
 @pytest.fixture
 def raw(tmp_path: Path) -> bytes:
+    """A Word file with the title "A trial" and ``BLOCKS``."""
     return docx_file(tmp_path / "a.docx", BLOCKS, title="A trial").read_bytes()
 
 
@@ -63,22 +64,12 @@ def test_merged_cell_is_read_once_and_keeps_its_columns(tmp_path: Path) -> None:
 
 
 def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
-    import docx
-    from docx.oxml import parse_xml
-    from docx.oxml.ns import nsdecls
-
-    document = docx.Document()
-    for inner in (
-        "<w:p %s><w:r><w:t>Heparin did </w:t></w:r><w:ins w:id='1' w:author='A'><w:r><w:t>not </w:t></w:r></w:ins>"
-        "<w:del w:id='2' w:author='A'><w:r><w:delText>surely </w:delText></w:r></w:del>"
-        "<w:r><w:t>help.</w:t></w:r></w:p>",
-        "<w:sdt %s><w:sdtContent><w:p><w:r><w:t>In a control.</w:t></w:r></w:p></w:sdtContent></w:sdt>",
-        "<w:p %s><w:moveFrom w:id='3' w:author='A'><w:r><w:t>Moved.</w:t></w:r></w:moveFrom></w:p>",
-    ):
-        document.element.body.insert(len(document.element.body) - 1, parse_xml(inner % nsdecls("w")))
-    written = io.BytesIO()
-    document.save(written)
-    assert read_one("a.docx", written.getvalue()).text == "Heparin did not help.\n\nIn a control."
+    inserted = f"<w:ins w:id='1' w:author='A'>{run('not ')}</w:ins>"
+    deleted = "<w:del w:id='2' w:author='A'><w:r><w:delText>surely </w:delText></w:r></w:del>"
+    moved = f"<w:moveFrom w:id='3' w:author='A'>{run('Moved.')}</w:moveFrom>"
+    control = f"<w:sdt><w:sdtContent><w:p>{run('In a control.')}</w:p></w:sdtContent></w:sdt>"
+    body = f"<w:p>{run('Heparin did ')}{inserted}{deleted}{run('help.')}</w:p>{control}<w:p>{moved}</w:p>"
+    assert read_one("a.docx", minimal_docx(body)).text == "Heparin did not help.\n\nIn a control."
 
 
 def test_row_deleted_in_tracked_changes_is_not_read() -> None:
@@ -87,8 +78,8 @@ def test_row_deleted_in_tracked_changes_is_not_read() -> None:
         return f"<w:tr><w:trPr>{change}</w:trPr>{cells}</w:tr>"
 
     rows = [
-        row("Zinc", "5 mg", merge=MERGED),
-        row("Iron", "9 mg", change=DELETED, merge=MERGED),
+        row("Zinc", "5 mg", merge=MERGE_START),
+        row("Iron", "9 mg", change=DELETED, merge=MERGE_START),
         row("", "8 mg", merge="<w:vMerge/>"),
         row("Iron", "7 mg", change="<w:ins w:id='2' w:author='A'/>"),
     ]
@@ -138,10 +129,10 @@ def test_text_hidden_by_the_style_of_its_paragraph_is_not_read(tmp_path: Path) -
 
 
 BOX = "<w:txbxContent><w:p><w:r><w:t>Boxed.</w:t></w:r></w:p></w:txbxContent>"
-MC = "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'"
+MC_NAMESPACE = "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'"
 # A text box that Word writes twice: for new and for old programs.
 BOX_AND_FALLBACK = (
-    f"<mc:AlternateContent {MC}><mc:Choice Requires='wps'><w:drawing>{BOX}</w:drawing></mc:Choice>"
+    f"<mc:AlternateContent {MC_NAMESPACE}><mc:Choice Requires='wps'><w:drawing>{BOX}</w:drawing></mc:Choice>"
     f"<mc:Fallback><w:pict>{BOX}</w:pict></mc:Fallback></mc:AlternateContent>"
 )
 
@@ -251,8 +242,8 @@ def run(text: str, properties: str = "") -> str:
     return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
 
 
-SPAN, MERGED = '<w:gridSpan w:val="300000000"/>', '<w:vMerge w:val="restart"/>'
-RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
+HUGE_SPAN, MERGE_START = '<w:gridSpan w:val="300000000"/>', '<w:vMerge w:val="restart"/>'
+SUPERSCRIPT, SUBSCRIPT = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
 
 
 @pytest.mark.parametrize(
@@ -267,9 +258,9 @@ RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="sub
             "<m:oMath><m:sSup><m:e><m:r><m:t>10</m:t></m:r></m:e><m:sup><m:r><m:t>9</m:t></m:r></m:sup></m:sSup></m:oMath>",
             "10^9",
         ),
-        (run("50 × 10") + run("9", RAISED) + run("/L"), "50 × 10^9/L"),
-        (run("10") + run("-", RAISED) + run("3", RAISED), "10^-3"),
-        (run("CO") + run("2", LOWERED) + run(", HbA") + run("1c", LOWERED), "CO2, HbA1c"),
+        (run("50 × 10") + run("9", SUPERSCRIPT) + run("/L"), "50 × 10^9/L"),
+        (run("10") + run("-", SUPERSCRIPT) + run("3", SUPERSCRIPT), "10^-3"),
+        (run("CO") + run("2", SUBSCRIPT) + run(", HbA") + run("1c", SUBSCRIPT), "CO2, HbA1c"),
         ('<w:r><w:sym w:font="Symbol" w:char="F0B3"/></w:r>' + run(" 5"), "≥ 5"),
         ('<w:r><w:sym w:font="Wingdings" w:char="F0FE"/></w:r>' + run(" done"), "☑ done"),
         ('<w:r><w:sym w:font="Odd" w:char="ZZ"/></w:r>' + run(" 5"), "\ufffd 5"),
@@ -290,7 +281,7 @@ RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="sub
         (run("5") + "<w:r><w:noBreakHyphen/></w:r>" + run("10"), "5-10"),
     ],
 )
-def test_text_of_runs(runs: str, text: str) -> None:
+def test_runs_are_read_as_plain_text(runs: str, text: str) -> None:
     assert read_one("a.docx", minimal_docx(f"<w:p>{runs}</w:p>")).text == text
 
 
@@ -314,9 +305,9 @@ def test_large_tables_and_spans_are_read_quickly() -> None:
     def cell(text: str, properties: str = "") -> str:
         return f"<w:tc><w:tcPr>{properties}</w:tcPr><w:p>{run(text)}</w:p></w:tc>"
 
-    wide = f"<w:tbl><w:tr>{cell('Corvinol', SPAN)}</w:tr></w:tbl>"
+    wide = f"<w:tbl><w:tr>{cell('Corvinol', HUGE_SPAN)}</w:tr></w:tbl>"
     below = "".join(f"<w:tr>{cell('', '<w:vMerge/>')}{cell(f'{n} mg')}</w:tr>" for n in range(3000))
-    tall = f"<w:tbl><w:tr>{cell('Drug', MERGED)}{cell('mg')}</w:tr>{below}</w:tbl>"
+    tall = f"<w:tbl><w:tr>{cell('Drug', MERGE_START)}{cell('mg')}</w:tr>{below}</w:tbl>"
     start = process_time()
     text = read_one("a.docx", minimal_docx(wide + tall + "<w:p/>" * 300_000)).text
     assert process_time() - start < 15

@@ -51,6 +51,7 @@ def as_tar(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
 
 
 def repacked(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The zip archive with ``change`` applied to the content of each member."""
     result = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as new:
         for member in old.infolist():
@@ -61,23 +62,15 @@ def repacked(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
 ALL_WRITERS = (*WRITERS, as_nbib, as_docx_inside, as_zip, as_tar)
 RECORD_WRITERS = (as_pubmed, as_nbib)
 ARCHIVE_WRITERS = (as_zip, as_tar)
+# Bytes that parsers may mishandle.
 INSERTIONS = (
-    b"\0",
-    b"<",
-    b">",
-    b"&#x0;",
-    b"<div>" * 300,
-    b"\xff\xfe",
-    b"<!--",
-    b"]]>",
-    b'"',
-    b"\n\n",
-    b"(" * 500,
+    *(b"\0", b"<", b">", b"&#x0;", b"<div>" * 300, b"\xff\xfe", b"<!--", b"]]>", b'"', b"\n\n", b"(" * 500),
     b"99999999999",
 )
 
 
 def mutated(rng: random.Random, raw: bytes) -> bytes:
+    """The bytes with random bytes changed, deleted, inserted, repeated, overwritten or cut off."""
     changed = bytearray(raw)
     for _ in range(rng.choice((1, 2, 5, 30))):
         at = rng.randrange(len(changed) + 1)
@@ -117,7 +110,7 @@ def check_mutated_files(writer: Writer, count: int, folder: Path) -> None:
     found = {passage.metadata["source"] for passage in passages}
     files = {str(file) for file in (folder / "in").iterdir()}
     assert len(files - not_read) <= report.added <= len(files)  # some pages or records of a file may be lost
-    if writer not in (*RECORD_WRITERS, *ARCHIVE_WRITERS):  # of equal citations in several files one counts
+    if writer not in (*RECORD_WRITERS, *ARCHIVE_WRITERS):  # a file's citations may be in another file too
         assert files - not_read <= found <= files
         assert len(found) == report.added
     assert all(problem.why.startswith(problem.file) for problem in report.failed), report.failed
@@ -127,12 +120,15 @@ def check_mutated_files(writer: Writer, count: int, folder: Path) -> None:
     assert any("uric acid" in passage.page_content for passage in passages)
 
 
-@pytest.mark.parametrize("writer", ALL_WRITERS, ids=lambda writer: writer.__name__[3:])
+by_format = pytest.mark.parametrize("writer", ALL_WRITERS, ids=lambda writer: writer.__name__.removeprefix("as_"))
+
+
+@by_format
 def test_20_mutated_files_are_indexed_or_reported(writer: Writer, tmp_path: Path) -> None:
     check_mutated_files(writer, 20, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writer", ALL_WRITERS, ids=lambda writer: writer.__name__[3:])
+@by_format
 def test_500_mutated_files_are_indexed_or_reported(writer: Writer, tmp_path: Path) -> None:
     check_mutated_files(writer, 500, tmp_path)

@@ -20,25 +20,7 @@ def test_visible_text_is_read_with_headings_as_sections() -> None:
     ]
 
 
-def test_table_is_one_block() -> None:
-    rows = "<tr><th>INR</th><th>Do</th></tr>\n <tr> <td>5 to 8</td>\n<td>Wait</td></tr><tr></tr>"
-    page = f"<p>a</p><table><caption>High INR</caption><tbody>{rows}</tbody></table>b"
-    assert read_one("a.html", page).text == "a\n\nHigh INR\n\nINR\tDo\n5 to 8\tWait\n\nb"
-
-
-def test_term_and_definition_are_one_line() -> None:
-    terms = "<dl><dt>Grade 1</dt> <dd>Red skin</dd><dt>Grade 2</dt><dt>Grade 3</dt><dd><p>Fat</p></dd></dl><p>b</p>"
-    assert read_one("a.html", terms).text == "Grade 1: Red skin\n\nGrade 2\n\nGrade 3:\n\nFat\n\nb"
-
-
-def test_content_of_hidden_elements_is_skipped() -> None:
-    text = "<p>one</p><nav>a <b>b</b> c<p>d</p> e</nav>two<template><p>x</p>y</template>"
-    assert read_one("a.html", text).text == "one\n\ntwo"
-
-
-def test_text_outside_of_block_elements_is_read() -> None:
-    found = read_one("a.html", "before<div>in <b>it</b><p>below</p>after</div>behind")
-    assert found.text == "before\n\nin it\n\nbelow\n\nafter\n\nbehind"
+def test_heading_that_contains_a_block_element_is_a_section() -> None:
     page = read_one("a.html", "<h2><div>Doses</div></h2>5,000  units")
     assert parts_of(page) == [("Doses", None, "Doses\n\n5,000 units")]
 
@@ -103,6 +85,20 @@ def test_very_deep_page_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("page", "text"),
     [
+        (
+            "before<div>in <b>it</b><p>below</p>after</div>behind",
+            "before\n\nin it\n\nbelow\n\nafter\n\nbehind",
+        ),
+        ("<p>one</p><nav>a <b>b</b> c<p>d</p> e</nav>two<template><p>x</p>y</template>", "one\n\ntwo"),
+        (
+            "<dl><dt>Grade 1</dt> <dd>Red skin</dd><dt>Grade 2</dt><dt>Grade 3</dt><dd><p>Fat</p></dd></dl><p>b</p>",
+            "Grade 1: Red skin\n\nGrade 2\n\nGrade 3:\n\nFat\n\nb",
+        ),
+        (
+            "<p>a</p><table><caption>High INR</caption><tbody><tr><th>INR</th><th>Do</th></tr>\n <tr> <td>5 to 8</td>"
+            "\n<td>Wait</td></tr><tr></tr></tbody></table>b",
+            "a\n\nHigh INR\n\nINR\tDo\n5 to 8\tWait\n\nb",
+        ),
         ("<p>Seen.<p hidden>Not.<p style='Display : none;'>Not.<p style='visibility:hidden'>Not.", "Seen."),
         ("<p>Give <del>40</del> <ins>4</ins> mg, not <s>8</s><strike>9</strike> 2 mg.", "Give 4 mg, not 2 mg."),
         ("<p>Seen <span hidden>not </span>here.<dialog>Not.</dialog>", "Seen here."),
@@ -137,11 +133,10 @@ def test_very_deep_page_is_an_error() -> None:
             "<tbody style='display:none'><tr><td>C<td>3</tbody></table>",
             "A\t1",
         ),
-        ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],
 )
-def test_text_of_page(page: str, text: str) -> None:
+def test_page_is_read_as_plain_text(page: str, text: str) -> None:
     assert read_one("a.html", f"<body>{page}").text == text
 
 

@@ -27,7 +27,7 @@ def check(document: Extract, known: list[str], max_words: int) -> None:
     assert "".join("".join(passages).split()) == "".join(document.text.split())
 
 
-@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__[3:])
+@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__.removeprefix("as_"))
 @pytest.mark.parametrize("seed", range(12))
 def test_known_sentences_are_found_in_passages(
     writer: Callable[[random.Random, list[list[str]]], tuple[str, bytes]], seed: int, tmp_path: Path

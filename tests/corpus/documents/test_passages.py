@@ -9,15 +9,15 @@ from corpus.sentences import word_spans
 WORDS = words_window()
 
 
-def document(text: str) -> Extract:
+def extract_of(text: str) -> Extract:
     return Extract("a", text, (Part(0, len(text)),))
 
 
-def texts(extract: Extract, window: Window) -> list[str]:
+def passage_texts(extract: Extract, window: Window) -> list[str]:
     return [extract.text[passage.start : passage.end] for passage in split_document(extract, window).passages]
 
 
-def letters(limit: int, special: int = 2) -> Window:
+def letters_window(limit: int, special: int = 2) -> Window:
     """A window that counts characters as tokens, and a number of special tokens for every text."""
     return Window(limit, lambda texts: [len(text) + special for text in texts], "letters")
 
@@ -35,9 +35,11 @@ def letters(limit: int, special: int = 2) -> Window:
     ],
     ids=["no full stop", "one paragraph", "no space", "unspaced script", "lines", "paragraphs", "mixed"],
 )
-@pytest.mark.parametrize("window", [WORDS, letters(50), letters(9)], ids=["words", "letters", "few letters"])
+@pytest.mark.parametrize(
+    "window", [WORDS, letters_window(50), letters_window(9)], ids=["words", "letters", "few letters"]
+)
 def test_passages_fit_and_have_all_text(text: str, window: Window) -> None:
-    found = texts(document(text), window)
+    found = passage_texts(extract_of(text), window)
     assert not any(window.too_long(found))
     assert "".join("".join(found).split()) == "".join(text.split())
 
@@ -52,7 +54,7 @@ def test_huge_text_is_counted_in_batches(text: str) -> None:
         return [len(text) // 4 + 1 for text in batch]
 
     window = Window(1000, count, "quarters")
-    found = texts(document(text), window)
+    found = passage_texts(extract_of(text), window)
     assert largest_batch < 300_000
     assert not any(window.too_long(found))
     assert sum(len(passage.replace(" ", "")) for passage in found) >= len("".join(text.split())) * 0.99
@@ -60,27 +62,27 @@ def test_huge_text_is_counted_in_batches(text: str) -> None:
 
 def test_passages_are_as_long_as_the_window_allows() -> None:
     text = " ".join(f"Sentence number {n:03} has seven words here." for n in range(100))
-    found = texts(document(text), words_window(50))
+    found = passage_texts(extract_of(text), words_window(50))
     assert all(len(word_spans(passage)) == 49 for passage in found[:-1])  # 7 sentences of 7 words
     assert all(passage.startswith("Sentence") and passage.endswith("here.") for passage in found)
 
 
 def test_paragraphs_that_fit_are_not_split() -> None:
     text = "One two three. Four five six.\n\nSeven eight. Nine ten.\n\nEleven."
-    assert texts(document(text), words_window(6)) == [
+    assert passage_texts(extract_of(text), words_window(6)) == [
         "One two three. Four five six.",
         "Seven eight. Nine ten.\n\nEleven.",
     ]
 
 
 def test_sentences_that_do_not_fit_are_counted() -> None:
-    assert split_document(document("Short one. " + "word " * 500 + "end. Short again."), WORDS).long_sentences == 1
-    assert split_document(document("Short one. Short again."), WORDS).long_sentences == 0
+    assert split_document(extract_of("Short one. " + "word " * 500 + "end. Short again."), WORDS).long_sentences == 1
+    assert split_document(extract_of("Short one. Short again."), WORDS).long_sentences == 0
 
 
 def test_long_table_is_split_between_rows() -> None:
     rows = [f"| Drug {number} | {number} mg twice daily |" for number in range(100)]
-    found = texts(document("\n".join(rows)), WORDS)
+    found = passage_texts(extract_of("\n".join(rows)), WORDS)
     assert len(found) > 2
     assert [row for text in found for row in text.split("\n")] == rows
 
@@ -92,11 +94,14 @@ def test_heading_stays_with_the_text_below_it() -> None:
         body.add(text, section=section)
     extract = body.extract("a")
     assert extract is not None
-    assert [text.split("\n")[0] for text in texts(extract, words_window(36))][:2] == ["Rate", "Dose of apixaban"]
+    assert [text.split("\n")[0] for text in passage_texts(extract, words_window(36))][:2] == [
+        "Rate",
+        "Dose of apixaban",
+    ]
     underlined = "Rate\n====\n\n" + "rate " * 30 + "\n\nDose\n----\n\n" + "dose " * 30
     start = underlined.index("Dose")
     parts = (Part(0, start, section="Rate"), Part(start, len(underlined), section="Dose"))
-    assert texts(Extract("a", underlined, parts), words_window(36))[1].startswith("Dose\n----")
+    assert passage_texts(Extract("a", underlined, parts), words_window(36))[1].startswith("Dose\n----")
 
 
 def test_document_with_headings_only_has_full_passages() -> None:
@@ -105,7 +110,7 @@ def test_document_with_headings_only_has_full_passages() -> None:
         body.add(f"Heading {number}", section=f"Heading {number}")
     extract = body.extract("a")
     assert extract is not None
-    assert len(texts(extract, words_window(36))) < 2 * 400 / 36  # half full on average
+    assert len(passage_texts(extract, words_window(36))) < 2 * 400 / 36  # half full on average
 
 
 def test_passage_has_one_page_and_all_its_sections() -> None:
@@ -127,15 +132,15 @@ def test_passages_fit_if_a_text_has_more_tokens_than_its_pieces() -> None:
         return [len(text.split()) + text.count("\n\n") for text in texts]
 
     window = Window(4, count, "words and blank lines")
-    found = texts(document("a a\n\nb b\n\nc c\n\nd\n\ne\n\nf"), window)
+    found = passage_texts(extract_of("a a\n\nb b\n\nc c\n\nd\n\ne\n\nf"), window)
     assert found == ["a a", "b b", "c c", "d\n\ne", "f"]
 
 
 def test_text_that_fits_the_common_window_fits_each_window() -> None:
-    characters, words = letters(60, special=3), words_window(8)
+    characters, words = letters_window(60, special=3), words_window(8)
     common = common_window([characters, words])
     text = "Some words of other lengths are in every one of these sentences. " * 40
-    found = texts(document(text), common)
+    found = passage_texts(extract_of(text), common)
     assert not any([*characters.too_long(found), *words.too_long(found)])
     assert all(len(word_spans(passage)) >= 5 for passage in found[:-1])
     # 33 of 60 characters and 2 of 8 words are 4.4 and 2 tokens of 8; the larger is rounded up.
@@ -144,9 +149,9 @@ def test_text_that_fits_the_common_window_fits_each_window() -> None:
 
 
 def test_max_tokens_limits_the_common_window() -> None:
-    assert not any(common_window([letters(60)], 20).too_long(["x" * 18]))
-    assert common_window([letters(60)], 20).too_long(["x" * 19]) == [True]
-    assert common_window([letters(60)], 20).fingerprint != common_window([letters(60)]).fingerprint
+    assert not any(common_window([letters_window(60)], 20).too_long(["x" * 18]))
+    assert common_window([letters_window(60)], 20).too_long(["x" * 19]) == [True]
+    assert common_window([letters_window(60)], 20).fingerprint != common_window([letters_window(60)]).fingerprint
 
 
 def test_words_window_counts_words() -> None:

@@ -48,7 +48,7 @@ def test_invalid_file_is_an_error(raw: bytes, problem: str) -> None:
         read_one("a.pdf", raw)
 
 
-def test_damaged_page_is_reported_and_others_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_page_is_reported_and_other_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PageObject
 
     def extract_text(page: PageObject, **_: object) -> str:

@@ -93,7 +93,7 @@ def test_max_bytes_applies_to_each_record() -> None:
 
 BODY = pubmed_xml([citation("1", "A &x; title")]).split(DOCTYPE)[1]
 EXPONENTIAL_ENTITIES = "".join(f'<!ENTITY x{i} "{f"&x{i - 1};" * 10}">' for i in range(1, 10))
-ATTACKS = {
+FILES_WITH_ENTITIES = {
     "billion laughs": f'<!DOCTYPE P [<!ENTITY x0 "lol">{EXPONENTIAL_ENTITIES}<!ENTITY x "&x9;">]>{BODY}',
     "local file": f'<!DOCTYPE P [<!ENTITY x SYSTEM "file:///etc/hostname">]>{BODY}',
     "URL": f'<!DOCTYPE P [<!ENTITY x SYSTEM "http://127.0.0.1:9/x">]>{BODY}',
@@ -101,7 +101,7 @@ ATTACKS = {
 }
 
 
-@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("text", FILES_WITH_ENTITIES.values(), ids=FILES_WITH_ENTITIES)
 def test_file_that_declares_entities_is_an_error(text: str) -> None:
     with pytest.raises(DataError, match="declares entities"):
         read_all("a.xml", text)
@@ -129,7 +129,7 @@ def test_invalid_file_is_an_error(text: str, problem: str) -> None:
         read_all("a.xml", text)
 
 
-def test_citation_without_pmid_is_reported_and_others_are_read() -> None:
+def test_citation_without_pmid_is_reported_and_other_citations_are_read() -> None:
     found, problem = read_all("a.xml", pubmed_xml([citation("", "a"), citation("2", "Two")]))
     assert found.key == "pubmed:2"
     assert problem.why == "a.xml, record 1: has a citation without a PMID."

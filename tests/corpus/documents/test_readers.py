@@ -15,7 +15,7 @@ from corpus.documents.extract import Extract
 from corpus.documents.readers import Readers
 from corpus.documents.source import Source
 
-MODULE = """
+READER_MODULE = """
 from langchain_core.document_loaders import BaseBlobParser
 from langchain_core.documents import Document
 
@@ -52,7 +52,7 @@ class NoParser:
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    Path("note_reader.py").write_text(MODULE)
+    Path("note_reader.py").write_text(READER_MODULE)
 
 
 def read(reader: str, content: str | bytes, name: str = "a.note") -> list[Extract]:

@@ -13,7 +13,7 @@ from corpus.documents.source import Source, format_of, open_limited, read_bytes,
 SMALL = DocumentsConfig(max_bytes=100_000)
 
 
-def source(raw: bytes, name: str = "a.txt") -> Source:
+def source_of(raw: bytes, name: str = "a.txt") -> Source:
     return Source(name, lambda: BytesIO(raw))
 
 
@@ -37,17 +37,17 @@ def test_format_is_determined_by_suffix(name: str, format: str | None) -> None:
 
 
 def test_file_of_max_bytes_is_read_and_one_more_byte_is_an_error() -> None:
-    assert len(read_bytes(source(b"x" * 100_000), SMALL)) == 100_000
+    assert len(read_bytes(source_of(b"x" * 100_000), SMALL)) == 100_000
     with pytest.raises(DataError, match=r"a\.txt: is, or holds a record, larger than documents\.max_bytes \(100,000"):
-        read_bytes(source(b"x" * 100_001), SMALL)
+        read_bytes(source_of(b"x" * 100_001), SMALL)
 
 
 def test_max_bytes_applies_to_decompressed_bytes() -> None:
     packed = gzip.compress(b" " * 50_000_000)
     assert len(packed) < 100_000
     with pytest.raises(DataError, match="larger"):
-        read_bytes(source(packed, "a.txt.gz"), SMALL)
-    assert read_text(source(gzip.compress(b"one"), "a.txt.gz"), SMALL) == "one"
+        read_bytes(source_of(packed, "a.txt.gz"), SMALL)
+    assert read_text(source_of(gzip.compress(b"one"), "a.txt.gz"), SMALL) == "one"
 
 
 def test_large_limit_allocates_no_more_than_the_file() -> None:
@@ -66,12 +66,12 @@ def test_large_limit_allocates_no_more_than_the_file() -> None:
 
 
 def test_limit_of_a_stream_applies_between_resets() -> None:
-    with open_limited(source(b"x" * 250_000), SMALL) as stream:
+    with open_limited(source_of(b"x" * 250_000), SMALL) as stream:
         for _ in range(5):
             assert len(stream.read(50_000)) == 50_000
             stream.reset_limit()
         assert stream.read(1) == b""
-    with open_limited(source(b"x" * 250_000), SMALL) as stream:
+    with open_limited(source_of(b"x" * 250_000), SMALL) as stream:
         stream.read(60_000)
         with pytest.raises(DataError, match="larger"):
             stream.read(60_000)
@@ -79,7 +79,7 @@ def test_limit_of_a_stream_applies_between_resets() -> None:
 
 def test_utf8_and_utf16_with_byte_order_mark_are_read() -> None:
     for codec in ("utf-8-sig", "utf-16"):
-        assert read_text(source("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
+        assert read_text(source_of("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_utf8_and_utf16_with_byte_order_mark_are_read() -> None:
 )
 def test_invalid_text_is_an_error(raw: bytes, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
-        read_text(source(raw), SMALL)
+        read_text(source_of(raw), SMALL)
 
 
 def test_file_that_cannot_be_opened_or_read_is_an_error(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_file_that_cannot_be_opened_or_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_read_returns_peeked_bytes_again() -> None:
-    with open_limited(source(b"abcdef"), SMALL) as stream:
+    with open_limited(source_of(b"abcdef"), SMALL) as stream:
         assert stream.peek(2) == b"ab"
         assert stream.read(1) + stream.read(3) + stream.read() == b"abcdef"
-    with open_limited(source(b"a"), SMALL) as stream:
+    with open_limited(source_of(b"a"), SMALL) as stream:
         assert stream.peek(2) == stream.read() == b"a"

@@ -18,7 +18,7 @@ from corpus.files import UpdateReport, update_library
 
 LIBRARY = Path("store/documents.sqlite3")
 # A module with a reader that misbehaves as the file's text says.
-MODULE = """
+READER_MODULE = """
 import os, re, sys, time
 from langchain_core.document_loaders import BaseBlobParser
 from langchain_core.documents import Document
@@ -42,7 +42,7 @@ class MisbehavingParser(BaseBlobParser):
 """
 READERS = {".act": "misbehaving.MisbehavingParser"}
 # Code that indexes docs/ and prints the number of added files.
-INDEX = """
+INDEX_SCRIPT = """
 from pathlib import Path
 from corpus.config import DocumentsConfig
 from corpus.documents.passages import words_window
@@ -56,7 +56,7 @@ print(update_library(["docs"], Path("store/library.sqlite3"), words_window(), co
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    Path("misbehaving.py").write_text(MODULE)
+    Path("misbehaving.py").write_text(READER_MODULE)
     Path("docs").mkdir()
 
 
@@ -66,12 +66,12 @@ def update(*, user_reader: bool = True, **settings: Any) -> UpdateReport:
     return update_library(["docs"], LIBRARY, words_window(), config, quiet=True)
 
 
-def texts() -> list[str]:
+def indexed_texts() -> list[str]:
     return [passage.page_content for passage in Passages(LIBRARY)]
 
 
 @pytest.mark.parametrize("behaviour", ["loop", "sleep"])
-def test_file_that_takes_too_long_is_reported_and_others_are_read(behaviour: str) -> None:
+def test_file_that_takes_too_long_is_reported_and_other_files_are_read(behaviour: str) -> None:
     Path("docs/a.txt").write_text("One.")
     Path("docs/b.act").write_text(behaviour)
     Path("docs/c.txt").write_text("Three.")
@@ -79,17 +79,17 @@ def test_file_that_takes_too_long_is_reported_and_others_are_read(behaviour: str
     assert [problem.why for problem in report.failed] == [
         "docs/b.act: takes more than documents.max_seconds (1 s) to read. Split it, or raise the setting."
     ]
-    assert texts() == ["One.", "Three."]
+    assert indexed_texts() == ["One.", "Three."]
 
 
 @pytest.mark.parametrize("size", [190_000_000, 3_000_000_000])
-def test_file_that_takes_too_much_memory_is_reported_and_others_are_read(size: int) -> None:
+def test_file_that_takes_too_much_memory_is_reported_and_other_files_are_read(size: int) -> None:
     Path("docs/a.act").write_text(f"bytes {size}")
     Path("docs/b.txt").write_text("Two.")
     report = update(max_memory=200_000_000)
     assert [problem.file for problem in report.failed] == ["docs/a.act"]
     assert "takes more than documents.max_memory (200,000,000 bytes) to read" in report.failed[0].why
-    assert texts() == ["Two."]
+    assert indexed_texts() == ["Two."]
     if size < 1_000_000_000:  # the file is read with a larger limit
         assert update(max_memory=1_000_000_000).failed == []
 
@@ -102,16 +102,16 @@ def test_crash_and_exception_of_a_reader_are_reported_with_the_file_name() -> No
     assert crash.why.startswith("docs/a.act: crashes the program that reads it (status 3).")
     assert "RecursionError" in exception.why
     assert "\x1b" not in exception.why
-    assert texts() == ["Three."]
+    assert indexed_texts() == ["Three."]
 
 
 def test_earlier_passages_of_a_crashing_file_are_kept() -> None:
     Path("docs/a.act").write_text("fine")
     update()
-    before = texts()
+    before = indexed_texts()
     Path("docs/a.act").write_text("exit")
     assert update().failed[0].why.endswith("Its earlier passages are kept.")
-    assert texts() == before
+    assert indexed_texts() == before
 
 
 def test_other_members_of_an_archive_are_read_after_a_crash() -> None:
@@ -120,7 +120,7 @@ def test_other_members_of_an_archive_are_read_after_a_crash() -> None:
             archive.writestr(name, text)
     report = update()
     assert [problem.file for problem in report.failed] == ["docs/a.zip/2.act", "docs/a.zip/4.act"]
-    assert texts() == ["One.", "Three."]
+    assert indexed_texts() == ["One.", "Three."]
 
 
 def test_archive_is_skipped_after_three_crashes() -> None:
@@ -132,15 +132,15 @@ def test_archive_is_skipped_after_three_crashes() -> None:
     report = update()
     assert len(report.failed) == 4  # three members and the archive
     assert "Unpack it" in report.failed[-1].why
-    assert texts() == ["One.", "Two."]
+    assert indexed_texts() == ["One.", "Two."]
 
 
 def test_one_process_reads_all_files_and_ends() -> None:
     for name in "abc":
         Path(f"docs/{name}.act").write_text(f"fine {name}")
     update()
-    assert len(set(texts())) == 1
-    pid = int(texts()[0].removeprefix("Read by ").removesuffix("."))
+    assert len(set(indexed_texts())) == 1
+    pid = int(indexed_texts()[0].removeprefix("Read by ").removesuffix("."))
     assert pid != os.getpid()
     assert not psutil.pid_exists(pid)
 
@@ -168,7 +168,7 @@ def test_module_in_the_current_folder_is_not_imported() -> None:
     Path("pickle.py").write_text("raise SystemExit(9)")
     Path("corpus.py").write_text("raise SystemExit(9)")
     process = subprocess.run(
-        [sys.executable, "-P", "-c", INDEX.format(readers={})], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", INDEX_SCRIPT.format(readers={})], capture_output=True, text=True, check=False
     )
     assert (process.stdout, process.stderr) == ("1\n", "")
 
@@ -176,7 +176,7 @@ def test_module_in_the_current_folder_is_not_imported() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_process_ends_with_its_parent() -> None:
     Path("docs/a.act").write_text("sleep")
-    parent = subprocess.Popen([sys.executable, "-c", INDEX.format(readers=READERS)])
+    parent = subprocess.Popen([sys.executable, "-c", INDEX_SCRIPT.format(readers=READERS)])
     pid_file = Path("sleeping")
     for _ in range(600):
         if pid_file.exists() and pid_file.read_text():
