@@ -140,14 +140,14 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.
         if not width and cells:
             all_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
         is_open = '"' in text and width > 0 and _OPENS_CELL.fullmatch(text) is not None
-        if not width or '"' not in text or (len(cells) == width and (not is_open or record_follows(cells[-1]))):
+        is_complete = len(cells) == width and (not is_open or record_follows(cells[-1]))
+        if not width or '"' not in text or is_complete:
             cells = [_unquoted(cell, always=all_quoted) for cell in cells]
         elif is_open:
             row_lines = [line]
             while is_open:
                 last, line = next(numbered, (last, ""))
-                is_record = line.count("\t") + 1 == width > 1 and "\t" in text
-                if not line or is_record:
+                if not line or (line.count("\t") + 1 == width > 1 and "\t" in text):
                     raise csv.Error("a quotation mark opens a cell and is not closed within the row")
                 row_lines.append(line)
                 is_open = _CONTINUES_CELL.fullmatch(line.rstrip("\r\n")) is not None

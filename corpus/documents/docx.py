@@ -282,10 +282,8 @@ def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
     """The blocks, with each paragraph whose mark is deleted in tracked changes joined with the paragraph below."""
     joined: _Element | None = None  # the paragraphs whose content the next paragraph continues
     for block in blocks:
-        properties = block.find("{*}pPr")
-        mark_is_deleted = properties is not None and any(
-            properties.find(f"{{*}}rPr/{{*}}{change}") is not None for change in ("del", "moveFrom")
-        )
+        properties, mark = block.find("{*}pPr"), block.find("{*}pPr/{*}rPr")
+        mark_is_deleted = mark is not None and any(_name(change) in ("del", "moveFrom") for change in mark)
         if _name(block) == "p" and (mark_is_deleted or joined is not None):
             if joined is None:
                 joined = block.makeelement(block.tag)

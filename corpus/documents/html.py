@@ -83,16 +83,12 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         if is_heading:
             section = one_line(text)
         body.add(text, section=section)
-    title = meaningful_title(_first_text(root, "title[not(ancestor::svg)]")) or one_line(_first_text(root, "h1"))
+    title = root.xpath("string((//title[not(ancestor::svg)])[1])")
+    title = meaningful_title(title) or one_line(root.xpath("string((//h1)[1])"))
     extract = body.extract(source.name, title=title)
     if extract is None:
         raise DataError(source.name, "has no visible text.")
     yield extract
-
-
-def _first_text(root: Any, path: str) -> str:
-    """The text of the first element of the page that matches an XPath step."""
-    return "".join(root.xpath(f"(//{path})[1]//text()"))
 
 
 def _attribute_count(tag: bytes) -> int:

@@ -1,7 +1,7 @@
 """Reader of MEDLINE's tagged format (.nbib), which PubMed's "Send to citation manager" writes."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.errors import DataError
@@ -23,7 +23,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
     number = 0
     with open_limited(source, config) as stream:
-        records = Medline.parse(_aligned(text_lines(source, stream, None, config)))  # type: ignore[no-untyped-call]
+        # The parser expects tags in four columns before "- ", but some programs drop these spaces.
+        lines = (_TAG.sub(lambda tag: f"{tag[1]:4}- ", line) for line in text_lines(source, stream, None, config))
+        records = Medline.parse(lines)  # type: ignore[no-untyped-call]
         while True:
             try:
                 record = next(records, None)
@@ -58,11 +60,6 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
                 yield extract
     if number == 0:
         raise DataError(source.name, "is empty.")
-
-
-def _aligned(lines: Iterable[str]) -> Iterator[str]:
-    """The lines with each tag in four columns before "- ", as the parser expects; some programs drop these spaces."""
-    return (_TAG.sub(lambda tag: f"{tag[1]:4}- ", line) for line in lines)
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:

@@ -256,17 +256,14 @@ class _Process:
             since = self._waiting_since
             waited = self._waited + (time.monotonic() - since if since is not None else 0.0)
             if since is not None and waited > self._config.max_seconds:
-                self._kill_reason = _time_message(self._config)
+                limit = f"documents.max_seconds ({self._config.max_seconds:,} s)"
+                self._kill_reason = f"takes more than {limit} to read. Split it, or raise the setting."
             elif self._memory() > self._config.max_memory:
                 self._kill_reason = _memory_message(self._config)
             if self._kill_reason is not None:
                 self._process.kill()
                 return
             time.sleep(CHECK_INTERVAL)
-
-
-def _time_message(config: DocumentsConfig) -> str:
-    return f"takes more than documents.max_seconds ({config.max_seconds:,} s) to read. Split it, or raise the setting."
 
 
 def _memory_message(config: DocumentsConfig) -> str:

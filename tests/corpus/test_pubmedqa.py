@@ -115,10 +115,8 @@ def test_year_and_mesh_are_metadata_of_the_document(tmp_path: Path) -> None:
 
 def test_records_without_labels_have_label_none(tmp_path: Path) -> None:
     unlabelled = {"QUESTION": "a?", "CONTEXTS": ["b"]}
-    assert [record.label for record in read_records(write_records(tmp_path, {"1": unlabelled, "2": unlabelled}))] == [
-        None,
-        None,
-    ]
+    records = read_records(write_records(tmp_path, {"1": unlabelled, "2": unlabelled}))
+    assert [record.label for record in records] == [None, None]
 
 
 def test_file_without_records_is_an_error(tmp_path: Path) -> None:

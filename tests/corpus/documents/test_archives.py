@@ -35,7 +35,7 @@ def write_tar(path: Path, files: Mapping[str, bytes], *empty_members: tarfile.Ta
     return path
 
 
-def member_contents(path: Path) -> dict[str, bytes]:
+def read_members(path: Path) -> dict[str, bytes]:
     result = {}
     for source in members(path, path.name, CONFIG):
         with open_limited(source, CONFIG) as stream:
@@ -50,7 +50,7 @@ FILES = {"a.txt": b"one", "deep/b.txt": b"two", ".hidden": b"no", "__MACOSX/a.tx
 def test_members_are_read_and_hidden_files_skipped(tmp_path: Path) -> None:
     for path in (write_zip(tmp_path / "x.zip", FILES), write_tar(tmp_path / "x.tar.gz", FILES)):
         assert is_archive(path.name)
-        assert member_contents(path) == {f"{path.name}/a.txt": b"one", f"{path.name}/deep/b.txt": b"two"}
+        assert read_members(path) == {f"{path.name}/a.txt": b"one", f"{path.name}/deep/b.txt": b"two"}
 
 
 def test_member_names_cannot_leave_the_archive(tmp_path: Path) -> None:
@@ -58,9 +58,8 @@ def test_member_names_cannot_leave_the_archive(tmp_path: Path) -> None:
     inside.mkdir()
     evil = {"../../evil.txt": b"1", "/etc/evil.txt": b"2", "..\\evil.txt": b"3"}
     for path in (write_zip(inside / "x.zip", evil), write_tar(inside / "x.tgz", evil)):
-        assert set(member_contents(path)) == {
-            f"{path.name}/{name}" for name in ("evil.txt", "evil (2).txt", "etc/evil.txt")
-        }
+        names = {f"{path.name}/{name}" for name in ("evil.txt", "evil (2).txt", "etc/evil.txt")}
+        assert set(read_members(path)) == names
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "x.tgz", "x.zip"]
 
 
@@ -72,7 +71,7 @@ def test_links_and_devices_are_skipped(tmp_path: Path) -> None:
         info = tarfile.TarInfo(name)
         info.type, info.linkname = type, str(secret)
         special.append(info)
-    assert member_contents(write_tar(tmp_path / "x.tar.gz", {"a.txt": b"one"}, *special)) == {"x.tar.gz/a.txt": b"one"}
+    assert read_members(write_tar(tmp_path / "x.tar.gz", {"a.txt": b"one"}, *special)) == {"x.tar.gz/a.txt": b"one"}
 
 
 def test_member_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def test_damaged_or_encrypted_archive_is_an_error(tmp_path: Path) -> None:
     for name, (raw, problem) in cases.items():
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(DataError, match=f"{name}(/.+)?: .*{problem}"):
-            member_contents(tmp_path / name)
+            read_members(tmp_path / name)
 
 
 def test_tar_header_larger_than_max_bytes_is_an_error(tmp_path: Path) -> None:

@@ -36,16 +36,8 @@ def passage_texts(path: Path) -> dict[str | None, str]:
 def test_passages_have_metadata_and_location(path: Path) -> None:
     replace_file(path, "a.txt", [entry("a.txt", "one\x00two", title="T", mesh=["X", "Y"])])
     first, second = Passages(path)
-    assert first.metadata == {
-        "id": "a.txt#1",
-        "source": "a.txt",
-        "title": "T",
-        "mesh": ["X", "Y"],
-        "start": 0,
-        "end": 3,
-        "page": 1,
-        "section": "A",
-    }
+    location = {"start": 0, "end": 3, "page": 1, "section": "A"}
+    assert first.metadata == {"id": "a.txt#1", "source": "a.txt", "title": "T", "mesh": ["X", "Y"], **location}
     assert (second.id, second.page_content) == ("a.txt#2", "\x00two")
     assert "page" not in second.metadata
     assert document_text(path, "a.txt#2") == "one\x00two"
@@ -128,9 +120,8 @@ def test_file_with_last_name_determines_a_document(path: Path) -> None:
 
 
 def test_last_record_of_a_file_determines_a_document(path: Path) -> None:
-    replace_file(
-        path, "a", [entry("k", "aabb"), Withdrawn("k"), entry("k", "ccdd"), Withdrawn("l"), entry("l", "eeff")]
-    )
+    records = [entry("k", "aabb"), Withdrawn("k"), entry("k", "ccdd"), Withdrawn("l"), entry("l", "eeff")]
+    replace_file(path, "a", records)
     assert list(passage_texts(path).values()) == ["cc", "dd", "ee", "ff"]
 
 
@@ -206,14 +197,8 @@ def test_view_named_live_in_the_file_is_not_used(path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        (
-            "CREATE TRIGGER t BEFORE UPDATE ON state BEGIN DELETE FROM files; END",
-            "views or triggers of another program",
-        ),
-        (
-            f"DROP TABLE passages; CREATE VIEW passages (number) AS {ENDLESS_QUERY}",
-            "views or triggers of another program",
-        ),
+        ("CREATE TRIGGER t BEFORE UPDATE ON state BEGIN DELETE FROM files; END", "views or triggers of another"),
+        (f"DROP TABLE passages; CREATE VIEW passages (number) AS {ENDLESS_QUERY}", "views or triggers of another"),
         ("UPDATE documents SET metadata = '[1]'", "is damaged"),
         (f"UPDATE documents SET metadata = '{'[' * 100_000}'", "is damaged"),
         ("UPDATE passages SET start = 'x'", "is damaged"),

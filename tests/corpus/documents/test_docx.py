@@ -274,10 +274,7 @@ SUPERSCRIPT, SUBSCRIPT = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:v
             + run(".", '<w:strike w:val="0"/>'),
             "4 mg.",
         ),
-        (
-            f"<w:r><w:ruby><w:rt>{run('けつあつ')}</w:rt><w:rubyBase>{run('血圧')}</w:rubyBase></w:ruby></w:r>",
-            "血圧",
-        ),
+        (f"<w:r><w:ruby><w:rt>{run('けつあつ')}</w:rt><w:rubyBase>{run('血圧')}</w:rubyBase></w:ruby></w:r>", "血圧"),
         (run("5") + "<w:r><w:noBreakHyphen/></w:r>" + run("10"), "5-10"),
     ],
 )

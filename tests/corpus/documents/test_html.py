@@ -85,10 +85,7 @@ def test_very_deep_page_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        (
-            "before<div>in <b>it</b><p>below</p>after</div>behind",
-            "before\n\nin it\n\nbelow\n\nafter\n\nbehind",
-        ),
+        ("before<div>in <b>it</b><p>below</p>after</div>behind", "before\n\nin it\n\nbelow\n\nafter\n\nbehind"),
         ("<p>one</p><nav>a <b>b</b> c<p>d</p> e</nav>two<template><p>x</p>y</template>", "one\n\ntwo"),
         (
             "<dl><dt>Grade 1</dt> <dd>Red skin</dd><dt>Grade 2</dt><dt>Grade 3</dt><dd><p>Fat</p></dd></dl><p>b</p>",

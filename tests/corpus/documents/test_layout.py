@@ -112,14 +112,9 @@ def test_words_placed_one_by_one_are_no_cells() -> None:
 def test_scaled_or_rotated_page_has_the_same_text(matrix: str) -> None:
     raw = positioned_pdf(
         [
-            (50, 740, 16, "F1", "Croup"),
-            (50, 715, 10, "F1", "Give dexamethasone"),
-            (50, 703, 10, "F1", "Once."),
-            (50, 679, 10, "F2", "Doses"),
-            (50, 667, 10, "F1", "Age"),
-            (170, 667, 10, "F1", "Dose"),
-            (50, 655, 10, "F1", "1 year"),
-            (170, 655, 10, "F1", "2 mg"),
+            *((50, 740, 16, "F1", "Croup"), (50, 715, 10, "F1", "Give dexamethasone"), (50, 703, 10, "F1", "Once.")),
+            *((50, 679, 10, "F2", "Doses"), (50, 667, 10, "F1", "Age"), (170, 667, 10, "F1", "Dose")),
+            *((50, 655, 10, "F1", "1 year"), (170, 655, 10, "F1", "2 mg")),
         ],
         matrix=matrix,
     )

@@ -13,11 +13,21 @@ def extract_of(text: str) -> Extract:
     return Extract("a", text, (Part(0, len(text)),))
 
 
+def extract_of_blocks(*blocks: tuple[int | None, str, str]) -> Extract:
+    """A document built from blocks, each with its page, section and text."""
+    body = TextBuilder()
+    for page, section, text in blocks:
+        body.add(text, page=page, section=section)
+    extract = body.extract("a")
+    assert extract is not None
+    return extract
+
+
 def passage_texts(extract: Extract, window: Window) -> list[str]:
     return [extract.text[passage.start : passage.end] for passage in split_document(extract, window).passages]
 
 
-def letters_window(limit: int, special: int = 2) -> Window:
+def in_letters(limit: int, special: int = 2) -> Window:
     """A window that counts characters as tokens, and a number of special tokens for every text."""
     return Window(limit, lambda texts: [len(text) + special for text in texts], "letters")
 
@@ -35,9 +45,7 @@ def letters_window(limit: int, special: int = 2) -> Window:
     ],
     ids=["no full stop", "one paragraph", "no space", "unspaced script", "lines", "paragraphs", "mixed"],
 )
-@pytest.mark.parametrize(
-    "window", [WORDS, letters_window(50), letters_window(9)], ids=["words", "letters", "few letters"]
-)
+@pytest.mark.parametrize("window", [WORDS, in_letters(50), in_letters(9)], ids=["words", "letters", "few letters"])
 def test_passages_fit_and_have_all_text(text: str, window: Window) -> None:
     found = passage_texts(extract_of(text), window)
     assert not any(window.too_long(found))
@@ -68,11 +76,8 @@ def test_passages_are_as_long_as_the_window_allows() -> None:
 
 
 def test_paragraphs_that_fit_are_not_split() -> None:
-    text = "One two three. Four five six.\n\nSeven eight. Nine ten.\n\nEleven."
-    assert passage_texts(extract_of(text), words_window(6)) == [
-        "One two three. Four five six.",
-        "Seven eight. Nine ten.\n\nEleven.",
-    ]
+    first, second = "One two three. Four five six.", "Seven eight. Nine ten.\n\nEleven."
+    assert passage_texts(extract_of(f"{first}\n\n{second}"), words_window(6)) == [first, second]
 
 
 def test_sentences_that_do_not_fit_are_counted() -> None:
@@ -88,16 +93,10 @@ def test_long_table_is_split_between_rows() -> None:
 
 
 def test_heading_stays_with_the_text_below_it() -> None:
-    body = TextBuilder()
-    for section, text in (("Rate", "rate " * 30), ("Dose of apixaban", "dose " * 30), ("Stop", "stop " * 60)):
-        body.add(section, section=section)
-        body.add(text, section=section)
-    extract = body.extract("a")
-    assert extract is not None
-    assert [text.split("\n")[0] for text in passage_texts(extract, words_window(36))][:2] == [
-        "Rate",
-        "Dose of apixaban",
-    ]
+    sections = (("Rate", "rate " * 30), ("Dose of apixaban", "dose " * 30), ("Stop", "stop " * 60))
+    extract = extract_of_blocks(*((None, section, f"{section}\n\n{text}") for section, text in sections))
+    first_lines = [text.split("\n")[0] for text in passage_texts(extract, words_window(36))]
+    assert first_lines[:2] == ["Rate", "Dose of apixaban"]
     underlined = "Rate\n====\n\n" + "rate " * 30 + "\n\nDose\n----\n\n" + "dose " * 30
     start = underlined.index("Dose")
     parts = (Part(0, start, section="Rate"), Part(start, len(underlined), section="Dose"))
@@ -105,21 +104,12 @@ def test_heading_stays_with_the_text_below_it() -> None:
 
 
 def test_document_with_headings_only_has_full_passages() -> None:
-    body = TextBuilder()
-    for number in range(200):
-        body.add(f"Heading {number}", section=f"Heading {number}")
-    extract = body.extract("a")
-    assert extract is not None
+    extract = extract_of_blocks(*((None, f"Heading {number}", f"Heading {number}") for number in range(200)))
     assert len(passage_texts(extract, words_window(36))) < 2 * 400 / 36  # half full on average
 
 
 def test_passage_has_one_page_and_all_its_sections() -> None:
-    body = TextBuilder()
-    body.add("First page.", page=1, section="A")
-    body.add("Second page.", page=2, section="A")
-    body.add("Still second.", page=2, section="B")
-    extract = body.extract("a")
-    assert extract is not None
+    extract = extract_of_blocks((1, "A", "First page."), (2, "A", "Second page."), (2, "B", "Still second."))
     passages = split_document(extract, WORDS).passages
     assert [(found.page, found.section, extract.text[found.start : found.end]) for found in passages] == [
         (1, "A", "First page."),
@@ -132,12 +122,12 @@ def test_passages_fit_if_a_text_has_more_tokens_than_its_pieces() -> None:
         return [len(text.split()) + text.count("\n\n") for text in texts]
 
     window = Window(4, count, "words and blank lines")
-    found = passage_texts(extract_of("a a\n\nb b\n\nc c\n\nd\n\ne\n\nf"), window)
-    assert found == ["a a", "b b", "c c", "d\n\ne", "f"]
+    text = "a a\n\nb b\n\nc c\n\nd\n\ne\n\nf"
+    assert passage_texts(extract_of(text), window) == ["a a", "b b", "c c", "d\n\ne", "f"]
 
 
 def test_text_that_fits_the_common_window_fits_each_window() -> None:
-    characters, words = letters_window(60, special=3), words_window(8)
+    characters, words = in_letters(60, special=3), words_window(8)
     common = common_window([characters, words])
     text = "Some words of other lengths are in every one of these sentences. " * 40
     found = passage_texts(extract_of(text), common)
@@ -149,9 +139,9 @@ def test_text_that_fits_the_common_window_fits_each_window() -> None:
 
 
 def test_max_tokens_limits_the_common_window() -> None:
-    assert not any(common_window([letters_window(60)], 20).too_long(["x" * 18]))
-    assert common_window([letters_window(60)], 20).too_long(["x" * 19]) == [True]
-    assert common_window([letters_window(60)], 20).fingerprint != common_window([letters_window(60)]).fingerprint
+    assert not any(common_window([in_letters(60)], 20).too_long(["x" * 18]))
+    assert common_window([in_letters(60)], 20).too_long(["x" * 19]) == [True]
+    assert common_window([in_letters(60)], 20).fingerprint != common_window([in_letters(60)]).fingerprint
 
 
 def test_words_window_counts_words() -> None:

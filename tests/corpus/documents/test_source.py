@@ -20,16 +20,8 @@ def source_of(raw: bytes, name: str = "a.txt") -> Source:
 @pytest.mark.parametrize(
     ("name", "format"),
     [
-        ("a.txt", "text"),
-        ("A.PDF", "pdf"),
-        ("x/pubmed25n0001.xml.gz", "pubmed"),
-        ("notes.md.gz", "markdown"),
-        ("a.htm", "html"),
-        ("a.tsv", "csv"),
-        ("a.doc", None),
-        ("txt", None),
-        ("a.gz", None),
-        ("a.json", None),
+        *(("a.txt", "text"), ("A.PDF", "pdf"), ("x/pubmed25n0001.xml.gz", "pubmed"), ("notes.md.gz", "markdown")),
+        *(("a.htm", "html"), ("a.tsv", "csv"), ("a.doc", None), ("txt", None), ("a.gz", None), ("a.json", None)),
     ],
 )
 def test_format_is_determined_by_suffix(name: str, format: str | None) -> None:

@@ -47,8 +47,8 @@ def test_rows_without_text_are_skipped_but_count_for_ids() -> None:
 
 
 def test_nan_in_json_is_a_missing_value() -> None:
-    found = read_all("a.jsonl", '{"text": NaN}\n{"id": NaN, "title": NaN, "text": "c", "year": NaN, "mesh": NaN}\n')
-    assert [(document.key, document.text, document.metadata) for document in found] == [("a.jsonl/2", "c", {})]
+    (found,) = read_all("a.jsonl", '{"text": NaN}\n{"id": NaN, "title": NaN, "text": "c", "year": NaN, "mesh": NaN}\n')
+    assert (found.key, found.text, found.metadata) == ("a.jsonl/2", "c", {})
 
 
 def test_missing_value_as_r_writes_it_is_ignored() -> None:
@@ -75,13 +75,9 @@ def test_table_with_semicolons_and_decimal_commas_is_read() -> None:
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-8-sig"])
 def test_byte_order_mark_is_accepted(codec: str) -> None:
-    assert [document.text for document in read_all("a.csv", "text;id\r\nna\u00efve;7\r\n".encode(codec))] == [
-        "na\u00efve"
-    ]
-    assert [document.key for document in read_all("a.jsonl", '{"text": "a"}\n{"text": "b"}'.encode(codec))] == [
-        "a.jsonl/1",
-        "a.jsonl/2",
-    ]
+    assert read_one("a.csv", "text;id\r\nna\u00efve;7\r\n".encode(codec)).text == "na\u00efve"
+    documents = read_all("a.jsonl", '{"text": "a"}\n{"text": "b"}'.encode(codec))
+    assert [document.key for document in documents] == ["a.jsonl/1", "a.jsonl/2"]
 
 
 # File name, content, and a pattern of the error.
