@@ -44,7 +44,7 @@ class DataConfig(BaseModel):
 
 
 class PairColumns(BaseModel):
-    """Column names or JSON fields of a file of pairs; the defaults are those of MedNLI and SNLI."""
+    """Column names or JSON fields of a file of pairs; the defaults are the columns of MedNLI and SNLI."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -112,7 +112,7 @@ class PairsConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_to_public_set(cls, values: Any) -> Any:
-        """Replace default columns and labels by those of the public set that ``path`` names."""
+        """Replace default columns and labels by the columns and labels of the public set that ``path`` names."""
         public = PAIR_SETS.get(str(values.get("path"))) if isinstance(values, dict) else None
         if public is None:
             return values
@@ -156,7 +156,7 @@ class ClaimsConfig(BaseModel):
 
 
 class DocumentColumns(BaseModel):
-    """Column names or JSON fields of .csv, .tsv and .jsonl files. ``text`` is required; the others may be absent."""
+    """Column names or JSON fields of .csv, .tsv and .jsonl files. Only ``text`` is required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

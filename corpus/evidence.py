@@ -1,4 +1,4 @@
-"""Kinds of sentences: statements and rows of tables, which can be evidence, and references, headings and others."""
+"""Kinds of sentences: statements and table rows, which can be evidence; headings, questions, references, navigation."""
 
 import re
 import unicodedata
@@ -418,8 +418,8 @@ def table_cells(row: str) -> list[str]:
 def labelled_cells(row: str, headings: Sequence[str]) -> str:
     """A table's row in one line, with the heading of its column before each cell.
 
-    If there are fewer headings than cells, those of the first columns are empty: the tabs before them were white space
-    at the start of a text.
+    If there are fewer headings than cells, the first columns have no headings: the tabs before the first heading were
+    removed as white space at the start of a text.
     """
     cells = table_cells(row)
     aligned = [*[""] * (len(cells) - len(headings)), *headings]

@@ -239,12 +239,12 @@ class _Update:
 
     @cached_property
     def _names(self) -> set[str]:
-        """Names of the files in the library and of those added by this update."""
+        """Names of the files in the library, including files that this update adds."""
         return {file.name for file in self._known.values()}
 
     @cached_property
     def _by_digest(self) -> dict[str, tuple[str, str]]:
-        """Place and name by digest of the files in the library and of those added by this update."""
+        """Place and name by digest of the files in the library, including files that this update adds."""
         return {file.digest: (place, file.name) for place, file in self._known.items()}
 
     def _identical_file(self, place: str, digest: str) -> str | None:

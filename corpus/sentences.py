@@ -181,7 +181,7 @@ def _is_reference(before: str) -> bool:
 
 
 def _begins_in_lower_case(text: str, at: int) -> bool:
-    """Whether the word at ``at`` is in lower case, except one that also begins sentences, such as mRNA."""
+    """Whether the word at ``at`` is in lower case and does not begin sentences, as mRNA does."""
     return text[at : at + 1].islower() and not _LOWER_CASE_STARTER.match(text, at)
 
 

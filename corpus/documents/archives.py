@@ -21,7 +21,7 @@ MAX_RATIO = 100  # compression ratio of an archive; not checked up to documents.
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file's name is that of an archive."""
+    """Whether a file's name ends as an archive's does."""
     return name.lower().endswith(SUFFIXES)
 
 

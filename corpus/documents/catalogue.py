@@ -243,7 +243,7 @@ class Library:
 
     @contextmanager
     def _all_or_nothing(self, name: str) -> Iterator[None]:
-        """Undo the changes of the block if it raises; ``name`` is that of SQLite's savepoint."""
+        """Undo the changes of the block if it raises; ``name`` names SQLite's savepoint."""
         self._database.execute(f"SAVEPOINT {name}")
         try:
             yield

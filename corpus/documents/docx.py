@@ -125,7 +125,7 @@ class _Reader:
         return parts
 
     def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The body's paragraphs and tables, including those in content controls; each is cleared after use."""
+        """The body's paragraphs and tables, also within content controls; each element is cleared after use."""
         from lxml import etree
 
         kinds = ("{*}p", "{*}tbl")
@@ -172,6 +172,7 @@ class _Reader:
         return any(_HEADING.match(style.name) for style in self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
 
     def _paragraphs(self, elements: Iterable["_Element"]) -> Iterator[str]:
+        """The texts of paragraphs, joined where tracked changes delete the mark between them."""
         return map(self._paragraph, _accept_joins(list(elements)))
 
     def _paragraph(self, paragraph: "_Element") -> str:
@@ -316,7 +317,7 @@ def _name(element: "_Element") -> str:
 
 
 def _direct_children(element: "_Element", name: str) -> Iterator["_Element"]:
-    """The children of this name, such as a table's rows, including those in content controls."""
+    """The children of this name, such as a table's rows, also within content controls."""
     for child in element:
         if _name(child) == name:
             yield child

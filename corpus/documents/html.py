@@ -219,7 +219,7 @@ class _Page:
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
 
     def _rows_of(self, table: Any) -> list[Any]:
-        """The visible rows of a table, without those of nested tables."""
+        """The visible rows of a table, without rows of nested tables."""
         parts = (part for part in table if not self._is_skipped(part, _tag(part), ()))
         rows = (row for part in parts for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
         return [row for row in rows if row.tag == "tr" and not self._is_skipped(row, "tr", ())]
@@ -238,7 +238,7 @@ class _Page:
             yield False, block
 
     def _cell(self, cell: Any, rows_left: int) -> Cell:
-        """A cell; ``rows_left`` is the number of rows of its row group from its own row on."""
+        """A cell; ``rows_left`` counts the rows of its row group, from the cell's row to the last."""
         text = ""
         if not self._is_skipped(cell, _tag(cell), ()):
             blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())

@@ -198,9 +198,9 @@ def _line(stretches: Sequence[Stretch], scale: float, columns: Collection[int]) 
 
 
 def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
-    """The lines; in adjacent rows, an empty cell takes the place of each cell that only other rows have.
+    """The lines; in adjacent rows, an empty cell takes the place of each cell that a row lacks.
 
-    The columns are those of the rows with the most cells. A row whose cells match no columns stays as it is.
+    The rows with the most cells determine the columns. A row whose cells match no columns stays as it is.
     """
     for is_row, group in groupby(lines, key=lambda line: line.is_row):
         rows = list(group)

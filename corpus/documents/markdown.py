@@ -52,8 +52,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
     Front matter, comments, deleted text, data URIs, link targets, marks of emphasis and lists of links within the page
     are removed; escapes and entities are replaced by their characters.
-    The header of a long table is repeated every few rows. The title is that of the front matter, else the first heading
-    of level 1.
+    The header of a long table is repeated every few rows. The title is the front matter's, else the first heading of
+    level 1.
     """
     from markdown_it import MarkdownIt
 

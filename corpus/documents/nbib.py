@@ -63,7 +63,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:
-    """A field in one line; the parser returns fields that it does not know as lists of lines."""
+    """A field in one line; the parser returns fields unknown to it as lists of lines."""
     value = record.get(name)
     return one_line(" ".join(value) if isinstance(value, list) else value)
 

@@ -1,4 +1,4 @@
-"""Readers of files by suffix: those of this package, and the classes of setting ``documents.readers``."""
+"""Readers of files by suffix: the modules of this package, and the classes of setting ``documents.readers``."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

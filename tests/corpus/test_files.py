@@ -161,7 +161,7 @@ def test_file_with_new_bytes_is_changed_and_with_new_date_unchanged() -> None:
     assert nonzero_counts(update("a.txt")) == {"changed": 1}
 
 
-def test_only_settings_that_determine_passages_change_files() -> None:
+def test_file_is_changed_only_by_settings_that_determine_passages() -> None:
     write("a.txt", "One two three. Four five six.")
     write("b.jsonl", lines_jsonl())
     update(".")

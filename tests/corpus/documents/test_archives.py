@@ -43,7 +43,7 @@ def read_members(path: Path) -> dict[str, bytes]:
     return result
 
 
-# Members of an archive; those with the content "no" are hidden files.
+# Members of an archive; the files with the content "no" are hidden.
 FILES = {"a.txt": b"one", "deep/b.txt": b"two", ".hidden": b"no", "__MACOSX/a.txt": b"no", "deep/.x/c.txt": b"no"}
 
 

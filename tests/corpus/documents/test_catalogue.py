@@ -26,7 +26,7 @@ def entry(key: str, text: str, **metadata: str | int | list[str]) -> Entry:
 
 def replace_file(path: Path, place: str, entries: Iterable[Entry], digest: str = "d") -> None:
     with Library(path) as library:
-        library.replace(place, place, digest, "m", [(place, entries)])
+        library.replace(place, place, digest, "settings", [(place, entries)])
 
 
 def passage_texts(path: Path) -> dict[str | None, str]:
@@ -102,7 +102,7 @@ def test_readable_members_of_an_archive_are_stored(path: Path) -> None:
     with Library(path) as library:
         assert library.files()["x"].problems == problems
         with pytest.raises(DataError, match="breaks"):
-            library.replace("y", "y", "d", "m", [("x/2", failing())])
+            library.replace("y", "y", "d", "settings", [("x/2", failing())])
 
 
 def test_file_with_last_name_determines_a_document(path: Path) -> None:
@@ -132,7 +132,7 @@ def test_revision_changes_only_with_the_library(path: Path) -> None:
         library.files()
     assert Passages(path).revision == before
     with Library(path) as library, pytest.raises(DataError, match="has no file"):
-        library.replace("b", "b", "d", "m", [])
+        library.replace("b", "b", "d", "settings", [])
     assert Passages(path).revision == before
     replace_file(path, "b", [entry("b", "aabb")])
     assert Passages(path).revision != before
