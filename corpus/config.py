@@ -98,9 +98,8 @@ class PairsConfig(BaseModel):
     )
     unlabelled: tuple[str, ...] = Field(
         default=("-", "-1"),
-        description=(
-            "Labels of rows without a label, which are left out and counted. Empty labels, null and NaN always are."
-        ),
+        description="Labels of rows without a label, which are left out and counted. Empty labels, null and NaN always "
+        "are.",
     )
     limit: int | None = Field(
         default=None, ge=1, strict=True, description="Maximum number of pairs, from the first of the split."
@@ -142,10 +141,8 @@ class ClaimsConfig(BaseModel):
     path: str = Field(
         default="sample",
         min_length=1,
-        description=(
-            "Claims: sample, a JSON lines file in SciFact's format, or a .csv, .tsv or .jsonl file with the columns "
-            "evidence, claim and label, as HealthVer's."
-        ),
+        description="Claims: sample, a JSON lines file in SciFact's format, or a .csv, .tsv or .jsonl file with the "
+        "columns evidence, claim and label, as HealthVer's.",
     )
     corpus: str | None = Field(
         default=None,

@@ -136,6 +136,9 @@ _PUBLICATION = re.compile(
 )
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
+_MAX_ANONYMOUS_ENTRY = 400  # characters of a reference without authors
+_MAX_LIST_HEADING = 80  # characters
+_MAX_NAVIGATION = 160  # characters of a line
 _MAX_HEADING_WORDS = 12
 _UNFINISHED = re.compile(  # words that do not end a heading
     r"\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if|per|vs"
@@ -348,7 +351,7 @@ def _is_entry(block: str) -> bool:
     if authors:
         return located or (year and (published or is_marked or re.search(r"\(\d{4}[a-z]?\)\.?", entry) is not None))
     ends_with_number = re.search(r"(?:\d|\))\W*\Z", entry) is not None  # pages, a year or an identifier
-    return located and (is_marked or ends_with_number) and len(entry) < 400
+    return located and (is_marked or ends_with_number) and len(entry) < _MAX_ANONYMOUS_ENTRY
 
 
 def _continues_list(block: str, list_kind: Kind) -> bool:
@@ -367,7 +370,7 @@ def _continues_list(block: str, list_kind: Kind) -> bool:
 
 def _list_heading(text: str) -> Kind | None:
     """The kind of list that a heading announces, references or contents; None for other texts."""
-    if len(text) > 80 or "\n" in text.strip().rstrip("=-\n "):
+    if len(text) > _MAX_LIST_HEADING or "\n" in text.strip().rstrip("=-\n "):
         return None
     name = _normalized(text)
     return Kind.REFERENCE if name in _REFERENCES else Kind.NAVIGATION if name in _CONTENTS else None
@@ -395,8 +398,10 @@ def _is_heading(line: str) -> bool:
 
 
 def _is_navigation(line: str) -> bool:
+    if len(line) >= _MAX_NAVIGATION:
+        return False
     words = line.strip(" *_-•[]()<>«»←→↑")
-    return len(line) < 160 and (_NAVIGATION.match(words) is not None or _BREADCRUMBS.match(line.strip()) is not None)
+    return bool(_NAVIGATION.match(words) or _BREADCRUMBS.match(line.strip()))
 
 
 def _row_start(text: str, start: int) -> int:

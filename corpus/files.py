@@ -317,9 +317,8 @@ def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             if _has_hole(file.fileno()):  # hashing 100 GB of zeros would take minutes
-                raise DataError(
-                    escaped_path(path), f"has a hole of more than {MAX_HOLE:,} bytes, so it is no document."
-                )
+                problem = f"has a hole of more than {MAX_HOLE:,} bytes, so it is no document."
+                raise DataError(escaped_path(path), problem)
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(escaped_path(path), f"cannot be read ({error.strerror}).") from None

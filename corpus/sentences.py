@@ -84,6 +84,7 @@ _LOWER_CASE_STARTER = re.compile(r"[a-z]{1,3}[A-Z]|[a-z]\d|[α-ω]-")  # words i
 
 _MAX_LOOKBEHIND = 40  # characters before a stop that are examined
 _MAX_LINE = 200  # characters of a line that are examined
+_MAX_ITEM = 1000  # characters before a list item in which the previous number is searched
 _UNDERLINE = re.compile(r"\n[ \t]*(?:={2,}|-{2,})[ \t]*\Z")
 _HEADING_MARKS = re.compile(r"\A#+\s|\s#+\s*\Z|\n\s*(?:=+|-+)\s*\Z")
 _DOT_LEADER = re.compile(r"(?:(?:\.\s?){4}|…{2}|_{4})\s*\w{0,6}\s*\Z")  # dots before a page number
@@ -229,7 +230,7 @@ def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool
 
 def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
     """Whether a list item begins at ``after``, on a new line; a wrapped line may also begin with a number."""
-    before = text[max(begin, newline - 40) : newline].rstrip()[-1:]
+    before = text[max(begin, newline - _MAX_LOOKBEHIND) : newline].rstrip()[-1:]
     if _BULLET_ITEM.match(text, after):
         return not (before.isdigit() and re.match(r"[–—-]\s\d", text[after : after + 3]))
     item = _NUMBERED_ITEM.match(text, after)
@@ -242,7 +243,7 @@ def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
     if not item["name"].isdigit():
         return False
     previous = int(item["name"]) - 1
-    return re.search(rf"^\s*\(?{previous}[.)]\s", text[max(0, after - 1000) : after], re.M) is not None
+    return re.search(rf"^\s*\(?{previous}[.)]\s", text[max(0, after - _MAX_ITEM) : after], re.M) is not None
 
 
 def _row_end(text: str, start: int, end: int) -> int:

@@ -43,9 +43,8 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
         for member_path, size, open_member in list_members(path, name, config.max_bytes):
             unpacked += size
             if unpacked > limit:
-                problem = (
-                    f"unpacks to more than {limit:,} bytes, {MAX_RATIO} times its own size or documents.max_bytes."
-                )
+                reason = f"{MAX_RATIO} times its own size or documents.max_bytes"
+                problem = f"unpacks to more than {limit:,} bytes, {reason}."
                 raise DataError(name, f"{problem} Unpack it if you trust it, and index its files.")
             if unpacked > MAX_UNPACKED * config.max_bytes:
                 problem = f"unpacks to more than {MAX_UNPACKED} times documents.max_bytes ({config.max_bytes:,} bytes)."

@@ -30,6 +30,7 @@ _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # Elements whose text is read separately (txbxContent), is not part of the body, or is repeated for old programs.
 _SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
 _BATCH = 100  # paragraphs after which their memory is freed
+_MAX_STYLES = 20  # that are based on each other, in damaged files in a circle
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -227,7 +228,7 @@ class _Reader:
         """The style that a paragraph or run refers to, and the styles that it is based on, nearest first."""
         found: list[_Style] = []
         id = None if reference is None else _value(reference)
-        while id in self._styles and len(found) < 20:
+        while id in self._styles and len(found) < _MAX_STYLES:
             found.append(self._styles[id])
             id = found[-1].based_on
         return found
@@ -335,7 +336,7 @@ def _value(element: "_Element") -> str:
 
 def _columns(span: "_Element | None", default: int) -> int:
     """The number of columns that a cell or gap spans."""
-    number = "" if span is None else _value(span)[:6]
+    number = "" if span is None else _value(span)[:6]  # cut, since damaged files may have huge numbers
     return int(number) if number.isdecimal() else default
 
 

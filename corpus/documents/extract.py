@@ -12,7 +12,6 @@ BLOCK_SEPARATOR = "\n\n"
 # Control characters except tab, line feed and form feed, lone surrogates, and invisible characters such as Unicode's
 # tags (U+E0000 to U+E007F).
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
-
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
 
 # Titles that programs set by default, names of files, and identifiers of articles.

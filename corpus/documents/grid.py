@@ -25,10 +25,11 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
     A cell that spans rows is repeated in each row, a header that spans columns in each column.
     """
-    lines = [line for line in _lines(rows) if line.strip()]
-    if not lines:
+    filled = [(row, line) for row, line in zip(rows, _lines(rows), strict=True) if line.strip()]
+    if not filled:
         return
-    header_rows = len(list(takewhile(_is_header, rows[:3])))
+    lines = [line for _, line in filled]
+    header_rows = len(list(takewhile(_is_header, [row for row, _ in filled[:3]])))
     header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
     if "\t" in header[-1]:  # empty last cells, since a header with fewer cells than a row would lack its first cells
         header[-1] += "\t" * max(0, max((line.count("\t") for line in body), default=0) - header[-1].count("\t"))

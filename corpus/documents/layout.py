@@ -9,6 +9,8 @@ from statistics import median, median_low
 from typing import NamedTuple
 
 _MIN_COLUMN_DISTANCE = 120  # points between the starts of two columns
+_COLUMN_TOLERANCE = 8  # points between the starts of lines in one column
+_MIN_ALIGNED = 0.7  # share of line pairs whose right line begins at the start of the right column
 _MIN_PROSE = 15  # characters of a line in a column of prose; cells of tables have fewer
 _MAX_LINE_OFFSET = 0.3  # vertical offset of stretches in one line, in font sizes
 _MIN_CELL_GAP = 0.8  # between two cells, in font sizes
@@ -122,16 +124,16 @@ def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | 
         return None
     (right, count) = Counter(round(line[1].x / 4) * 4 for line in pairs).most_common(1)[0]  # start of the right column
     left = min(line[0].x for line in pairs)
-    if count < 0.7 * len(pairs) or right - left < _MIN_COLUMN_DISTANCE:
+    if count < _MIN_ALIGNED * len(pairs) or right - left < _MIN_COLUMN_DISTANCE:
         return None
     widest = max(len(line[0].text.strip()) for line in pairs)
     ordered: list[Sequence[Stretch]] = []
     columns: tuple[list[Sequence[Stretch]], list[Sequence[Stretch]]] = ([], [])
     for line in lines:
-        if len(line) == 2 and abs(line[1].x - right) <= 8:
+        if len(line) == 2 and abs(line[1].x - right) <= _COLUMN_TOLERANCE:
             for column, stretch in zip(columns, line, strict=True):
                 column.append([stretch])
-        elif len(line) == 1 and line[0].x >= right - 8:
+        elif len(line) == 1 and line[0].x >= right - _COLUMN_TOLERANCE:
             columns[1].append(line)
         elif len(line) == 1 and len(line[0].text.strip()) <= widest and any(columns):
             columns[0].append(line)

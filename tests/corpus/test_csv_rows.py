@@ -74,7 +74,7 @@ def test_empty_cells_and_separator_line_of_spreadsheets_are_ignored(text: str) -
         ('a\tb\n"x\ty"\t1\n', [("x\ty", "1")]),
     ],
 )
-def test_quotation_marks_in_tab_separated_cells(text: str, expected: list[tuple[str, str]]) -> None:
+def test_quotation_marks_in_tab_separated_cells_quote_or_are_text(text: str, expected: list[tuple[str, str]]) -> None:
     assert [tuple(row.values()) for _, row in read_rows(text, tabs=True) if isinstance(row, dict)] == expected
 
 

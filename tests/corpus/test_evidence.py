@@ -178,7 +178,7 @@ def test_sentence_that_does_not_refer_back_has_no_context(next_text: str) -> Non
     assert len(found) == 2
 
 
-def test_heading_is_apart_from_sentence_on_next_line_unless_wrapped() -> None:
+def test_heading_is_split_from_the_sentence_below_unless_the_line_is_wrapped() -> None:
     text = "Calcium in older women\nCalcium was given to 310 women for one year by their own doctors. It did not help."
     assert evidence_texts(text) == [
         "Calcium was given to 310 women for one year by their own doctors.",

@@ -284,7 +284,7 @@ def test_encoding_setting_applies_to_files_that_are_not_unicode() -> None:
         DocumentsConfig(encoding="windows-1252x")
 
 
-def test_pages_with_images_only_are_reported_each_time() -> None:
+def test_pages_with_images_only_are_reported_at_every_update() -> None:
     write("a.pdf", pictured_pdf(["The first page has words.", "", "So has the third."], pictures=[1]))
     write("b.pdf", pdf_bytes(["The first page has words.", "", "The second is blank."]))
     first, second = update("a.pdf", "b.pdf"), update("a.pdf", "b.pdf")

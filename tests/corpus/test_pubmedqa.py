@@ -175,7 +175,7 @@ def test_hub_rows_give_the_same_records_as_a_file(tmp_path: Path) -> None:
         (hub_row(12, pubid=None), "record row 1, field pubid"),  # the row's index, from 0
     ],
 )
-def test_error_names_hub_row(tmp_path: Path, row: dict[str, Any], problem: str) -> None:
+def test_error_in_a_hub_row_names_the_record(tmp_path: Path, row: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=re.escape(problem)):
         read_hub("pqa_labeled", revision="any", source=hub_folder(tmp_path, [hub_row(11), row]))
 

@@ -100,7 +100,7 @@ def test_only_white_space_is_outside_of_sentences() -> None:
     "piece",
     ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "a\tb. c\n", "(((", "1,2-3.", "。", "A. "],
 )
-def test_time_grows_at_most_linearly(piece: str) -> None:
+def test_time_of_sentence_splitting_grows_at_most_linearly(piece: str) -> None:
     def seconds(pieces: int) -> float:
         start = process_time()
         sentence_spans(piece * pieces)

@@ -124,6 +124,7 @@ def test_very_deep_page_is_an_error() -> None:
             "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",
         ),
         ("<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>", "Doses\nDrug\tDose\nA\t5 mg"),
+        ("<table><tr><td><td><tr><th>Drug<th>Dose<tr><td>A<td>5 mg<tr><td>B<td>1</table>", "Drug\tDose\nA\t5 mg\nB\t1"),
         ("<table><tr><th>Drug<th>Dose<th><tr><td>A<td>5 mg<td>a</table>", "Drug\tDose\t\nA\t5 mg\ta"),
         (
             "<table><caption hidden>No</caption><tr><td>A<td>1<tr hidden><td>B<td>2"

@@ -13,7 +13,7 @@ def cells(y: float, *texts: str, starts: tuple[float, ...] = (50, 170, 290)) -> 
     return [Stretch(x, y, 10, False, text) for x, text in zip(starts, texts, strict=False)]
 
 
-def test_columns_of_prose_are_read_one_after_the_other_but_not_table_columns() -> None:
+def test_columns_of_prose_are_read_one_after_the_other_and_tables_row_by_row() -> None:
     left = [f"the left column's line {n} goes" for n in range(5)]
     right = [f"the right column's line {n} too" for n in range(5)]
     lines = [

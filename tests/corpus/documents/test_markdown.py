@@ -32,7 +32,7 @@ def test_underlined_headings_and_all_line_ends_are_recognized() -> None:
     ]
 
 
-def test_plain_text_is_unchanged_without_byte_order_mark() -> None:
+def test_plain_text_is_unchanged_except_for_the_byte_order_mark() -> None:
     found = read_one("a.txt", "\ufeff  caf\u00e9\r\nx ".encode())
     assert (found.key, found.text, found.metadata) == ("a.txt", "  caf\u00e9\r\nx ", {})
 

@@ -53,7 +53,7 @@ def test_passages_fit_and_have_all_text(text: str, window: Window) -> None:
 
 
 @pytest.mark.parametrize("text", ["x y " * 150_000, "One. " * 120_000, "One.\n\n" * 100_000, "x" * 600_000])
-def test_huge_text_is_counted_in_batches(text: str) -> None:
+def test_tokens_of_huge_text_are_counted_in_batches(text: str) -> None:
     largest_batch = 0
 
     def count(batch: Sequence[str]) -> list[int]:

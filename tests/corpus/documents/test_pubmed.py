@@ -182,7 +182,7 @@ def test_title_that_begins_with_retracted_stays() -> None:
     assert found.metadata["title"] == "RETRACTED: Corvinol."
 
 
-def test_other_abstracts_follow_and_unlabelled_sections_have_no_label() -> None:
+def test_other_abstracts_follow_the_abstract_and_unlabelled_sections_have_no_label() -> None:
     sections = "<AbstractText Label='Unlabeled'>One.</AbstractText><AbstractText Label='AIM'>Two.</AbstractText>"
     other = "<OtherAbstract Type='plain-language-summary'><AbstractText>Three.</AbstractText></OtherAbstract>"
     (found,) = read_all("a.xml", one_citation(f"{TITLED}<Abstract>{sections}</Abstract>", after=other))

@@ -124,7 +124,7 @@ def test_error_names_line_and_field(name: str, raw: str, pattern: str) -> None:
         ),
     ],
 )
-def test_valid_rows_are_read_and_others_reported(
+def test_valid_rows_are_read_and_invalid_rows_reported(
     name: str, raw: str, expected_texts: list[str], expected_lines: list[int]
 ) -> None:
     results = read_all(name, raw)

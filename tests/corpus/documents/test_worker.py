@@ -135,7 +135,7 @@ def test_archive_is_skipped_after_three_crashes() -> None:
     assert indexed_texts() == ["One.", "Two."]
 
 
-def test_one_process_reads_all_files_and_ends() -> None:
+def test_one_worker_process_reads_all_files_and_then_ends() -> None:
     for name in "abc":
         Path(f"docs/{name}.act").write_text(f"fine {name}")
     update()
@@ -145,14 +145,14 @@ def test_one_process_reads_all_files_and_ends() -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_no_process_starts_if_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_worker_process_starts_if_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("docs/a.txt").write_text("One.")
     update(user_reader=False)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     assert update(user_reader=False).unchanged == 1
 
 
-def test_failing_start_of_the_process_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_process_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Path("docs/a.txt").write_text("One.")
     interpreter = tmp_path / "python"
     interpreter.write_text("#!/bin/sh\nexit 1\n")
@@ -174,7 +174,7 @@ def test_module_in_the_current_folder_is_not_imported() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_process_ends_with_its_parent() -> None:
+def test_worker_process_ends_with_its_parent() -> None:
     Path("docs/a.act").write_text("sleep")
     parent = subprocess.Popen([sys.executable, "-c", INDEX_SCRIPT.format(readers=READERS)])
     pid_file = Path("sleeping")
