@@ -11,6 +11,7 @@ from reading import parts_of, read_one
 
 from common.errors import DataError
 
+# Style and text of each block; see ``docx_file``.
 BLOCKS = [
     ("Normal", "Before all."),
     ("Heading 1", "Methods"),
