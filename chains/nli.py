@@ -244,7 +244,7 @@ class CalibratedNLI(NLIModel):
 
     @property
     def fingerprint(self) -> str:
-        """The model's fingerprint and the temperature; empty if the model's is."""
+        """A hash of the model's fingerprint and the temperature; empty if the model has no fingerprint."""
         model = self._model.fingerprint
         return model and content_key(model=model, temperature=self._temperature)
 
@@ -260,7 +260,7 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = max(scores.values(), default=1.0)  # dividing by it makes one power 1, so that the sum is not 0
+    largest = max(scores.values(), default=1.0)  # division by the largest makes one power 1, so that the sum is not 0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
     total = sum(powers.values())
     return {label: power / total for label, power in powers.items()}

@@ -1,7 +1,7 @@
 """LangChain chat prompt templates: one wording per model family, the same in training and inference.
 
 Llama-2 chat tends to answer at length and Gemma tends to answer "it depends"; their wordings counter that.
-medground-tiny is trained on the generic wording and must be trained again if that changes.
+medground-tiny is trained on the generic wording and must be trained again if that wording changes.
 """
 
 from collections.abc import Sequence

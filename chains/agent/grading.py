@@ -1,4 +1,4 @@
-"""Grading of retrieved passages: the selection of those that are evidence on a question."""
+"""Grading of retrieved passages: selection of the passages that are evidence on a question."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
