@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import ConfigurableField, ConfigurableFieldSingleOption, RunnableConfig
+from langchain_core.runnables import (
+    ConfigurableField,
+    ConfigurableFieldSingleOption,
+    RunnableConfig,
+    RunnableSerializable,
+)
 from langchain_core.runnables.config import ensure_config, get_config_list, run_in_executor
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 from langchain_core.runnables.utils import AnyConfigurableField
@@ -125,10 +130,13 @@ class Retriever(BaseRetriever):
             for hit in best
         ]
 
-    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableConfigurableFields[str, list[Document]]:
-        """LangChain's ``configurable_fields``, for retrievers whose constructor does not take their fields."""
-        checked = super().configurable_fields(**fields)  # raises ValueError for an unknown field
-        return _ConfigurableRetriever(default=self, fields=checked.fields)  # type: ignore[attr-defined]
+    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
+        """LangChain's ``configurable_fields``, also for classes whose constructor does not take the fields."""
+        configurable = super().configurable_fields(**fields)
+        retriever_class: Any = type(self)
+        if retriever_class.__init__ is Retriever.__init__:  # pydantic's, which takes and validates the fields
+            return configurable
+        return _ConfigurableRetriever(default=self, fields=fields)
 
     def batch(
         self,
@@ -199,7 +207,10 @@ class Retriever(BaseRetriever):
 
 
 class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
-    """A retriever with configurable fields; a run with other values searches with a changed copy of the retriever."""
+    """A retriever with configurable fields; a run with other values searches with a changed copy of the retriever.
+
+    LangChain's class calls the constructor with all fields instead.
+    """
 
     def _prepare(self, config: RunnableConfig | None = None) -> tuple[Retriever, RunnableConfig]:
         config = ensure_config(config)

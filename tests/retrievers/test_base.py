@@ -115,7 +115,7 @@ def test_score_that_is_no_finite_number_is_refused(score: Any) -> None:
 )
 def test_tags_are_a_configurable_field_with_values_or_options(field: Any, value: object) -> None:
     retriever = BM25Retriever([Document("Aspirin helped.")]).configurable_fields(tags=field)
-    changed, _ = retriever.prepare({"configurable": {"chosen": value}})
+    changed: Any = retriever.prepare({"configurable": {"chosen": value}})[0]
     assert changed.tags == ["emergency"]
     assert changed.invoke("aspirin") == retriever.invoke("aspirin")
 
