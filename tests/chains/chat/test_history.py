@@ -8,6 +8,7 @@ def words(text: str) -> int:
 
 
 def make_turns(count: int, size: int = 10) -> list[Turn]:
+    """Turns of ``size`` tokens, where each word of message and text is a token."""
     return [Turn(message=f"m{n}", question=f"m{n}", text="word " * (size - 1 - TURN_TOKENS)) for n in range(count)]
 
 
