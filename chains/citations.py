@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Nearness and the finding factor are explained in ``cite``.
 EMBEDDER_WEIGHT = 4 / 7  # of the cosine in nearness; the share of the question's words has the rest
-SENTENCE_WEIGHT = 0.3  # of the sentence in its nearness; its passage has the rest
+SENTENCE_WEIGHT = 0.3  # of the sentence itself in its nearness; its passage has the rest
 CROSS_ENCODER_WEIGHT = 0.5  # of a cross-encoder's score in nearness; the nearness without it has the rest
 RERANKED_SENTENCES = 24  # sentences that a cross-encoder reads
 AIM_LOG_ODDS = -1.75  # log-odds of a finding below which a sentence states an aim or a method
@@ -28,7 +28,7 @@ FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the
 MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
 NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
 ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
-WEAK_NEARNESS = 0.5  # evidence is weak if the nearest passage is below this
+WEAK_NEARNESS = 0.5  # evidence is weak if no passage reaches this nearness
 WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
 
 _YES_NO_QUESTION = re.compile(  # the beginning of a yes/no question
@@ -193,7 +193,7 @@ class CachedEmbedder(Embeddings):
         self._vectors: dict[str, list[float]] = {}
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of texts, new ones in one batch."""
+        """The vectors of texts; new texts are embedded in one batch."""
         if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
             self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
         return [self._vectors[text] for text in texts]

@@ -125,7 +125,7 @@ def _with_numbers(
     start: int = 0,
     end: int | None = None,
 ) -> str:
-    """``text[start:end]`` with marks in the form [1][2]; ``new_numbers`` maps the numbers of a mark to those written.
+    """``text[start:end]`` with marks in the form [1][2]; ``new_numbers`` maps a mark's numbers to the written ones.
 
     A mark without new numbers is removed with the white space before it.
     """

@@ -163,7 +163,7 @@ class NLIChain(NLIModel):
         return self._llm.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """Render all prompts, split premises that do not fit, and run the model on all in batches of similar length."""
+        """Render the prompts, split premises that do not fit, and run the model in batches of similar length."""
         clean = self._llm.clean
         cleaned = [(clean(premise).strip(), clean(hypothesis).strip()) for premise, hypothesis in pairs]
         parts: list[tuple[int, Case, int]] = []  # index of the pair, rendered prompt, number of shots in it

@@ -138,11 +138,11 @@ class WrittenAnswers:
         yield answer
 
     def write_all(self, answers: Sequence[Answer]) -> list[Answer | UserError]:
-        """Each answer with its written text; withheld answers and those without passages are unchanged."""
+        """Each answer with its written text; an answer that is withheld or has no passages stays unchanged."""
         return [self._write_one(answer) if can_be_written(answer) else answer for answer in answers]
 
     def verify(self, answer: Answer) -> Answer:
-        """The answer; with the policy ``report``, its sentences get their verdicts."""
+        """The answer, with verdicts on its sentences if the policy is ``report``."""
         return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:

@@ -235,7 +235,7 @@ def test_best_per_passage_returns_one_citation_for_each_passage() -> None:
     assert [(citation.passage_id, citation.quote) for citation in best] == [("a", "Aspirin."), ("b", "Aspirin too.")]
 
 
-def test_no_shared_word_gives_no_citation() -> None:
+def test_question_without_a_shared_word_gets_no_citation() -> None:
     assert cite("Does it?", [Passage(id="a", text=TEXT)]) == []
     assert cite("Warum?", [Passage(id="a", text=TEXT)]) == []
     assert cite("aspirin", []) == []
@@ -284,7 +284,7 @@ def test_embedder_finds_a_sentence_that_shares_no_word() -> None:
     assert cite("What happens to the kidneys?", passages) == []
 
 
-def test_words_count_besides_the_embedder() -> None:
+def test_shared_words_decide_between_equal_cosines() -> None:
     text = "The tablet has 5 mg. The tablet has a score line."
     citations = cite("Does the drug have a score line?", [Passage(id="a", text=text)], TopicEmbedder())
     assert citations[0].quote == "The tablet has a score line."

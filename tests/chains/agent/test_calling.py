@@ -180,7 +180,7 @@ def test_max_tokens_and_max_seconds_stop_a_run(monkeypatch: pytest.MonkeyPatch) 
     assert "stopped after 30 seconds" in answer.text
 
 
-def test_tokens_in_tool_arguments_count() -> None:
+def test_tokens_in_tool_arguments_count_for_max_tokens() -> None:
     steps: list[Step] = []
     model = EndlessModel(query="aspirin " * 500)
     answer = make_agent(model, TEXTS, steps.append, max_tokens=2000, max_steps=1000).invoke(QUESTION)

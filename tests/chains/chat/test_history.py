@@ -39,7 +39,7 @@ def test_tokens_of_the_completed_question_count() -> None:
     assert truncate_history([long], words, budget).dropped == 1
 
 
-def test_estimated_tokens() -> None:
+def test_estimated_tokens_are_a_third_of_the_bytes_rounded_up() -> None:
     assert estimated_tokens("") == 0
     assert estimated_tokens("Is itch score decreased?") == 8
     assert estimated_tokens("äöü") == 2
