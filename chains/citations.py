@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Nearness and the finding factor are explained in ``cite``.
 EMBEDDER_WEIGHT = 4 / 7  # of the cosine in nearness; the share of the question's words has the rest
-SENTENCE_WEIGHT = 0.3  # of the sentence in its nearness; its passage has the rest
+SENTENCE_WEIGHT = 0.3  # of the sentence itself in its nearness; its passage has the rest
 CROSS_ENCODER_WEIGHT = 0.5  # of a cross-encoder's score in nearness; the nearness without it has the rest
 RERANKED_SENTENCES = 24  # sentences that a cross-encoder reads
 AIM_LOG_ODDS = -1.75  # log-odds of a finding below which a sentence states an aim or a method
@@ -28,13 +28,13 @@ FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the
 MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
 NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
 ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
-WEAK_NEARNESS = 0.5  # evidence is weak if the nearest passage is below this
+WEAK_NEARNESS = 0.5  # evidence is weak if no passage reaches this nearness
 WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
 
 _YES_NO_QUESTION = re.compile(  # the beginning of a yes/no question
     r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
 )
-_GERMAN_VERB = (  # shows that a question's first word "was" is the German one (what), not the English verb
+_GERMAN_VERB = (  # after "was" at the beginning of a question: "was" is then German for "what", not the English verb
     r"(?:ist|sind|war|waren|wird|werden|wurde|hat|haben|kann|können|könnte|muss|müssen|soll|sollen|sollte|darf|dürfen"
     r"|tut|tun|hilft|helfen|macht|machen|bedeute[nt]|bewirk(?:t|en)|verursach(?:t|en)|verhinder[nt]|senk(?:t|en)"
     r"|erhöh(?:t|en)|beeinfluss(?:t|en)|passiert|geschieht|empfiehlt|empfehlen|sag(?:t|en)|spricht|gehört|gibt|gilt)"
@@ -74,10 +74,10 @@ def cite(
     Nearness is the weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's
     words that are in the sentence or the heading above it. Rare words weigh more: a word's weight is its inverse
     document frequency divided by the sum for all words of the question, averaged over two collections: the sentences of
-    the passages, and the corpus. It is BM25's, ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza 2009). The
-    noun of "which drug" counts a quarter, because an answer names the drug instead. A finding seldom repeats the whole
-    question, so the sentence itself counts only 0.3; its passage counts 0.7, with the greatest cosine of its sentences
-    and the share of the question's words in its sentences and title.
+    the passages, and the corpus. The formula is BM25's, ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza
+    2009). The noun of "which drug" counts a quarter, because an answer names the drug instead. A finding seldom repeats
+    the whole question, so the sentence itself counts only 0.3; its passage counts 0.7, with the greatest cosine of its
+    sentences and the share of the question's words in its sentences and title.
 
     The finding factor, from 0.2 to 1, is low for a study's aims and methods (``findings.finding_log_odds``). It applies
     to passages with a sentence of that kind, and to all passages if more than a third have one. It does not apply if
@@ -97,7 +97,7 @@ def cite(
         frequencies: document frequencies of terms in the corpus; without them, only the passages' sentences weigh the
             words.
         relevance: of a cross-encoder that reads the question with each of the 24 best sentences. Its score is half of
-            a sentence's nearness; it counts as 0 for a sentence that the cross-encoder does not read.
+            a sentence's nearness, and 0 for a sentence that the cross-encoder does not read.
     """
     return select(question, passages, embedder, frequencies, relevance).citations
 
@@ -128,7 +128,7 @@ def select(
     if not pool.sentences:
         return Selection([], 0.0, is_weak=True)
     sentence_nearness = [pool.share(one.terms) for one in pool.sentences]
-    passage_nearness = [pool.share(found) for found in pool.passage_terms]
+    passage_nearness = [pool.share(matched) for matched in pool.passage_terms]
     if embedder is None:
         nearest = max(pool.share(one.terms | pool.title_terms[one.passage]) for one in pool.sentences)
     else:
@@ -136,8 +136,8 @@ def select(
         passage_cosines = [-1.0] * len(passages)
         for one, cosine in zip(pool.sentences, cosines, strict=True):
             passage_cosines[one.passage] = max(passage_cosines[one.passage], cosine)
-        sentence_nearness = [_mixed(*pair) for pair in zip(cosines, sentence_nearness, strict=True)]
-        passage_nearness = [_mixed(*pair) for pair in zip(passage_cosines, passage_nearness, strict=True)]
+        sentence_nearness = list(map(_weighted_mean, cosines, sentence_nearness))
+        passage_nearness = list(map(_weighted_mean, passage_cosines, passage_nearness))
         nearest = max(passage_nearness)
     nearness = [
         SENTENCE_WEIGHT * near + (1 - SENTENCE_WEIGHT) * passage_nearness[one.passage]
@@ -145,9 +145,9 @@ def select(
         else 0.0
         for one, near in zip(pool.sentences, sentence_nearness, strict=True)
     ]
-    factors = _factors(pool, len(passages), asks_finding=_asks_finding(question))
+    factors = _factors(pool, len(passages), asks_for_finding=_asks_for_finding(question))
     scores = [near * factor for near, factor in zip(nearness, factors, strict=True)]
-    # Scores are rounded for sorting, so that equal ones keep the passages' order despite rounding errors.
+    # Scores are rounded for sorting, so that equal scores keep the passages' order despite rounding errors.
     if relevance is not None:
         best = sorted(range(len(scores)), key=lambda index: -round(scores[index], 6))[:RERANKED_SENTENCES]
         reranked = relevance(question, [pool.sentences[index].in_context for index in best])
@@ -167,7 +167,7 @@ def coverage(question: str, texts: Sequence[str]) -> list[float]:
     question_terms = frozenset(terms(question))
     text_terms = [question_terms & set(terms(text)) for text in texts]
     share = _weighted_share(question_terms, text_terms)
-    return [share(found) for found in text_terms]
+    return [share(matched) for matched in text_terms]
 
 
 def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> list[float]:
@@ -193,7 +193,7 @@ class CachedEmbedder(Embeddings):
         self._vectors: dict[str, list[float]] = {}
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of texts, new ones in one batch."""
+        """The vectors of texts; new texts are embedded in one batch."""
         if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
             self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
         return [self._vectors[text] for text in texts]
@@ -240,7 +240,7 @@ class _Candidate:
 
     @property
     def in_context(self) -> str:
-        """The text below its heading and its table's header."""
+        """The text with the heading and the table header above it."""
         above = (self.sentence.heading, self.sentence.header) if self.sentence.is_evidence else ()
         return "\n".join([*filter(None, above), self.text])
 
@@ -274,35 +274,35 @@ def _candidates(question: str, passages: Sequence[Passage], frequencies: Frequen
             above = terms(f"{sentence.heading}\n{sentence.header}") if sentence.is_evidence else []
             previous = candidates[-1].normalized if sentence.context_start < sentence.start else ()
             normalized = (*previous, _normalized(passage.text[sentence.start : sentence.end]))
-            found = text_terms[-1] | (question_terms & set(above))
-            candidates.append(_Candidate(index, sentence, text, normalized, found))
+            matched = text_terms[-1] | (question_terms & set(above))
+            candidates.append(_Candidate(index, sentence, text, normalized, matched))
     title_terms = [question_terms & set(terms(passage.section_and_title[1])) for passage in passages]
-    passage_terms = [set(found) for found in title_terms]
+    passage_terms = [set(matched) for matched in title_terms]
     for candidate in candidates:
         passage_terms[candidate.passage] |= candidate.terms
-    corpus = frequencies and frequencies(question_terms)
-    share = _weighted_share(question_terms, text_terms, corpus, _answer_kind(question))
+    in_corpus = frequencies and frequencies(question_terms)
+    share = _weighted_share(question_terms, text_terms, in_corpus, _answer_kind(question))
     return _Candidates(candidates, title_terms, passage_terms, share)
 
 
-def _mixed(cosine: float, share: float) -> float:
+def _weighted_mean(cosine: float, share: float) -> float:
     return EMBEDDER_WEIGHT * cosine + (1 - EMBEDDER_WEIGHT) * share
 
 
 def _weighted_share(
     question_terms: Set[str],
     text_terms: Sequence[Set[str]],
-    corpus: "Frequencies | None" = None,
+    in_corpus: "Frequencies | None" = None,
     answer_kind: Set[str] = frozenset(),
 ) -> Callable[[Set[str]], float]:
-    """A function that computes what share of the total weight of the question's terms a subset of them has.
+    """A function from a subset of the question's terms to its share of their total weight, from 0 to 1.
 
     ``text_terms`` are the question's terms in each text; the terms in ``answer_kind`` weigh less.
     """
-    weights = _weights(question_terms, Counter(term for found in text_terms for term in found), len(text_terms))
-    if corpus is not None and corpus.documents:
-        in_corpus = _weights(question_terms, corpus.containing, corpus.documents)
-        weights = {term: (weight + in_corpus[term]) / 2 for term, weight in weights.items()}
+    weights = _weights(question_terms, Counter(term for matched in text_terms for term in matched), len(text_terms))
+    if in_corpus is not None and in_corpus.documents:
+        corpus_weights = _weights(question_terms, in_corpus.containing, in_corpus.documents)
+        weights = {term: (weight + corpus_weights[term]) / 2 for term, weight in weights.items()}
     weights = {term: weight * ANSWER_KIND_FACTOR if term in answer_kind else weight for term, weight in weights.items()}
     total = math.fsum(weights.values())  # fsum, so that the share of all terms is exactly 1
     return lambda subset: math.fsum(weights[term] for term in subset) / total if subset else 0.0
@@ -331,18 +331,18 @@ def asks_for_fact(question: str) -> bool:
     return _FACT_QUESTION.match(question) is not None
 
 
-def _asks_finding(question: str) -> bool:
+def _asks_for_finding(question: str) -> bool:
     """Whether a question is a yes/no question, which a finding answers."""
     if asks_for_fact(question):
         return False
     return _YES_NO_QUESTION.match(question) is not None or question.rstrip().endswith(("?", "？", "؟"))
 
 
-def _factors(pool: _Candidates, passages: int, *, asks_finding: bool) -> list[float]:
-    """A factor for each sentence: low for headings and questions and, with ``asks_finding``, for aims and methods."""
+def _factors(pool: _Candidates, passages: int, *, asks_for_finding: bool) -> list[float]:
+    """Each sentence's factor: low for headings, questions and, with ``asks_for_finding``, for aims and methods."""
     log_odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in pool.sentences]
     affected: set[int] = set()  # indices of the passages to which the finding factor applies
-    if asks_finding:
+    if asks_for_finding:
         affected = {
             one.passage
             for one, odds in zip(pool.sentences, log_odds, strict=True)
@@ -362,10 +362,10 @@ def _factors(pool: _Candidates, passages: int, *, asks_finding: bool) -> list[fl
 
 
 def _distinct(ranked: Sequence[tuple[_Candidate, float]], passages: Sequence[Passage]) -> list[Citation]:
-    """Citations in order of their scores, each sentence in one of them.
+    """Citations in order of their scores; each sentence is in one citation only.
 
-    A sentence that refers back to a cited one extends that citation if it adds a word of the question, and is left out
-    otherwise.
+    A sentence that refers back to a cited sentence extends that citation if it adds a word of the question; otherwise
+    it is left out.
     """
     passages_with: dict[tuple[str, ...], list[int]] = {}
     for candidate, _ in ranked:

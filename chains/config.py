@@ -31,8 +31,8 @@ class LLMConfig(Section):
     kind: Literal["huggingface", "llamacpp", "openai", "extractive"] = Field(
         default="huggingface",
         description=(
-            "What runs the model. huggingface: transformers; llamacpp: llama.cpp in this process, from a GGUF file,"
-            " which writes faster on a CPU (extra llamacpp); openai: on a server that speaks OpenAI's"
+            "Engine that runs the model. huggingface: transformers; llamacpp: llama.cpp in this process, from a GGUF"
+            " file, which writes faster on a CPU (extra llamacpp); openai: on a server that speaks OpenAI's"
             " protocol (vLLM, TGI, llama.cpp, Ollama); extractive: no model, answers are quotes."
         ),
     )
@@ -57,8 +57,8 @@ class LLMConfig(Section):
     window: Count | None = Field(
         default=None,
         description=(
-            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; for llamacpp, that of"
-            " the model, at most 8192, since memory is reserved for it."
+            "Context window in tokens, of kind openai or llamacpp. null: the window that the server reports; for"
+            " llamacpp, the model's, at most 8192, since memory is reserved for it."
         ),
     )
     concurrency: Count = Field(default=8, description="Maximum number of requests to a server at the same time.")
@@ -177,7 +177,7 @@ class ChainConfig(Section):
 
     context: Context = Field(
         default="retrieved",
-        description="What the model reads: retrieved passages, the gold text given with the question, or no text.",
+        description="Text that the model reads: retrieved passages, the gold text given with the question, or no text.",
     )
     decide: Decide = Field(
         default="score",
@@ -190,8 +190,8 @@ class ChainConfig(Section):
     evidence: Evidence = Field(
         default="passages",
         description=(
-            "What the model reads of the retrieved passages. passages: their text; summaries: the llm first condenses "
-            "each passage to what bears on the question, and leaves out irrelevant ones."
+            "Part of the retrieved passages that the model reads. passages: their text; summaries: the llm first "
+            "condenses each passage to its statements on the question, and leaves out irrelevant passages."
         ),
     )
     max_sentences: Count = Field(default=3, description="Maximum number of sentences that an extractive answer quotes.")
@@ -247,7 +247,7 @@ class ChatConfig(Section):
     rewrite: Annotated[Literal["auto", "rules", "llm", "off"], _BARE_OFF] = Field(
         default="auto",
         description=(
-            "What makes a follow-up question self-contained: rules of English, the llm, or nothing (off)."
+            "Method that makes a follow-up question self-contained: rules of English, the llm, or none (off)."
             " auto: the llm where a model other than the embedded one is set, else rules."
         ),
     )
@@ -295,7 +295,7 @@ class AgentConfig(Section):
         default=16, description="Maximum number of steps: searches, gradings, answers, tool calls."
     )
     max_tokens: Count = Field(
-        default=16384, description="Maximum number of tokens written by and shown to a model that calls tools."
+        default=16384, description="Maximum number of tokens that a model that calls tools reads and writes."
     )
     max_seconds: float = Field(
         default=120, gt=0, description="Time limit in seconds. A step that has begun is finished."

@@ -155,7 +155,7 @@ _LEAD_IN = re.compile(r"^(?:(?:the\s+)?(?:final\s+|short\s+)?answer(?:\s+is)?|re
 _MARKUP = re.compile(r"[*_`#>\"“”]+")
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _CONJUNCTIONS = ("and", "or", "nor", "to", "but")
-# What stands between two labels that form a list or a choice, which is not an answer: "yes and no", "yes/no".
+# The text between two labels that form a list or a choice, which is not an answer: "yes and no", "yes/no".
 _JOIN = re.compile(rf"[\W_]*(?:{'|'.join(_CONJUNCTIONS)})?[\W_]*")
 # After "no" at the beginning of a text, these words do not answer: "no doubt", "no one", "no clear answer".
 _NO_ANSWER_AFTER_NO = frozenset(

@@ -57,7 +57,7 @@ def find_marks(text: str, passages: int, start: int = 0, end: int | None = None)
     """The marks in ``text[start:end]`` in order; numbers may exceed ``passages``.
 
     A bracket with an interval is not a mark: after "CI" or "range", and after a number if the bracket names a passage
-    that does not exist, as in "median 4 [12-30]". Nor is a bracket of more than 200 characters.
+    that does not exist, as in "median 4 [12-30]". A bracket of more than 200 characters is not a mark.
     """
     matches = _MARK.finditer(text, start, len(text) if end is None else end)
     return [mark for match in matches if (mark := _mark(match, passages)) is not None]
@@ -69,9 +69,9 @@ def without_marks(text: str, passages: int = 0) -> str:
 
 
 class MarkWriter:
-    """Rewrites the marks of a streamed text as [1][2] and removes numbers above ``passages``, their count.
+    """Rewrites the marks of a streamed text as [1][2] and removes the numbers that no passage has.
 
-    ``unknown`` are the removed numbers.
+    ``passages`` is the number of passages; ``unknown`` are the removed numbers.
     """
 
     def __init__(self, passages: int) -> None:
@@ -85,7 +85,7 @@ class MarkWriter:
             raw += piece or ""
             unfinished = (_CUT_MARK if piece is None else _UNFINISHED_MARK).search(raw, end)
             start, end = end, unfinished.start() if unfinished else len(raw)
-            text = _with_numbers(raw, self._passages, self._known, start, end)
+            text = _with_numbers(raw, self._passages, self._filter_numbers, start, end)
             text = text if has_begun else text.lstrip()
             if text:
                 has_begun = True
@@ -102,7 +102,8 @@ class MarkWriter:
         available = "1 passage was" if self._passages == 1 else f"{self._passages} passages were"
         return (f"citations of {noun} {listed} were removed: only {available} read",)
 
-    def _known(self, numbers: Sequence[int]) -> list[int]:
+    def _filter_numbers(self, numbers: Sequence[int]) -> list[int]:
+        """The numbers that a passage has; records the other numbers in ``unknown``."""
         known = [number for number in numbers if 1 <= number <= self._passages]
         self.unknown.update(set(numbers) - set(known))
         return known
@@ -124,7 +125,7 @@ def _with_numbers(
     start: int = 0,
     end: int | None = None,
 ) -> str:
-    """``text[start:end]`` with marks in the form [1][2]; ``new_numbers`` maps the numbers of a mark to those written.
+    """``text[start:end]`` with marks in the form [1][2]; ``new_numbers`` maps a mark's numbers to the written ones.
 
     A mark without new numbers is removed with the white space before it.
     """

@@ -163,7 +163,7 @@ class NLIChain(NLIModel):
         return self._llm.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """Render all prompts, split premises that do not fit, and run the model on all in batches of similar length."""
+        """Render the prompts, split premises that do not fit, and run the model in batches of similar length."""
         clean = self._llm.clean
         cleaned = [(clean(premise).strip(), clean(hypothesis).strip()) for premise, hypothesis in pairs]
         parts: list[tuple[int, Case, int]] = []  # index of the pair, rendered prompt, number of shots in it
@@ -244,7 +244,7 @@ class CalibratedNLI(NLIModel):
 
     @property
     def fingerprint(self) -> str:
-        """The model's fingerprint and the temperature; empty if the model's is."""
+        """A hash of the model's fingerprint and the temperature; empty if the model has no fingerprint."""
         model = self._model.fingerprint
         return model and content_key(model=model, temperature=self._temperature)
 
@@ -260,7 +260,7 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = max(scores.values(), default=1.0)  # dividing by it makes one power 1, so that the sum is not 0
+    largest = max(scores.values(), default=1.0)  # division by the largest makes one power 1, so that the sum is not 0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
     total = sum(powers.values())
     return {label: power / total for label, power in powers.items()}

@@ -1,7 +1,7 @@
 """LangChain chat prompt templates: one wording per model family, the same in training and inference.
 
 Llama-2 chat tends to answer at length and Gemma tends to answer "it depends"; their wordings counter that.
-medground-tiny is trained on the generic wording and must be trained again if that changes.
+medground-tiny is trained on the generic wording and must be trained again if that wording changes.
 """
 
 from collections.abc import Sequence
@@ -215,7 +215,7 @@ def summary_template(system: str | None = None) -> ChatPromptTemplate:
 
 
 def explanation_request(label: str | None) -> str:
-    """The request to explain the chosen label; empty without one."""
+    """The request to explain the chosen label; empty without a label."""
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
 
 

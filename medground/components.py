@@ -1,5 +1,6 @@
 """Models and retrievers of one ``Settings`` object over one corpus."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from common.errors import UserError
 from medground.ingest import Corpus, searched_corpus
 from medground.settings import Settings, Tree, load_settings
-from medground.tiny import QUOTE_NOTE, TINY_JUDGE_NOTE, TINY_NOTE, is_tiny
+from medground.tiny import QUOTE_NOTE, TINY_JUDGE_NOTE, TINY_NOTE, TINY_WARNING, is_tiny
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -122,7 +123,14 @@ class Components:
 
     @property
     def llm(self) -> "LLM":
-        """The answering model."""
+        """The answering model; warns if it is medground-tiny and the user's documents are searched."""
+        if self.is_tiny and self.corpus.is_users:
+            warnings.warn(TINY_WARNING, stacklevel=2)
+        return self.answering_model
+
+    @property
+    def answering_model(self) -> "LLM":
+        """The answering model, without the warning of ``llm``."""
         return self._shared_base.answering if "_shared_base" in vars(self) else self._base_llm
 
     def judge(
@@ -151,7 +159,7 @@ class Components:
         from chains.nli import draw_shots, nli_chain
         from corpus.inference.pairs import load_pairs
 
-        llm = self._shared_base.judging if adapter and settings.nli.adapter is not None else self.llm
+        llm = self._shared_base.judging if adapter and settings.nli.adapter is not None else self.answering_model
         labels = tuple(dict.fromkeys(settings.pairs.labels.values()))
         examples = []
         if count := settings.prompt.shots if shots is None else shots:
@@ -224,7 +232,7 @@ class Components:
         if "multi_query" in kinds_of(self.settings.retrievers, names):
             from chains.rewriting.wordings import LLMRewriter
 
-            rewriter = LLMRewriter(self.llm, self.settings.prompt.family)
+            rewriter = LLMRewriter(self.answering_model, self.settings.prompt.family)
         retrievers = make_retrievers(
             self.settings.retrievers,
             names,

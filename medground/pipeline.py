@@ -86,7 +86,7 @@ class Pipeline(Components):
             )
         from chains.verification.answers import verified_chain
 
-        judge = None if verify == "off" else self._judge  # loaded first, since nli.adapter changes self.llm
+        judge = None if verify == "off" else self._judge  # loaded first, since nli.adapter changes self.answering_model
         context_retriever = self.retriever(retriever) if context == "retrieved" else None
         chain = self._qa_chain(context_retriever, context, open_questions=open_questions)
         if judge is None:
@@ -124,7 +124,7 @@ class Pipeline(Components):
             case "tools":
                 from chains.agent.calling import ToolAgent
 
-                llm = self.llm
+                llm = self.answering_model
                 return ToolAgent(
                     *common_arguments,
                     model=llm.chat,
@@ -238,7 +238,7 @@ class Pipeline(Components):
         chain = self._answering_chain(written_answers, verify=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
-        window = None if has_quotes else self.llm.window
+        window = None if has_quotes else self.answering_model.window
         return Chat(
             chain,
             Conversations(config.path),
@@ -252,7 +252,7 @@ class Pipeline(Components):
 
     def _message_tokens(self, text: str) -> int:
         """Tokens of a user's message in the model's chat template."""
-        return self.llm.length(self.llm.prompts([[{"role": "user", "content": text}]])[0])
+        return self.answering_model.length(self.answering_model.prompts([[{"role": "user", "content": text}]])[0])
 
     @property
     def _writes_sentences(self) -> bool:
@@ -274,7 +274,7 @@ class Pipeline(Components):
         if config.evidence == "summaries" and self.is_tiny:
             raise UserError(NO_SUMMARIES.format(why="medground-tiny writes none"))
         return qa_chain(
-            self.llm,
+            self.answering_model,
             retriever,
             context=context,
             decide=config.decide,
@@ -309,7 +309,7 @@ class Pipeline(Components):
             return reword_by_keywords
         from chains.rewriting.wordings import LLMRewriter
 
-        return make_model_rewording(LLMRewriter(self.llm, self.settings.prompt.family))
+        return make_model_rewording(LLMRewriter(self.answering_model, self.settings.prompt.family))
 
     def _followup_rewriter(self, share: Share) -> "QuestionRewriter":
         """The rewriter of follow-up questions."""
@@ -325,14 +325,14 @@ class Pipeline(Components):
             case "auto" if self.answers_are_quotes or self.is_tiny:
                 return by_rules
             case _:
-                rewrite = _single(share(partial(_rewritten_questions, self.llm)))
-                return ModelRewriter(RunnableLambda(rewrite), self.llm.clean)
+                rewrite = _single(share(partial(_rewritten_questions, self.answering_model)))
+                return ModelRewriter(RunnableLambda(rewrite), self.answering_model.clean)
 
     def _writer(self) -> "Writer":
         """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
-        llm, max_tokens = self.llm, self.settings.chat.max_new_tokens
+        llm, max_tokens = self.answering_model, self.settings.chat.max_new_tokens
         identity = {"llm": llm.fingerprint, "most": max_tokens}
         return Writer(llm.writer(max_tokens), llm.clean, self.settings.llm.system, cache=self._cache, identity=identity)
 

@@ -4,6 +4,7 @@ import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -86,17 +87,20 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         overrides: sections as mappings (``{"llm": {"model": ...}}``) or dotted keys (``{"llm.model": ...}``).
 
     Raises:
-        UserError: the file cannot be read, or the settings are not valid; the message lists every problem.
+        UserError: the file cannot be read, an argument has another type, or the settings are not valid; the message
+            lists every problem.
     """
     tree: Tree = Settings().model_dump()
     source = "The settings"
     if config_file is not None:
+        if not isinstance(config_file, str | PathLike):
+            raise _wrong_type(config_file)
         tree = _merge(tree, read_mapping(Path(config_file).expanduser()))
         source = str(config_file)
     for override in overrides:
         override = {} if override is None else override
         if not isinstance(override, Mapping):
-            raise UserError(f"Settings must be a file or a mapping of sections, not {type(override).__name__}.")
+            raise _wrong_type(override)
         if wrong := [key for key in override if not isinstance(key, str)]:
             raise UserError(f"{source}: the key {wrong[0]!r} is not a text. Write the name of a section.")
         for key in sorted(override, key=lambda key: not key.endswith(".kind")):  # a new kind resets the other settings
@@ -108,6 +112,10 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         problems += _dangling_names(tree)
         count = "is one problem" if len(problems) == 1 else f"are {len(problems)} problems"
         raise UserError(f"{source}: there {count}.\n" + "\n".join(f"  {line}" for line in problems)) from None
+
+
+def _wrong_type(settings: object) -> UserError:
+    return UserError(f"Settings must be a file or a mapping of sections, not {type(settings).__name__}.")
 
 
 def _merge(base: Tree, new: Tree, parents: tuple[str, ...] = (), dotted_depth: int = 0) -> dict[str, Any]:

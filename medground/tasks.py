@@ -125,7 +125,7 @@ class PipelineResources:
             raise UserError(f"There is no retriever {unknown!r}; there are {', '.join(known)}.")
         data_tasks = [task for task in tasks if task.section.data == "data"]
         if any(task.context is not None for task in data_tasks):
-            _ = self._pipeline.llm
+            _ = self._pipeline.answering_model
         self._pipeline.retrievers([name for name in names if any(task.retriever == name for task in data_tasks)])
 
     @cached_property
@@ -238,7 +238,7 @@ class PipelineResources:
 
     def _model_identity(self) -> dict[str, Any]:
         """The model and settings that answers depend on besides the prompt, for results files."""
-        fingerprint = self._pipeline.llm.fingerprint
+        fingerprint = self._pipeline.answering_model.fingerprint
         return {"llm": fingerprint, "decide": self._settings.chain.decide, **self._dtype()}
 
     def _dtype(self) -> dict[str, str]:

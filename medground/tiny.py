@@ -10,6 +10,10 @@ TINY_JUDGE_NOTE = (
     "medground-tiny gave the verdicts. It reads the sample's language, not real medicine: its verdicts on other texts "
     "mean nothing. Set nli.model or llm.model to a real model."
 )
+TINY_WARNING = (
+    "medground-tiny reads the sample's language, not real medicine: what it writes about your documents means nothing. "
+    "Set llm.model to a real model."
+)
 QUOTE_NOTE = (
     "medground-tiny reads the sample only, so your documents are quoted. Set llm.model to a real model for answers."
 )

@@ -1,15 +1,24 @@
 """Base class of all retrievers: questions in, scored documents out, best first."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import get_config_list, run_in_executor
+from langchain_core.runnables import (
+    ConfigurableField,
+    ConfigurableFieldSingleOption,
+    RunnableConfig,
+    RunnableSerializable,
+)
+from langchain_core.runnables.config import ensure_config, get_config_list, run_in_executor
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from langchain_core.runnables.utils import AnyConfigurableField
 from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
@@ -97,12 +106,37 @@ class Retriever(BaseRetriever):
         """The ``k`` best documents for each question, all questions in one pass.
 
         Raises:
-            UserError: a question is empty or not text, or ``k`` is below 1.
+            UserError: a question is empty or not text, ``k`` is not a whole number of at least 1, or a score is not a
+                finite number.
         """
-        if k < 1:
-            raise UserError(f"{k} passages were asked for; ask for at least 1.")
+        check_count(k, "passages")
         texts = [self.search_text(_validated(question)) for question in questions]
-        return [_ranked(hits, k) for hits in self._search(texts, k)] if texts else []
+        return [self._ranked(hits, k) for hits in self._search(texts, k)] if texts else []
+
+    def _ranked(self, hits: list[Hit], k: int) -> list[Document]:
+        for hit in hits:
+            if not _is_finite(hit.score):
+                raise UserError(
+                    f"{type(self).__name__} gave document {hit.document.id!r} the score {hit.score!r}; the scores of a "
+                    "retriever must be finite numbers."
+                )
+        best = sorted(hits, key=lambda hit: (-hit.score, hit.document.id or ""))[:k]
+        return [
+            Document(
+                id=hit.document.id,
+                page_content=hit.document.page_content,
+                metadata={**hit.document.metadata, "score": hit.score},
+            )
+            for hit in best
+        ]
+
+    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
+        """LangChain's ``configurable_fields``, also for classes whose constructor does not take the fields."""
+        configurable = super().configurable_fields(**fields)
+        retriever_class: Any = type(self)
+        if retriever_class.__init__ is Retriever.__init__:  # pydantic's, which takes and validates the fields
+            return configurable
+        return _ConfigurableRetriever(default=self, fields=fields)
 
     def batch(
         self,
@@ -172,6 +206,28 @@ class Retriever(BaseRetriever):
         return self.search([query], self.top_k if k is None else k)[0]
 
 
+class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
+    """A retriever with configurable fields; a run with other values searches with a changed copy of the retriever.
+
+    LangChain's class calls the constructor with all fields instead.
+    """
+
+    def _prepare(self, config: RunnableConfig | None = None) -> tuple[Retriever, RunnableConfig]:
+        config = ensure_config(config)
+        values = config.get("configurable", {})
+        changes: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            if isinstance(field, ConfigurableField):
+                if field.id in values:
+                    changes[name] = values[field.id]
+            elif isinstance(field, ConfigurableFieldSingleOption):
+                changes[name] = field.options[values.get(field.id) or field.default]
+            else:
+                changes[name] = [field.options[option] for option in values.get(field.id, field.default)]
+        retriever: Any = self.default
+        return retriever.model_copy(update=changes) if changes else retriever, config
+
+
 class WrappingRetriever(Retriever):
     """Base of the kinds that build on one other retriever."""
 
@@ -214,6 +270,12 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def check_count(count: object, noun: str) -> None:
+    """Raise ``UserError`` unless the number of ``noun``, such as "passages", is a whole number of at least 1."""
+    if not isinstance(count, Integral) or int(count) < 1:
+        raise UserError(f"The number of {noun} must be a whole number of at least 1; this is {count!r}.")
+
+
 def is_blank(text: str) -> bool:
     """Whether a text contains only white space and unprintable characters."""
     return not any(character.isprintable() and not character.isspace() for character in text)
@@ -227,13 +289,8 @@ def _validated(question: object) -> str:
     return encodable(question)
 
 
-def _ranked(hits: list[Hit], k: int) -> list[Document]:
-    best = sorted(hits, key=lambda hit: (-hit.score, hit.document.id or ""))[:k]
-    return [
-        Document(
-            id=hit.document.id,
-            page_content=hit.document.page_content,
-            metadata={**hit.document.metadata, "score": hit.score},
-        )
-        for hit in best
-    ]
+def _is_finite(score: object) -> bool:
+    try:
+        return math.isfinite(score)  # type: ignore[arg-type]
+    except TypeError:  # no number
+        return False

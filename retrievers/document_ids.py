@@ -9,11 +9,24 @@ from common.errors import UserError
 from retrievers.base import encodable
 
 
+def check_document(document: object) -> None:
+    """Raise ``UserError`` unless an object is a LangChain document."""
+    if not isinstance(document, Document):
+        raise UserError(
+            f"The documents of a retriever must be LangChain documents; this is a {type(document).__name__}. Write "
+            "Document(page_content=text)."
+        )
+
+
 def with_id(document: Document) -> Document:
     """The document with an id: its own, or the first 16 hex digits of its text's SHA-256.
 
     Lone surrogates in its id and text, which UTF-8 cannot encode, are replaced.
+
+    Raises:
+        UserError: the document is not a LangChain ``Document``.
     """
+    check_document(document)
     text = encodable(document.page_content)
     id = encodable(document.id or "") or hashlib.sha256(text.encode()).hexdigest()[:16]
     if (id, text) == (document.id, document.page_content):

@@ -68,12 +68,17 @@ class Context:
     updated: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Raise ``UserError`` if the documents can be read only once, as those of a generator."""
+        """Raise ``UserError`` for documents of other types, or that can be read only once, as those of a generator."""
         if not hasattr(self.documents, "__len__"):
             raise UserError(
                 f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
                 "Put them into a list."
             )
+        if isinstance(self.documents, list | tuple | str | Mapping):  # other sequences may read documents from a disk
+            from retrievers.document_ids import check_document
+
+            for document in self.documents:
+                check_document(document)
 
     def embedder(self, name: str) -> "Embeddings":
         """Load the embedder of that name; ``UserError`` if it does not exist or cannot be loaded."""

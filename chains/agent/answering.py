@@ -1,4 +1,4 @@
-"""Base class of both agents, and their functions: answering from the evidence, accepting an answer, abstaining."""
+"""Base class of the agents, and functions that they share: answering from evidence, acceptance, abstention."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence

@@ -49,12 +49,12 @@ class ToolAgent(Agent):
 
     def _answer(self, question: str, run: Run, config: RunnableConfig) -> Answer:
         findings = Findings()
-        text, stopped = "", None
+        text, limit_message = "", None
         try:
             text = self._converse(question, run, findings, config)
         except LimitReached as limit:
-            stopped = str(limit)
-        answer = self._answer_from_findings(question, run, findings, stopped)
+            limit_message = str(limit)
+        answer = self._answer_from_findings(question, run, findings, limit_message)
         if answer.label is None or not text.strip():
             return answer
         answer = with_sentences(_with_text(text, answer, findings), attribute=self.verify_sentences is None)
@@ -77,16 +77,16 @@ class ToolAgent(Agent):
         state = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
         return answer_text(str(state["messages"][-1].text)) or ""
 
-    def _answer_from_findings(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
+    def _answer_from_findings(self, question: str, run: Run, findings: Findings, limit_message: str | None) -> Answer:
         """The answer from the evidence among the findings, or an abstention; the model's text is not used."""
         found = list(findings.passages.values())
         grades = self.grader.grade(question, found) if found else []
         best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.coverage)
         evidence = [one.passage for one in best]
         run.done("grade", evidence=[one.id for one in evidence])
-        reason = stopped or (NO_SEARCH if not findings.queries else NO_EVIDENCE)
+        reason = limit_message or (NO_SEARCH if not findings.queries else NO_EVIDENCE)
         answer = None
-        if evidence and stopped is None:
+        if evidence and limit_message is None:
             answer = answer_from(self.make_chain, question, evidence[: self.passages], self.verify)
             settled = any(one.settles_question for one in best)
             accepted = is_acceptable(answer, self.config.confidence, question_settled=settled)

@@ -1,4 +1,4 @@
-"""Grading of retrieved passages: the selection of those that are evidence on a question."""
+"""Grading of retrieved passages: selection of the passages that are evidence on a question."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Grader:
 
 
 def by_judge(judge: NLIModel) -> SettlingProbabilities:
-    """A passage settles a question if it entails or contradicts that the answer is yes."""
+    """Probabilities by an NLI model: a passage that entails or contradicts the answer yes settles the question."""
 
     def settling_probabilities(question: str, passages: Sequence[Passage]) -> list[float | None]:
         statement = answer_statement(question, "yes")
@@ -73,7 +73,7 @@ def by_judge(judge: NLIModel) -> SettlingProbabilities:
 
 
 def by_labels(chain: AnswerChain) -> SettlingProbabilities:
-    """A passage settles a question if the model answers yes or no from this passage alone.
+    """Probabilities by an answering chain: a passage from which it answers yes or no settles the question.
 
     ``chain`` answers from the context given with a question. Errors that concern all passages are raised.
     """

@@ -76,10 +76,6 @@ class Run:
             self._on_step(step)
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def trace_to(path: Path | str) -> Callable[[Step], None]:
     """A function that appends each step as a line to a JSONL file, which only its owner can read.
 
@@ -89,7 +85,10 @@ def trace_to(path: Path | str) -> Callable[[Step], None]:
 
     def append(step: Step) -> None:
         line = json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n"
-        with _write_errors(file), open(file, "ab", buffering=0, opener=_open_private) as lines:
+        with (
+            _write_errors(file),
+            open(file, "ab", buffering=0, opener=lambda path, flags: os.open(path, flags, 0o600)) as lines,
+        ):
             lines.write(line.encode("utf-8", "replace"))
 
     with _write_errors(file):

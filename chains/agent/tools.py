@@ -51,8 +51,8 @@ def make_tools(
 
     def find(id: str) -> Passage | None:
         passages = dict(findings.passages)  # a copy, since a parallel call may add passages
-        same_shown = (one for one in passages.values() if shown_id(one.id) == shown_id(id))
-        return passages.get(id) or next(same_shown, None)
+        shown_alike = (passage for passage in passages.values() if shown_id(passage.id) == shown_id(id))
+        return passages.get(id) or next(shown_alike, None)
 
     def unknown(id: str) -> str:
         return f"No search of this run has found an abstract with the id {shown_id(id)[:80]!r}. Search first."

@@ -13,7 +13,7 @@ from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
 from retrievers.base import is_blank
 
-MAX_CHARACTERS = 20_000  # of a message; a longer one is a document, not a question
+MAX_CHARACTERS = 20_000  # of a message; a longer text is a document, not a question
 
 
 class Chat:

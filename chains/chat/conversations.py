@@ -27,7 +27,7 @@ _SELECT_SUMMARY = (
 
 
 class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
-    """The user has no conversation with the id; another user may have one."""
+    """The user has no conversation with the id; another user may have a conversation with it."""
 
 
 class Conversations:
@@ -180,7 +180,7 @@ class Conversations:
 
 
 def _conversations_of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, ...], list[Turn]]]:
-    """Rows and turns of the conversations in a file of 0.1.0, except those that a killed process left without turns."""
+    """Rows and turns of the conversations in a file of 0.1.0; a conversation without turns is left out."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
     load = JsonPlusSerializer().loads_typed

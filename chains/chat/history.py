@@ -28,8 +28,8 @@ def truncate_history(history: Sequence[Turn], count: Callable[[str], int], budge
     """As many of the newest turns as fit in ``budget`` tokens; ``count`` counts the tokens of a text."""
     room = budget
     for fitting, turn in enumerate(reversed(history)):
-        questions = turn.message if turn.message == turn.question else f"{turn.message}\n{turn.question}"
-        room -= count(questions) + count(turn.text) + TURN_TOKENS
+        user_text = turn.message if turn.message == turn.question else f"{turn.message}\n{turn.question}"
+        room -= count(user_text) + count(turn.text) + TURN_TOKENS
         if room < 0:
             dropped = len(history) - fitting
             return TruncatedHistory(tuple(history[dropped:]), dropped)

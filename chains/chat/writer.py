@@ -138,11 +138,11 @@ class WrittenAnswers:
         yield answer
 
     def write_all(self, answers: Sequence[Answer]) -> list[Answer | UserError]:
-        """Each answer with its written text; withheld answers and those without passages are unchanged."""
+        """Each answer with its written text; an answer that is withheld or has no passages stays unchanged."""
         return [self._write_one(answer) if can_be_written(answer) else answer for answer in answers]
 
     def verify(self, answer: Answer) -> Answer:
-        """The answer; with the policy ``report``, its sentences get their verdicts."""
+        """The answer, with verdicts on its sentences if the policy is ``report``."""
         return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
@@ -171,24 +171,24 @@ class WrittenAnswers:
     def _retry(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
-        most, reused = len(first.passages), first.reused
-        tried = "no more passages"
+        max_read, reused = len(first.passages), first.reused  # the most passages of a text so far
+        outcome = "no more passages"
         for chain in self.wider:
             answer = chain.invoke(first.question)
-            if len(answer.passages) <= most:
+            if len(answer.passages) <= max_read:
                 continue
             try:
                 rewritten = self._write_and_verify(history, answer)
-            except TooLongError:  # and so are the prompts with still more passages
-                if most == len(first.passages):
-                    tried = "more passages do not fit the model's window"
+            except TooLongError:  # prompts with still more passages do not fit either
+                if max_read == len(first.passages):
+                    outcome = "more passages do not fit the model's window"
                 break
-            most, reused = len(answer.passages), reused and rewritten.reused
+            max_read, reused = len(answer.passages), reused and rewritten.reused
             if rewritten.sentences and all(map(supported, rewritten.sentences)):
-                note = f"written again from {most} passages: not every sentence of the first text was supported"
+                note = f"written again from {max_read} passages: not every sentence of the first text was supported"
                 return rewritten.noted(note, reused=reused)
-            tried = f"written again from up to {most} passages"
-        return first.noted(f"{tried}: not every sentence was supported", reused=reused)
+            outcome = f"written again from up to {max_read} passages"
+        return first.noted(f"{outcome}: not every sentence was supported", reused=reused)
 
 
 def apply_policy(answer: Answer, policy: Verify) -> Answer:

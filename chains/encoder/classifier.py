@@ -1,4 +1,4 @@
-"""Sequence classifiers of text pairs as NLI models, and as chains that answer questions from a given text.
+"""Sequence classifiers of text pairs as NLI models, and as chains that answer a question from the text given with it.
 
 Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub.
 """

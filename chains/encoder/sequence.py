@@ -58,14 +58,14 @@ class SequenceClassifier:
     def results(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
         """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
-        return get_or_compute(self.cache, keys, lambda places: self._computed(encoded, places))
+        return get_or_compute(self.cache, keys, lambda indices: self._computed(encoded, indices))
 
-    def _computed(self, encoded: Sequence[dict[str, list[int]]], places: Sequence[int]) -> Batches:
-        chosen = [encoded[place] for place in places]
+    def _computed(self, encoded: Sequence[dict[str, list[int]]], indices: Sequence[int]) -> Batches:
+        chosen = [encoded[index] for index in indices]
         lengths = [len(one["input_ids"]) for one in chosen]
         advice = f"Choose a smaller model than {self.name}."
         for batch, rows in in_batches(lengths, self.batch_tokens, partial(self._classify, chosen), advice):
-            yield [places[index] for index in batch], rows
+            yield [indices[number] for number in batch], rows
 
     def _classify(self, encoded: Sequence[dict[str, list[int]]], batch: list[int]) -> list[dict[str, float]]:
         import torch

@@ -44,7 +44,8 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
     The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
 
     The config of each question reaches the retriever, also in a batch: callbacks see the runs of chain and retriever,
-    and configurable fields and alternatives apply. The Answer contains the model's prompt and output.
+    and the retriever's configurable fields and alternatives apply. The chain itself has none, like a
+    ``RunnableLambda``. The Answer contains the model's prompt and output. A chain cannot be pickled.
     """
 
     @abstractmethod

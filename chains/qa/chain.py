@@ -19,6 +19,7 @@ from chains.qa.summaries import Summarizer
 from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
 from common.errors import UserError
 from corpus.records import LABELS
+from retrievers.base import check_count
 
 _PASSAGE_SEPARATOR = "\n\n"
 
@@ -53,7 +54,8 @@ def qa_chain(
             (``summaries.Summarizer``).
 
     Raises:
-        UserError: ``context="retrieved"`` has no retriever, ``passages`` is below 1, or an argument has another type.
+        UserError: ``context="retrieved"`` has no retriever, ``passages`` is not a whole number of at least 1, or
+            an argument has another type.
     """
     model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide))
@@ -62,8 +64,7 @@ def qa_chain(
         check_retriever(retriever)
     elif context == "retrieved":
         raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
-    if passages < 1:
-        raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
+    check_count(passages, "passages")
     family, system = model.family(prompt_family), model.config.system if system is None else system
     decider = Decider(model, qa_template(family, system), LABELS, decide)
     fitter = PromptFitter(model, family, system, reserve=decider.reserve)

@@ -11,7 +11,7 @@ from chains.citations import FrequencyLookup, Relevance, notices, select
 from chains.marks import passage_numbers
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from common.errors import UserError
-from retrievers.base import Retriever
+from retrievers.base import Retriever, check_count
 from retrievers.embedders.token_limits import shorten
 
 MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
@@ -45,12 +45,12 @@ def extractive_chain(
             cross-encoder.
 
     Raises:
-        UserError: ``passages`` or ``max_sentences`` is below 1, or the retriever is not a LangChain retriever.
+        UserError: ``passages`` or ``max_sentences`` is not a whole number of at least 1, or the retriever is not a
+            LangChain retriever.
     """
     check_retriever(retriever)
-    for count, noun in ((passages, "passage"), (max_sentences, "sentence")):
-        if count < 1:
-            raise UserError(f"An answer needs at least 1 {noun}; {count} were asked for.")
+    check_count(passages, "passages")
+    check_count(max_sentences, "sentences")
     if frequencies is None and isinstance(retriever, Retriever):
         frequencies = retriever.frequencies
     return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies, relevance)

@@ -6,10 +6,11 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Passage
-from chains.citations import asks_for_fact, best_per_passage, cite, coverage, notices, select
+from chains.citations import RERANKED_SENTENCES, asks_for_fact, best_per_passage, cite, coverage, notices, select
 from retrievers.base import Frequencies
 from retrievers.kinds.bm25 import BM25Retriever
 
+# Abbreviations and numbers have full stops that end no sentence.
 TEXT = (
     "Stroke is common. Patients (n = 40, aged 60.5 yrs, Smith et al. 2009) took aspirin vs. placebo. "
     "Aspirin reduced strokes (p = .03)."
@@ -73,6 +74,7 @@ def test_corpus_without_words_changes_no_weight() -> None:
     assert cite(question, [passage]) == cite(question, [passage], frequencies=empty_corpus.frequencies)
 
 
+# An abstract: background, aim, method and finding.
 STUDY = (
     "Pain after knee surgery is common. The aim of this study was to determine whether ice reduces pain after knee "
     "surgery. We randomly assigned 80 patients to ice or usual care. Pain was significantly lower with ice (p=0.01)."
@@ -107,7 +109,7 @@ def test_finding_factor_does_not_apply_to_a_german_question_for_a_fact() -> None
     assert aim.score == finding.score
 
 
-def test_near_sentence_ranks_above_the_finding_of_another_passage() -> None:
+def test_sentence_on_the_subject_ranks_above_a_finding_on_another_subject() -> None:
     about_gout = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
     citations = cite("Does ice reduce pain after knee surgery?", [about_gout, Passage(id="a", text=STUDY)])
     assert citations[0].passage_id == "a"
@@ -172,12 +174,12 @@ def test_heading_ranks_low_but_counts_for_the_text_below_it() -> None:
 
 def test_headings_without_markup_are_recognised_by_the_metadata() -> None:
     text = "Feet in diabetes\n\nHow often are feet seen?\n\nThey are seen once a year.\n\nUlcers\n\nRefer them."
-    known = {"title": "Feet in diabetes", "section": "How often are feet seen?; Ulcers"}
-    citations = cite("How often are feet seen in diabetes?", [Passage(id="a", text=text, metadata=known)])
-    assert [one.quote for one in citations][:1] == ["They are seen once a year."]
-    assert citations[-1].score < 0.1
-    later = Passage(id="b", text="Refer them.", metadata={"section": "Ulcers"})
-    assert [one.quote for one in cite("What about ulcers?", [later])] == ["Refer them."]
+    headings = {"title": "Feet in diabetes", "section": "How often are feet seen?; Ulcers"}
+    citations = cite("How often are feet seen in diabetes?", [Passage(id="a", text=text, metadata=headings)])
+    assert citations[0].quote == "They are seen once a year."
+    assert citations[-1].score < 0.1  # a heading
+    without_headings = Passage(id="b", text="Refer them.", metadata={"section": "Ulcers"})
+    assert [one.quote for one in cite("What about ulcers?", [without_headings])] == ["Refer them."]
 
 
 def test_question_in_a_text_ranks_last() -> None:
@@ -185,12 +187,12 @@ def test_question_in_a_text_ranks_last() -> None:
     assert cite("Does ice reduce pain after surgery?", [Passage(id="a", text=text)])[-1].quote.endswith("?")
 
 
-def test_nearness_counts_the_heading_of_a_sentence() -> None:
+def test_heading_above_a_sentence_counts_for_nearness() -> None:
     assert select("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE_WITH_HEADINGS)]).nearest == 1
     assert select("What are contraindications to aspirin?", []).is_weak
 
 
-def test_nearness_counts_the_title_of_the_document() -> None:
+def test_title_of_the_document_counts_for_nearness() -> None:
     observed = Passage(id="a", text="Observe for at least 6 hours.", metadata={"title": "Anaphylaxis"})
     untitled = observed.model_copy(update={"metadata": {}})
     question = "How long is a patient observed after anaphylaxis?"
@@ -200,17 +202,18 @@ def test_nearness_counts_the_title_of_the_document() -> None:
 
 def test_cross_encoder_score_changes_the_ranking() -> None:
     passage = Passage(id="a", text="Aspirin and stroke were studied. The risk was halved. Patients slept.")
-    question, calls = "Does aspirin reduce stroke?", []
+    question = "Does aspirin reduce stroke?"
+    read: list[tuple[str, int]] = []  # the question and the number of texts of each call
 
     def relevance(question: str, texts: Sequence[str]) -> list[float]:
-        calls.append((question, list(texts)))
+        read.append((question, len(texts)))
         return [float("halved" in text) for text in texts]
 
     assert cite(question, [passage], WordEmbedder())[0].quote == "Aspirin and stroke were studied."
     citations = cite(question, [passage], WordEmbedder(), relevance=relevance)
     assert citations[0].quote == "The risk was halved."
     assert all(0 < one.score <= 1 for one in citations)
-    assert [(question, len(texts)) for question, texts in calls] == [(question, 3)]
+    assert read == [(question, 3)]
 
 
 def test_cross_encoder_reads_only_the_best_sentences() -> None:
@@ -222,7 +225,7 @@ def test_cross_encoder_reads_only_the_best_sentences() -> None:
         return [1.0 for _ in texts]
 
     citations = cite("Does aspirin reduce stroke?", [passage], WordEmbedder(), relevance=relevance)
-    assert len(texts_read) == 24
+    assert len(texts_read) == RERANKED_SENTENCES
     assert citations[0].quote == texts_read[0] == "Aspirin reduces stroke."
 
 
@@ -232,7 +235,7 @@ def test_best_per_passage_returns_one_citation_for_each_passage() -> None:
     assert [(citation.passage_id, citation.quote) for citation in best] == [("a", "Aspirin."), ("b", "Aspirin too.")]
 
 
-def test_no_shared_word_gives_no_citation() -> None:
+def test_question_without_a_shared_word_gets_no_citation() -> None:
     assert cite("Does it?", [Passage(id="a", text=TEXT)]) == []
     assert cite("Warum?", [Passage(id="a", text=TEXT)]) == []
     assert cite("aspirin", []) == []
@@ -277,11 +280,11 @@ def test_embedder_finds_a_sentence_that_shares_no_word() -> None:
     embedder = TopicEmbedder()
     citations = cite("What happens to the kidneys?", passages, embedder)
     assert citations[0].quote == "Renal function fell in 4 of 90 adults."
-    assert embedder.batches == [1, 3]  # all sentences of all passages in one batch
+    assert embedder.batches == [1, 3]  # the question, then the sentences of all passages in one batch
     assert cite("What happens to the kidneys?", passages) == []
 
 
-def test_words_count_besides_the_embedder() -> None:
+def test_shared_words_decide_between_equal_cosines() -> None:
     text = "The tablet has 5 mg. The tablet has a score line."
     citations = cite("Does the drug have a score line?", [Passage(id="a", text=text)], TopicEmbedder())
     assert citations[0].quote == "The tablet has a score line."

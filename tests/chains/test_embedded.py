@@ -13,7 +13,7 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 
 
-def test_size_card_and_window_of_the_model() -> None:
+def test_model_is_small_and_has_its_card_and_trained_window() -> None:
     assert (EMBEDDED / "model.safetensors").stat().st_size < 16_000_000
     card = (EMBEDDED / "README.md").read_text()
     for statement in ("make tiny", "not real medicine", "license: mit"):

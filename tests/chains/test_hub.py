@@ -91,12 +91,12 @@ def test_downloaded_model_runs_online_and_then_offline(outcome: Outcome) -> None
     assert outcome.offline[TINY] == outcome.online[TINY]
 
 
-def test_adapter_is_downloaded(outcome: Outcome) -> None:
+def test_model_answers_with_a_downloaded_adapter(outcome: Outcome) -> None:
     assert outcome.online[TINY_WITH_ADAPTER].startswith("LABEL ")
 
 
 @pytest.mark.parametrize("names", ERRORS)
-def test_missing_repository_is_named_in_the_error(outcome: Outcome, names: str) -> None:
+def test_unusable_repository_is_named_in_the_error(outcome: Outcome, names: str) -> None:
     assert outcome.online[names].startswith(f"ERROR {ERRORS[names]}")
 
 

@@ -123,9 +123,9 @@ def test_cached_decisions_need_no_model(llm: LocalLLM, tmp_path: Path, mode: Dec
     uncached = decide_all(llm, labels, mode)
     first = decide_all(replace(llm, cache=ResultCache(path)), labels, mode)
     assert first == uncached
-    broken = replace(llm, model=None, cache=ResultCache(path))  # without a model nothing can be computed
-    vars(broken)["fingerprint"] = llm.fingerprint
-    repeated = decide_all(broken, labels, mode)
+    without_model = replace(llm, model=None, cache=ResultCache(path))  # can compute nothing
+    vars(without_model)["fingerprint"] = llm.fingerprint
+    repeated = decide_all(without_model, labels, mode)
     assert repeated == [replace(decision, reused=True) for decision in uncached]
 
 

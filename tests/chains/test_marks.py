@@ -6,6 +6,7 @@ import pytest
 from chains.answer import Passage
 from chains.marks import MarkWriter, cited_sentences, find_marks, passage_numbers, renumbered, without_marks
 
+# Texts with complete, nested and cut-off marks, and with brackets that are no marks.
 TEXTS = [
     "Aspirin helps [1]. It is cheap [2, 3]. See [1-3] and [[2]].",
     "  [9] It starts so. CI [2-9]. The median was 4 [12-30] days [1]. [",

@@ -108,7 +108,7 @@ def test_shots_are_answered_turns_before_the_pair(llm: LocalLLM) -> None:
 
 def test_as_many_shots_as_fit_are_used(llm: LocalLLM) -> None:
     chain = nli_chain(llm, shots=SHOTS)
-    premise = LONG_PREMISE[: LONG_PREMISE.index("number 20 ")]
+    premise = LONG_PREMISE[: LONG_PREMISE.index("number 20 ")]  # leaves room for some of the shots
     judgement = chain.invoke({"premise": premise, "hypothesis": "b"})
     shots = judgement.prompt.count("Premise number")
     assert 0 < shots < len(SHOTS)
@@ -154,7 +154,7 @@ def test_least_neutral_part_decides(llm: LocalLLM, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(chain._decider, "decide", fixed_scores)
     judgement = chain.invoke({"premise": LONG_PREMISE, "hypothesis": "b"})
     assert judgement.label == "contradiction"
-    assert "number 119 " in judgement.prompt
+    assert "number 119 " in judgement.prompt  # the last sentence
 
     def generated_labels(prompts):
         labels = [None, "neutral", *["entailment"] * (len(prompts) - 2)]
@@ -231,19 +231,19 @@ def test_draw_shots_omits_premises_of_the_pairs_to_judge() -> None:
         draw_shots(train, LABELS, 3, test_pairs=test_pairs)
 
 
-def test_subclass_of_nli_model_needs_only_judge() -> None:
+def test_subclass_that_defines_only_judge_runs_in_batch_and_stream() -> None:
     class AlwaysYes(NLIModel):
         labels = ("yes", "no")
 
         def judge(self, pairs):
             return [Judgement(label="yes") for _ in pairs]
 
-    assert [found.label for found in AlwaysYes().batch(list(PAIRS))] == ["yes"] * 3
+    assert [judgement.label for judgement in AlwaysYes().batch(list(PAIRS))] == ["yes"] * 3
     assert next(AlwaysYes().stream(PAIRS[0])).label == "yes"
 
 
 def test_temperature_divides_the_logits() -> None:
-    class Fixed(NLIModel):
+    class FixedScores(NLIModel):
         labels = LABELS
 
         def judge(self, pairs: Sequence[tuple[str, str]]) -> list[Judgement | UserError]:
@@ -252,8 +252,8 @@ def test_temperature_divides_the_logits() -> None:
             return [*judgements, UserError("too long")][: len(pairs)]
 
     pairs = [("a", "b")] * 3
-    first, generated, error = CalibratedNLI(Fixed(), 2).judge(pairs)
+    first, generated, error = CalibratedNLI(FixedScores(), 2).judge(pairs)
     assert first.label_scores == pytest.approx({"entailment": 2 / 3, "neutral": 1 / 3, "contradiction": 0})
     assert (first.label, generated.label, generated.label_scores) == ("entailment", "neutral", {})
     assert str(error) == "too long"
-    assert CalibratedNLI(Fixed(), 1e-3).judge(pairs[:1])[0].label_scores["entailment"] == pytest.approx(1)
+    assert CalibratedNLI(FixedScores(), 1e-3).judge(pairs[:1])[0].label_scores["entailment"] == pytest.approx(1)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.runnables import ConfigurableField, RunnableConfig
 
 from common.errors import UserError
 from retrievers.base import Retriever
@@ -83,9 +85,20 @@ class RetrieverContract:
         with pytest.raises(UserError, match="must be text, not int"):
             make(DOCUMENTS).search([17], 3)  # type: ignore[list-item]
 
-    def test_k_below_1_is_refused(self, make: MakeRetriever) -> None:
-        with pytest.raises(UserError, match="at least 1"):
-            make(DOCUMENTS).search(QUESTIONS, 0)
+    @pytest.mark.parametrize("k", [0, 2.5, "3"])
+    def test_k_that_is_no_whole_number_of_at_least_1_is_refused(self, make: MakeRetriever, k: Any) -> None:
+        with pytest.raises(UserError, match="whole number of at least 1"):
+            make(DOCUMENTS).search(QUESTIONS, k)
+
+    def test_top_k_is_a_configurable_field(self, make: MakeRetriever) -> None:
+        retriever = make(DOCUMENTS).configurable_fields(top_k=ConfigurableField("limit"))
+        configs: list[RunnableConfig] = [{"configurable": {"limit": 1}}, {}]
+        question = " ".join(TEXTS.values())
+        assert [len(hits) for hits in retriever.batch([question, question], configs)] == [1, 3]
+
+    def test_documents_that_are_strings_are_refused(self, make: MakeRetriever) -> None:
+        with pytest.raises(UserError, match="must be LangChain documents; this is a str"):
+            make(list(TEXTS.values()))  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "question",

@@ -24,7 +24,7 @@ CALIBRATION_METRICS = {"ece", "brier"}
 GROUNDING_METRICS = {"read_right", "read_wrong", "unread_right", "unread_wrong"}
 SAMPLE_FIELDS = {"id", "question", "prompt", "output", "label_scores", "prediction", "target", "retrieved", "key"}
 QA_TASKS = ("qa_none", "qa_gold", "qa_retrieved_bm25", "qa_gold_newnames", "qa_gold_newphrases", "qa_wrong")
-GENERATED = "qa_gold_newphrases"  # its labels are parsed from generated text and so have no probabilities
+GENERATED_TASK = "qa_gold_newphrases"  # its labels are parsed from generated text and so have no probabilities
 RECORDS = 12
 Samples = dict[str, list[dict[str, Any]]]
 
@@ -39,7 +39,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Sa
     tasks = [RetrievalTask(retriever="bm25").evaluate(retriever, records, identity={"kind": "bm25"})]
     for task in QA_TASKS:
         context = {"none": "none", "retrieved": "retrieved"}.get(task.split("_")[1], "gold")
-        decide = "generate" if task == GENERATED else "score"
+        decide = "generate" if task == GENERATED_TASK else "score"
         chain = qa_chain(llm, retriever, context=context, decide=decide)  # type: ignore[arg-type]
         identity = {"model": llm.name, "decide": decide}
         tasks.append(task_from_name(task).evaluate(chain, records, identity=identity, quiet=True))
@@ -62,7 +62,7 @@ def test_every_metric_has_a_standard_error(output: tuple[dict[str, Any], Samples
     results, _ = output
     for task, figures in results["results"].items():
         expected = LABEL_METRICS | CALIBRATION_METRICS
-        if task == GENERATED:
+        if task == GENERATED_TASK:
             expected = LABEL_METRICS
         elif task == "qa_wrong":
             expected = {"share_maybe", "unparsed"}
@@ -97,7 +97,7 @@ def test_samples_have_prompt_passages_and_prediction(output: tuple[dict[str, Any
             assert all(contexts[id] in line["prompt"] for id in passages)
             assert len(passages) == (0 if task == "qa_none" else 1)
             assert (line["id"] in passages) is (task.startswith("qa_gold") or passages == [line["id"]])
-            if task == GENERATED:
+            if task == GENERATED_TASK:
                 assert isinstance(line["output"], str)
                 assert line["label_scores"] == {}
             else:
@@ -114,7 +114,7 @@ def test_figures_can_be_recomputed_from_the_samples(output: tuple[dict[str, Any]
         correct = [line["prediction"] == line["target"] for line in samples[task]]
         metric = "accuracy@1" if task == "retrieval_bm25" else "accuracy"
         assert results["results"][task][metric] == pytest.approx(sum(correct) / RECORDS)
-    unparsed = [line["prediction"] is None for line in samples[GENERATED]]
-    assert results["results"][GENERATED]["unparsed"] == sum(unparsed)
+    unparsed = [line["prediction"] is None for line in samples[GENERATED_TASK]]
+    assert results["results"][GENERATED_TASK]["unparsed"] == sum(unparsed)
     maybe = [line["prediction"] == "maybe" for line in samples["qa_wrong"]]
     assert results["results"]["qa_wrong"]["share_maybe"] == pytest.approx(sum(maybe) / RECORDS)

@@ -32,16 +32,16 @@ def wait_for_success(process: "subprocess.Popen[bytes]") -> None:
     assert process.returncode == 0, err.decode()
 
 
-def size(path: Path) -> int:
+def file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def results(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path) -> dict[str, Any]:
     files = sorted(folder.glob("*/results.json"))
     return {file.parent.name: json.loads(file.read_text()) for file in files}
 
 
-def samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def read_samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {
         f"{file.parent.name}/{file.name}": [json.loads(line) for line in file.read_text().splitlines()]
         for file in sorted(folder.glob("*/samples_*.jsonl"))
@@ -66,12 +66,12 @@ def test_grid_killed_ten_times_ends_with_the_results_of_a_whole_run(tmp_path: Pa
     store, whole, killed = (tmp_path / name for name in ("store", "whole", "killed"))
     wait_for_success(start_grid(whole, store))
     rng, cache = random.Random(11), killed / CACHE_FILE
-    total = size(whole / CACHE_FILE)
+    total = file_size(whole / CACHE_FILE)
     for number in range(KILLS):
-        size_before = size(cache)
+        size_before = file_size(cache)
         process = start_grid(killed, store)
         size_at_kill = size_before + rng.random() * max(total - size_before, 0) / (KILLS - number)
-        while size(cache) <= size_at_kill and process.poll() is None:
+        while file_size(cache) <= size_at_kill and process.poll() is None:
             time.sleep(0.001)
         time.sleep(rng.random() * 0.05)
         assert process.poll() is None, f"the grid ended before kill {number + 1}"
@@ -82,11 +82,11 @@ def test_grid_killed_ten_times_ends_with_the_results_of_a_whole_run(tmp_path: Pa
 
     keys = cached_keys(cache)
     assert len(keys) == len(set(keys))  # no finished record was computed again
-    runs = results(killed)
+    runs = read_results(killed)
     computed = sum(run["computed"] for run in runs.values())
     reused = sum(run["reused"] for run in runs.values())
     assert computed == len(keys) - len(cached_before)
-    killed_samples, whole_samples = samples(killed), samples(whole)
+    killed_samples, whole_samples = read_samples(killed), read_samples(whole)
     assert computed + reused == sum(map(len, killed_samples.values()))
     assert killed_samples.keys() == whole_samples.keys()
     for name, task_samples in killed_samples.items():
@@ -94,7 +94,7 @@ def test_grid_killed_ten_times_ends_with_the_results_of_a_whole_run(tmp_path: Pa
             assert sample.pop("label_scores") == pytest.approx(expected.pop("label_scores"), abs=1e-4)
             assert pop_scores(sample) == pytest.approx(pop_scores(expected), abs=1e-4)
             assert sample == expected
-    whole_runs = results(whole)
+    whole_runs = read_results(whole)
     for name, run in runs.items():
         for task, figures in run["results"].items():
             assert figures == pytest.approx(whole_runs[name]["results"][task], abs=1e-4)

@@ -28,7 +28,7 @@ Command = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = known_model("smollm2")
     assert model is not None
     try:
@@ -38,19 +38,19 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(file: Path) -> Iterator[str]:
+def url(gguf_file: Path) -> Iterator[str]:
     from llama_server import llama_server
 
-    with llama_server(file, "real") as server_url:
+    with llama_server(gguf_file, "real") as server_url:
         yield server_url
 
 
 @pytest.fixture(params=["openai", "llamacpp"])
-def llm(request: pytest.FixtureRequest, url: str, file: Path) -> list[str]:
+def llm(request: pytest.FixtureRequest, url: str, gguf_file: Path) -> list[str]:
     """Options of commands that choose the model on the server, or in process."""
     settings = {
         "openai": ["llm.kind=openai", f"llm.base_url={url}", "llm.model=real"],
-        "llamacpp": ["llm.kind=llamacpp", f"llm.model={file}", "llm.window=4096"],
+        "llamacpp": ["llm.kind=llamacpp", f"llm.model={gguf_file}", "llm.window=4096"],
     }
     return [f"--set={item}" for item in (*settings[request.param], "chat.max_new_tokens=48", "retriever=bm25")]
 
@@ -104,7 +104,7 @@ def test_chat_writes_answers_from_the_document(
     assert "stroke.txt" in outcome.out
 
 
-def test_streamed_text_equals_invoked_text_on_both_engines(url: str, file: Path) -> None:
+def test_streamed_text_equals_invoked_text_on_both_engines(url: str, gguf_file: Path) -> None:
     from chains.config import LLMConfig
     from chains.models import make_llm
 
@@ -112,7 +112,7 @@ def test_streamed_text_equals_invoked_text_on_both_engines(url: str, file: Path)
     texts = {}
     for settings in (
         {"kind": "openai", "base_url": url, "model": "real"},
-        {"kind": "llamacpp", "model": str(file), "window": 4096},
+        {"kind": "llamacpp", "model": str(gguf_file), "window": 4096},
     ):
         llm = make_llm(LLMConfig(**settings))
         assert llm.window == 4096

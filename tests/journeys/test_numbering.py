@@ -57,7 +57,7 @@ CASES: list[tuple[str, str, list[list[int]]]] = [
 # Texts of the model that cite passages beyond the last.
 INVALID_CITATIONS = {"It fell [4].", "It fell [1, 7].", "It fell [2-5].", "It fell [0]. It rose [12]."}
 ROUTES = ("ask", "chat", "service", "service, streamed")
-Reply = tuple[str, dict[str, Any]]  # the text that a reader sees, and the answer as JSON
+TextAndJSON = tuple[str, dict[str, Any]]  # the text that a reader sees, and the answer as JSON
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def make_pipeline(stub: Stub, folder: Path) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Callable[[], Reply]]]:
+def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Callable[[], TextAndJSON]]]:
     """Functions that ask the question, by route."""
     pipeline = make_pipeline(stub, tmp_path_factory.mktemp("numbering"))
     answerer, chat = pipeline.answerer(), pipeline.chat()
@@ -101,11 +101,11 @@ def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     service.chat = pipeline.chat(service.batcher.share)
     body = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
 
-    def ask() -> Reply:
+    def ask() -> TextAndJSON:
         answer = answerer.invoke(QUESTION).model_dump(mode="json")
         return answer["text"], answer
 
-    def ask_chat() -> Reply:
+    def ask_chat() -> TextAndJSON:
         events = list(chat.stream([], QUESTION))
         text = "".join(event.text for event in events if event.kind == "token")
         turn = events[-1].turn  # type: ignore[union-attr]
@@ -114,11 +114,11 @@ def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 
     with running(service) as (url, _):
 
-        def ask_service() -> Reply:
+        def ask_service() -> TextAndJSON:
             document = HTTP.post(f"{url}/v1/chat/completions", json=body).json()
             return document["choices"][0]["message"]["content"], document["medground"]
 
-        def ask_streaming_service() -> Reply:
+        def ask_streaming_service() -> TextAndJSON:
             text, extension = "", {}
             with HTTP.stream("POST", f"{url}/v1/chat/completions", json={**body, "stream": True}) as response:
                 for line in response.iter_lines():
@@ -141,7 +141,12 @@ def passages_in(prompt: str) -> dict[int, str]:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(("written", "text", "cited"), CASES)
 def test_routes_give_the_same_text_and_citations(
-    stub: Stub, routes: dict[str, Callable[[], Reply]], route: str, written: str, text: str, cited: list[list[int]]
+    stub: Stub,
+    routes: dict[str, Callable[[], TextAndJSON]],
+    route: str,
+    written: str,
+    text: str,
+    cited: list[list[int]],
 ) -> None:
     stub.written = written  # type: ignore[attr-defined]
     content, answer = routes[route]()

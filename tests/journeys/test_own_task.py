@@ -65,7 +65,7 @@ def test_results_of_user_tasks_are_compared_reported_and_exported_without_the_cl
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     evaluated = command("eval", "tasks", "--config=settings.yaml", "--limit=6", "--output=run", "--quiet")
     assert evaluated.status == 0, evaluated.err
-    rows = [line.split()[0] for line in evaluated.out.splitlines() if "6" in line.split()[1:3]]  # n is 6
+    rows = [line.split()[0] for line in evaluated.out.splitlines() if "6" in line.split()[1:3]]  # rows with n = 6
     assert rows == ["qa_gold", "Reversed_gold", "constant_no", "always"]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert list(results["results"]) == ["qa_gold", "Reversed_gold", "constant_no"]

@@ -82,7 +82,7 @@ def test_embedder_trained_on_claims_quotes_evidence_first(tmp_path: Path) -> Non
     assert f"embedders.quotes.model={output}" in result.output
     assert "chain.quote_embedder=quotes" in result.output
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
-    assert (summary["train_pairs"], summary["dev_questions"], summary["negatives"]) == (32, 3, 2)
+    assert (summary["train_pairs"], summary["dev_questions"], summary["negatives"]) == (32, 3, 2)  # of 35 claims
     card = (output / "README.md").read_text(encoding="utf-8")
     assert "fine-tuned to find the evidence of a claim" in card
     assert "chain: {quote_embedder: tuned}" in card

@@ -19,7 +19,7 @@ from eval.tasks import task_from_name
 
 pytestmark = pytest.mark.slow
 
-ONLY_CHANGED = "input[name=show][value=changed]"
+CHANGED_FILTER = "input[name=show][value=changed]"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_chosen_theme_survives_a_reload(report: Path, show: Show) -> None:
 def test_text_has_sufficient_contrast_in_both_themes(report: Path, show: Show) -> None:
     for theme in ("light", "dark"):
         page = show(report, theme=theme)
-        assert min(page.evaluate(CONTRASTS)) >= 4.5  # WCAG 2.2, level AA
+        assert min(page.evaluate(CONTRAST_SCRIPT)) >= 4.5  # WCAG 2.2, level AA
 
 
 def test_hovering_a_question_in_the_map_shows_its_abstract(report: Path, show: Show) -> None:
@@ -117,37 +117,37 @@ def test_map_works_by_keyboard(report: Path, show: Show) -> None:
 
 def test_filters_select_records(report: Path, show: Show) -> None:
     page = show(report)
-    choose(page, "qa_none")
+    choose_task(page, "qa_none")
     correct = [record.label == label for record, label in zip(runs.records(8), runs.PREDICTIONS, strict=True)]
-    assert count(page) == 8
+    assert shown_count(page) == 8
     page.check("input[name=show][value=right]", force=True)
-    assert count(page) == sum(correct)
+    assert shown_count(page) == sum(correct)
     page.check("input[name=show][value=wrong]", force=True)
-    assert count(page) == 8 - sum(correct)
+    assert shown_count(page) == 8 - sum(correct)
     page.select_option("#given", "unparsed")
-    assert count(page) == 1
-    assert page.inner_text("#detail h3") == runs.records(8)[6].question
+    assert shown_count(page) == 1
+    assert page.inner_text("#detail h3") == runs.records(8)[6].question  # its prediction is None
     page.select_option("#given", "")
     page.check("input[name=show][value=all]", force=True)
     page.fill("#search", runs.records(8)[3].id)
-    assert count(page) == 1
+    assert shown_count(page) == 1
     page.fill("#search", "no such words")
     assert page.inner_text("#list") == "No record fits these filters."
 
 
 def test_filter_selects_records_that_changed_between_two_tasks(report: Path, show: Show) -> None:
     page = show(report)
-    choose(page, "qa_none")
-    choose(page, "qa_gold", "#other")
-    page.check(ONLY_CHANGED, force=True)
+    choose_task(page, "qa_none")
+    choose_task(page, "qa_gold", "#other")
+    page.check(CHANGED_FILTER, force=True)
     changed = [record.label != label for record, label in zip(runs.records(8), runs.PREDICTIONS, strict=True)]
-    assert count(page) == sum(changed)  # qa_gold is always correct
-    choose(page, "nli")
-    assert page.is_disabled(ONLY_CHANGED)
-    assert count(page) == 8
-    choose(page, "retrieval_dense")
-    page.check(ONLY_CHANGED, force=True)
-    assert count(page) == 3
+    assert shown_count(page) == sum(changed)  # qa_gold is always correct
+    choose_task(page, "nli")
+    assert page.is_disabled(CHANGED_FILTER)
+    assert shown_count(page) == 8
+    choose_task(page, "retrieval_dense")
+    page.check(CHANGED_FILTER, force=True)
+    assert shown_count(page) == 3  # dense ranks the abstracts of three questions below 1, or not at all
 
 
 def test_confusion_matrix_cell_selects_its_records(report: Path, show: Show) -> None:
@@ -155,15 +155,15 @@ def test_confusion_matrix_cell_selects_its_records(report: Path, show: Show) -> 
     for row, column in (("no", "no"), ("maybe", "maybe")):
         cell = page.locator(f'.confusion button[data-row="{row}"][data-column="{column}"]').first
         cell.click()
-        assert count(page) == int(cell.inner_text().split()[0])
+        assert shown_count(page) == int(cell.inner_text().split()[0])
     verified = page.locator('.confusion button[data-row="right"][data-column="supported"]').first
     verified.click()
-    assert count(page) == int(verified.inner_text().split()[0])
+    assert shown_count(page) == int(verified.inner_text().split()[0])
 
 
 def test_record_shows_answer_verdict_and_retrieval(report: Path, show: Show) -> None:
     page = show(report)
-    choose(page, "verified_gold")
+    choose_task(page, "verified_gold")
     record = runs.records(1)[0]
     detail = page.inner_text("#detail")
     assert record.question in detail
@@ -174,7 +174,7 @@ def test_record_shows_answer_verdict_and_retrieval(report: Path, show: Show) -> 
     assert [float(bar.get_attribute("value")) for bar in page.locator("#detail meter").all()[:3]] == [0.8, 0.1, 0.1]
     page.click("#detail table button:has-text('Retrieval: bm25')")
     assert "found at place 1" in page.inner_text("#detail")
-    choose(page, "nli")
+    choose_task(page, "nli")
     assert "Pain fell by 0." in page.inner_text("#detail")
 
 
@@ -197,7 +197,7 @@ def test_records_are_ordered_by_the_probability_of_the_predicted_label(tmp_path:
 
 def test_list_works_by_keyboard(report: Path, show: Show) -> None:
     page = show(report)
-    choose(page, "qa_none")
+    choose_task(page, "qa_none")
     page.focus("#list")
     page.keyboard.press("ArrowDown")
     assert page.inner_text("#detail h3") == runs.records(8)[1].question
@@ -231,7 +231,7 @@ def test_1000_records_make_a_small_page(tmp_path: Path, show: Show) -> None:
     assert path.stat().st_size < 5_000_000
     page = show(path)
     assert page.evaluate("document.querySelectorAll('*:not(circle)').length") < 3000  # the map has 2,000 circles
-    assert count(page) == 1000
+    assert shown_count(page) == 1000
     assert page.locator("#list .item").count() < 40  # only visible items are in the document
     page.locator("#list").evaluate("list => list.scrollTo(0, list.scrollHeight)")
     page.wait_for_selector("#record-999")
@@ -284,19 +284,19 @@ def large_task(name: str, seed: int) -> TaskResult:
     return TaskResult(task_from_name(name), {"accuracy@1" if retrieval else "accuracy": accuracy}, samples)
 
 
-def choose(page: Any, task: str, select: str = "#task") -> None:
+def choose_task(page: Any, task: str, select: str = "#task") -> None:
     """Choose a task by its name, which follows its title in parentheses."""
     option = page.locator(f"{select} option", has_text=f"({task})").first
     page.select_option(select, option.get_attribute("value"))
 
 
-def count(page: Any) -> int:
+def shown_count(page: Any) -> int:
     """The number of records that the page states above the list."""
     return int(page.inner_text("#count").split(" of ")[0].replace(",", ""))
 
 
 # For every visible element with text, the contrast ratio (WCAG 2.2) of its colour and the nearest opaque background.
-CONTRASTS = """() => {
+CONTRAST_SCRIPT = """() => {
   const parse = (colour) => {
     const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
     canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);

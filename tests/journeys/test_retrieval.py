@@ -42,12 +42,12 @@ def accuracy(records: list[QARecord], store: Path, settings: Settings) -> float:
 # The limits are a little below the measured figures, because rounding differs between processors.
 
 
-def test_bm25(records: list[QARecord], tmp_path: Path) -> None:
+def test_bm25_reaches_its_measured_accuracy(records: list[QARecord], tmp_path: Path) -> None:
     assert accuracy(records, tmp_path, load_settings(None, {"retriever": "bm25"})) >= 0.955
 
 
 @pytest.mark.slow
-def test_dense(records: list[QARecord], tmp_path: Path) -> None:
+def test_dense_reaches_its_measured_accuracy(records: list[QARecord], tmp_path: Path) -> None:
     assert accuracy(records, tmp_path, load_settings(None)) >= 0.966
 
 
@@ -62,6 +62,6 @@ def test_bfloat16_is_as_accurate_as_float32(records: list[QARecord], tmp_path: P
 
 
 @pytest.mark.slow
-def test_hybrid(records: list[QARecord], tmp_path: Path) -> None:
+def test_hybrid_reaches_its_measured_accuracy(records: list[QARecord], tmp_path: Path) -> None:
     settings = load_settings(Path(__file__).parents[2] / "configs/hybrid.yaml")
     assert accuracy(records, tmp_path, settings) >= 0.980

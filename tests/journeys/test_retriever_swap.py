@@ -103,12 +103,6 @@ def test_multi_query_needs_a_language_model(settings_file: Path) -> None:
         Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
-def test_missing_cross_encoder_is_an_error(settings_file: Path) -> None:
-    settings = load_settings(settings_file, {"retriever": "rerank", "retrievers.rerank.model": "./nowhere"})
-    with pytest.raises(UserError, match="nowhere"):
-        Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
-
-
 def test_multi_query_shares_the_model_that_answers(settings_file: Path, command: Callable[..., Any]) -> None:
     with stub_openai() as model:
         settings = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub", "retriever=multi_query"]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from forked import run_code
 
 ROOT = Path(__file__).parents[2]
-HEAVY = (
+HEAVY_LIBRARIES = (
     "torch",
     "transformers",
     "sentence_transformers",
@@ -95,7 +96,7 @@ def test_answering_from_an_indexed_library_imports_no_heavy_library(library: Pat
         for command in ("ask", "retrieve")
         for retriever in ("dense", "bm25", "hybrid")
     ]
-    command_line = [sys.executable, "-c", RUN_COMMANDS.format(heavy=HEAVY, commands=commands)]
+    command_line = [sys.executable, "-c", RUN_COMMANDS.format(heavy=HEAVY_LIBRARIES, commands=commands)]
     process = subprocess.run(command_line, cwd=library, capture_output=True, text=True, env=environment(), check=True)
     exits = [json.loads(line) for line in process.stderr.splitlines() if line.startswith("[[")]
     assert exits == [[command, 0, []] for command in commands]
@@ -159,7 +160,7 @@ match sys.argv[1]:
     case "storing embeddings": indexing._store = kill
     case "removing embeddings": indexing._remove_others = kill
     case "writing the vector file": VectorFiles.new = kill
-    case "noting the revision":
+    case "recording the revision":
         record = indexing._record
         indexing._record = lambda store, revision, *state: kill() if revision else record(store, revision, *state)
     case "removing old vector files": VectorFiles.remove_others = kill
@@ -167,15 +168,7 @@ match sys.argv[1]:
     case "writing BM25": lexical.write_whole = kill
 main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=float32", "--quiet"])
 """
-STEPS = [
-    "storing embeddings",
-    "removing embeddings",
-    "writing the vector file",
-    "noting the revision",
-    "removing old vector files",
-    "building BM25",
-    "writing BM25",
-]
+STEPS = re.findall(r'case "(.+)":', KILLED_INDEX)
 
 
 @pytest.mark.parametrize("step", STEPS)

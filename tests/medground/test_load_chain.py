@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,13 @@ def test_gold_context_opens_no_store() -> None:
 def test_unknown_setting_raises_a_user_error() -> None:
     with pytest.raises(UserError, match="Did you mean model"):
         medground.load_chain(llm={"modle": "x"})
+
+
+@pytest.mark.parametrize("settings", [5, ["config.yaml"], b"config.yaml"])
+@pytest.mark.parametrize("load", [medground.load_chain, medground.load_checker, medground.Pipeline.from_settings])
+def test_settings_of_another_type_are_refused(load: Any, settings: object) -> None:
+    with pytest.raises(UserError, match=f"must be a file or a mapping of sections, not {type(settings).__name__}"):
+        load(settings)
 
 
 def test_agent_kind_makes_load_chain_return_an_agent() -> None:

@@ -238,6 +238,18 @@ def test_model_merged_from_medground_tiny_counts_as_medground_tiny(tmp_path: Pat
     assert pipeline(config, corpus).note is None
 
 
+def test_llm_warns_if_medground_tiny_would_read_the_user_s_documents(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    over_documents = pipeline(settings(tmp_path), user_documents("mg0312"))
+    over_documents.chain().invoke(QUESTION)  # quotes the documents
+    _ = pipeline(settings(tmp_path), sample("mg0312")).llm
+    assert not recwarn
+    with pytest.warns(UserWarning, match="medground-tiny reads the sample's language") as warned:
+        _ = over_documents.llm
+    assert warned[0].filename == __file__
+
+
 def test_from_settings_takes_a_file_a_mapping_or_settings(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("retriever: bm25\n")

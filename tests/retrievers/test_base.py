@@ -1,18 +1,26 @@
 """The retriever contract, tested for each kind of retriever."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from embedders import WordEmbedder
 from langchain_core.documents import Document
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableField,
+    ConfigurableFieldMultiOption,
+    ConfigurableFieldSingleOption,
+    RunnableLambda,
+)
 from retriever_contract import MakeRetriever, RetrieverContract
 from word_reranker import WordReranker
 
+from common.errors import UserError
 from retrievers import make_retrievers
-from retrievers.base import Retriever, encodable
+from retrievers.base import Hit, Retriever, encodable
 from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
-from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.bm25 import BM25Config, BM25Retriever
 from retrievers.kinds.dense import DenseConfig
 from retrievers.kinds.filtered import FilterConfig
 from retrievers.kinds.hybrid import HybridConfig
@@ -68,7 +76,7 @@ class TestKinds(RetrieverContract):
         monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
 
         def make_cached(documents: Sequence[Document]) -> Retriever:
-            corpus = str(hash(tuple((each.id, each.page_content) for each in documents)))  # one name per content
+            corpus = str(hash(repr(documents)))  # one name per content
             key = (request.param, corpus)
             if key not in retrievers:
                 retrievers[key] = make_retrievers(
@@ -84,6 +92,37 @@ class TestKinds(RetrieverContract):
             return retrievers[key]
 
         return make_cached
+
+
+@pytest.mark.parametrize("score", [math.nan, -math.inf, "0.5", None])
+def test_score_that_is_no_finite_number_is_refused(score: Any) -> None:
+    class ScoringRetriever(Retriever):
+        def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+            return [[Hit(Document(id="a", page_content="x"), score), Hit(Document(id="b", page_content="y"), 1.0)]]
+
+    with pytest.raises(UserError, match=r"ScoringRetriever gave document 'a' the score .*finite numbers"):
+        ScoringRetriever().invoke("Does aspirin help?")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (ConfigurableField("chosen"), ["emergency"]),
+        (ConfigurableFieldSingleOption("chosen", {"e": ["emergency"], "w": ["ward"]}, default="w"), "e"),
+        (ConfigurableFieldMultiOption("chosen", {"e": "emergency", "w": "ward"}, default=["w"]), ["e"]),
+    ],
+    ids=["value", "single-option", "multi-option"],
+)
+def test_tags_are_a_configurable_field_with_values_or_options(field: Any, value: object) -> None:
+    retriever = BM25Retriever([Document("Aspirin helped.")]).configurable_fields(tags=field)
+    changed: Any = retriever.prepare({"configurable": {"chosen": value}})[0]
+    assert changed.tags == ["emergency"]
+    assert changed.invoke("aspirin") == retriever.invoke("aspirin")
+
+
+def test_configurable_field_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="limit"):
+        BM25Retriever([]).configurable_fields(limit=ConfigurableField("limit"))
 
 
 def test_encodable_replaces_only_lone_surrogates() -> None:

@@ -41,7 +41,7 @@ def test_acceptance_depends_on_label_and_verdict(label: str | None, verdict: obj
     assert is_acceptable(answer, 0.5, question_settled=False) is accepted
 
 
-def test_acceptance_needs_the_product_of_both_probabilities() -> None:
+def test_acceptance_compares_the_product_of_both_probabilities_with_confidence() -> None:
     scores = {"supported": 0.8, "contradicted": 0.1, "not enough evidence": 0.1}
     answer = Answer.model_validate(
         {

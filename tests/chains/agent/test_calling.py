@@ -23,6 +23,7 @@ from chains.verification.answers import Verifier
 from chains.verification.statements import make_checker
 
 QUESTION = "Is it so of aspirin?"
+# An abstract that answers the question, and one that no query of the model finds.
 TEXTS = {"good": abstract_with("It was cheap."), "secret": "The ward seven list: Ann, Bob, Cem."}
 
 
@@ -38,15 +39,17 @@ def make_agent(
 
     judge = judge or WordNLI()
     verifier = Verifier(judge)
-    limits = AgentConfig(kind="tools", passages=1, relevance=0.2, **config)
-
-    def verify(answer: Answer) -> Answer:
-        return verifier.verify([answer])[0]
-
+    agent_config = AgentConfig(kind="tools", passages=1, relevance=0.2, **config)
     retriever = WordRetriever(texts=texts)
-    checker = make_checker(retriever, judge)
     return ToolAgent(
-        retriever, make_chain, Grader(by_judge(judge), 0.2), verify, limits, on_step, model=model, checker=checker
+        retriever,
+        make_chain,
+        Grader(by_judge(judge), 0.2),
+        lambda answer: verifier.verify([answer])[0],
+        agent_config,
+        on_step,
+        model=model,
+        checker=make_checker(retriever, judge),
     )
 
 
@@ -60,7 +63,7 @@ def ask(texts: dict[str, str]) -> tuple[Answer, list[tuple[str, Any]], ObeyingMo
     return make_agent(model, texts, steps.append).invoke(QUESTION), tool_calls(steps), model
 
 
-def test_the_answer_comes_from_the_passage_that_the_tool_calls_found() -> None:
+def test_answer_comes_from_the_passage_that_the_tool_calls_found() -> None:
     answer, calls, _ = ask(TEXTS)
     assert calls == [("search_literature", {"query": QUESTION}), ("read_abstract", {"id": "good"})]
     assert (answer.label, answer.verdict) == ("yes", "supported")
@@ -117,8 +120,8 @@ class SearchingModel(ObeyingModel):
     def _next(self, messages: list[BaseMessage]) -> AIMessage:
         for number, query in enumerate(("zinc dear", "aspirin works", "tea tasty")):
             if number == sum(message.type == "tool" for message in messages):
-                args = {"name": "search_literature", "args": {"query": query}, "id": f"call{number}"}
-                return AIMessage("", tool_calls=[args])
+                call = {"name": "search_literature", "args": {"query": query}, "id": f"call{number}"}
+                return AIMessage("", tool_calls=[call])
         return AIMessage(self.text)
 
 
@@ -177,7 +180,7 @@ def test_max_tokens_and_max_seconds_stop_a_run(monkeypatch: pytest.MonkeyPatch) 
     assert "stopped after 30 seconds" in answer.text
 
 
-def test_tokens_in_tool_arguments_count() -> None:
+def test_tokens_in_tool_arguments_count_for_max_tokens() -> None:
     steps: list[Step] = []
     model = EndlessModel(query="aspirin " * 500)
     answer = make_agent(model, TEXTS, steps.append, max_tokens=2000, max_steps=1000).invoke(QUESTION)

@@ -12,9 +12,9 @@ from chains.qa.extractive import extractive_chain
 
 # WordNLI looks for the question's last word before "works": "children works" settles the question.
 QUESTION = "Does aspirin lower fever in children?"
-INCONCLUSIVE = Passage(id="on", text="Whether aspirin lowers fever in children is open.")
-SETTLING = Passage(id="words", text="Fever works; and children too. In children works.")
-UNRELATED = Passage(id="off", text="Zinc shortened colds.")
+INCONCLUSIVE = Passage(id="inconclusive", text="Whether aspirin lowers fever in children is open.")
+SETTLING = Passage(id="settling", text="Fever works; and children too. In children works.")
+UNRELATED = Passage(id="unrelated", text="Zinc shortened colds.")
 
 
 def evidence_ids(relevance: float, question: str = QUESTION) -> list[str]:
@@ -33,10 +33,10 @@ def test_settling_passage_needs_half_of_the_share_of_words() -> None:
     share = Grader(by_judge(WordNLI()), 1).grade(QUESTION, [INCONCLUSIVE, SETTLING, UNRELATED])[1].coverage
     assert 0.2 < share < 0.7
     # SETTLING is evidence if its share is at least half of ``relevance``.
-    assert "words" in evidence_ids(share * 1.9)
-    assert "words" not in evidence_ids(share * 2.1)
+    assert "settling" in evidence_ids(share * 1.9)
+    assert "settling" not in evidence_ids(share * 2.1)
     about_adults = QUESTION.replace("children", "adults")  # SETTLING does not settle this question
-    assert "words" not in evidence_ids(share * 1.9, about_adults)
+    assert "settling" not in evidence_ids(share * 1.9, about_adults)
 
 
 def test_passage_without_shared_words_is_no_evidence() -> None:

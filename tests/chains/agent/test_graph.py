@@ -13,7 +13,6 @@ from word_retriever import WordRetriever
 from chains.agent.grading import Grader, by_judge
 from chains.agent.graph import GraphAgent
 from chains.agent.steps import Run, Step
-from chains.answer import Answer
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
 from chains.qa.chain import qa_chain
@@ -33,17 +32,13 @@ def make_agent(
 
     judge = WordNLI()
     verifier = Verifier(judge)
-
-    def verify(answer: Answer) -> Answer:
-        return verifier.verify([answer])[0]
-
-    remaining = list(rewordings)
+    remaining_rewordings = list(rewordings)
     return GraphAgent(
         WordRetriever(texts=texts),
         make_chain,
         Grader(by_judge(judge), 0.2),
-        verify if verified else None,
-        reword=lambda question, tried: remaining.pop(0) if remaining else None,
+        (lambda answer: verifier.verify([answer])[0]) if verified else None,
+        reword=lambda question, tried: remaining_rewordings.pop(0) if remaining_rewordings else None,
         config=AgentConfig(kind="graph", passages=config.pop("passages", 2), **config),
         on_step=steps.append if steps is not None else lambda _: None,
     )
@@ -140,7 +135,7 @@ def test_answer_of_the_last_allowed_step_is_accepted() -> None:
 
 
 def test_max_seconds_stops_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 1.0, 2.0, *[99.0] * 50])
+    times = iter([0.0, 1.0, 2.0, *[99.0] * 50])  # seconds; the limit of 60 is exceeded after the first step
     monkeypatch.setattr("chains.agent.answering.Run", lambda *limits: Run(*limits, clock=lambda: next(times)))
     answer = make_agent({"a": "Aspirin works."}, max_seconds=60).invoke(QUESTION)
     assert "stopped after 60 seconds" in answer.text

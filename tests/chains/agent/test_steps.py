@@ -8,10 +8,12 @@ import pytest
 from chains.agent.steps import LimitReached, Run, Step, trace_to
 from common.errors import UserError
 
+LIMITS = (9, 9, 9)  # steps, tokens and seconds; no run reaches them
+
 
 def test_trace_has_a_json_line_per_step(tmp_path: Path) -> None:
     file = tmp_path / "traces" / "run.jsonl"
-    run = Run(9, 9, 9, trace_to(file), clock=iter([0.0, 0.5, 1.25]).__next__)
+    run = Run(*LIMITS, trace_to(file), clock=iter([0.0, 0.5, 1.25]).__next__)
     run.done("retrieve", found={"a": 0.5})
     run.done("grade", grades={})
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -28,22 +30,22 @@ def test_unwritable_trace_raises_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Set agent\.trace"):
         trace_to(tmp_path / "file" / "run.jsonl")
     with pytest.raises(UserError, match=r"Set agent\.trace"):
-        Run(9, 9, 9, trace_to(tmp_path)).done("retrieve")
+        Run(*LIMITS, trace_to(tmp_path)).done("retrieve")
 
 
 def test_begin_raises_at_each_limit() -> None:
-    run = Run(2, 100, 9)
+    run = Run(max_steps=2, max_tokens=100, max_seconds=9)
     run.begin()
     run.begin()
     with pytest.raises(LimitReached, match="stopped after 2 steps"):
         run.begin()
-    run = Run(9, 100, 9)
+    run = Run(max_steps=9, max_tokens=100, max_seconds=9)
     run.tokens = 99
     run.begin()
     run.tokens = 100
     with pytest.raises(LimitReached, match="after 100 tokens"):
         run.begin()
-    run = Run(9, 100, 9, clock=iter([0.0, 8.9, 9.0]).__next__)
+    run = Run(max_steps=9, max_tokens=100, max_seconds=9, clock=iter([0.0, 8.9, 9.0]).__next__)
     run.begin()
     with pytest.raises(LimitReached, match="after 9 seconds"):
         run.begin()
@@ -51,7 +53,7 @@ def test_begin_raises_at_each_limit() -> None:
 
 def test_threads_share_the_step_limit_and_the_trace(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    run = Run(50, 9, 9, trace_to(file), clock=slow_clock)
+    run = Run(max_steps=50, max_tokens=9, max_seconds=9, on_step=trace_to(file), clock=slow_clock)
     refused: list[LimitReached] = []
 
     def take_steps() -> None:
@@ -79,6 +81,6 @@ def slow_clock() -> float:
 
 def test_only_the_owner_can_read_a_trace(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    Run(9, 9, 9, trace_to(file)).done("tool", result="half of a character: \ud800")
+    Run(*LIMITS, trace_to(file)).done("tool", result="half of a character: \ud800")
     assert (file.stat().st_mode & 0o777) == 0o600
     assert "half of a character" in file.read_text()

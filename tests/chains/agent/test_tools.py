@@ -7,8 +7,8 @@ from chains.agent.tools import PREVIEW_CHARACTERS, Findings, make_tools
 from chains.config import CheckConfig
 from chains.verification.statements import make_checker
 
-LONG = "Aspirin works. " + "It was given for long. " * 40 + "The end."
-TEXTS = {"a": LONG, "two\nlines": "Zinc fails.", "never": "The ward list: Ann."}
+LONG_TEXT = "Aspirin works. " + "It was given for long. " * 40 + "The end."
+TEXTS = {"a": LONG_TEXT, "two\nlines": "Zinc fails.", "never": "The ward list: Ann."}
 
 
 def tools_by_name(findings: Findings, judge: WordNLI | None = None, passages: int = 1) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_id_with_line_break_is_shown_and_accepted_on_one_line() -> None:
 
 def test_marks_and_special_tokens_in_an_id_are_not_shown() -> None:
     findings = Findings()
-    retriever = WordRetriever(texts={"guide [2]<end>.pdf#1": LONG})
+    retriever = WordRetriever(texts={"guide [2]<end>.pdf#1": LONG_TEXT})
     search, read = make_tools(retriever, findings, None, passages=1, clean=lambda text: text.replace("<end>", " "))
     assert "[1] id guide .pdf#1: Aspirin works." in search.invoke({"query": "aspirin works"})
     for id in ("guide .pdf#1", "guide [2]<end>.pdf#1"):

@@ -32,7 +32,7 @@ def make_chat(conversations: Conversations | None = None, budget: int = 1000, **
     return Chat(chain, conversations, count=words, budget=budget, **options)
 
 
-def verified(answer: Answer) -> Answer:
+def verify(answer: Answer) -> Answer:
     return Verifier(WordNLI()).verify([answer])[0]
 
 
@@ -41,7 +41,7 @@ def kinds(events: Sequence[ChatEvent]) -> list[str]:
 
 
 def test_events_are_question_token_answer_verdict_and_done() -> None:
-    events = list(make_chat(verifier=verified).stream([], QUESTION))
+    events = list(make_chat(verifier=verify).stream([], QUESTION))
     assert kinds(events) == ["question", "token", "answer", "verdict", "done"]
     answered, verdict, done = events[2:]
     assert answered.answer.verdict is None
@@ -82,13 +82,13 @@ def test_dropped_oldest_turns_are_noted() -> None:
 
     history = [Turn(message=f"m{n}", question=f"m{n}", text="No.") for n in range(20)]
     turn = make_chat(budget=50, rewriter=rewriter).reply(history, QUESTION)
-    assert history_lengths == [5]
+    assert history_lengths == [5]  # a turn takes 10 tokens: a word each of message and text, 8 of the chat template
     assert turn.notes == ("the 15 oldest turns were left out: the conversation is too long for the model",)
 
 
 def test_writer_sees_only_the_turns_within_the_budget() -> None:
     model = ObeyingWriter()
-    chat = make_chat(written=WrittenAnswers(Writer(model)), budget=24)
+    chat = make_chat(written=WrittenAnswers(Writer(model)), budget=24)  # two turns of 12 tokens
     history = [Turn(message=f"message{n} one two", question=f"message{n} one two", text="No.") for n in range(5)]
     turn = chat.reply(history, QUESTION)
     assert turn.text == turn.answer.text == "It says so [1]."
@@ -122,7 +122,7 @@ def store(tmp_path: Path) -> Conversations:
 
 
 def test_stored_conversation_is_created_and_continued(store: Conversations) -> None:
-    chat = make_chat(store, verifier=verified)
+    chat = make_chat(store, verifier=verify)
     *_, first = chat.converse("ann", None, "Does aspirin lower pain in women with gout?")
     *_, done = chat.converse("ann", first.conversation, "And in men?")
     assert done.conversation == first.conversation

@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Conversations:
     return Conversations(tmp_path / "new folder" / "c.sqlite3")
 
 
-def folder_bytes(path: Path) -> bytes:
+def bytes_of_all_files(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
@@ -123,14 +123,14 @@ def test_deleted_text_is_in_no_file(tmp_path: Path) -> None:
     for number in range(20):
         store.append("ann", deleted, make_turn(f"SECRETQUESTION {number}", "SECRETANSWER " * 300))
         store.append("ann", remaining, make_turn(f"other {number}", "plain " * 300))
-    assert b"SECRETQUESTION" in folder_bytes(path)
-    assert b"SECRETANSWER" in folder_bytes(path)
+    assert b"SECRETQUESTION" in bytes_of_all_files(path)
+    assert b"SECRETANSWER" in bytes_of_all_files(path)
     store.delete("ann", deleted)
-    assert b"SECRET" not in folder_bytes(path)
+    assert b"SECRET" not in bytes_of_all_files(path)
     assert [one.id for one in store.list("ann")] == [remaining]
     assert len(store.read("ann", remaining)) == 21
     store.close()
-    assert b"SECRET" not in folder_bytes(path)
+    assert b"SECRET" not in bytes_of_all_files(path)
 
 
 def test_file_size_grows_linearly_with_the_turns(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_file_that_is_no_conversations_file_is_refused(tmp_path: Path) -> None:
             Conversations(path)
 
 
-def file_of_0_1_0(path: Path) -> sqlite3.Connection:
+def open_file_of_0_1_0(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.executescript(Path(__file__).with_name("conversations_0_1_0.sql").read_text())
     return connection
@@ -186,7 +186,7 @@ def file_of_0_1_0(path: Path) -> sqlite3.Connection:
 
 def test_file_of_0_1_0_is_converted_once(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
-    file_of_0_1_0(path).close()
+    open_file_of_0_1_0(path).close()
     store = Conversations(path)
     (one,) = store.list("ann")
     assert (one.title, one.turns, one.created[:4]) == ("Is it ä?", 2, "2026")
@@ -201,7 +201,7 @@ def test_file_of_0_1_0_is_converted_once(tmp_path: Path) -> None:
 
 def test_file_of_0_1_0_is_unchanged_after_a_failed_conversion(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
-    with file_of_0_1_0(path) as connection:
+    with open_file_of_0_1_0(path) as connection:
         connection.execute("ALTER TABLE checkpoints RENAME COLUMN checkpoint TO something")
     dump_before = "\n".join(connection.iterdump())
     with pytest.raises(UserError, match="no such column"):

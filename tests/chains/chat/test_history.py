@@ -8,6 +8,7 @@ def words(text: str) -> int:
 
 
 def make_turns(count: int, size: int = 10) -> list[Turn]:
+    """Turns of ``size`` tokens, where each word of message and text is a token."""
     return [Turn(message=f"m{n}", question=f"m{n}", text="word " * (size - 1 - TURN_TOKENS)) for n in range(count)]
 
 
@@ -38,7 +39,7 @@ def test_tokens_of_the_completed_question_count() -> None:
     assert truncate_history([long], words, budget).dropped == 1
 
 
-def test_estimated_tokens() -> None:
+def test_estimated_tokens_are_a_third_of_the_bytes_rounded_up() -> None:
     assert estimated_tokens("") == 0
     assert estimated_tokens("Is itch score decreased?") == 8
     assert estimated_tokens("äöü") == 2

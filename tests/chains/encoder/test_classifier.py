@@ -12,9 +12,8 @@ from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
 from chains.nli import Judgement
 from common.errors import UserError
 from common.result_cache import CachedResult
-from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
-from eval.tasks import NLITask, task_from_name
+from eval.tasks import task_from_name
 
 PAIRS = [
     {"premise": "Aspirin reduced the risk of stroke.", "hypothesis": "Aspirin prevents stroke."},
@@ -22,7 +21,7 @@ PAIRS = [
     {"premise": "Yes.", "hypothesis": "No, the primary outcome was stroke within 12 months in adults with diabetes."},
 ]
 SENTENCES = [f"Patients number {n} were randomised to aspirin." for n in range(9)]
-LONG = " ".join(SENTENCES)
+LONG_TEXT = " ".join(SENTENCES)  # longer than the window of the classifiers, 64 tokens
 QA_LABELS = ("yes", "no", "maybe")
 
 
@@ -69,14 +68,16 @@ def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, mo
         return classify(self, encoded)
 
     monkeypatch.setattr(SequenceClassifier, "results", record)
-    pair = {"premise": LONG, "hypothesis": "It did not."}
+    pair = {"premise": LONG_TEXT, "hypothesis": "It did not."}
     short, judgement = model.batch([PAIRS[0], pair])
     assert short.notes == ()
     assert len(encoded_parts) > 2
     assert max(len(one["input_ids"]) for one in encoded_parts) <= 64
-    assert judgement.notes == (f"premise judged in {len(encoded_parts) - 1} parts to fit the model's window",)
+    assert judgement.notes == (
+        f"premise judged in {len(encoded_parts) - 1} parts to fit the model's window",
+    )  # without PAIRS[0]
     premise = judgement.prompt.removesuffix("\n\nIt did not.")
-    assert premise in LONG
+    assert premise in LONG_TEXT
     assert premise.startswith("Patients number")
     assert premise.endswith("aspirin.")
     alone = model.invoke({**pair, "premise": premise})
@@ -90,7 +91,7 @@ def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
         return [CachedResult(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
     monkeypatch.setattr(SequenceClassifier, "results", fixed_scores)
-    judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
+    judgement = model.invoke({"premise": LONG_TEXT, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
     assert "number 8 " in judgement.prompt
 
@@ -108,13 +109,6 @@ def test_special_tokens_in_a_text_are_replaced_by_spaces(model: EncoderNLI) -> N
     with_tokens = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
     with_spaces = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
     assert with_tokens.label_scores == pytest.approx(with_spaces.label_scores, abs=1e-5)
-
-
-def test_nli_task_evaluates_the_classifier(model: EncoderNLI) -> None:
-    pairs = [NLIPair(str(n), **pair, label=LABELS[n]) for n, pair in enumerate(PAIRS)]
-    result = NLITask().evaluate(model, pairs, identity={}, quiet=True)
-    assert len(result.samples) == 3
-    assert result.metrics["unparsed"] == 0
 
 
 def test_classifier_chain_answers_from_the_gold_context(qa_folder: Path) -> None:
@@ -135,18 +129,18 @@ def test_classifier_chain_answers_from_the_gold_context(qa_folder: Path) -> None
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_long_context_is_truncated_at_the_side_of_the_tokenizer(tmp_path: Path, side: str) -> None:
     chain = classifier_chain(str(make_classifier(tmp_path, QA_LABELS, side=side)), dtype="float32")
-    answer = chain.invoke({"question": "Were patients number 8 randomised?", "context": LONG})
-    read = answer.prompt.partition("\n\n")[2]
+    answer = chain.invoke({"question": "Were patients number 8 randomised?", "context": LONG_TEXT})
+    context_read = answer.prompt.partition("\n\n")[2]
     assert answer.notes == ("context shortened to fit the model's window of 64 tokens",)
-    assert read in LONG
-    assert LONG.endswith(read) if side == "left" else LONG.startswith(read)
-    assert read.startswith("Patients")
-    assert read.endswith("aspirin.")
-    assert answer.passages[0].text == LONG
+    assert context_read in LONG_TEXT
+    assert LONG_TEXT.endswith(context_read) if side == "left" else LONG_TEXT.startswith(context_read)
+    assert context_read.startswith("Patients")
+    assert context_read.endswith("aspirin.")
+    assert answer.passages[0].text == LONG_TEXT
     assert answer.citations
     for citation in answer.citations:
-        assert LONG[citation.start : citation.end] == citation.quote
-        assert citation.quote in read
+        assert LONG_TEXT[citation.start : citation.end] == citation.quote
+        assert citation.quote in context_read
 
 
 def test_errors_of_questions_leave_the_other_answers(qa_folder: Path) -> None:

@@ -6,7 +6,7 @@ from chains.models.fitting import split_to_fit
 from common.errors import UserError
 
 SENTENCES = [f"Patients number {n} were randomised to aspirin." for n in range(9)]
-LONG = " ".join(SENTENCES)
+LONG_TEXT = " ".join(SENTENCES)
 WINDOW = 64  # tokens
 
 
@@ -20,7 +20,7 @@ def length(texts: PairTexts, first: str, second: str) -> int:
 
 
 def test_encode_gives_token_types_and_does_not_truncate(texts: PairTexts) -> None:
-    short, long = texts.encode([("yes", "no"), (LONG, "no")])
+    short, long = texts.encode([("yes", "no"), (LONG_TEXT, "no")])
     assert set(short) == {"input_ids", "token_type_ids", "attention_mask"}
     assert short["token_type_ids"] == [0, 0, 0, 1, 1]
     assert texts.fits(short)
@@ -30,9 +30,9 @@ def test_encode_gives_token_types_and_does_not_truncate(texts: PairTexts) -> Non
 
 
 def test_parts_are_whole_sentences_of_maximum_length(texts: PairTexts) -> None:
-    parts = texts.parts((LONG, "It did."))
+    parts = texts.parts((LONG_TEXT, "It did."))
     assert len(parts) > 1
-    assert " ".join(first for first, _ in parts) == LONG
+    assert " ".join(first for first, _ in parts) == LONG_TEXT
     for number, (first, second) in enumerate(parts):
         assert second == "It did."
         assert length(texts, first, second) <= WINDOW
@@ -49,7 +49,7 @@ def test_sentence_longer_than_the_window_is_split_between_words(texts: PairTexts
     assert len(parts) < 2 + 120 // 15  # the other two sentences, and 120 words in parts of more than 15 words
 
 
-def test_only_parts_about_as_long_as_the_window_are_tried_to_split_a_long_text() -> None:
+def test_split_of_a_long_text_tries_no_part_much_longer_than_the_window() -> None:
     lengths: list[int] = []
 
     def fits(text: str) -> bool:
@@ -63,21 +63,21 @@ def test_only_parts_about_as_long_as_the_window_are_tried_to_split_a_long_text()
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_fit_keeps_whole_sentences_at_the_side_of_the_tokenizer(side: str) -> None:
     texts = PairTexts(make_wordpiece(side=side), WINDOW)
-    start, end = texts.fit(("Was it so?", LONG), 1)
-    part = LONG[start:end]
+    start, end = texts.fit(("Was it so?", LONG_TEXT), 1)
+    part = LONG_TEXT[start:end]
     assert part.startswith("Patients")
     assert part.endswith("aspirin.")
     assert length(texts, "Was it so?", part) <= WINDOW
     sentences = part.count(".")
     if side == "left":
-        assert end == len(LONG)
+        assert end == len(LONG_TEXT)
         longer = " ".join(SENTENCES[-sentences - 1 :])
     else:
         assert start == 0
         longer = " ".join(SENTENCES[: sentences + 1])
     assert length(texts, "Was it so?", longer) > WINDOW
-    first_span = texts.fit((LONG, "Was it so?"), 0)
-    assert LONG[slice(*first_span)] == part
+    first_span = texts.fit((LONG_TEXT, "Was it so?"), 0)
+    assert LONG_TEXT[slice(*first_span)] == part
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -94,7 +94,7 @@ def test_fit_keeps_words_of_a_sentence_longer_than_the_window(side: str) -> None
 @pytest.mark.parametrize(("side", "other"), [(0, "second"), (1, "first")])
 def test_other_text_that_leaves_no_room_raises_user_error(texts: PairTexts, side, other: str) -> None:
     pair = ("yes", "no " * 80) if side == 0 else ("no " * 80, "yes")
-    with pytest.raises(UserError, match=f"its {other} text takes 83 of the 64 tokens"):
+    with pytest.raises(UserError, match=f"its {other} text takes 83 of the 64 tokens"):  # 80 words and 3 special tokens
         texts.fit(pair, side)
     if side == 0:
         with pytest.raises(UserError, match="leaves no room"):

@@ -138,7 +138,7 @@ def test_sentences_show_verdicts_and_evidence(browser: Any, tmp_path: Path, widt
         ]
         style = "node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).textDecorationStyle]"
         colours, underlines = zip(*(sentence.evaluate(style) for sentence in sentences.all()), strict=True)
-        assert len(set(colours)) == 3
+        assert len(set(colours)) == 3  # one for each verdict
         assert colours[0] == colours[2]
         # Verdicts differ by more than colour: by sign, underline and label for screen readers.
         signs = page.locator(".sentence .sign")
