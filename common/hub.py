@@ -3,6 +3,7 @@
 import errno
 import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
@@ -31,6 +32,7 @@ ModelSource = Annotated[str, AfterValidator(_expand_home)]
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode is of the whole process
 
 
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
@@ -113,6 +115,7 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
 
     A missing path below an existing folder is an error before the call, since the hub may have a model of that name. If
     the hub cannot be reached, only the cache is used, because huggingface_hub repeats each failed request for minutes.
+    Other threads wait with loading from the hub until the block ends.
 
     Args:
         kind: "Embedder", "Model", "Adapter" or "Data set", for messages.
@@ -123,22 +126,20 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
             files, a missing package, or a full disk.
     """
-    if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
-        raise UserError(mistyped)
-    try:
-        with _offline_mode() if _needs_hub(id) and not _is_hub_reachable() else nullcontext():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
-        message = _message_for(error, kind, id, repo_type)
-        if message is None:
+    is_local = _is_path(id) or Path(id).exists()
+    with nullcontext() if is_local else _hub_lock:
+        if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
+            raise UserError(mistyped)
+        try:
+            with nullcontext() if is_local or _is_offline() or _is_hub_reachable() else _offline_mode():
+                yield
+        except UserError:
             raise
-        raise UserError(message) from error
-
-
-def _needs_hub(id: str) -> bool:
-    return not (_is_offline() or _is_path(id) or Path(id).exists())
+        except Exception as error:
+            message = _message_for(error, kind, id, repo_type)
+            if message is None:
+                raise
+            raise UserError(message) from error
 
 
 def _is_hub_reachable() -> bool:

@@ -1,5 +1,6 @@
 import errno
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -155,6 +156,24 @@ def test_unreachable_hub_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not constants.is_offline_mode()
     with hub_errors("Model", "./folder"):
         assert not constants.is_offline_mode()
+
+
+def test_offline_mode_of_one_thread_does_not_affect_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_reachable = iter([False, True])  # for the first and the second thread
+    monkeypatch.setattr("common.hub._is_hub_reachable", lambda: next(is_reachable))
+    offline: list[bool] = []
+
+    def load() -> None:
+        with hub_errors("Model", "owner/second"):
+            offline.append(constants.is_offline_mode())
+
+    second = threading.Thread(target=load)
+    with hub_errors("Model", "owner/first"):
+        second.start()
+        second.join(0.2)  # s; it waits for the first thread's block
+        assert constants.is_offline_mode()
+    second.join()
+    assert offline == [False]
 
 
 def test_full_disk_is_reported_for_every_source(tmp_path: Path) -> None:
