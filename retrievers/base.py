@@ -1,5 +1,6 @@
 """Base class of all retrievers: questions in, scored documents out, best first."""
 
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import get_config_list, run_in_executor
-from pydantic import Field, PrivateAttr
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from langchain_core.runnables.utils import AnyConfigurableField
+from pydantic import BaseModel, Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.config import RetrieverConfig
@@ -97,12 +100,16 @@ class Retriever(BaseRetriever):
         """The ``k`` best documents for each question, all questions in one pass.
 
         Raises:
-            UserError: a question is empty or not text, or ``k`` is below 1.
+            UserError: a question is empty or not text, or ``k`` is no whole number of at least 1.
         """
-        if k < 1:
-            raise UserError(f"{k} passages were asked for; ask for at least 1.")
+        k = _validated_count(k)
         texts = [self.search_text(_validated(question)) for question in questions]
         return [_ranked(hits, k) for hits in self._search(texts, k)] if texts else []
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
+        """LangChain's ``configurable_fields``, such as ``top_k=ConfigurableField("k")``."""
+        super().configurable_fields(**kwargs)  # checks the names
+        return _ConfigurableRetriever(default=self, fields=kwargs)
 
     def batch(
         self,
@@ -172,6 +179,21 @@ class Retriever(BaseRetriever):
         return self.search([query], self.top_k if k is None else k)[0]
 
 
+class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
+    """A retriever with fields that ``config`` sets in a copy: LangChain would construct one from its fields alone."""
+
+    def _prepare(self, config: RunnableConfig | None = None) -> Any:
+        fields = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
+        values: Any
+        values, config = fields._prepare(config)
+        changed = values.model_extra
+        return (self.default.model_copy(update=changed) if changed else self.default), config
+
+
+class _Fields(BaseModel, extra="allow"):
+    """Values of any fields."""
+
+
 class WrappingRetriever(Retriever):
     """Base of the kinds that build on one other retriever."""
 
@@ -225,6 +247,16 @@ def _validated(question: object) -> str:
     if is_blank(question):
         raise UserError("The question is empty. Write what you want to find.")
     return encodable(question)
+
+
+def _validated_count(k: Any) -> int:
+    try:
+        count = operator.index(k)  # an int, or one of numpy's integers
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise UserError(f"The number of passages must be a whole number of at least 1, not {k!r}.")
+    return count
 
 
 def _ranked(hits: list[Hit], k: int) -> list[Document]:

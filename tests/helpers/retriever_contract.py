@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.runnables import ConfigurableField, RunnableConfig
 
 from common.errors import UserError
 from retrievers.base import Retriever
@@ -83,9 +85,19 @@ class RetrieverContract:
         with pytest.raises(UserError, match="must be text, not int"):
             make(DOCUMENTS).search([17], 3)  # type: ignore[list-item]
 
-    def test_k_below_1_is_refused(self, make: MakeRetriever) -> None:
-        with pytest.raises(UserError, match="at least 1"):
-            make(DOCUMENTS).search(QUESTIONS, 0)
+    @pytest.mark.parametrize("k", [0, 2.5, 2.0, "2"])
+    def test_k_that_is_no_positive_integer_is_refused(self, make: MakeRetriever, k: Any) -> None:
+        with pytest.raises(UserError, match="must be a whole number of at least 1"):
+            make(DOCUMENTS).invoke(QUESTIONS[0], k=k)
+
+    def test_top_k_is_a_configurable_field(self, make: MakeRetriever) -> None:
+        retriever = make(DOCUMENTS)
+        configurable = retriever.configurable_fields(top_k=ConfigurableField(id="passages"))
+        config: RunnableConfig = {"configurable": {"passages": 1}}
+        assert ids(configurable.invoke(QUESTIONS[0], config)) == ["b1"]
+        assert configurable.batch(QUESTIONS) == retriever.batch(QUESTIONS)
+        with pytest.raises(UserError, match="must be a whole number"):
+            configurable.with_config(configurable={"passages": "many"}).invoke(QUESTIONS[0])
 
     @pytest.mark.parametrize(
         "question",
