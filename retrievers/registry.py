@@ -137,6 +137,8 @@ def config_class(settings: Mapping[Any, Any]) -> type[RetrieverConfig]:
     Raises:
         PydanticCustomError: the kind is missing or unknown.
     """
+    from retrievers.base import encodable
+
     kind = settings.get("kind")
     if kind is None:
         raise PydanticCustomError("union_tag_not_found", "must be a mapping with a kind")
@@ -146,7 +148,8 @@ def config_class(settings: Mapping[Any, Any]) -> type[RetrieverConfig]:
     if is_class_path(kind):
         return RetrieverClassConfig
     expected = f"{', '.join(map(repr, KINDS))} or package.module.Class"
-    raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": str(kind), "expected_tags": expected})
+    tag = encodable(str(kind))  # pydantic cannot print lone surrogates
+    raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": tag, "expected_tags": expected})
 
 
 def find_class(kind: str) -> "type[BaseRetriever]":
