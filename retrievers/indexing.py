@@ -243,16 +243,19 @@ def _store_metadata(store: Store, documents: Sequence[Document], digests: Mappin
 
 
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata in Chroma's form: numbers, texts and lists of texts under their keys, all others in one JSON text."""
+    """Metadata in Chroma's form: numbers, texts and lists of texts under their keys, the rest in one JSON text."""
     plain: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
-        if isinstance(value, str):
-            plain[encodable(key)] = encodable(value)
+        key = encodable(str(key))
+        if not key or key[0] in "#$" or key in ("chroma:document", DIGEST, JSON):  # refused by Chroma, or used here
+            rest[key] = value
+        elif isinstance(value, str):
+            plain[key] = encodable(value)
         elif isinstance(value, (bool, int, float)) and abs(value) < 2**63:
-            plain[encodable(key)] = value
+            plain[key] = value
         elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            plain[encodable(key)] = [encodable(item) for item in value]
+            plain[key] = [encodable(item) for item in value]
         else:
             rest[key] = value
     return {**plain, JSON: json.dumps(rest, default=str)} if rest else plain

@@ -18,7 +18,7 @@ from langchain_core.documents import Document
 import retrievers.indexing
 from common.errors import UserError
 from retrievers.config import StoreConfig
-from retrievers.indexing import IndexReport, index, prune
+from retrievers.indexing import IndexReport, index, prune, read_document
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import Store, open_store
 
@@ -160,6 +160,14 @@ def test_metadata_of_all_types_are_stored(store: Store) -> None:
     assert DenseRetriever(store).search(["aspirin"], 1)[0][0].page_content == "aspirin ?"
     assert stored_metadata(store, "aspirin") == {**metadata, "title": "naïve ?", "day": "2020-01-02"}
     assert index(store, [document], quiet=True).embedded == 0
+
+
+@pytest.mark.parametrize("key", ["", "#1", "$gt", "chroma:document", "_digest", "_json"])
+def test_metadata_under_keys_that_chroma_refuses_are_stored(store: Store, key: str) -> None:
+    index(store, [Document(id="a", page_content="aspirin", metadata={key: "value"})], quiet=True)
+    metadatas = store.collection.get()["metadatas"]
+    assert metadatas is not None
+    assert read_document("a", "aspirin", metadatas[0]).metadata == {key: "value"}
 
 
 def test_lists_of_texts_in_metadata_can_be_filtered_by(store: Store) -> None:
