@@ -75,8 +75,8 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
 def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
     """Check that the loaded model has all weights of its checkpoint, in the same shapes.
 
-    transformers drops weights that config.json does not provide for: further layers, biases, scales, or other shapes.
-    Dropped weights of a whole module that the model lacks, such as another head, are allowed.
+    transformers drops weights that do not fit config.json: further layers, biases or scales, and other shapes. Dropped
+    weights of a whole module that the model lacks, such as another head, are allowed.
 
     Args:
         name: the model, for the message.
@@ -98,9 +98,9 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
         return re.sub(r"\.\d+\.", ".N.", tensor)
 
     leaf_modules = {path for path, module in model.named_modules() if path and not any(module.children())}
-    known = set(map(without_layer_number, model.state_dict()))
+    model_tensors = set(map(without_layer_number, model.state_dict()))
     for tensor in sorted(report["unexpected_keys"]):
-        if tensor.rpartition(".")[0] in leaf_modules or without_layer_number(tensor) in known:
+        if tensor.rpartition(".")[0] in leaf_modules or without_layer_number(tensor) in model_tensors:
             raise UserError(
                 f"Model {name}: its weights have {tensor}, and by its config.json the model has none: {advice}"
             )
@@ -258,7 +258,7 @@ def _folder_message(error: Exception, kind: str, id: str) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, SafetensorError):
             return f"{kind} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
-    if pickle := _only_pickle(folder):
+    if pickle := _pickled_weights(folder):
         return pickle_message(kind, id, pickle)
     if kind == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return f"{kind} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
@@ -284,7 +284,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 
 
 def _missing_file(folder: Path) -> str | None:
-    """A message about the first missing file of a model's folder; None for adapters and sentence-transformers."""
+    """The first missing file of a model's folder, for a message; None for adapters and sentence-transformers."""
     if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
         return None
     if not (folder / "config.json").is_file():
@@ -316,7 +316,7 @@ def pickle_message(kind: str, id: str, file: str) -> str:
     )
 
 
-def _only_pickle(folder: Path) -> str | None:
+def _pickled_weights(folder: Path) -> str | None:
     """The name of a folder's pickled weights, if it has no safetensors."""
     if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
         return None
@@ -389,7 +389,7 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and its chained causes, outermost first; a cycle ends."""
+    """The error and its chained causes, outermost first; each once, even in a cycle."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -41,9 +41,9 @@ class Frequencies:
 class Retriever(BaseRetriever):
     """A LangChain retriever that can also search for many questions in one pass.
 
-    Every kind returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
-    float, sorted by descending score, then by id. A question has the same results alone and in a batch, up to rounding
-    of the scores.
+    A retriever returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
+    float, sorted by descending score, then by id. The results of a question in a batch equal its results alone, up to
+    rounding of the scores.
 
     A kind of retriever is a subclass with ``config_class`` (the class of its settings), ``build`` and ``_search``; also
     ``index`` if it searches stored data, and ``identity`` if its results depend on more than its settings.
@@ -65,7 +65,7 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
-        """Settings and model fingerprints that determine the results, besides question, corpus, inner retrievers."""
+        """Settings and model fingerprints; with question, corpus and inner retrievers they determine the results."""
         settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if settings.get("embedder") is not None:
             from retrievers.embedders import fingerprint
@@ -94,7 +94,7 @@ class Retriever(BaseRetriever):
 
     @abstractmethod
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        """For each question its ``k`` best hits, possibly with others, in any order, each id once."""
+        """For each question at least its ``k`` best hits, in any order, each id once."""
 
     def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
         """The ``k`` best documents for each question, all questions in one pass.
@@ -195,7 +195,7 @@ class _Fields(BaseModel, extra="allow"):
 
 
 class WrappingRetriever(Retriever):
-    """Base of the kinds that build on one other retriever."""
+    """Base of the kinds that build on one retriever."""
 
     _retriever: Retriever = PrivateAttr()
     _config: Any = PrivateAttr()
@@ -207,7 +207,7 @@ class WrappingRetriever(Retriever):
         self._config = config
 
     def inner(self) -> Sequence[Retriever]:
-        """The other retriever."""
+        """The retriever that this one builds on."""
         return (self._retriever,)
 
 
@@ -217,14 +217,14 @@ def search_deeper(
     depth: int,
     select: Callable[[list[Document], int], list[Hit] | None],
 ) -> list[list[Hit]]:
-    """Search for each question, first for ``depth`` documents, then for 4 times as many until they are enough.
+    """Search for ``depth`` documents for each question, then for 4 times as many until ``select`` accepts them.
 
     ``select(documents, depth)`` returns the hits of a question; None if it needs more documents.
     """
     hits: dict[int, list[Hit]] = {}  # by index of the question
-    while open_questions := [index for index in range(len(questions)) if index not in hits]:
-        results = retriever.search([questions[index] for index in open_questions], depth)
-        for index, documents in zip(open_questions, results, strict=True):
+    while unanswered := [index for index in range(len(questions)) if index not in hits]:
+        results = retriever.search([questions[index] for index in unanswered], depth)
+        for index, documents in zip(unanswered, results, strict=True):
             if (selected := select(documents, depth)) is not None:
                 hits[index] = selected
         depth *= 4

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class LangChainRetriever(Retriever):
     """Adapter of a LangChain ``BaseRetriever`` class that the settings name by ``kind: package.module.Class``.
 
-    A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus; another class
-    from its keyword arguments alone. The score is ``metadata["score"]`` if it is a finite number in every document,
-    else 1 / rank. A document without an id gets a digest of its text as id.
+    A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus, and any other
+    class from its keyword arguments alone. The score is ``metadata["score"]`` if it is a finite number in every
+    document, else 1 / rank. A document without an id gets a digest of its text as id.
     """
 
     _retriever: BaseRetriever = PrivateAttr()
@@ -39,9 +39,9 @@ class LangChainRetriever(Retriever):
         retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):
-            arguments["retriever"] = context.other(arguments["retriever"])
+            arguments["retriever"] = context.retriever(arguments["retriever"])
         if isinstance(arguments.get("retrievers"), Mapping):
-            arguments["retrievers"] = {name: context.other(name) for name in arguments["retrievers"]}
+            arguments["retrievers"] = {name: context.retriever(name) for name in arguments["retrievers"]}
         if isinstance(arguments.get("embedder"), str):
             arguments["embedder"] = context.embedder(arguments["embedder"])
         if "top_k" in retriever_class.model_fields:

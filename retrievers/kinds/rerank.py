@@ -1,4 +1,4 @@
-"""Reranking of another retriever's first candidates by a cross-encoder."""
+"""Reranking of a retriever's first candidates by a cross-encoder."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
-_AGAINST = ("maybe", "neutral")  # labels of task qa and nli
+_AGAINST = ("maybe", "neutral")  # undecided labels of the tasks qa and nli
 
 
 class Reranker:
@@ -110,7 +110,7 @@ class RerankConfig(WrappingConfig):
 
 
 class RerankRetriever(WrappingRetriever):
-    """Sorts another retriever's first candidates by the cross-encoder's scores."""
+    """Sorts an inner retriever's first candidates by the cross-encoder's scores."""
 
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
@@ -122,7 +122,7 @@ class RerankRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: RerankConfig, context: "Context") -> Self:
-        return cls(context.other(config.retriever), _reranker(config), config)
+        return cls(context.retriever(config.retriever), _reranker(config), config)
 
     @classmethod
     def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:

@@ -186,7 +186,8 @@ INVALID_SETTINGS = {
     "an unknown split": ("data: {split: val}", "data.split"),
     "a lone surrogate in a kind": (r'retrievers: {a: {kind: "\ud800"}}', "is not a kind"),
     "a lone surrogate in a name": (
-        r'retrievers: {"\ud800": {kind: filter, retriever: gone}}', "there is no retriever 'gone'"
+        r'retrievers: {"\ud800": {kind: filter, retriever: gone}}',
+        "there is no retriever 'gone'",
     ),
     "a self-referencing mapping": ("llm: &x {model: *x}", "llm.model"),
 }

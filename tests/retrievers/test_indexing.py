@@ -240,7 +240,7 @@ def test_indexing_continues_after_an_interrupt(tmp_path: Path, monkeypatch: pyte
 
 
 def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrievers.indexing, "SORTED", 16)
+    monkeypatch.setattr(retrievers.indexing, "SORT_GROUP", 16)
     monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
     alive: weakref.WeakSet[Document] = weakref.WeakSet()
     peak = 0
@@ -259,7 +259,7 @@ def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest
                 yield document
 
     assert index(store, GeneratedDocuments([], "one"), quiet=True).embedded == 200
-    assert peak <= 40  # of 200 documents: two groups of SORTED, and a batch
+    assert peak <= 40  # of 200 documents: two groups of SORT_GROUP, and a batch
 
 
 def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(store: Store) -> None:
