@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
@@ -15,6 +15,8 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Cause = TypeVar("Cause", bound=BaseException)
 
 CONNECT_SECONDS = 5.0
 MAX_LISTED = 5  # files of a folder in a message
@@ -181,9 +183,8 @@ def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model
             f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
             "whose architecture is part of transformers or sentence-transformers."
         )
-    for cause in _causes(error):
-        if isinstance(cause, ImportError):
-            return f"{kind} {id} needs a package that cannot be used here: {_first_line(cause)}"
+    if missing := _cause(error, ImportError):
+        return f"{kind} {id} needs a package that cannot be used here: {_first_line(missing)}"
     if isinstance(error, StrictDataclassError):  # of transformers' configurations
         problem = " ".join(str(error).split())[:300]
         return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
@@ -248,16 +249,14 @@ def _folder_message(error: Exception, kind: str, id: str) -> str | None:
     from safetensors import SafetensorError
 
     folder = Path(id).expanduser()
-    for cause in _causes(error):
-        if isinstance(cause, PermissionError):
-            return f"{kind} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+    if denied := _cause(error, PermissionError):
+        return f"{kind} {id}: {denied.filename or 'a file'} may not be read. Check the folder's permissions."
     if link := next((path.name for path in sorted(folder.glob("*")) if path.is_symlink() and not path.exists()), None):
         return f"{kind} {id}: {link} is a link to a file that does not exist. Copy the folder again, with cp -rL."
     if pointer := _lfs_pointer(folder):
         return f"{kind} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
-    for cause in _causes(error):
-        if isinstance(cause, SafetensorError):
-            return f"{kind} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
+    if broken := _cause(error, SafetensorError):
+        return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Copy the folder again."
     if pickle := _pickled_weights(folder):
         return pickle_message(kind, id, pickle)
     if kind == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
@@ -332,12 +331,7 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
 
     hub = constants.ENDPOINT
     page = f"{hub}/datasets/{id}" if repo_type == "dataset" else f"{hub}/{id}"
-    causes = list(_causes(error))
-
-    def cause_of(*types: type[BaseException]) -> BaseException | None:
-        return next((cause for cause in causes if isinstance(cause, types)), None)
-
-    if cause_of(errors.GatedRepoError):
+    if _cause(error, errors.GatedRepoError):
         return (
             f"{kind} {id} is gated: open {page} in a browser, accept its terms with your account, "
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
@@ -347,7 +341,7 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
             f"{kind} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
         )
-    for status in (cause for cause in causes if isinstance(cause, errors.HfHubHTTPError)):
+    if status := _cause(error, errors.HfHubHTTPError):
         code = status.response.status_code
         if isinstance(status, errors.RevisionNotFoundError):
             return f"{kind} {id} has no such revision on the hub. See {page} for the revisions it has."
@@ -364,28 +358,33 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
             return f"{kind} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
         return f"{kind} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
     unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-    if cause_of(errors.OfflineModeIsEnabled, *unreachable):
+    if _cause(error, errors.OfflineModeIsEnabled, *unreachable):
         return (
             f"{kind} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
             "or give a folder."
         )
-    if cause_of(httpx.TransportError, ConnectionError, TimeoutError) or (
-        cause_of(OSError) and "Consistency check failed" in str(error)
+    if _cause(error, httpx.TransportError, ConnectionError, TimeoutError) or (
+        _cause(error, OSError) and "Consistency check failed" in str(error)
     ):
         return (
             f"{kind} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again to "
             "resume it."
         )
-    if broken := cause_of(SafetensorError):
+    if broken := _cause(error, SafetensorError):
         return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
-    if cause_of(PermissionError):
+    if _cause(error, PermissionError):
         return f"{kind} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
-    if cause_of(errors.LocalEntryNotFoundError):
+    if _cause(error, errors.LocalEntryNotFoundError):
         return f"{kind} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
     if isinstance(error, (OSError, ValueError, KeyError)):
         needs = " Its weights must be safetensors files." if "containing a file named" in str(error) else ""
         return f"{kind} {id} cannot be loaded: {_first_line(error)}{needs}"
     return None
+
+
+def _cause(error: BaseException, *types: type[Cause]) -> Cause | None:
+    """The first of the error and its causes that has one of these types."""
+    return next((cause for cause in _causes(error) if isinstance(cause, types)), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

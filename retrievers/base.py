@@ -183,6 +183,7 @@ class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
     """A retriever with fields that ``config`` sets in a copy: LangChain would construct one from its fields alone."""
 
     def _prepare(self, config: RunnableConfig | None = None) -> Any:
+        # With an object of any fields as the default, LangChain's method returns an object of the configured values.
         fields = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
         values: Any
         values, config = fields._prepare(config)
@@ -217,7 +218,7 @@ def search_deeper(
     depth: int,
     select: Callable[[list[Document], int], list[Hit] | None],
 ) -> list[list[Hit]]:
-    """Search for ``depth`` documents for each question, then for 4 times as many until ``select`` accepts them.
+    """Search for ``depth`` documents for each question, then repeatedly for 4 times as many until ``select`` accepts.
 
     ``select(documents, depth)`` returns the hits of a question; None if it needs more documents.
     """

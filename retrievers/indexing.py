@@ -339,8 +339,13 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    count = (MofNCompleteColumn(), TextColumn("passages"), TimeRemainingColumn())
-    columns = (TextColumn("embedding"), BarColumn(), *count)
+    columns = (
+        TextColumn("embedding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("passages"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda count: progress.advance(task, count)

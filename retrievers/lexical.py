@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -203,10 +202,18 @@ class LexicalIndex:
                 break
             if self._opened is not None and self._opened[0] == name:
                 return self._opened[1]
-            with suppress(FileNotFoundError):
-                version = _open_version(self._folder / name)
-                self._opened = (name, version)
-                return version
+            folder = self._folder / name
+            try:
+                version = Version(folder)
+            except FileNotFoundError:
+                continue
+            except (OSError, EOFError, ValueError, KeyError) as error:
+                problem = (
+                    f"The index of words in {folder} is damaged ({error}). Remove {self._folder}; it will be rebuilt."
+                )
+                raise UserError(problem) from error
+            self._opened = (name, version)
+            return version
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")
 
     def _current_name(self) -> str | None:
@@ -285,14 +292,3 @@ def _read_postings(folder: Path, documents: int) -> Postings:
         return None if (row := words.row(word)) is None else int(columns[row])
 
     return Postings(scores, rows, starts, documents, column)
-
-
-def _open_version(folder: Path) -> Version:
-    try:
-        return Version(folder)
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"The index of words in {folder} is damaged ({error}). Remove {folder.parent}; it will be rebuilt."
-        ) from error

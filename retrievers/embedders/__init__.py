@@ -65,7 +65,11 @@ def _fastest_dtype() -> Dtype:
 @cache
 def _make(config: EmbedderConfig) -> Embeddings:
     if isinstance(config, EmbedderClassConfig):
-        return _from_class(config)
+        embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
+        try:
+            return embedder_class(**config.arguments)
+        except (TypeError, ValueError, ImportError) as error:
+            raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
     if config.model == "chroma-default":
         from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
 
@@ -85,15 +89,6 @@ def _make(config: EmbedderConfig) -> Embeddings:
     return SentenceEmbedder(
         model, dtype=config.dtype, query_prompt=config.query_prompt, passage_prompt=config.passage_prompt
     )
-
-
-def _from_class(config: EmbedderClassConfig) -> Embeddings:
-    """A user-defined embedder: an object of a LangChain ``Embeddings`` class."""
-    embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
-    try:
-        return embedder_class(**config.arguments)
-    except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
 
 
 def fingerprint(embedder: Embeddings) -> str:

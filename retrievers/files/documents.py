@@ -31,7 +31,7 @@ class DocumentFile:
             raise ValueError(f"{DOCUMENTS} is truncated")
 
     def __getitem__(self, row: int) -> Document:
-        """The document of a row: rows are in the order of writing, from 0, or in that of ``reorder``."""
+        """The document of a row; rows count from 0 in the order of writing, or in the order given to ``reorder``."""
         return Document(**json.loads(self._line(int(self._offsets[row]))))
 
     def _line(self, offset: int) -> bytes:

@@ -44,7 +44,7 @@ def test_torn_last_line_is_skipped_and_later_values_are_whole(tmp_path: Path, lo
     "line",
     [b"\x00\xff\xfe\n", b"[1, 2]\n", b'{"key": ["a"], "value": 1}\n', b'{"key": "x"}\n', b"\n", b"[" * 100_000 + b"\n"],
 )
-def test_unreadable_lines_are_counted_and_others_read(tmp_path: Path, line: bytes) -> None:
+def test_unreadable_lines_are_counted_and_skipped(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     ResultCache(path).put({"a": 1})
     with path.open("ab") as file:
@@ -113,7 +113,7 @@ def squares(calls: list[list[int]], numbers: Sequence[int]) -> Any:
     return compute
 
 
-def test_get_or_compute_computes_missing_keys_once(tmp_path: Path) -> None:
+def test_get_or_compute_computes_each_missing_key_once(tmp_path: Path) -> None:
     calls: list[list[int]] = []
     cache = ResultCache(tmp_path / "journal.jsonl")
     results = get_or_compute(cache, ["3", "4", "3", "5"], squares(calls, [3, 4, 3, 5]))
