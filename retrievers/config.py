@@ -122,7 +122,7 @@ class WrappingConfig(RetrieverConfig):
     retriever: str = Field(description="Name of the retriever that finds the candidates.")
 
     def builds_on(self) -> tuple[str, ...]:
-        """The name of that retriever."""
+        """The name of the retriever that this one builds on."""
         return (self.retriever,)
 
 

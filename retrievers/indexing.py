@@ -78,7 +78,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
         if revision is not None and (count := _stored_count(store, revision, documents)) is not None:
             store.remove_former_vector_files()  # a killed process may have left these files, which contain texts
             return IndexReport(total=count, embedded=0, removed=0)
-        changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
+        changed = not (store.collection.metadata or {}).get(
+            REVISION
+        )  # the collection is new, or an earlier call was killed
         _record(store, None)
     digests = _digests(documents)
     embedded = 0
@@ -86,7 +88,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
         for group in batch_iterate(SORT_GROUP, _each_once(documents, digests)):
             with store.errors():
                 stored = _stored_digests(store, [str(document.id) for document in group])
-            text_changed, metadata_changed = _changed(group, digests, stored)
+            text_changed, metadata_changed = _changed_documents(group, digests, stored)
             if metadata_changed:
                 _store_metadata(store, metadata_changed, digests)
             changed = changed or bool(text_changed or metadata_changed)
@@ -119,12 +121,12 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
     revision = getattr(documents, REVISION, None)
     if revision is not None and revision in (old_metadata.get(REVISION), old_metadata.get(PRUNED)):
         return
-    texts = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
+    digests = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
     removed: list[str] = []
     for offset in range(0, collection.count(), PAGE):
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        removed += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+        removed += [id for id, metadata in rows if digests.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
     new_metadata = dict(old_metadata)
     if revision is not None:
         new_metadata[PRUNED] = revision
@@ -208,7 +210,7 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
         store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
-def _changed(
+def _changed_documents(
     documents: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
 ) -> tuple[list[Document], list[Document]]:
     """Documents whose text is new or changed, and documents of which only the metadata have changed."""

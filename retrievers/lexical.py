@@ -208,10 +208,9 @@ class LexicalIndex:
             except FileNotFoundError:
                 continue
             except (OSError, EOFError, ValueError, KeyError) as error:
-                problem = (
+                raise UserError(
                     f"The index of words in {folder} is damaged ({error}). Remove {self._folder}; it will be rebuilt."
-                )
-                raise UserError(problem) from error
+                ) from error
             self._opened = (name, version)
             return version
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")

@@ -50,7 +50,7 @@ class Context:
         documents: the documents of the corpus.
         corpus: the corpus's name, part of the collections' names.
         embedders: embedders by name, as settings or as LangChain ``Embeddings``.
-        retrievers: the retrievers by name on which this retriever may build.
+        retrievers: base retrievers by name, for the kinds that build on other retrievers.
         rewriter: rewrites questions, for kind ``multi_query``.
         rewriter_identity: settings and fingerprints that determine the rewritten questions, as JSON types.
         quiet: whether to hide progress bars.
@@ -86,10 +86,8 @@ class Context:
             return make_embedder(embedder, self.store)
         if isinstance(embedder, Embeddings):
             return embedder
-        actual = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
-        raise UserError(
-            f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {actual}."
-        )
+        got = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
+        raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {got}.")
 
     def retriever(self, name: str) -> "Retriever":
         """The retriever of that name; ``UserError`` if it does not exist or is not a ``Retriever``."""
@@ -212,8 +210,8 @@ def make_retriever(
 ) -> "Retriever":
     """Update the store to exactly ``documents`` and make the retriever of ``config`` over them.
 
-    ``others`` are the retrievers by name on which this retriever may build; the arguments after ``documents`` are those
-    of ``Context``.
+    ``others`` are base retrievers by name, for kinds that build on them. The remaining arguments are those of
+    ``Context``.
 
     Raises:
         UserError: an embedder or retriever is unknown; one of ``others`` is not a ``Retriever``; a model or class

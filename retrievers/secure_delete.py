@@ -19,7 +19,7 @@ from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
 MARK = "unpurged"  # file in the store's folder: a purge is due, also after a kill between removal and purge
-LOCK_SECONDS = 10.0  # how long to wait for other processes' locks
+LOCK_SECONDS = 10.0  # maximum wait for other processes' locks
 
 # The metadata column of Chroma's log contains texts. This statement empties the column in log entries that Chroma has
 # applied to its tables. The index of vectors may not have applied the entries yet, but it reads only their vectors.
@@ -37,8 +37,7 @@ _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search
 def removal(folder: Path | None) -> Iterator[None]:
     """Record that a purge is due, because the block removes texts; a store on a server, without a folder, has no purge.
 
-    The record is written before the block, which may be killed, and after it, since another process may purge in
-    between.
+    The time is recorded before the block, which may be killed, and after it: another process may purge in between.
     """
     if folder is not None:
         (folder / MARK).touch()

@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from langchain_chroma import Chroma
 
 METRIC: Literal["cosine"] = "cosine"
-# A server's graph of vectors, wide enough for an exact search over some thousands of texts.
+# Parameters of a server's graph of vectors, with which a search over some thousands of texts is exact.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
 # Keys of a collection's metadata.
 REVISION = "revision"  # of the documents; empty while they are being changed
 COUNT = "count"  # number of documents in the revision
 STATE = "state"  # name of the state of the texts, which changes whenever they change
 BATCH = 512  # vectors per ``query`` of Chroma, and ids per ``get``
-LOCK_SECONDS = 10.0  # how long to wait for other indexing processes, which lock the database briefly
+LOCK_SECONDS = 10.0  # maximum wait for other indexing processes, which lock the database briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
 # Metadata of each collection, by folder and name, at the time when the client's graph was last up to date.
 _current_metadata: dict[tuple[Path, str], Any] = {}
-_opening = threading.Lock()
+_clients_lock = threading.Lock()
 
 
 class Store:
@@ -228,7 +228,7 @@ def _server_client(url: str) -> "ClientAPI":
 
 def _folder_client(path: Path) -> "ClientAPI":
     """One client per folder and process, as Chroma requires."""
-    with _opening:
+    with _clients_lock:
         if path not in _clients:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)  # private, since it will contain the texts
             _check_writable(path / DATABASE)
@@ -240,7 +240,7 @@ def _reopen(path: Path, stale: "ClientAPI") -> "ClientAPI":
     """Replace the folder's client ``stale``, unless another thread has done so; returns the new client."""
     from chromadb.api.shared_system_client import SharedSystemClient
 
-    with _opening:
+    with _clients_lock:
         if _clients.get(path) in (None, stale):
             # Chroma caches one backend ("system") per folder, which a new client would share. Threads that search with
             # the old client keep the old backend.
