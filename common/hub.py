@@ -299,12 +299,12 @@ def _nested_model_advice(folder: Path) -> str | None:
     """Advice for a folder without config.json that contains checkpoints, a snapshot of the hub or a GGUF file."""
     if (folder / "config.json").is_file():
         return None
-    if files := sorted(path.name for path in folder.glob("*.gguf")):
-        return f"Name its GGUF file: {folder / files[0]}"
-    below = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
+    if gguf_files := sorted(path.name for path in folder.glob("*.gguf")):
+        return f"Name its GGUF file: {folder / gguf_files[0]}"
+    nested = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
         folder.glob("snapshots/*/config.json")
     )
-    return f"Name the model's own folder, such as {below[-1].parent}" if below else None
+    return f"Name the model's own folder, such as {nested[-1].parent}" if nested else None
 
 
 def pickle_message(kind: str, id: str, file: str) -> str:

@@ -102,7 +102,7 @@ def test_folder_as_cache_file_is_an_error(tmp_path: Path) -> None:
         ResultCache(tmp_path)
 
 
-def squares(calls: list[list[int]], numbers: Sequence[int]) -> Any:
+def make_squaring(calls: list[list[int]], numbers: Sequence[int]) -> Any:
     """A ``compute`` function that squares numbers and records the indices of each call."""
 
     def compute(indices: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
@@ -116,17 +116,17 @@ def squares(calls: list[list[int]], numbers: Sequence[int]) -> Any:
 def test_get_or_compute_computes_each_missing_key_once(tmp_path: Path) -> None:
     calls: list[list[int]] = []
     cache = ResultCache(tmp_path / "journal.jsonl")
-    results = get_or_compute(cache, ["3", "4", "3", "5"], squares(calls, [3, 4, 3, 5]))
+    results = get_or_compute(cache, ["3", "4", "3", "5"], make_squaring(calls, [3, 4, 3, 5]))
     assert [(result.value, result.reused) for result in results] == [(9, False), (16, False), (9, True), (25, False)]
-    results = get_or_compute(ResultCache(cache.path), ["5", "6"], squares(calls, [5, 6]))
+    results = get_or_compute(ResultCache(cache.path), ["5", "6"], make_squaring(calls, [5, 6]))
     assert [(result.value, result.reused) for result in results] == [(25, True), (36, False)]
     assert calls == [[0, 1, 3], [1]]
-    assert get_or_compute(cache, ["3"], squares(calls, [0]))[0].value == 9
+    assert get_or_compute(cache, ["3"], make_squaring(calls, [0]))[0].value == 9
     assert len(calls) == 2
 
 
 def test_get_or_compute_without_a_cache_computes_equal_keys_again() -> None:
-    results = get_or_compute(None, ["", ""], squares([], [2, 3]))
+    results = get_or_compute(None, ["", ""], make_squaring([], [2, 3]))
     assert [(result.value, result.reused) for result in results] == [(4, False), (9, False)]
 
 
