@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -129,7 +129,8 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
             files, a missing package, or a full disk.
     """
     is_local = _is_path(id) or Path(id).exists()
-    with nullcontext() if is_local else _hub_lock:
+    lock: AbstractContextManager[object] = nullcontext() if is_local else _hub_lock
+    with lock:
         if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
             raise UserError(mistyped)
         try:

@@ -184,8 +184,7 @@ class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
 
     def _prepare(self, config: RunnableConfig | None = None) -> Any:
         # With an object of any fields as the default, LangChain's method returns an object of the configured values.
-        fields = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
-        values: Any
+        fields: Any = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
         values, config = fields._prepare(config)
         changed = values.model_extra
         return (self.default.model_copy(update=changed) if changed else self.default), config
