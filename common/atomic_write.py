@@ -30,7 +30,7 @@ def write_whole(path: Path, text: str) -> None:
 def new_version(folder: Path, name: str) -> Iterator[Path]:
     """Create the subfolder ``name`` of ``folder``, which the block writes and makes current; an error removes it.
 
-    It is locked during the block, so ``remove_other_versions`` removes it only if this process has been killed.
+    The subfolder is locked during the block, so ``remove_other_versions`` spares it unless this process is killed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     version = folder / name
@@ -48,21 +48,22 @@ def new_version(folder: Path, name: str) -> Iterator[Path]:
 def remove_other_versions(folder: Path, current: Callable[[], str | None]) -> None:
     """Remove the subfolders of ``folder`` except the current one and those that a process is writing.
 
-    ``current`` returns the name of the current one, which another process may just have replaced.
+    ``current`` returns the name of the current subfolder, which another process may have changed.
     """
     with locked(folder):
-        kept = current()
+        current_name = current()
         for version in folder.iterdir():
-            if version.is_dir() and version.name != kept:
+            if version.is_dir() and version.name != current_name:
                 with suppress(OSError), locked(version, wait=False):
                     shutil.rmtree(version, ignore_errors=True)
 
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Lock a folder, if its file system has locks; without ``wait``, ``BlockingIOError`` if it is already locked.
+    """Lock a folder, if its file system has locks; the lock is released if the process dies.
 
-    The lock is released if the process dies.
+    Raises:
+        BlockingIOError: without ``wait``, if the folder is already locked.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -47,7 +47,7 @@ def computes_bfloat16() -> bool:
 def bfloat16_is_faster() -> bool:
     """Whether a matrix product in bfloat16 takes at most 75% of its time in float32; measured once.
 
-    The speed differs among processors with the instructions: compared with float32 it is several times as high with
+    The speed in bfloat16 differs among processors with the instructions: it is several times the speed in float32 with
     AMX, twice on AMD's Zen 4, and half on Intel's processors with AMX disabled.
     """
     import torch
@@ -122,12 +122,12 @@ class PackedLinear:
         result: Tensor = self._ops._linear_pointwise(states, self._weight, self._bias, self._activation, [], "none")
         return result
 
-    def plus(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without activation, plus ``other`` (rows, outputs)."""
-        result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "add")
+    def plus(self, states: "Tensor", addend: "Tensor") -> "Tensor":
+        """The outputs without activation, plus ``addend`` (rows, outputs)."""
+        result: Tensor = self._ops._linear_pointwise.binary(states, addend, self._weight, self._bias, "add")
         return result
 
-    def times(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without activation, times ``other`` (rows, outputs)."""
-        result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "mul")
+    def times(self, states: "Tensor", factor: "Tensor") -> "Tensor":
+        """The outputs without activation, times ``factor`` (rows, outputs)."""
+        result: Tensor = self._ops._linear_pointwise.binary(states, factor, self._weight, self._bias, "mul")
         return result

@@ -16,5 +16,5 @@ def is_text_encoding(name: str) -> bool:
 
 
 def encoding_of(start: bytes) -> str:
-    """The codec for a text that starts with these bytes; it removes a byte order mark."""
+    """The codec that decodes a text with these first bytes and removes a byte order mark."""
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"

@@ -3,10 +3,11 @@
 import errno
 import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
@@ -14,6 +15,8 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Cause = TypeVar("Cause", bound=BaseException)
 
 CONNECT_SECONDS = 5.0
 MAX_LISTED = 5  # files of a folder in a message
@@ -31,6 +34,7 @@ ModelSource = Annotated[str, AfterValidator(_expand_home)]
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode is of the whole process
 
 
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
@@ -73,8 +77,8 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
 def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
     """Check that the loaded model has all weights of its checkpoint, in the same shapes.
 
-    transformers drops weights that config.json does not provide for: further layers, biases, scales, or other shapes.
-    Dropped weights of a whole module that the model lacks, such as another head, are allowed.
+    transformers drops weights that do not fit config.json: further layers, biases or scales, and other shapes. Dropped
+    weights of a whole module that the model lacks, such as another head, are allowed.
 
     Args:
         name: the model, for the message.
@@ -96,9 +100,9 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
         return re.sub(r"\.\d+\.", ".N.", tensor)
 
     leaf_modules = {path for path, module in model.named_modules() if path and not any(module.children())}
-    known = set(map(without_layer_number, model.state_dict()))
+    model_tensors = set(map(without_layer_number, model.state_dict()))
     for tensor in sorted(report["unexpected_keys"]):
-        if tensor.rpartition(".")[0] in leaf_modules or without_layer_number(tensor) in known:
+        if tensor.rpartition(".")[0] in leaf_modules or without_layer_number(tensor) in model_tensors:
             raise UserError(
                 f"Model {name}: its weights have {tensor}, and by its config.json the model has none: {advice}"
             )
@@ -113,6 +117,7 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
 
     A missing path below an existing folder is an error before the call, since the hub may have a model of that name. If
     the hub cannot be reached, only the cache is used, because huggingface_hub repeats each failed request for minutes.
+    Other threads wait with loading from the hub until the block ends.
 
     Args:
         kind: "Embedder", "Model", "Adapter" or "Data set", for messages.
@@ -123,22 +128,21 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
             files, a missing package, or a full disk.
     """
-    if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
-        raise UserError(mistyped)
-    try:
-        with _offline_mode() if _needs_hub(id) and not _is_hub_reachable() else nullcontext():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
-        message = _message_for(error, kind, id, repo_type)
-        if message is None:
+    is_local = _is_path(id) or Path(id).exists()
+    lock: AbstractContextManager[object] = nullcontext() if is_local else _hub_lock
+    with lock:
+        if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
+            raise UserError(mistyped)
+        try:
+            with nullcontext() if is_local or _is_offline() or _is_hub_reachable() else _offline_mode():
+                yield
+        except UserError:
             raise
-        raise UserError(message) from error
-
-
-def _needs_hub(id: str) -> bool:
-    return not (_is_offline() or _is_path(id) or Path(id).exists())
+        except Exception as error:
+            message = _message_for(error, kind, id, repo_type)
+            if message is None:
+                raise
+            raise UserError(message) from error
 
 
 def _is_hub_reachable() -> bool:
@@ -180,9 +184,8 @@ def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model
             f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
             "whose architecture is part of transformers or sentence-transformers."
         )
-    for cause in _causes(error):
-        if isinstance(cause, ImportError):
-            return f"{kind} {id} needs a package that cannot be used here: {_first_line(cause)}"
+    if missing := _cause(error, ImportError):
+        return f"{kind} {id} needs a package that cannot be used here: {_first_line(missing)}"
     if isinstance(error, StrictDataclassError):  # of transformers' configurations
         problem = " ".join(str(error).split())[:300]
         return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
@@ -247,17 +250,15 @@ def _folder_message(error: Exception, kind: str, id: str) -> str | None:
     from safetensors import SafetensorError
 
     folder = Path(id).expanduser()
-    for cause in _causes(error):
-        if isinstance(cause, PermissionError):
-            return f"{kind} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+    if denied := _cause(error, PermissionError):
+        return f"{kind} {id}: {denied.filename or 'a file'} may not be read. Check the folder's permissions."
     if link := next((path.name for path in sorted(folder.glob("*")) if path.is_symlink() and not path.exists()), None):
         return f"{kind} {id}: {link} is a link to a file that does not exist. Copy the folder again, with cp -rL."
     if pointer := _lfs_pointer(folder):
         return f"{kind} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
-    for cause in _causes(error):
-        if isinstance(cause, SafetensorError):
-            return f"{kind} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
-    if pickle := _only_pickle(folder):
+    if broken := _cause(error, SafetensorError):
+        return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Copy the folder again."
+    if pickle := _pickled_weights(folder):
         return pickle_message(kind, id, pickle)
     if kind == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return f"{kind} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
@@ -283,7 +284,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 
 
 def _missing_file(folder: Path) -> str | None:
-    """A message about the first missing file of a model's folder; None for adapters and sentence-transformers."""
+    """The first missing file of a model's folder, for a message; None for adapters and sentence-transformers."""
     if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
         return None
     if not (folder / "config.json").is_file():
@@ -299,12 +300,12 @@ def _nested_model_advice(folder: Path) -> str | None:
     """Advice for a folder without config.json that contains checkpoints, a snapshot of the hub or a GGUF file."""
     if (folder / "config.json").is_file():
         return None
-    if files := sorted(path.name for path in folder.glob("*.gguf")):
-        return f"Name its GGUF file: {folder / files[0]}"
-    below = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
+    if gguf_files := sorted(path.name for path in folder.glob("*.gguf")):
+        return f"Name its GGUF file: {folder / gguf_files[0]}"
+    nested = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
         folder.glob("snapshots/*/config.json")
     )
-    return f"Name the model's own folder, such as {below[-1].parent}" if below else None
+    return f"Name the model's own folder, such as {nested[-1].parent}" if nested else None
 
 
 def pickle_message(kind: str, id: str, file: str) -> str:
@@ -315,7 +316,7 @@ def pickle_message(kind: str, id: str, file: str) -> str:
     )
 
 
-def _only_pickle(folder: Path) -> str | None:
+def _pickled_weights(folder: Path) -> str | None:
     """The name of a folder's pickled weights, if it has no safetensors."""
     if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
         return None
@@ -331,12 +332,7 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
 
     hub = constants.ENDPOINT
     page = f"{hub}/datasets/{id}" if repo_type == "dataset" else f"{hub}/{id}"
-    causes = list(_causes(error))
-
-    def cause_of(*types: type[BaseException]) -> BaseException | None:
-        return next((cause for cause in causes if isinstance(cause, types)), None)
-
-    if cause_of(errors.GatedRepoError):
+    if _cause(error, errors.GatedRepoError):
         return (
             f"{kind} {id} is gated: open {page} in a browser, accept its terms with your account, "
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
@@ -346,7 +342,7 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
             f"{kind} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
         )
-    for status in (cause for cause in causes if isinstance(cause, errors.HfHubHTTPError)):
+    if status := _cause(error, errors.HfHubHTTPError):
         code = status.response.status_code
         if isinstance(status, errors.RevisionNotFoundError):
             return f"{kind} {id} has no such revision on the hub. See {page} for the revisions it has."
@@ -363,23 +359,23 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
             return f"{kind} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
         return f"{kind} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
     unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-    if cause_of(errors.OfflineModeIsEnabled, *unreachable):
+    if _cause(error, errors.OfflineModeIsEnabled, *unreachable):
         return (
             f"{kind} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
             "or give a folder."
         )
-    if cause_of(httpx.TransportError, ConnectionError, TimeoutError) or (
-        cause_of(OSError) and "Consistency check failed" in str(error)
+    if _cause(error, httpx.TransportError, ConnectionError, TimeoutError) or (
+        _cause(error, OSError) and "Consistency check failed" in str(error)
     ):
         return (
             f"{kind} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again to "
             "resume it."
         )
-    if broken := cause_of(SafetensorError):
+    if broken := _cause(error, SafetensorError):
         return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
-    if cause_of(PermissionError):
+    if _cause(error, PermissionError):
         return f"{kind} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
-    if cause_of(errors.LocalEntryNotFoundError):
+    if _cause(error, errors.LocalEntryNotFoundError):
         return f"{kind} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
     if isinstance(error, (OSError, ValueError, KeyError)):
         needs = " Its weights must be safetensors files." if "containing a file named" in str(error) else ""
@@ -387,8 +383,13 @@ def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model
     return None
 
 
+def _cause(error: BaseException, *types: type[Cause]) -> Cause | None:
+    """The first of the error and its causes that has one of these types."""
+    return next((cause for cause in _causes(error) if isinstance(cause, types)), None)
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and its chained causes, outermost first; a cycle ends."""
+    """The error and its chained causes, outermost first; each once, even in a cycle."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -54,7 +54,7 @@ def read_object(path: Path) -> JSONObject:
     """
     text = read_text(path)
     try:
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=_to_json_object)
     except json.JSONDecodeError as error:
         raise DataError(path, f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
     except RecursionError:
@@ -113,7 +113,7 @@ def escape(text: str, width: int = 60) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in shortened)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> JSONObject:
+def _to_json_object(pairs: list[tuple[str, Any]]) -> JSONObject:
     parsed = JSONObject(pairs)
     if len(parsed) < len(pairs):
         parsed.duplicate_keys = tuple(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

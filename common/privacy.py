@@ -29,7 +29,7 @@ def disable_telemetry() -> None:
         os.environ[name] = TELEMETRY_OFF[name]
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None and "HF_HUB_DISABLE_TELEMETRY" in unset:
-        # huggingface_hub is already imported and does not read the variable again; so is onnxruntime below.
+        # A library that is already imported does not read its variable again.
         constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
     onnxruntime = sys.modules.get("onnxruntime")
     if onnxruntime is not None and "ORT_DISABLE_TELEMETRY" in unset:

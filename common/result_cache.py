@@ -113,7 +113,7 @@ def get_or_compute(
 
     Args:
         cache: None computes all values, also those of equal keys.
-        keys: with a cache, the value of equal keys is computed once; the second and later ones count as reused.
+        keys: with a cache, the value of equal keys is computed once and reused for the second and later keys.
         compute: maps indices of ``keys`` to batches of indices and values, in any order. Each batch is cached when it
             arrives, except values that are a ``UserError``.
     """

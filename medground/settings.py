@@ -71,7 +71,9 @@ class Settings(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         if problems := list(_dangling_names(self.model_dump())):
-            raise ValueError("; ".join(problems))
+            from retrievers.base import encodable
+
+            raise ValueError(encodable("; ".join(problems)))  # pydantic cannot print lone surrogates
         return self
 
 

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import (
-    ConfigurableField,
-    ConfigurableFieldSingleOption,
-    RunnableConfig,
-    RunnableSerializable,
-)
-from langchain_core.runnables.config import ensure_config, get_config_list, run_in_executor
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import get_config_list, run_in_executor
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 from langchain_core.runnables.utils import AnyConfigurableField
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.config import RetrieverConfig
@@ -47,9 +42,9 @@ class Frequencies:
 class Retriever(BaseRetriever):
     """A LangChain retriever that can also search for many questions in one pass.
 
-    Every kind returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
-    float, sorted by descending score, then by id. A question has the same results alone and in a batch, up to rounding
-    of the scores.
+    A retriever returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
+    float, sorted by descending score, then by id. The results of a question in a batch equal its results alone, up to
+    rounding of the scores.
 
     A kind of retriever is a subclass with ``config_class`` (the class of its settings), ``build`` and ``_search``; also
     ``index`` if it searches stored data, and ``identity`` if its results depend on more than its settings.
@@ -71,7 +66,7 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
-        """Settings and model fingerprints that determine the results, besides question, corpus, inner retrievers."""
+        """Settings and model fingerprints; with question, corpus and inner retrievers they determine the results."""
         settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if settings.get("embedder") is not None:
             from retrievers.embedders import fingerprint
@@ -100,7 +95,7 @@ class Retriever(BaseRetriever):
 
     @abstractmethod
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        """For each question its ``k`` best hits, possibly with others, in any order, each id once."""
+        """For each question at least its ``k`` best hits, in any order, each id once."""
 
     def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
         """The ``k`` best documents for each question, all questions in one pass.
@@ -130,13 +125,10 @@ class Retriever(BaseRetriever):
             for hit in best
         ]
 
-    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
-        """LangChain's ``configurable_fields``, also for classes whose constructor does not take the fields."""
-        configurable = super().configurable_fields(**fields)
-        retriever_class: Any = type(self)
-        if retriever_class.__init__ is Retriever.__init__:  # pydantic's, which takes and validates the fields
-            return configurable
-        return _ConfigurableRetriever(default=self, fields=fields)
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
+        """LangChain's ``configurable_fields``, such as ``top_k=ConfigurableField("k")``."""
+        super().configurable_fields(**kwargs)  # checks the names
+        return _ConfigurableRetriever(default=self, fields=kwargs)
 
     def batch(
         self,
@@ -207,29 +199,22 @@ class Retriever(BaseRetriever):
 
 
 class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
-    """A retriever with configurable fields; a run with other values searches with a changed copy of the retriever.
+    """A retriever with fields that ``config`` sets in a copy: LangChain would construct one from its fields alone."""
 
-    LangChain's class calls the constructor with all fields instead.
-    """
+    def _prepare(self, config: RunnableConfig | None = None) -> Any:
+        # With an object of any fields as the default, LangChain's method returns an object of the configured values.
+        fields: Any = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
+        values, config = fields._prepare(config)
+        changed = values.model_extra
+        return (self.default.model_copy(update=changed) if changed else self.default), config
 
-    def _prepare(self, config: RunnableConfig | None = None) -> tuple[Retriever, RunnableConfig]:
-        config = ensure_config(config)
-        values = config.get("configurable", {})
-        changes: dict[str, Any] = {}
-        for name, field in self.fields.items():
-            if isinstance(field, ConfigurableField):
-                if field.id in values:
-                    changes[name] = values[field.id]
-            elif isinstance(field, ConfigurableFieldSingleOption):
-                changes[name] = field.options[values.get(field.id) or field.default]
-            else:
-                changes[name] = [field.options[option] for option in values.get(field.id, field.default)]
-        retriever: Any = self.default
-        return retriever.model_copy(update=changes) if changes else retriever, config
+
+class _Fields(BaseModel, extra="allow"):
+    """Values of any fields."""
 
 
 class WrappingRetriever(Retriever):
-    """Base of the kinds that build on one other retriever."""
+    """Base of the kinds that build on one retriever."""
 
     _retriever: Retriever = PrivateAttr()
     _config: Any = PrivateAttr()
@@ -241,7 +226,7 @@ class WrappingRetriever(Retriever):
         self._config = config
 
     def inner(self) -> Sequence[Retriever]:
-        """The other retriever."""
+        """The retriever that this one builds on."""
         return (self._retriever,)
 
 
@@ -251,14 +236,14 @@ def search_deeper(
     depth: int,
     select: Callable[[list[Document], int], list[Hit] | None],
 ) -> list[list[Hit]]:
-    """Search for each question, first for ``depth`` documents, then for 4 times as many until they are enough.
+    """Search for ``depth`` documents for each question, then repeatedly for 4 times as many until ``select`` accepts.
 
     ``select(documents, depth)`` returns the hits of a question; None if it needs more documents.
     """
     hits: dict[int, list[Hit]] = {}  # by index of the question
-    while open_questions := [index for index in range(len(questions)) if index not in hits]:
-        results = retriever.search([questions[index] for index in open_questions], depth)
-        for index, documents in zip(open_questions, results, strict=True):
+    while unanswered := [index for index in range(len(questions)) if index not in hits]:
+        results = retriever.search([questions[index] for index in unanswered], depth)
+        for index, documents in zip(unanswered, results, strict=True):
             if (selected := select(documents, depth)) is not None:
                 hits[index] = selected
         depth *= 4

@@ -1,4 +1,4 @@
-"""Cache of another retriever's results."""
+"""Cache of a retriever's results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +15,12 @@ BATCH = 256  # questions per search, and per write to the cache
 
 
 class CachedRetriever(Retriever):
-    """Searches with another retriever and caches its results.
+    """Searches with an inner retriever and caches its results.
 
     Every search fetches at least ``depth`` documents, so that tasks that need fewer share the cached results.
 
     Attributes:
-        reused: how many questions' results came from the cache.
+        reused: number of questions whose results came from the cache.
     """
 
     reused: int = 0
@@ -41,7 +41,7 @@ class CachedRetriever(Retriever):
     ) -> None:
         """Search with ``retriever`` over ``documents``, its whole corpus.
 
-        ``identity`` is the retriever's, from ``registry.identify``: cached results of another identity are not used.
+        ``identity`` is that of ``registry.identify``: cached results of a retriever with another identity are not used.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
@@ -52,7 +52,7 @@ class CachedRetriever(Retriever):
         self._depth = depth
 
     def inner(self) -> Sequence[Retriever]:
-        """The other retriever."""
+        """The retriever whose results are cached."""
         return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

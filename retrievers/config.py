@@ -60,9 +60,8 @@ class EmbedderConfig(Section):
         """An ``EmbedderClassConfig`` if the model is a class: pydantic's ``__init__`` cannot return another object."""
         is_class = cls is EmbedderConfig and is_class_path(data.get("model"))
         config_class: Any = EmbedderClassConfig if is_class else cls
-        made: Any = super().__new__(config_class)
-        config: Self = made
-        return config
+        config: Any = super().__new__(config_class)
+        return config  # type: ignore[no-any-return]
 
     @model_validator(mode="wrap")
     @classmethod
@@ -70,8 +69,8 @@ class EmbedderConfig(Section):
         if cls is EmbedderConfig and isinstance(data, Mapping) and is_class_path(data.get("model")):
             # Of EmbedderConfig's fields, only those that differ from their defaults are arguments of the class.
             defaults = {key: field.default for key, field in EmbedderConfig.model_fields.items() if key != "model"}
-            stated = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
-            return EmbedderClassConfig.model_validate(stated)
+            arguments = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
+            return EmbedderClassConfig.model_validate(arguments)
         return handler(data)
 
 
@@ -118,12 +117,12 @@ class RetrieverConfig(Section):
 
 
 class WrappingConfig(RetrieverConfig):
-    """Settings of a kind that searches with one other retriever."""
+    """Settings of a kind that builds on one retriever."""
 
     retriever: str = Field(description="Name of the retriever that finds the candidates.")
 
     def builds_on(self) -> tuple[str, ...]:
-        """The name of the other retriever."""
+        """The name of the retriever that this one builds on."""
         return (self.retriever,)
 
 
@@ -148,7 +147,7 @@ class RetrieverClassConfig(RetrieverConfig):
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
-    """A cycle in ``references``, the names that each name refers to, such as [a, b, a]; None if there is none."""
+    """A cycle, such as [a, b, a], of references from names to lists of names; None if there is none."""
     try:
         TopologicalSorter(references).prepare()
     except CycleError as error:

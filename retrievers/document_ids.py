@@ -19,9 +19,9 @@ def check_document(document: object) -> None:
 
 
 def with_id(document: Document) -> Document:
-    """The document with an id: its own, or the first 16 hex digits of its text's SHA-256.
+    """The document; without an id, it gets the first 16 hex digits of its text's SHA-256.
 
-    Lone surrogates in its id and text, which UTF-8 cannot encode, are replaced.
+    Lone surrogates in id and text, which UTF-8 cannot encode, are replaced.
 
     Raises:
         UserError: the document is not a LangChain ``Document``.
@@ -42,14 +42,14 @@ def distinct(documents: Iterable[Document]) -> Iterator[Document]:
         first = digests.setdefault(str(document.id), digest)
         if first != digest:
             raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
-        if first is digest:  # no equal document came before
+        if first is digest:  # the id's first document
             yield document
 
 
 def finder(documents: Iterable[Document]) -> Callable[[Sequence[str]], Mapping[str, Document]]:
     """A function from a list of ids to the documents with these ids, by id; unknown ids are left out.
 
-    It is the method ``find`` of ``documents`` if there is one; otherwise it keeps all documents in memory.
+    The function is the method ``find`` of ``documents`` if there is one; otherwise it keeps all documents in memory.
     """
     find: Callable[[Sequence[str]], Mapping[str, Document]] | None = getattr(documents, "find", None)
     if find is not None:

@@ -8,17 +8,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.documents import Document
+from langchain_core.utils.iter import batch_iterate
 
-from common.errors import UserError
 from common.fingerprints import documents_digest
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
-from retrievers.document_ids import with_id
+from retrievers.document_ids import distinct
 from retrievers.files.vectors import FOLDER
 from retrievers.secure_delete import purge, removal
 from retrievers.store import COUNT, REVISION, STATE, Store, other_collections, store_errors
@@ -27,19 +26,17 @@ if TYPE_CHECKING:
     from chromadb import Collection
 
 BATCH = 128  # texts per write; a kill loses at most one batch
-SORTED = 2048  # texts in memory at a time, sorted by length to reduce padding
+SORT_GROUP = 2048  # texts in memory at a time, which are sorted by length to reduce padding
 PAGE = 5000  # rows per ``get`` of Chroma
-DIGEST = "_digest"  # key of a document's digest in its stored metadata
-JSON = "_json"  # key of metadata that Chroma cannot store, as JSON
-TEXT_DIGITS = 32  # hex digits of the text's digest; the other digits are of the metadata's
-PRUNED = "pruned"  # key of a collection's metadata: the revision of the last ``prune``
-
-Item = TypeVar("Item")
+DIGEST = "_digest"  # key in a document's stored metadata: hex digits of the digests of its text and metadata
+TEXT_DIGITS = 32  # number of these digits that are of the text
+JSON = "_json"  # key in a document's stored metadata: metadata that Chroma cannot store, as JSON
+PRUNED = "pruned"  # key in a collection's metadata: the revision of the last ``prune``
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Numbers of documents: stored after indexing, embedded by it, and removed by it."""
+    """Numbers of documents that are stored after indexing, were embedded, and were removed."""
 
     total: int
     embedded: int
@@ -63,10 +60,10 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
 
 
 def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Update the store to exactly ``documents``; removed texts stay in its files until a purge.
+    """Update the store to exactly ``documents``; removed texts stay in the store's files until a purge.
 
     Texts that are stored under their ids are not embedded again; changed texts are replaced; stored documents that are
-    not among ``documents`` are removed. Documents are stored in batches, so that a call after a kill continues. A
+    not among ``documents`` are removed. Documents are stored in batches; after a kill, the next call stores the rest. A
     document without an id gets a digest of its text as id.
 
     The documents are iterated over several times, with only some thousands in memory at a time. They may have an
@@ -78,24 +75,26 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
-        if revision is not None and (count := _count_of(store, revision, documents)) is not None:
-            store.remove_former_vector_files()  # a killed process may have left them, with their texts
+        if revision is not None and (count := _stored_count(store, revision, documents)) is not None:
+            store.remove_former_vector_files()  # a killed process may have left these files, which contain texts
             return IndexReport(total=count, embedded=0, removed=0)
-        changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
+        changed = not (store.collection.metadata or {}).get(
+            REVISION
+        )  # the collection is new, or an earlier call was killed
         _record(store, None)
     digests = _digests(documents)
     embedded = 0
     with _progress(len(digests), quiet=quiet) as advance:
-        for group in _batches(_each_once(documents, digests), SORTED):
+        for group in batch_iterate(SORT_GROUP, _each_once(documents, digests)):
             with store.errors():
                 stored = _stored_digests(store, [str(document.id) for document in group])
-            text_changed, metadata_changed = _changed(group, digests, stored)
+            text_changed, metadata_changed = _changed_documents(group, digests, stored)
             if metadata_changed:
                 _store_metadata(store, metadata_changed, digests)
             changed = changed or bool(text_changed or metadata_changed)
             advance(len(group) - len(text_changed))
             text_changed.sort(key=lambda document: (-len(document.page_content), str(document.id)))
-            for batch in _batches(text_changed, BATCH):
+            for batch in batch_iterate(BATCH, text_changed):
                 _store(store, batch, digests, [str(document.id) for document in batch if document.id in stored])
                 embedded += len(batch)
                 advance(len(batch))
@@ -116,18 +115,18 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
 def prune(collection: "Collection", folder: Path | None, documents: Documents) -> None:
     """Remove texts that are not among ``documents`` from a collection that the settings no longer use.
 
-    ``folder`` is the store's folder, which then needs a purge; None for a server.
+    ``folder`` is the store's folder, whose files contain the removed texts until a purge; None for a server.
     """
     old_metadata = collection.metadata or {}
     revision = getattr(documents, REVISION, None)
     if revision is not None and revision in (old_metadata.get(REVISION), old_metadata.get(PRUNED)):
         return
-    texts = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
+    digests = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
     removed: list[str] = []
     for offset in range(0, collection.count(), PAGE):
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        removed += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+        removed += [id for id, metadata in rows if digests.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
     new_metadata = dict(old_metadata)
     if revision is not None:
         new_metadata[PRUNED] = revision
@@ -146,7 +145,7 @@ class ServerDocuments:
     """The documents of a corpus on a Chroma server.
 
     If several embedders have collections of the corpus, the documents are those of the largest collection: ``index``
-    removes documents from the collections of other embedders, but adds none to them.
+    adds documents to the collections of the settings' embedders, and removes documents from all collections.
     """
 
     def __init__(self, config: StoreConfig, corpus: str) -> None:
@@ -156,14 +155,14 @@ class ServerDocuments:
     def revision(self) -> str | None:
         """The revision of the documents; None if there are none, or while they are being changed.
 
-        This is the revision with which the collection was filled, followed by the number of documents if another
-        program has changed it.
+        The revision is the one with which the collection was filled. The number of documents follows if another program
+        has changed it.
         """
         with store_errors(str(self._config.url)):
-            found = self._collection()
-            if found is None:
+            largest = self._largest_collection()
+            if largest is None:
                 return None
-            collection, count = found
+            collection, count = largest
             metadata = collection.metadata or {}
             if not metadata.get(REVISION):
                 return None
@@ -171,37 +170,37 @@ class ServerDocuments:
 
     def __iter__(self) -> Iterator[Document]:
         with store_errors(str(self._config.url)):
-            found = self._collection()
-            if found is None:
+            largest = self._largest_collection()
+            if largest is None:
                 return
-            collection, count = found
+            collection, count = largest
             for offset in range(0, count, PAGE):
                 page = collection.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
                 rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
                 for id, text, metadata in rows:
                     yield read_document(id, text, metadata or {})
 
-    def _collection(self) -> "tuple[Collection, int] | None":
+    def _largest_collection(self) -> "tuple[Collection, int] | None":
         """The largest collection and its number of documents."""
         counted = [(each, each.count()) for each in other_collections(self._config, self._corpus, ())]
         return max(counted, key=lambda pair: (pair[1], pair[0].name), default=None)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
-    """The document from the form in which a collection stores it."""
+    """The document with this id, text and metadata in a collection (``_chroma_metadata``)."""
     plain = {key: value for key, value in metadata.items() if key not in (DIGEST, JSON)}
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
-    """Embed and store documents; ``stored`` are the ids of those that replace an earlier text."""
+    """Embed and store documents; ``stored`` are the ids under which an earlier text is stored."""
     import numpy as np
 
     ids = [str(document.id) for document in documents]
     texts = [document.page_content for document in documents]
     vectors = np.asarray(store.embedder.embed_documents(texts), dtype=np.float32)
     metadatas: list[Mapping[str, Any]] = [
-        {**_to_stored(document.metadata), DIGEST: digests[id].hex()}
+        {**_chroma_metadata(document.metadata), DIGEST: digests[id].hex()}
         for id, document in zip(ids, documents, strict=True)
     ]
     with store.errors():
@@ -211,7 +210,7 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
         store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
-def _changed(
+def _changed_documents(
     documents: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
 ) -> tuple[list[Document], list[Document]]:
     """Documents whose text is new or changed, and documents of which only the metadata have changed."""
@@ -228,31 +227,34 @@ def _store_metadata(store: Store, documents: Sequence[Document], digests: Mappin
     """Replace the metadata of stored documents; texts and vectors stay."""
     by_id = {str(document.id): document for document in documents}
     with store.errors():
-        for ids in _batches(by_id, BATCH):
+        for ids in batch_iterate(BATCH, by_id):
             page = store.collection.get(ids=ids, include=["metadatas"])
             metadatas: list[Any] = []
-            removes = False
+            removes_text = False
             for id, stored in zip(page["ids"], page["metadatas"] or [], strict=True):
                 old = {key: value for key, value in (stored or {}).items() if key != DIGEST}
-                new = _to_stored(by_id[id].metadata)
-                removes |= any(new.get(key) != value for key, value in old.items())
+                new = _chroma_metadata(by_id[id].metadata)
+                removes_text |= any(new.get(key) != value for key, value in old.items())
                 # Chroma deletes keys whose value is None.
                 metadatas.append({**dict.fromkeys(old), **new, DIGEST: digests[id].hex()})
-            with removal(store.folder) if removes else nullcontext():
+            with removal(store.folder) if removes_text else nullcontext():
                 store.collection.update(ids=page["ids"], metadatas=metadatas)
 
 
-def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata in Chroma's form: numbers, texts and lists of texts under their keys, all others in one JSON text."""
+def _chroma_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata in Chroma's form: numbers, texts and lists of texts under their keys, the rest in one JSON text."""
     plain: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
-        if isinstance(value, str):
-            plain[encodable(key)] = encodable(value)
+        key = encodable(str(key))
+        if not key or key[0] in "#$" or key in ("chroma:document", DIGEST, JSON):  # refused by Chroma, or used here
+            rest[key] = value
+        elif isinstance(value, str):
+            plain[key] = encodable(value)
         elif isinstance(value, (bool, int, float)) and abs(value) < 2**63:
-            plain[encodable(key)] = value
+            plain[key] = value
         elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            plain[encodable(key)] = [encodable(item) for item in value]
+            plain[key] = [encodable(item) for item in value]
         else:
             rest[key] = value
     return {**plain, JSON: json.dumps(rest, default=str)} if rest else plain
@@ -261,22 +263,17 @@ def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _digests(documents: Iterable[Document]) -> dict[str, bytes]:
     """A digest of each document, by id: 16 bytes for the text, then 16 for the metadata."""
     digests: dict[str, bytes] = {}
-    for document in map(with_id, documents):
-        text_digest = hashlib.sha256(document.page_content.encode()).digest()[:16]
+    for document in distinct(documents):
         metadata = json.dumps(document.metadata, sort_keys=True, default=str)
-        digest = text_digest + hashlib.sha256(metadata.encode()).digest()[:16]
-        if digests.setdefault(str(document.id), digest)[:16] != text_digest:
-            raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
+        digests[str(document.id)] = b"".join(
+            hashlib.sha256(part.encode()).digest()[:16] for part in (document.page_content, metadata)
+        )
     return digests
 
 
 def _each_once(documents: Iterable[Document], digests: Mapping[str, bytes]) -> Iterator[Document]:
-    """The documents without duplicates, and without those that another process has added since ``_digests``."""
-    seen: set[str] = set()
-    for document in map(with_id, documents):
-        if document.id in digests and document.id not in seen:
-            seen.add(str(document.id))
-            yield document
+    """The documents that have a digest, each id once; another process may have added documents since ``_digests``."""
+    return (document for document in distinct(documents) if document.id in digests)
 
 
 def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
@@ -286,7 +283,7 @@ def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
 
 
 def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
-    """Remove stored documents that have no digest; returns their number. All that have one must be stored."""
+    """Remove stored documents without a digest; returns their number. All documents with a digest must be stored."""
     count = store.collection.count()
     if count == len(digests):
         return 0
@@ -299,12 +296,12 @@ def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
 
 
 def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -> None:
-    for batch in _batches(ids, PAGE):
+    for batch in batch_iterate(PAGE, ids):
         with removal(folder):
             collection.delete(ids=batch)
 
 
-def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
+def _stored_count(store: Store, revision: str, documents: Documents) -> int | None:
     """The number of the store's documents if the store was last filled with this revision; else None."""
     metadata = store.collection.metadata or {}
     if metadata.get(REVISION) != revision or store.lacks_vector_file:
@@ -319,7 +316,7 @@ def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
 def _record(store: Store, revision: str | None, state: str = "") -> None:
     """Store the revision (None while the documents change) and the state, if given, in the collection's metadata.
 
-    Other processes that have opened the collection compare the metadata and then read the changes.
+    From these metadata other processes see that the collection has changed.
     """
     old_metadata = dict(store.collection.metadata or {})
     new_metadata = {**old_metadata, REVISION: revision or ""}
@@ -333,25 +330,24 @@ def _record(store: Store, revision: str | None, state: str = "") -> None:
 
 
 def _release_memory() -> None:
-    """Return freed memory to the system: batches of different sizes fragment glibc's heap."""
+    """Return freed memory to the system, since batches of different sizes fragment glibc's heap."""
     with suppress(OSError, AttributeError):  # other C libraries have no malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch
-
-
 @contextmanager
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar; the value is a function that adds a number of documents to it."""
+    """Show a progress bar; the context's value is a function that advances the bar by a number of documents."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    count = (MofNCompleteColumn(), TextColumn("passages"), TimeRemainingColumn())
-    columns = (TextColumn("embedding"), BarColumn(), *count)
+    columns = (
+        TextColumn("embedding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("passages"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda count: progress.advance(task, count)

@@ -1,8 +1,8 @@
 """BM25 indexes, in memory or on disk, where processes share them by memory-mapping.
 
 An index on disk is the folder ``bm25/NAME/`` in the store's folder, with a subfolder for each version. The file
-``current`` has the name of the current version, and is replaced only when a new version is complete. So if a process is
-killed, the previous version stays current, and processes that search find a new version at their next search.
+``current`` has the name of the current version, and is replaced only when a new version is complete: if a process is
+killed, the previous version stays current. Other processes read the file before each search.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -38,8 +37,8 @@ FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
-SCORES, PLACES, BEGINS = "scores.npy", "places.npy", "begins.npy"  # see Postings
-WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``) and the column of each
+SCORES, ROWS, STARTS = "scores.npy", "places.npy", "begins.npy"  # arrays of ``Postings``
+WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``), and the column of each word
 
 
 class Parameters(NamedTuple):
@@ -57,15 +56,15 @@ class Postings:
 
     Attributes:
         scores: the scores, column after column (CSC's ``data``).
-        places: the number of the document of each score (CSC's ``indices``).
-        begins: where each column begins in ``scores``, and where the last one ends (CSC's ``indptr``).
+        rows: the number of the document of each score (CSC's ``indices``).
+        starts: where each column starts in ``scores``, and where the last column ends (CSC's ``indptr``).
         documents: the number of documents.
-        column: returns the column of a word; None for a word that no document contains.
+        column: function from a word to its column; None for a word that no document contains.
     """
 
     scores: "np.ndarray"
-    places: "np.ndarray"
-    begins: "np.ndarray"
+    rows: "np.ndarray"
+    starts: "np.ndarray"
     documents: int
     column: Callable[[str], int | None]
 
@@ -73,21 +72,21 @@ class Postings:
         """The sum of the words' scores for each document; None if no document contains any of the words."""
         import numpy as np
 
-        if not (known := [column for column in map(self.column, words) if column is not None]):
+        if not (columns := [column for column in map(self.column, words) if column is not None]):
             return None
         total = np.zeros(self.documents, dtype=self.scores.dtype)
-        for column in known:
-            entries = slice(self.begins[column], self.begins[column + 1])
-            total[self.places[entries]] += self.scores[entries]  # valid because a column has a document at most once
+        for column in columns:
+            entries = slice(self.starts[column], self.starts[column + 1])
+            total[self.rows[entries]] += self.scores[entries]  # valid because a column has a document at most once
         return total
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
-        """How many documents contain each of the words."""
+        """The number of documents that contain each of the words."""
         columns = {word: self.column(word) for word in words}
         return Frequencies(
             self.documents,
             {
-                word: 0 if column is None else int(self.begins[column + 1] - self.begins[column])
+                word: 0 if column is None else int(self.starts[column + 1] - self.starts[column])
                 for word, column in columns.items()
             },
         )
@@ -109,7 +108,7 @@ class SearchableIndex:
         return self._documents[number]
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
-        """How many documents contain each of the words."""
+        """The number of documents that contain each of the words."""
         return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
 
 
@@ -123,8 +122,8 @@ class MemoryIndex(SearchableIndex):
             UserError: two different documents have the same id.
         """
         self._documents = list(distinct(documents))
-        built = _build(self._documents, parameters)
-        self._postings = _postings(*built) if built else None
+        index = _build(self._documents, parameters)
+        self._postings = _postings(*index) if index else None
 
 
 class Version(SearchableIndex):
@@ -159,7 +158,7 @@ class LexicalIndex:
         self._update_lock = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
-        """Rebuild the index unless it is over exactly ``documents`` and has the current ``TERMS_VERSION``.
+        """Rebuild the index unless it contains exactly ``documents`` and has the current ``TERMS_VERSION``.
 
         Documents with an attribute ``revision`` are compared by their revision alone.
 
@@ -173,7 +172,7 @@ class LexicalIndex:
             about = self._current_about()
             if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
-            else:  # a process may have been killed before it removed the previous version and its texts
+            else:  # a process may have been killed before it removed the previous version, which contains texts
                 remove_other_versions(self._folder, self._current_name)
         except OSError as error:
             raise UserError(
@@ -183,7 +182,7 @@ class LexicalIndex:
         return self
 
     def current(self) -> Version:
-        """The current version, reopened if another process has replaced it.
+        """The current version, which another process may have replaced since the last call.
 
         If the corpus on the server has changed, the index is rebuilt from the server first.
 
@@ -203,10 +202,17 @@ class LexicalIndex:
                 break
             if self._opened is not None and self._opened[0] == name:
                 return self._opened[1]
-            with suppress(FileNotFoundError):
-                version = _open_version(self._folder / name)
-                self._opened = (name, version)
-                return version
+            folder = self._folder / name
+            try:
+                version = Version(folder)
+            except FileNotFoundError:
+                continue
+            except (OSError, EOFError, ValueError, KeyError) as error:
+                raise UserError(
+                    f"The index of words in {folder} is damaged ({error}). Remove {self._folder}; it will be rebuilt."
+                ) from error
+            self._opened = (name, version)
+            return version
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")
 
     def _current_name(self) -> str | None:
@@ -225,15 +231,15 @@ class LexicalIndex:
     def _write(self, documents: Iterable[Document], revision: str) -> None:
         name = secrets.token_hex(8)
         with new_version(self._folder, name) as folder:
-            built = _build(write_documents(documents, folder), self._parameters)
-            if built:
-                _write_postings(*built, folder)
+            index = _build(write_documents(documents, folder), self._parameters)
+            if index:
+                _write_postings(*index, folder)
             about = {
                 "format": FORMAT,
                 "revision": revision,
                 "edition": TERMS_VERSION,
-                "words": built is not None,
-                "documents": built[0].scores["num_docs"] if built else 0,
+                "words": index is not None,
+                "documents": index[0].scores["num_docs"] if index else 0,
                 "corpus": encodable(self._corpus),
             }
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -242,7 +248,7 @@ class LexicalIndex:
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
-    """The bm25s index over documents, and the column of each word; None if no document contains a word."""
+    """The bm25s index of documents, and the column of each word; None if no document contains a word."""
     import bm25s
 
     vocabulary: defaultdict[str, int] = defaultdict(count().__next__)  # gives each new word the next number
@@ -266,8 +272,8 @@ def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: P
     StringTable.write(folder, WORD, [word for word, _ in words])
     arrays = {
         SCORES: bm25.scores["data"],
-        PLACES: bm25.scores["indices"],
-        BEGINS: bm25.scores["indptr"],
+        ROWS: bm25.scores["indices"],
+        STARTS: bm25.scores["indptr"],
         COLUMNS: np.array([column for _, column in words], dtype=np.int32),
     }
     for name, array in arrays.items():
@@ -277,22 +283,11 @@ def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: P
 def _read_postings(folder: Path, documents: int) -> Postings:
     import numpy as np
 
-    names = (SCORES, PLACES, BEGINS, COLUMNS)
-    scores, places, begins, columns = (np.load(folder / name, mmap_mode="r") for name in names)
+    names = (SCORES, ROWS, STARTS, COLUMNS)
+    scores, rows, starts, columns = (np.load(folder / name, mmap_mode="r") for name in names)
     words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
         return None if (row := words.row(word)) is None else int(columns[row])
 
-    return Postings(scores, places, begins, documents, column)
-
-
-def _open_version(folder: Path) -> Version:
-    try:
-        return Version(folder)
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"The index of words in {folder} is damaged ({error}). Remove {folder.parent}; it will be rebuilt."
-        ) from error
+    return Postings(scores, rows, starts, documents, column)

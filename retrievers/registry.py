@@ -50,25 +50,25 @@ class Context:
         documents: the documents of the corpus.
         corpus: the corpus's name, part of the collections' names.
         embedders: embedders by name, as settings or as LangChain ``Embeddings``.
-        others: by name, the retrievers that another one can build on.
-        rewriter: writes other wordings of a question, for kind ``multi_query``.
-        rewriter_identity: settings and fingerprints that determine those wordings, as JSON types.
+        retrievers: base retrievers by name, for the kinds that build on other retrievers.
+        rewriter: rewrites questions, for kind ``multi_query``.
+        rewriter_identity: settings and fingerprints that determine the rewritten questions, as JSON types.
         quiet: whether to hide progress bars.
-        updated: the names of the collections that ``update_collection`` has updated.
+        updated: names of the collections that ``update_collection`` has updated.
     """
 
     documents: "Documents"
     corpus: str
     embedders: "Mapping[str, EmbedderConfig | Embeddings]"
     store: StoreConfig
-    others: "Mapping[str, Retriever]" = field(default_factory=dict)
+    retrievers: "Mapping[str, Retriever]" = field(default_factory=dict)
     rewriter: "Rewriter | None" = None
     rewriter_identity: Any = None
     quiet: bool = False
     updated: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Raise ``UserError`` for documents of other types, or that can be read only once, as those of a generator."""
+        """Raise ``UserError`` for documents of other types, or that can be read only once, such as a generator."""
         if not hasattr(self.documents, "__len__"):
             raise UserError(
                 f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
@@ -91,29 +91,29 @@ class Context:
             return make_embedder(embedder, self.store)
         if isinstance(embedder, Embeddings):
             return embedder
-        given = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
-        raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")
+        got = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
+        raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {got}.")
 
-    def other(self, name: str) -> "Retriever":
+    def retriever(self, name: str) -> "Retriever":
         """The retriever of that name; ``UserError`` if it does not exist or is not a ``Retriever``."""
         from retrievers.base import Retriever
 
-        other: object = _lookup(self.others, name, "retriever")
-        if not isinstance(other, Retriever):
+        retriever: object = _lookup(self.retrievers, name, "retriever")
+        if not isinstance(retriever, Retriever):
             raise UserError(
-                f"Retriever {name!r} is a {type(other).__name__}; a retriever builds on those that make_retriever "
+                f"Retriever {name!r} is a {type(retriever).__name__}; a retriever builds on those that make_retriever "
                 "makes, or on your own subclass of retrievers.base.Retriever, whose _search returns scored documents."
             )
-        return other
+        return retriever
 
     def open_store(self, embedder: str, corpus: str | None = None) -> "Store":
-        """Open the collection of the vectors of a corpus, by default this context's, with an embedder."""
+        """Open the collection of a corpus, by default ``self.corpus``, with an embedder's vectors."""
         from retrievers.store import open_store
 
         return open_store(self.store, corpus or self.corpus, self.embedder(embedder))
 
     def update_collection(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
-        """Make a collection contain exactly the documents; does nothing if this context has already updated it.
+        """Update a collection to exactly ``documents`` (by default ``self.documents``), once for each context.
 
         Returns the number of documents that were embedded. Removed texts stay in the store's files until a purge.
         """
@@ -126,7 +126,7 @@ class Context:
         return fill(store, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
     def updated_store(self, embedder: str) -> "Store":
-        """The corpus's collection, after an update to the documents and a purge of removed texts."""
+        """The collection of ``self.corpus``, updated to ``self.documents``; removed texts are purged."""
         from retrievers.indexing import index
 
         store = self.open_store(embedder)
@@ -137,11 +137,13 @@ class Context:
 def config_class(settings: Mapping[Any, Any]) -> type[RetrieverConfig]:
     """The settings class for the ``kind`` in a mapping of settings.
 
-    A user-defined class is not imported here; it validates its keyword arguments when an object is made.
+    A user-defined class is not imported here; its keyword arguments are validated by its constructor.
 
     Raises:
         PydanticCustomError: the kind is missing or unknown.
     """
+    from retrievers.base import encodable
+
     kind = settings.get("kind")
     if kind is None:
         raise PydanticCustomError("union_tag_not_found", "must be a mapping with a kind")
@@ -151,7 +153,8 @@ def config_class(settings: Mapping[Any, Any]) -> type[RetrieverConfig]:
     if is_class_path(kind):
         return RetrieverClassConfig
     expected = f"{', '.join(map(repr, KINDS))} or package.module.Class"
-    raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": str(kind), "expected_tags": expected})
+    tag = encodable(str(kind))  # pydantic cannot print lone surrogates
+    raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": tag, "expected_tags": expected})
 
 
 def find_class(kind: str) -> "type[BaseRetriever]":
@@ -176,7 +179,7 @@ def make_retrievers(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "dict[str, Retriever]":
-    """The retrievers ``names``, by name. Each retriever is made once, after those that it builds on.
+    """The retrievers ``names``, by name. Each retriever is made once, after the retrievers that it builds on.
 
     The arguments are those of ``Context``.
 
@@ -191,8 +194,8 @@ def make_retrievers(
     def make(name: str) -> "Retriever":
         if name not in retrievers:
             config = _lookup(configs, name, "retriever")
-            for other in config.builds_on():
-                make(other)
+            for base in config.builds_on():
+                make(base)
             retrievers[name] = _build(config, context)
         return retrievers[name]
 
@@ -212,7 +215,8 @@ def make_retriever(
 ) -> "Retriever":
     """Update the store to exactly ``documents`` and make the retriever of ``config`` over them.
 
-    The other arguments are those of ``Context``.
+    ``others`` are base retrievers by name, for kinds that build on them. The remaining arguments are those of
+    ``Context``.
 
     Raises:
         UserError: an embedder or retriever is unknown; one of ``others`` is not a ``Retriever``; a model or class
@@ -223,21 +227,21 @@ def make_retriever(
 
 
 def _build(config: RetrieverConfig, context: Context) -> "Retriever":
-    retriever_class, config = _resolved(config)
+    retriever_class, config = _resolve(config)
     return retriever_class.build(config, context)
 
 
 def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
     """Make the retrievers' stored data match the documents; returns the number of texts that were embedded."""
-    return sum(retriever_class.index(config, context) for retriever_class, config in map(_resolved, configs))
+    return sum(retriever_class.index(config, context) for retriever_class, config in map(_resolve, configs))
 
 
 def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context) -> dict[str, Any]:
-    """``Retriever.identity`` of a retriever, with those of all retrievers that it builds on."""
-    retriever_class, config = _resolved(_lookup(configs, name, "retriever"))
+    """``Retriever.identity`` of a retriever and of all retrievers that it builds on."""
+    retriever_class, config = _resolve(_lookup(configs, name, "retriever"))
     identity = retriever_class.identity(config, context)
-    if others := config.builds_on():
-        identity["builds_on"] = {other: identify(other, configs, context) for other in others}
+    if bases := config.builds_on():
+        identity["builds_on"] = {base: identify(base, configs, context) for base in bases}
     return identity
 
 
@@ -253,10 +257,11 @@ def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
         raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
 
 
-def _resolved(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
+def _resolve(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
     """The ``Retriever`` class for these settings, and the settings as an object of its ``config_class``.
 
-    A user-defined subclass of ``Retriever`` validates its settings here; other LangChain classes get a wrapper class.
+    The settings of a user-defined subclass of ``Retriever`` are validated here. For a LangChain class that is no such
+    subclass, the class is ``LangChainRetriever``.
     """
     from retrievers.base import Retriever
     from retrievers.kinds.langchain import LangChainRetriever

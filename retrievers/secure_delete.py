@@ -19,10 +19,10 @@ from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
 MARK = "unpurged"  # file in the store's folder: a purge is due, also after a kill between removal and purge
-LOCK_SECONDS = 10.0  # how long to wait for other processes' locks
+LOCK_SECONDS = 10.0  # maximum wait for other processes' locks
 
-# Chroma's log has the texts in its metadata column. This empties it in log entries that Chroma has applied to its
-# tables. The index of vectors may not have applied them yet, but it reads only the vectors of log entries.
+# The metadata column of Chroma's log contains texts. This statement empties the column in log entries that Chroma has
+# applied to its tables. The index of vectors may not have applied the entries yet, but it reads only their vectors.
 _EMPTY_LOG = """
 UPDATE embeddings_queue SET metadata = '{}' WHERE metadata <> '{}' AND EXISTS (
     SELECT 1 FROM segments JOIN max_seq_id ON max_seq_id.segment_id = segments.id
@@ -37,7 +37,7 @@ _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search
 def removal(folder: Path | None) -> Iterator[None]:
     """Record that a purge is due, because the block removes texts; a store on a server, without a folder, has no purge.
 
-    This is recorded before the block, which may be killed, and after it, since another process may purge in between.
+    The time is recorded before the block, which may be killed, and after it: another process may purge in between.
     """
     if folder is not None:
         (folder / MARK).touch()
@@ -49,7 +49,7 @@ def removal(folder: Path | None) -> Iterator[None]:
 def purge(folder: Path | None) -> None:
     """Remove deleted texts from the store's database file, if a purge is due.
 
-    A purge rewrites the whole database and needs as much free disk space.
+    A purge rewrites the whole database and needs free disk space of the database's size.
 
     Raises:
         sqlite3.OperationalError: the database is in use, the disk is full, or another version of Chroma wrote it. The
@@ -63,12 +63,12 @@ def purge(folder: Path | None) -> None:
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if outcome.returncode:
         raise sqlite3.OperationalError((outcome.stderr.strip().splitlines() or ["the purge was stopped"])[-1])
-    if _mark_time(folder) == marked:  # otherwise another process has removed texts since
+    if _mark_time(folder) == marked:  # otherwise another process has removed texts during the purge
         (folder / MARK).unlink(missing_ok=True)
 
 
 def _mark_time(folder: Path) -> int | None:
-    """When the last removal was recorded, in nanoseconds; None if no purge is due."""
+    """The time of the last recorded removal, in nanoseconds; None if no purge is due."""
     try:
         return (folder / MARK).stat().st_mtime_ns
     except FileNotFoundError:

@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from langchain_chroma import Chroma
 
 METRIC: Literal["cosine"] = "cosine"
-# A server's graph of vectors, wide enough for an exact search over some thousands of texts.
+# Parameters of a server's graph of vectors, with which a search over some thousands of texts is exact.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
 # Keys of a collection's metadata.
 REVISION = "revision"  # of the documents; empty while they are being changed
 COUNT = "count"  # number of documents in the revision
 STATE = "state"  # name of the state of the texts, which changes whenever they change
 BATCH = 512  # vectors per ``query`` of Chroma, and ids per ``get``
-LOCK_SECONDS = 10.0  # how long to wait for other indexing processes, which lock the database briefly
+LOCK_SECONDS = 10.0  # maximum wait for other indexing processes, which lock the database briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
-# The metadata of collections, by folder and collection name, when the client's graph was last up to date.
+# Metadata of each collection, by folder and name, at the time when the client's graph was last up to date.
 _current_metadata: dict[tuple[Path, str], Any] = {}
-_opening = threading.Lock()
+_clients_lock = threading.Lock()
 
 
 class Store:
@@ -53,13 +53,13 @@ class Store:
     Attributes:
         collection: Chroma's collection; ``refresh`` may replace it.
         embedder: the embedder of the collection's vectors and of questions.
-        where: folder or URL, for messages.
+        location: folder or URL, for messages.
         folder: the folder; None for a server.
     """
 
     def __init__(self, config: StoreConfig, corpus: str, embedder: Embeddings) -> None:
         self.embedder = embedder
-        self.where = config.url or config.path
+        self.location = config.url or config.path
         self.folder = folder_of(config)
         self._client = _client(config)
         embedder_fingerprint = fingerprint(embedder)
@@ -77,7 +77,10 @@ class Store:
 
     @property
     def vectors(self) -> "Chroma":
-        """The collection as a LangChain vector store."""
+        """The collection as a LangChain vector store.
+
+        This package's retrievers may not find texts that are added with it, and ``index`` removes these texts.
+        """
         from langchain_chroma import Chroma
 
         name = self.collection.name
@@ -96,12 +99,12 @@ class Store:
         """
         if self.folder is None:
             return
-        if self._client is not _clients[self.folder]:  # another store of this process has reopened the folder
+        if self._client is not _clients[self.folder]:  # another ``Store`` of this process has reopened the folder
             self._client = _clients[self.folder]
             self.refresh()
         current = _current_metadata.get((self.folder, self.collection.name))
         if current != dict(self.collection.metadata or {}):
-            self._client = _reopened(self.folder, self._client)
+            self._client = _reopen(self.folder, self._client)
             self.refresh()
             self.record_current()
 
@@ -111,7 +114,7 @@ class Store:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
     def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
-        """The unit vectors of those ids that the collection has, by id."""
+        """The unit vectors of ``ids``, by id; ids that the collection lacks are left out."""
         file = self.vector_file()
         return file.vectors(ids) if file else self._graph_vectors(ids)
 
@@ -127,7 +130,7 @@ class Store:
             except InternalError as error:
                 if "finding id" not in str(error):
                     raise
-                continue  # another process is storing texts, which this process's graph lacks
+                continue  # another process is storing texts that this process's graph lacks
             rows = unit(np.asarray(batch["embeddings"], dtype=np.float32))
             vectors.update(zip(batch["ids"], rows, strict=True))
         return vectors
@@ -138,19 +141,19 @@ class Store:
         return str((self.collection.metadata or {}).get(STATE, ""))
 
     def vector_file(self) -> VectorFile | None:
-        """The file for exact search; None on a server, or if the file is missing or damaged."""
+        """The vector file of the collection's state; None on a server, or if the file is missing or damaged."""
         return self._vector_files.open(self.state) if self._vector_files is not None and self.state else None
 
     @property
     def lacks_vector_file(self) -> bool:
-        """Whether the store is a folder and its vector file is missing or damaged, though the collection has texts."""
+        """Whether the store is a folder, the collection has texts, and their vector file is missing or damaged."""
         has_texts = (self.collection.metadata or {}).get(COUNT) != 0
         return self.folder is not None and has_texts and self.vector_file() is None
 
     def new_vector_file(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]
     ) -> AbstractContextManager[None]:
-        """Write the vector file of a new state, which the block of the context must make the collection's state.
+        """A context that writes the vector file of the new state ``state``; its block must record this state.
 
         ``digests`` are the digests of the documents' texts, by id.
         """
@@ -159,24 +162,24 @@ class Store:
         return self._vector_files.new(state, documents, digests, self.state, self._graph_vectors)
 
     def remove_former_vector_files(self) -> None:
-        """Remove the vector files of all states but the current one."""
+        """Remove the vector files of former states."""
         if self._vector_files is not None:
             self._vector_files.remove_others(self._stored_state)
 
     def _stored_state(self) -> str:
-        """The state, read again, since another process may have changed it."""
+        """The state, read from the store again, since another process may have changed it."""
         self.refresh()
         return self.state
 
     def errors(self) -> Any:
         """A context that turns Chroma's errors into a ``UserError`` that names the store."""
-        return store_errors(self.where)
+        return store_errors(self.location)
 
 
 def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
     """Open or create the collection of ``corpus`` with the vectors of ``embedder``.
 
-    Another embedder, prompt or dtype has another collection.
+    Each embedder, prompt and dtype has a collection of its own.
     """
     with store_errors(config.url or config.path):
         return Store(config, corpus, embedder)
@@ -199,7 +202,7 @@ def folder_of(config: StoreConfig) -> Path | None:
 
 
 def collection_name(corpus: str, embedder_fingerprint: str) -> str:
-    """A readable prefix, the metric, and a digest of corpus, embedder and metric.
+    """A collection's name: the start of the corpus's name, the metric, and a digest of corpus, embedder and metric.
 
     Chroma allows names of 3 to 512 characters of ``[a-zA-Z0-9._-]``.
     """
@@ -225,7 +228,7 @@ def _server_client(url: str) -> "ClientAPI":
 
 def _folder_client(path: Path) -> "ClientAPI":
     """One client per folder and process, as Chroma requires."""
-    with _opening:
+    with _clients_lock:
         if path not in _clients:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)  # private, since it will contain the texts
             _check_writable(path / DATABASE)
@@ -233,14 +236,14 @@ def _folder_client(path: Path) -> "ClientAPI":
         return _clients[path]
 
 
-def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
-    """The folder's client, reopened unless another thread has already replaced ``stale``."""
+def _reopen(path: Path, stale: "ClientAPI") -> "ClientAPI":
+    """Replace the folder's client ``stale``, unless another thread has done so; returns the new client."""
     from chromadb.api.shared_system_client import SharedSystemClient
 
-    with _opening:
+    with _clients_lock:
         if _clients.get(path) in (None, stale):
-            # Chroma caches one backend ("system") per folder, and a new client would share it. Threads that are
-            # searching with the old client keep the old backend.
+            # Chroma caches one backend ("system") per folder, which a new client would share. Threads that search with
+            # the old client keep the old backend.
             SharedSystemClient.clear_system_cache()
             for key in [key for key in _current_metadata if key[0] == path]:
                 del _current_metadata[key]
@@ -268,7 +271,7 @@ def _check_writable(database: Path) -> None:
 
 
 def _address(url: str) -> tuple[str, int, bool]:
-    """Host and port, and whether the connection is encrypted."""
+    """Host, port, and whether the connection is encrypted."""
     invalid = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
     try:
         parts = urlsplit(url)
@@ -283,8 +286,8 @@ def _address(url: str) -> tuple[str, int, bool]:
 
 
 @contextmanager
-def store_errors(where: str) -> Iterator[None]:
-    """Turn errors of Chroma, SQLite and the file system into a ``UserError`` that names the store at ``where``."""
+def store_errors(location: str) -> Iterator[None]:
+    """Turn errors of Chroma, SQLite and the file system into a ``UserError`` that names the store at ``location``."""
     import httpx
     from chromadb.errors import ChromaError
 
@@ -293,11 +296,11 @@ def store_errors(where: str) -> Iterator[None]:
     except UserError:
         raise
     except (ChromaError, httpx.HTTPError, sqlite3.Error, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"The store {where} {_explain(str(error), error)}") from error
+        raise UserError(f"The store {location} {_explain(str(error), error)}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # a panic of Chroma's Rust core; it derives from BaseException
             raise
-        raise UserError(f"The store {where} {_explain('malformed', error)}") from error
+        raise UserError(f"The store {location} {_explain('malformed', error)}") from error
 
 
 def _explain(text: str, error: BaseException) -> str:

@@ -23,8 +23,8 @@ PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 m
 def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> Embeddings:
     """The embedder of ``config``; equal settings share one object, so a model is loaded once.
 
-    With ``store``, the first choice for ``dtype: auto`` is stored in the store's folder: a later measurement might
-    choose another dtype because the machine is busy, and all passages would be embedded again.
+    With ``store``, the first choice for ``dtype: auto`` is kept in the store's folder: on a busy machine, a later
+    measurement might choose another dtype, and all passages would be embedded again.
 
     Raises:
         UserError: the model is absent, gated, unreachable or not an embedding model.
@@ -43,7 +43,7 @@ def _stored_dtype(store: StoreConfig) -> Dtype:
             case "float32" | "bfloat16" as stored:
                 return stored
     dtype = _fastest_dtype()
-    with suppress(OSError):  # if it cannot be written, the next command measures again
+    with suppress(OSError):  # if the file cannot be written, the next command measures again
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, f"{dtype}\n")
     return dtype
@@ -65,7 +65,11 @@ def _fastest_dtype() -> Dtype:
 @cache
 def _make(config: EmbedderConfig) -> Embeddings:
     if isinstance(config, EmbedderClassConfig):
-        return _from_class(config)
+        embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
+        try:
+            return embedder_class(**config.arguments)
+        except (TypeError, ValueError, ImportError) as error:
+            raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
     if config.model == "chroma-default":
         from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
 
@@ -85,15 +89,6 @@ def _make(config: EmbedderConfig) -> Embeddings:
     return SentenceEmbedder(
         model, dtype=config.dtype, query_prompt=config.query_prompt, passage_prompt=config.passage_prompt
     )
-
-
-def _from_class(config: EmbedderClassConfig) -> Embeddings:
-    """A user-defined embedder: an object of a LangChain ``Embeddings`` class."""
-    embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
-    try:
-        return embedder_class(**config.arguments)
-    except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
 
 
 def fingerprint(embedder: Embeddings) -> str:

@@ -1,4 +1,4 @@
-"""Base class of this project's embedders, and what they share: batching by length, and windows in tokens."""
+"""Base class of this project's embedders; batching by length; windows in tokens."""
 
 import hashlib
 from abc import abstractmethod
@@ -13,7 +13,7 @@ from retrievers.base import encodable
 if TYPE_CHECKING:
     import numpy as np
 
-CHARACTERS_PER_TOKEN = 4  # about the mean in English; the value affects only the speed
+CHARACTERS_PER_TOKEN = 4  # about the mean in English; affects only the sizes of batches
 
 
 class BatchEmbedder(Embeddings):
@@ -66,7 +66,7 @@ def tokens_window(
 ) -> Window:
     """The window of passages under a prompt.
 
-    ``encode`` returns the untruncated token ids of each text, and ``identity`` has all that token counts depend on.
+    ``encode`` returns the untruncated token ids of each text; ``identity`` names everything that changes token counts.
     """
 
     def count(texts: Sequence[str]) -> list[int]:

@@ -41,7 +41,7 @@ def pack_encoder(model: Any) -> bool:
 
 
 class PackedEncoder(nn.Module):
-    """Replaces a ``BertEncoder``: input and output have padding, and the output is zero there."""
+    """Replaces a ``BertEncoder``: input and output have padding, and the output's padding is zero."""
 
     def __init__(self, encoder: Any, heads: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Layer:
         self._norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """Encode states (tokens, width) of texts with these runs (``PackedEncoder._encode``)."""
+        """Encode states (tokens, width) of texts with the ``runs`` of ``PackedEncoder._encode``."""
         attend = self._attend_float32 if states.dtype == torch.float32 else self._attend_bfloat16
         attended = self._out(attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))

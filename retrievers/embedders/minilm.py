@@ -30,7 +30,7 @@ LAYERS = 6
 ONNX_MAX_TEXTS = 256  # number of texts above which the speed of torch makes up for the time of its import
 TORCH_MIN_QUESTIONS = 4  # number of questions in a batch from which torch may be faster
 
-# Digests of the weights and the text of the modules, as SentenceEmbedder has them in its fingerprint.
+# Digests of the weights and the text of the modules that are in SentenceEmbedder's fingerprint of this model.
 _WEIGHTS_DIGESTS = {
     "float32": "e84988459501c6b0dc1f893258de8e7db9d67a5cfe6c0b08cb4fc0f875f24cf8",
     "bfloat16": "3906af48bc841ac6dbf4b16eff9a5f56b092624ecccab3e25dd9af6d9df7bd87",
@@ -47,8 +47,8 @@ _MODULES = (
 class MiniLMEmbedder(BatchEmbedder):
     """Embeds with all-MiniLM-L6-v2 on the CPU.
 
-    With ``bfloat16``, and on machines with a GPU, sentence-transformers embeds large numbers of texts, since it is
-    faster there. For single questions and few texts, the import of torch takes longer than it saves.
+    Large numbers of texts are embedded by sentence-transformers where torch is faster: in ``bfloat16`` and on machines
+    with a GPU. For single questions and few texts, the import of torch takes longer than it saves.
     """
 
     def __init__(
@@ -176,13 +176,13 @@ def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
         value = np.memmap(path, np.float32, "r", 8 + size + begin, shape)
         return _rounded(value) if dtype == "bfloat16" else value
 
-    def add_norm(name: str, source: str) -> None:
+    def add_layer_norm(name: str, source: str) -> None:
         weights[f"{name}.scale"], weights[f"{name}.shift"] = stored(f"{source}.weight"), stored(f"{source}.bias")
 
     types = stored("embeddings.token_type_embeddings.weight")
     weights["positions"] = stored("embeddings.position_embeddings.weight") + types[0]
     weights["words"] = stored("embeddings.word_embeddings.weight")
-    add_norm("embeddings", "embeddings.LayerNorm")
+    add_layer_norm("embeddings", "embeddings.LayerNorm")
     for number in range(LAYERS):
         layer, source = f"layer.{number}.", f"encoder.layer.{number}."
         projections = [f"{source}attention.self.{name}" for name in ("query", "key", "value")]
@@ -191,8 +191,8 @@ def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
         for name, module in (("out", "attention.output"), ("up", "intermediate"), ("down", "output")):
             weights[f"{layer}{name}"] = stored(f"{source}{module}.dense.weight").T
             weights[f"{layer}{name}.bias"] = stored(f"{source}{module}.dense.bias")
-        add_norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
-        add_norm(f"{layer}norm2", f"{source}output.LayerNorm")
+        add_layer_norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
+        add_layer_norm(f"{layer}norm2", f"{source}output.LayerNorm")
     for name, value in weights.items():
         weights[name] = np.ascontiguousarray(value)  # frees the array that it replaces, so that few exist twice
     return weights

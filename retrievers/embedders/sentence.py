@@ -56,9 +56,9 @@ class SentenceEmbedder(BatchEmbedder):
         self.model.eval()
         self._weights_digest = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        # For the fingerprint, before the first call of the tokenizer changes its truncation and padding.
+        # The tokenizer's text for the fingerprint, before its first call changes truncation and padding.
         self._tokenizer_text = repr(self.model.tokenizer) if backend is None else backend.to_str()
-        # For the fingerprint, before ``pack_encoder`` replaces a module, which does not change the vectors.
+        # The modules' text for the fingerprint, before ``pack_encoder`` replaces a module without changing the vectors.
         self._modules_text = repr(self.model)
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
@@ -74,7 +74,7 @@ class SentenceEmbedder(BatchEmbedder):
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all that determines the vectors: weights, dtype, modules, tokenizer, prompts, maximum length."""
+        """A digest of everything that determines the vectors: weights, dtype, modules, tokenizer, prompts, window."""
         model, prompts = self.model, sorted(self.model.prompts.items())
         parts = (
             self._weights_digest,
@@ -104,7 +104,6 @@ class SentenceEmbedder(BatchEmbedder):
             ids: list[list[int]] = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
             return ids
 
-        # Everything that token counts depend on.
         identity = json.dumps([prompt, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
         return tokens_window(int(model.max_seq_length), encode, prompt, identity)
 

@@ -27,15 +27,15 @@ def window_of(embedder: Embeddings) -> Window | None:
 def shorten(embedder: Embeddings, question: str) -> str:
     """The question, shortened to the embedder's window if it is longer.
 
-    A longer question keeps only its sentences that end in a question mark, or all sentences if there are none. If they
-    do not fit the window, the first ones are dropped; the last one is always kept.
+    A longer question keeps only its sentences that end in a question mark, or all sentences if none does. If these
+    exceed the window, the first sentences are dropped; the last sentence is always kept.
     """
     window = None if len(question) < SHORT_CHARACTERS else window_of(embedder)
     return question if window is None else cut_to_window(question, window)
 
 
 def cut_to_window(question: str, window: Window, *, only_questions: bool = False) -> str:
-    """See ``shorten``; with ``only_questions``, a text without a question mark is unchanged."""
+    """Shorten a question as ``shorten`` does; with ``only_questions``, a text without a question mark is unchanged."""
     if len(question) < SHORT_CHARACTERS or window.count([question])[0] <= window.limit:
         return question
     sentences = [question[start:end] for start, end in sentence_spans(question)]

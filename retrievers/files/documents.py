@@ -31,7 +31,7 @@ class DocumentFile:
             raise ValueError(f"{DOCUMENTS} is truncated")
 
     def __getitem__(self, row: int) -> Document:
-        """The document that was written as number ``row``, from 0, or has this row by ``reorder``."""
+        """The document of a row; rows count from 0 in the order of writing, or in the order given to ``reorder``."""
         return Document(**json.loads(self._line(int(self._offsets[row]))))
 
     def _line(self, offset: int) -> bytes:
@@ -41,7 +41,7 @@ class DocumentFile:
 
 
 def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Document]:
-    """Write the documents to the folder, each id once, and yield each document that was written.
+    """Write the documents to the folder, each id once, and yield each document after it is written.
 
     Raises:
         UserError: two different documents have the same id.
@@ -61,7 +61,7 @@ def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Doc
 
 
 def reorder(folder: Path, rows: Sequence[int]) -> None:
-    """Change the order of written documents: the document of row ``rows[n]`` gets row ``n``."""
+    """Change the order of written documents: the document in row ``rows[n]`` moves to row ``n``."""
     import numpy as np
 
     np.save(folder / OFFSETS, np.load(folder / OFFSETS)[rows])

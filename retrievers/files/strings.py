@@ -6,14 +6,15 @@ from pathlib import Path
 
 
 def encoded(text: str) -> bytes:
-    """The bytes by which strings are sorted and compared: UTF-8, in which lone surrogates are encoded, too."""
+    """The bytes by which strings are sorted and compared: UTF-8, extended to lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
 class StringTable:
     """Strings in the order of their encoding, one per row; a search reads only the rows that it compares.
 
-    The files of the table ``word`` are ``words.npy``, the joined strings, and ``word_ends.npy``, where each ends.
+    The files of a table with the name ``word`` are ``words.npy``, the joined strings, and ``word_ends.npy``, the end of
+    each string in them.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -48,7 +49,7 @@ class StringTable:
             begin = end
 
     def row(self, text: str) -> int | None:
-        """The row of a string; None if it is not in the table."""
+        """The row of a string; None if the table lacks the string."""
         string = encoded(text)
         row = bisect_left(self, string)
         return row if row < len(self) and self[row] == string else None

@@ -4,9 +4,9 @@ At the first access, Chroma reads a collection's whole graph of vectors into mem
 numbers), and it searches the graph approximately. The vector file is read block by block, so a process needs no more
 memory for a larger collection.
 
-A vector file is a folder, ``vectors/COLLECTION/STATE/``, for one state of a collection's texts, which the collection's
-metadata name. The file of a new state is written before the metadata name this state, and the file of the previous
-state is removed afterwards, so that no search reads a file that differs from the collection.
+A vector file is a folder, ``vectors/COLLECTION/STATE/``, for one state of a collection's texts. The collection's
+metadata name the current state. The file of a new state is written before the metadata name this state, and the file of
+the previous state is removed afterwards, so that no search reads a file that differs from the collection.
 """
 
 import json
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDER = "vectors"
-ABOUT = "about.json"  # written last: a folder that has it is complete
+ABOUT = "about.json"  # written last, so its folder is complete
 FORMAT = 2  # of the files
-ID, ROWS, DIGESTS = "id", "vectors.npy", "digests.npy"
+ID, VECTORS, DIGESTS = "id", "vectors.npy", "digests.npy"  # the sorted ids (``StringTable``), and arrays in their order
 DIGEST_BYTES = 16  # of the digest of a text
 BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
 PAGE = 5000  # number of vectors to fetch at a time
 MARGIN = 1e-4  # greater than the error of a cosine of two unit vectors in float32
 Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
-"""From a list of ids to the unit vectors of those that the collection has, by id."""
+"""A function from a list of ids to their unit vectors, by id; ids that the collection lacks are left out."""
 
 
 class VectorFile:
-    """The unit vectors and the documents of a collection, one of each per row, in the order of the ids."""
+    """The unit vectors and documents of a collection; each row has one vector and document, in the order of the ids."""
 
     def __init__(self, folder: Path) -> None:
         """Open a file.
@@ -51,11 +51,11 @@ class VectorFile:
 
         if json.loads((folder / ABOUT).read_text(encoding="utf-8")) != {"format": FORMAT}:
             raise ValueError("another version of medground wrote it")
-        rows = np.load(folder / ROWS, mmap_mode="r")
+        rows = np.load(folder / VECTORS, mmap_mode="r")
         self._count, self._size = rows.shape
-        self._begin = rows.offset  # of the vectors, in bytes
-        # The vectors are read, not mapped: mapped pages, and those around them, count as the process's memory.
-        self._file = (folder / ROWS).open("rb")  # stays readable when another process replaces the folder
+        self._data_offset = rows.offset  # of the first vector, in bytes
+        # The vectors are read, not mapped: mapped pages, and the pages around them, count as the process's memory.
+        self._file = (folder / VECTORS).open("rb")  # stays readable when another process replaces the folder
         self._file_lock = threading.Lock()
         self._digests = np.load(folder / DIGESTS, mmap_mode="r")
         self._ids = StringTable(folder, ID)
@@ -68,20 +68,19 @@ class VectorFile:
     def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
         """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), best first.
 
-        Of vectors with equal cosines, those in the first rows are returned. ``questions`` are unit vectors,
-        (questions, size).
+        Of vectors with equal cosines, the first rows are returned. ``questions`` are unit vectors, (questions, size).
         """
         import numpy as np
 
-        # The rows and cosines of the nearest vectors so far, best first, for each question.
-        found = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
+        # For each question, the rows and cosines of the nearest vectors in the blocks so far, best first.
+        nearest = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
         step = max(1, BLOCK_BYTES // (4 * self._size))
         for begin in range(0, self._count, step):
             block = self._read(begin, min(step, self._count - begin))
             # The rounding of a matrix product depends on a vector's position in the block, but equal texts must have
             # equal cosines. So the product only selects candidates.
             for number, (question, scores) in enumerate(zip(questions, questions @ block.T, strict=True)):
-                rows, cosines = found[number]
+                rows, cosines = nearest[number]
                 lowest = cosines[-1] if len(cosines) == count else -np.inf
                 candidates = np.flatnonzero(scores >= lowest - MARGIN)
                 if len(candidates) > count:
@@ -90,8 +89,8 @@ class VectorFile:
                 exact = (block[candidates].astype(np.float64) * question).sum(axis=1)
                 rows, cosines = np.concatenate([rows, begin + candidates]), np.concatenate([cosines, exact])
                 best = np.argsort(-cosines, kind="stable")[:count]
-                found[number] = rows[best], cosines[best]
-        return [list(zip(rows.tolist(), cosines.tolist(), strict=True)) for rows, cosines in found]
+                nearest[number] = rows[best], cosines[best]
+        return [list(zip(rows.tolist(), cosines.tolist(), strict=True)) for rows, cosines in nearest]
 
     def _read(self, begin: int, count: int) -> "np.ndarray":
         """The vectors of ``count`` rows from ``begin``, (count, size)."""
@@ -99,13 +98,13 @@ class VectorFile:
 
         vectors = np.empty((count, self._size), dtype=np.float32)
         with self._file_lock:
-            self._file.seek(self._begin + 4 * self._size * begin)
+            self._file.seek(self._data_offset + 4 * self._size * begin)
             if self._file.readinto(vectors.data) < vectors.nbytes:
-                raise ValueError(f"{ROWS} is truncated")
+                raise ValueError(f"{VECTORS} is truncated")
         return vectors
 
     def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
-        """The unit vectors of those ids that the file has, by id."""
+        """The unit vectors of ``ids``, by id; ids that the file lacks are left out."""
         rows = {id: self._ids.row(id) for id in ids}
         return {id: self.vector(row) for id, row in rows.items() if row is not None}
 
@@ -142,7 +141,7 @@ class VectorFiles:
 
     @contextmanager
     def new(
-        self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], before: str, fetch: Fetch
+        self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], previous_state: str, fetch: Fetch
     ) -> Iterator[None]:
         """Write the file of a new state; the block makes the state current, and an error in it removes the file.
 
@@ -153,10 +152,10 @@ class VectorFiles:
             state: name of the new state.
             documents: all documents of the collection.
             digests: digests of the documents' texts, by id.
-            before: name of the previous state, from whose file the vectors of unchanged texts are copied.
-            fetch: fetches the other vectors.
+            previous_state: name of the state whose file has the vectors of unchanged texts, which are copied.
+            fetch: fetches the vectors of new and changed texts.
         """
-        previous = self.open(before)
+        previous = self.open(previous_state)
         unchanged = previous.unchanged(digests) if previous else {}
 
         def copy_or_fetch(ids: list[str]) -> "Mapping[str, np.ndarray]":
@@ -169,7 +168,7 @@ class VectorFiles:
             yield
 
     def remove_others(self, state: Callable[[], str]) -> None:
-        """Remove the files of other states than the current one, which ``state`` returns."""
+        """Remove the files of all states except the current state, which ``state`` returns."""
         if self._folder.exists():
             remove_other_versions(self._folder, state)
 
@@ -184,7 +183,7 @@ def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, by
     order = sorted(range(len(written)), key=lambda number: encoded(written[number]))
     reorder(folder, order)
     ids = [written[number] for number in order]
-    with (folder / ROWS).open("wb") as file:  # not a memory map, which kills the process if the disk is full
+    with (folder / VECTORS).open("wb") as file:  # not a memory map, which kills the process if the disk is full
         for begin in range(0, len(ids), PAGE):
             page = ids[begin : begin + PAGE]
             vectors = fetch(page)

@@ -30,9 +30,9 @@ class BM25Config(RetrieverConfig):
 
 
 class BM25Retriever(Retriever):
-    """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), through bm25s.
+    """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), computed by bm25s.
 
-    ``corpus.words`` splits texts into words and stems them. A document that shares no word with the question is not
+    ``corpus.words`` splits texts into words and stems them. Only documents that share a word with the question are
     returned.
     """
 
@@ -68,7 +68,7 @@ class BM25Retriever(Retriever):
     def search_text(self, question: str) -> str:
         """The question; of a text of more than ``MAX_WORDS`` words, the last questions within this limit, if any.
 
-        The words of the whole text would outweigh those of the questions.
+        The words of the whole text would outweigh the questions' words.
         """
         return cut_to_window(question, words_window(MAX_WORDS), only_questions=True)
 

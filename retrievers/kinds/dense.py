@@ -35,7 +35,7 @@ class DenseRetriever(Retriever):
     _store: Store = PrivateAttr()
 
     def __init__(self, store: Store, top_k: int = 5) -> None:
-        """Search the passages in ``store`` as it is; ``build`` updates the store first."""
+        """Search the passages that are in ``store``; ``build`` updates the store first."""
         super().__init__(top_k=top_k)
         self._store = store
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
+from retrievers.base import Hit, WrappingRetriever, encodable, search_deeper
 from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.indexing import Documents
 from retrievers.store import REVISION
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 MIN_DEPTH = 50  # minimum number of passages in the first search
-REMEDIES = {  # advice for an error message, by the metadata field that no document has
+ADVICE = {  # for an error message, by the metadata field that no document has
     "year": "Index PubMed files, tables with a year column or records with YEAR, or remove year_from and year_to.",
     "mesh": "Index PubMed files, tables with a mesh column or records with MESHES, or remove mesh.",
     "source": "Index your own documents (medground index PATH), or remove source.",
@@ -54,25 +54,22 @@ class FilterConfig(WrappingConfig):
 
 
 class FilteredRetriever(WrappingRetriever):
-    """The results of another retriever that meet the conditions of ``FilterConfig``, with their scores.
+    """The results of an inner retriever that meet the conditions of ``FilterConfig``, with their scores.
 
-    The search is repeated with greater depth until enough passages meet the conditions or no more can.
+    The search is repeated with greater depth until enough passages meet the conditions or no further passages can.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
-    def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
-        super().__init__(retriever, config)
-
     @classmethod
     def build(cls, config: FilterConfig, context: "Context") -> Self:
-        retriever = context.other(config.retriever)
+        retriever = context.retriever(config.retriever)
         if not retriever.is_online:
             check_fields(context, config)
         return cls(retriever, config)
 
     @classmethod
-    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (the fields do not depend on it)
+    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (all filters need the same fields)
         _corpus_fields(context)  # caches the fields, so that ``build`` need not read the passages
         return 0
 
@@ -81,14 +78,14 @@ class FilteredRetriever(WrappingRetriever):
 
         def select(documents: list[Document], depth: int) -> list[Hit] | None:
             hits = [Hit(each, each.metadata["score"]) for each in documents if meets(each, self._config)]
-            rest_is_below = min_score is not None and documents and _score(documents[-1]) < min_score
-            return hits if len(hits) >= k or len(documents) < depth or rest_is_below else None
+            deeper_are_below = min_score is not None and documents and _score(documents[-1]) < min_score
+            return hits if len(hits) >= k or len(documents) < depth or deeper_are_below else None
 
         return search_deeper(self._retriever, questions, max(MIN_DEPTH, 2 * k), select)
 
 
 def meets(document: Document, config: FilterConfig) -> bool:
-    """Whether a document meets all conditions; without a condition's metadata it does not meet the condition."""
+    """Whether a document meets all conditions; a document without a condition's metadata does not meet it."""
     metadata = document.metadata
     if config.min_score is not None and _score(document) < config.min_score:
         return False
@@ -109,11 +106,11 @@ def check_fields(context: "Context", config: FilterConfig) -> None:
     needed = {field for field, condition in conditions.items() if condition}
     if needed and (missing := needed - _corpus_fields(context)) and (count := len(context.documents)):
         field = min(missing)
-        raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {REMEDIES[field]}")
+        raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {ADVICE[field]}")
 
 
 def _corpus_fields(context: "Context") -> set[str]:
-    """``_fields`` of the corpus, cached in the store's folder together with the corpus's ``revision``."""
+    """``_fields`` of the corpus, which are cached in the store's folder together with the corpus's ``revision``."""
     documents = context.documents
     revision = getattr(documents, REVISION, None)
     if revision is None:
@@ -125,19 +122,19 @@ def _corpus_fields(context: "Context") -> set[str]:
         if cached["revision"] == revision:
             return set(cached["fields"])
     fields = _fields(documents)
-    with suppress(OSError):  # if it cannot be written, the documents are read again next time
+    with suppress(OSError):  # if the cache cannot be written, the documents are read again next time
         write_whole(cache, json.dumps({"revision": revision, "fields": sorted(fields)}))
     return fields
 
 
 def _fields(documents: Documents) -> set[str]:
     """The metadata fields for filters that at least one document has."""
-    missing = set(REMEDIES)
+    missing = set(ADVICE)
     for document in documents:
         missing = {field for field in missing if not _has(document, field)}
         if not missing:
             break
-    return set(REMEDIES) - missing
+    return set(ADVICE) - missing
 
 
 def _has(document: Document, field: str) -> bool:
@@ -156,11 +153,11 @@ def _in_years(year: Any, config: FilterConfig) -> bool:
 
 
 def _matches(source: Any, patterns: tuple[str, ...]) -> bool:
-    """Whether a source has one of the names, or matches one of the patterns; Unicode forms of a name are equal."""
+    """Whether a source equals or matches one of the patterns, in Unicode's form NFC."""
     if not isinstance(source, str):
         return False
-    name, *composed = (normalize("NFC", text) for text in (source, *patterns))
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in composed)
+    name, *patterns_nfc = (normalize("NFC", text) for text in (source, *patterns))
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns_nfc)
 
 
 def _casefolded(headings: Any) -> set[str]:

@@ -42,8 +42,9 @@ def weighted_scores(
 
     The candidates are the documents that any of the retrievers returned. ``zscore`` standardises a retriever's scores,
     ``minmax`` scales them to 0 to 1; equal scores all become 0. Before normalisation, a candidate that a retriever did
-    not return gets its lowest score; if the retriever returned fewer documents than the requested ``depth``, it gets at
-    most 0: for BM25, it shares no word with the question. ``rrf`` is ``reciprocal_ranks`` with the constant ``k``.
+    not return gets the retriever's lowest score; if the retriever returned fewer documents than the requested
+    ``depth``, the candidate gets at most 0: for BM25, it shares no word with the question. ``rrf`` is
+    ``reciprocal_ranks`` with the constant ``k``.
     """
     import numpy as np
 

@@ -54,7 +54,7 @@ class HybridRetriever(Retriever):
 
     @classmethod
     def build(cls, config: HybridConfig, context: "Context") -> Self:
-        return cls({name: context.other(name) for name in config.retrievers}, config)
+        return cls({name: context.retriever(name) for name in config.retrievers}, config)
 
     def inner(self) -> Sequence[Retriever]:
         return self._retrievers

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 class LangChainRetriever(Retriever):
     """Adapter of a LangChain ``BaseRetriever`` class that the settings name by ``kind: package.module.Class``.
 
-    A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus; another class
-    from its keyword arguments alone. The score is ``metadata["score"]`` if it is a finite number in every document,
-    else 1 / rank. A document without an id gets a digest of its text as id.
+    A class with a method ``from_documents``, such as LangChain's BM25Retriever, is built from the corpus, and any other
+    class from its keyword arguments alone. The score is ``metadata["score"]`` if it is a finite number in every
+    document, else 1 / rank. A document without an id gets a digest of its text as id.
     """
 
-    _retriever: BaseRetriever = PrivateAttr()
+    _retriever: BaseRetriever | None = PrivateAttr()
 
-    def __init__(self, retriever: BaseRetriever, top_k: int = 5) -> None:
+    def __init__(self, retriever: BaseRetriever | None, top_k: int = 5) -> None:
+        """Search with ``retriever``; None for an empty corpus."""
         super().__init__(top_k=top_k)
         self._retriever = retriever
 
@@ -39,9 +40,9 @@ class LangChainRetriever(Retriever):
         retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):
-            arguments["retriever"] = context.other(arguments["retriever"])
+            arguments["retriever"] = context.retriever(arguments["retriever"])
         if isinstance(arguments.get("retrievers"), Mapping):
-            arguments["retrievers"] = {name: context.other(name) for name in arguments["retrievers"]}
+            arguments["retrievers"] = {name: context.retriever(name) for name in arguments["retrievers"]}
         if isinstance(arguments.get("embedder"), str):
             arguments["embedder"] = context.embedder(arguments["embedder"])
         if "top_k" in retriever_class.model_fields:
@@ -49,7 +50,7 @@ class LangChainRetriever(Retriever):
         try:
             if hasattr(retriever_class, "from_documents"):
                 if not len(context.documents):
-                    return cls(_EmptyRetriever(), config.top_k)
+                    return cls(None, config.top_k)
                 retriever = retriever_class.from_documents(list(distinct(context.documents)), **arguments)
             else:
                 retriever = retriever_class(**arguments)
@@ -69,14 +70,8 @@ class LangChainRetriever(Retriever):
         return {**super().identity(config, context), "source": hashlib.sha256(source.encode()).hexdigest()}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:  # noqa: ARG002  (LangChain's batch has no k)
-        return [_hits(documents) for documents in self._retriever.batch(questions)]
-
-
-class _EmptyRetriever(BaseRetriever):
-    """The retriever of an empty corpus."""
-
-    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:  # noqa: ARG002
-        return []
+        results = self._retriever.batch(questions) if self._retriever is not None else [[] for _ in questions]
+        return [_hits(documents) for documents in results]
 
 
 def _hits(documents: list[Document]) -> list[Hit]:

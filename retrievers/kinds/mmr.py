@@ -31,11 +31,11 @@ class MMRConfig(WrappingConfig):
 
 
 class MMRRetriever(WrappingRetriever):
-    """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
+    """Maximal marginal relevance (Carbonell and Goldstein 1998) among an inner retriever's first candidates.
 
-    Documents are chosen one by one, each time the one with the highest score: relevance x cosine with the question -
-    (1 - relevance) x greatest cosine with a document already chosen, or 0 if this cosine is negative. So the scores
-    never rise from one choice to the next. (LangChain's function returns no scores and does not break ties.)
+    Documents are chosen one after another by the highest score: relevance x cosine with the question - (1 - relevance)
+    x greatest cosine with a document already chosen, or 0 if this cosine is negative. So no score is higher than the
+    one before. (LangChain's function returns no scores and does not break ties.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
@@ -49,7 +49,7 @@ class MMRRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: MMRConfig, context: "Context") -> Self:
-        return cls(context.other(config.retriever), context.updated_store(config.embedder), config)
+        return cls(context.retriever(config.retriever), context.updated_store(config.embedder), config)
 
     @classmethod
     def index(cls, config: MMRConfig, context: "Context") -> int:
@@ -65,18 +65,19 @@ class MMRRetriever(WrappingRetriever):
         question_vectors = unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
         vectors = self._vectors({str(each.id): each.page_content for candidates in results for each in candidates})
         hits: list[list[Hit]] = []
-        for candidates, question in zip(results, question_vectors, strict=True):
+        for candidates, question_vector in zip(results, question_vectors, strict=True):
             if not candidates:
                 hits.append([])
                 continue
-            by_id = sorted(candidates, key=lambda document: str(document.id))
-            texts = np.stack([vectors[str(document.id)] for document in by_id])
-            chosen = _choose(texts @ question, texts @ texts.T, self._config.relevance, k)
-            hits.append([Hit(by_id[index], score) for index, score in chosen])
+            candidates = sorted(candidates, key=lambda document: str(document.id))
+            text_vectors = np.stack([vectors[str(document.id)] for document in candidates])
+            to_question, to_each_other = text_vectors @ question_vector, text_vectors @ text_vectors.T
+            chosen = _choose(to_question, to_each_other, self._config.relevance, k)
+            hits.append([Hit(candidates[index], score) for index, score in chosen])
         return hits
 
     def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
-        """The vector of each text, by id; those missing in the store, such as of online articles, are computed."""
+        """The vector of each text, by id; texts missing in the store, such as online articles, are embedded."""
         import numpy as np
 
         with self._store.errors():

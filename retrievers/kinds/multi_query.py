@@ -22,7 +22,7 @@ class RewriteRequest(TypedDict):
 
 
 Rewriter = Runnable[RewriteRequest, list[str]]
-"""A runnable that writes other wordings of a question; it may return fewer than ``count``, or none."""
+"""A runnable that writes other wordings of a question: ``count`` or fewer."""
 
 
 class MultiQueryConfig(WrappingConfig):
@@ -41,7 +41,7 @@ class MultiQueryConfig(WrappingConfig):
 
 
 class MultiQueryRetriever(WrappingRetriever):
-    """Searches with another retriever for a question and for other wordings of the question.
+    """Searches with an inner retriever for a question and for rewrites of the question.
 
     All wordings of all questions are searched for in one batch. The results of a question's wordings are combined by
     reciprocal rank fusion with equal weights. (LangChain's MultiQueryRetriever does not rank its results and takes one
@@ -62,7 +62,7 @@ class MultiQueryRetriever(WrappingRetriever):
             raise UserError(
                 "A retriever of kind multi_query needs a language model to rewrite questions. Set section llm."
             )
-        return cls(context.other(config.retriever), context.rewriter, config)
+        return cls(context.retriever(config.retriever), context.rewriter, config)
 
     @classmethod
     def identity(cls, config: MultiQueryConfig, context: "Context") -> dict[str, Any]:

@@ -41,7 +41,7 @@ class ParentConfig(RetrieverConfig):
 class ParentRetriever(Retriever):
     """Finds documents by their nearest part; a document's score is the cosine of this part with the question.
 
-    (LangChain's ParentDocumentRetriever returns no scores, and fewer documents if several parts are of one document.)
+    (LangChain's ParentDocumentRetriever returns no scores, and fewer documents if one document has several near parts.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
@@ -96,7 +96,7 @@ def parts_name(corpus: str, kind: PartKind) -> str:
 
 
 class Parts:
-    """The parts of documents; each iteration splits the documents again, so that few parts are in memory at a time."""
+    """The parts of documents. Each iteration splits the documents again, so that few parts are in memory at a time."""
 
     def __init__(self, documents: Documents, kind: PartKind) -> None:
         self._documents = documents
@@ -112,7 +112,7 @@ class Parts:
 
 
 def split(document: Document, kind: PartKind) -> Iterator[Document]:
-    """The parts of a document, with ids; those without a letter or digit are left out unless all parts are."""
+    """The parts of a document, with ids; parts without a letter or digit are left out, unless all parts lack these."""
     text = document.page_content
     match kind:
         case "sentence":

@@ -48,10 +48,10 @@ class PubMedConfig(RetrieverConfig):
 
 
 class PubMedRetriever(Retriever):
-    """LangChain's PubMed retriever with ids, scores and metadata as for the other retrievers.
+    """LangChain's PubMed retriever with this package's ids, scores and metadata.
 
     Articles come in PubMed's order of relevance, at most ``MAX_ARTICLES``, without those that have no abstract; the
-    score is 1 / rank. Only the first 300 characters of a question are sent, as by LangChain's retriever. The metadata
+    score is 1 / rank. Like LangChain's retriever, it sends only the first 300 characters of a question. The metadata
     have ``source`` and, if known, ``title``, ``year``, ``journal`` and ``mesh``.
 
     The articles are parsed like PubMed files, because LangChain's parser loses words in italics and reads neither MeSH

@@ -1,4 +1,4 @@
-"""Reranking of another retriever's first candidates by a cross-encoder."""
+"""Reranking of a retriever's first candidates by a cross-encoder."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
-_AGAINST = ("maybe", "neutral")  # labels of task qa and nli
+_AGAINST = ("maybe", "neutral")  # undecided labels of the tasks qa and nli
 
 
 class Reranker:
@@ -110,7 +110,7 @@ class RerankConfig(WrappingConfig):
 
 
 class RerankRetriever(WrappingRetriever):
-    """Sorts another retriever's first candidates by the cross-encoder's scores."""
+    """Sorts an inner retriever's first candidates by the cross-encoder's scores."""
 
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
@@ -122,11 +122,13 @@ class RerankRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: RerankConfig, context: "Context") -> Self:
-        return cls(context.other(config.retriever), _reranker(config), config)
+        reranker = load_reranker(config.model, config.dtype, config.against)
+        return cls(context.retriever(config.retriever), reranker, config)
 
     @classmethod
     def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
-        return {**super().identity(config, context), "model": _reranker(config).fingerprint}
+        reranker = load_reranker(config.model, config.dtype, config.against)
+        return {**super().identity(config, context), "model": reranker.fingerprint}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         results = self._retriever.search(questions, max(k, self._config.candidates))
@@ -137,10 +139,6 @@ class RerankRetriever(WrappingRetriever):
         ]
         scores = iter(self._reranker.scores(pairs).tolist())
         return [[Hit(candidate, next(scores)) for candidate in candidates] for candidates in results]
-
-
-def _reranker(config: RerankConfig) -> Reranker:
-    return load_reranker(config.model, config.dtype, config.against)
 
 
 def _check_head(name: str) -> None:

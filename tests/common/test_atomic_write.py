@@ -23,7 +23,7 @@ def test_failed_write_keeps_existing_content(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_threads_write_the_same_file_one_after_the_other(tmp_path: Path) -> None:
+def test_file_is_whole_while_several_threads_write_it(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
 
     def write_often(character: str) -> None:
@@ -41,7 +41,7 @@ def test_missing_folder_raises_file_not_found(tmp_path: Path) -> None:
         write_whole(tmp_path / "none" / "a.txt", "text")
 
 
-def test_a_version_is_not_removed_while_it_is_written(tmp_path: Path) -> None:
+def test_a_version_is_not_removed_while_it_is_written_or_current(tmp_path: Path) -> None:
     with new_version(tmp_path / "all", "one") as version:
         remove_other_versions(tmp_path / "all", lambda: "two")
         assert version.is_dir()

@@ -1,5 +1,6 @@
 import errno
 import socket
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
@@ -57,14 +58,15 @@ HUB_ERRORS = {
     "timeout": (httpx.ReadTimeout("slow"), ["broke during the download"]),
     "offline": (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
     "broken weights": (SafetensorError("header too large"), ["weights file is broken", "header too large"]),
-    "other": (ValueError("Unrecognized model\nmore"), ["cannot be loaded: Unrecognized model"]),
+    "unrecognized model": (ValueError("Unrecognized model\nmore"), ["cannot be loaded: Unrecognized model"]),
 }
 
 
 @pytest.mark.parametrize("name", HUB_ERRORS)
-def test_hub_error_has_its_message(name: str) -> None:
+def test_message_explains_error_of_hub(name: str) -> None:
     error, parts = HUB_ERRORS[name]
-    for raised in (error,) if name == "other" else (error, wrapped(error)):
+    # Only a ValueError itself is explained: of a wrapped one, the message shows the OSError.
+    for raised in (error,) if name == "unrecognized model" else (error, wrapped(error)):
         message = message_for(raised)
         assert message.startswith("Model owner/name")
         assert all(part in message for part in parts)
@@ -74,7 +76,7 @@ def test_message_about_data_set_links_its_page() -> None:
     assert "/datasets/owner/name in" in message_for(http_error(errors.GatedRepoError, 403), repo_type="dataset")
 
 
-def test_local_path_error_has_its_message(tmp_path: Path) -> None:
+def test_message_explains_error_of_local_path(tmp_path: Path) -> None:
     file = tmp_path / "model.bin"
     file.write_bytes(b"")
     assert "no such folder" in message_for(OSError("x"), str(tmp_path / "absent"))
@@ -115,14 +117,14 @@ def test_missing_path_below_existing_folder_is_not_loaded_from_hub() -> None:
 
 @pytest.mark.parametrize("id", ["owner/name", "adapters/int1", "adapters", "name"])
 @pytest.mark.usefixtures("working_folder")
-def test_existing_path_or_other_name_is_loaded(id: str) -> None:
+def test_existing_path_and_name_without_folder_are_loaded(id: str) -> None:
     is_loaded = False
     with hub_errors("Adapter", id):
         is_loaded = True
     assert is_loaded
 
 
-def test_data_set_is_loaded_from_hub_despite_folder_of_its_owner(working_folder: Path) -> None:
+def test_data_set_is_loaded_from_hub_despite_folder_with_name_of_owner(working_folder: Path) -> None:
     (working_folder / "owner").mkdir()
     with hub_errors("Data set", "owner/name", repo_type="dataset"):
         pass
@@ -157,19 +159,37 @@ def test_unreachable_hub_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not constants.is_offline_mode()
 
 
+def test_offline_mode_of_one_thread_does_not_affect_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_reachable = iter([False, True])  # for the first and the second model
+    monkeypatch.setattr("common.hub._is_hub_reachable", lambda: next(is_reachable))
+
+    def is_offline_for_second_model() -> bool:
+        with hub_errors("Model", "owner/second"):
+            return constants.is_offline_mode()
+
+    with ThreadPoolExecutor() as pool:
+        with hub_errors("Model", "owner/first"):
+            is_offline = pool.submit(is_offline_for_second_model)
+            wait([is_offline], timeout=0.2)  # seconds, enough for the thread to start
+            assert constants.is_offline_mode()
+        assert not is_offline.result()
+
+
 def test_full_disk_is_reported_for_every_source(tmp_path: Path) -> None:
     assert "disk is full" in message_for(OSError(errno.ENOSPC, "No space left"))
     assert "disk is full" in message_for(wrapped(OSError(errno.ENOSPC, "No space left")), str(tmp_path))
 
 
-def test_other_errors_pass_through_unchanged() -> None:
+def test_errors_that_need_no_message_pass_through_unchanged() -> None:
     for error in (RuntimeError("CUDA out of memory"), AttributeError("bug"), UserError("message")):
         with pytest.raises(type(error)) as raised, hub_errors("Model", "owner/name"):
             raise error
         assert raised.value is error
 
 
-def test_offline_bug_is_not_reported_as_missing_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programming_error_in_offline_mode_is_not_reported_as_missing_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     with pytest.raises(AttributeError), hub_errors("Model", str(tmp_path)):
         raise AttributeError("bug")

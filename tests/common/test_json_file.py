@@ -46,7 +46,7 @@ def test_missing_file_folder_and_device_have_different_errors(tmp_path: Path) ->
         read_object(Path("/dev/zero"))
 
 
-def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+def test_utf8_and_utf16_with_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     path.write_bytes(b'\xef\xbb\xbf{"1": "\xc3\xa9"}')
     assert read_object(path) == {"1": "\u00e9"}

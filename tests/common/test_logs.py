@@ -31,7 +31,7 @@ def test_no_bars_hides_progress_bars_only_inside_the_block(capsys: pytest.Captur
     assert "shown" in err
 
 
-def test_no_bars_restores_the_users_hook() -> None:
+def test_no_bars_restores_the_previous_hook() -> None:
     from transformers.utils import logging as transformers_logging
 
     def hook(factory: Callable[..., object], args: object, kwargs: object) -> object:

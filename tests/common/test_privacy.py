@@ -25,11 +25,11 @@ VARIABLES = {
 
 
 def settings_in_new_process(
-    *statements: str, before: str = "", folder: Path = Path(__file__).parents[2], **environment: str
+    *statements: str, preamble: str = "", folder: Path = Path(__file__).parents[2], **environment: str
 ) -> list[bool]:
-    """The ``value`` of each statement in a new process that runs ``before``, then imports ``common``."""
+    """The ``value`` of each statement in a new process that runs ``preamble``, then imports ``common``."""
     clean = {key: value for key, value in os.environ.items() if key not in VARIABLES}
-    lines = [before, "import common, json", "values = []"]
+    lines = [preamble, "import common, json", "values = []"]
     lines += [line for statement in statements for line in (statement, "values.append(value)")]
     process = subprocess.run(
         [sys.executable, "-c", "\n".join([*lines, "print(json.dumps(values))"])],
@@ -53,17 +53,17 @@ def test_telemetry_is_off_in_a_folder_with_a_package_name(tmp_path: Path) -> Non
 
 
 def test_hub_telemetry_is_off_if_hub_was_imported_first() -> None:
-    assert settings_in_new_process(HUB, before="import huggingface_hub.constants") == [True]
+    assert settings_in_new_process(HUB, preamble="import huggingface_hub.constants") == [True]
 
 
 def test_user_can_turn_telemetry_and_tracing_on() -> None:
     on = {"HF_HUB_DISABLE_TELEMETRY": "0", "ANONYMIZED_TELEMETRY": "True", "LANGSMITH_TRACING": "true"}
     assert settings_in_new_process(HUB, CHROMA, LANGSMITH, **on) == [False, True, True]
-    assert settings_in_new_process(HUB, before="import huggingface_hub.constants", **on) == [False]
+    assert settings_in_new_process(HUB, preamble="import huggingface_hub.constants", **on) == [False]
 
 
 @pytest.mark.parametrize("name", ["LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"])
-def test_older_variable_turns_tracing_on(name: str) -> None:
+def test_older_variables_of_langsmith_turn_tracing_on(name: str) -> None:
     assert settings_in_new_process(LANGSMITH, **{name: "true"}) == [True]
 
 
@@ -93,5 +93,5 @@ def test_loopback_host_is_recognized(host: str) -> None:
 @pytest.mark.parametrize(
     "host", [None, "", "0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org", "127.0.0.1.nip.io", "1"]
 )
-def test_other_host_is_not_loopback(host: str | None) -> None:
+def test_host_beyond_this_machine_is_not_loopback(host: str | None) -> None:
     assert not is_loopback(host)

@@ -44,7 +44,7 @@ def test_torn_last_line_is_skipped_and_later_values_are_whole(tmp_path: Path, lo
     "line",
     [b"\x00\xff\xfe\n", b"[1, 2]\n", b'{"key": ["a"], "value": 1}\n', b'{"key": "x"}\n', b"\n", b"[" * 100_000 + b"\n"],
 )
-def test_unreadable_lines_are_counted_and_others_read(tmp_path: Path, line: bytes) -> None:
+def test_unreadable_lines_are_counted_and_skipped(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     ResultCache(path).put({"a": 1})
     with path.open("ab") as file:
@@ -102,7 +102,7 @@ def test_folder_as_cache_file_is_an_error(tmp_path: Path) -> None:
         ResultCache(tmp_path)
 
 
-def squares(calls: list[list[int]], numbers: Sequence[int]) -> Any:
+def make_squaring(calls: list[list[int]], numbers: Sequence[int]) -> Any:
     """A ``compute`` function that squares numbers and records the indices of each call."""
 
     def compute(indices: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
@@ -113,20 +113,20 @@ def squares(calls: list[list[int]], numbers: Sequence[int]) -> Any:
     return compute
 
 
-def test_get_or_compute_computes_missing_keys_once(tmp_path: Path) -> None:
+def test_get_or_compute_computes_each_missing_key_once(tmp_path: Path) -> None:
     calls: list[list[int]] = []
     cache = ResultCache(tmp_path / "journal.jsonl")
-    results = get_or_compute(cache, ["3", "4", "3", "5"], squares(calls, [3, 4, 3, 5]))
+    results = get_or_compute(cache, ["3", "4", "3", "5"], make_squaring(calls, [3, 4, 3, 5]))
     assert [(result.value, result.reused) for result in results] == [(9, False), (16, False), (9, True), (25, False)]
-    results = get_or_compute(ResultCache(cache.path), ["5", "6"], squares(calls, [5, 6]))
+    results = get_or_compute(ResultCache(cache.path), ["5", "6"], make_squaring(calls, [5, 6]))
     assert [(result.value, result.reused) for result in results] == [(25, True), (36, False)]
     assert calls == [[0, 1, 3], [1]]
-    assert get_or_compute(cache, ["3"], squares(calls, [0]))[0].value == 9
+    assert get_or_compute(cache, ["3"], make_squaring(calls, [0]))[0].value == 9
     assert len(calls) == 2
 
 
 def test_get_or_compute_without_a_cache_computes_equal_keys_again() -> None:
-    results = get_or_compute(None, ["", ""], squares([], [2, 3]))
+    results = get_or_compute(None, ["", ""], make_squaring([], [2, 3]))
     assert [(result.value, result.reused) for result in results] == [(4, False), (9, False)]
 
 

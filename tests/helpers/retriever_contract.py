@@ -85,16 +85,19 @@ class RetrieverContract:
         with pytest.raises(UserError, match="must be text, not int"):
             make(DOCUMENTS).search([17], 3)  # type: ignore[list-item]
 
-    @pytest.mark.parametrize("k", [0, 2.5, "3"])
-    def test_k_that_is_no_whole_number_of_at_least_1_is_refused(self, make: MakeRetriever, k: Any) -> None:
-        with pytest.raises(UserError, match="whole number of at least 1"):
-            make(DOCUMENTS).search(QUESTIONS, k)
+    @pytest.mark.parametrize("k", [0, 2.5, 2.0, "2"])
+    def test_k_that_is_no_positive_integer_is_refused(self, make: MakeRetriever, k: Any) -> None:
+        with pytest.raises(UserError, match="must be a whole number of at least 1"):
+            make(DOCUMENTS).invoke(QUESTIONS[0], k=k)
 
     def test_top_k_is_a_configurable_field(self, make: MakeRetriever) -> None:
-        retriever = make(DOCUMENTS).configurable_fields(top_k=ConfigurableField("limit"))
-        configs: list[RunnableConfig] = [{"configurable": {"limit": 1}}, {}]
-        question = " ".join(TEXTS.values())
-        assert [len(hits) for hits in retriever.batch([question, question], configs)] == [1, 3]
+        retriever = make(DOCUMENTS)
+        configurable = retriever.configurable_fields(top_k=ConfigurableField(id="passages"))
+        config: RunnableConfig = {"configurable": {"passages": 1}}
+        assert ids(configurable.invoke(QUESTIONS[0], config)) == ["b1"]
+        assert configurable.batch(QUESTIONS) == retriever.batch(QUESTIONS)
+        with pytest.raises(UserError, match="must be a whole number"):
+            configurable.with_config(configurable={"passages": "many"}).invoke(QUESTIONS[0])
 
     def test_documents_that_are_strings_are_refused(self, make: MakeRetriever) -> None:
         with pytest.raises(UserError, match="must be LangChain documents; this is a str"):

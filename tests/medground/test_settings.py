@@ -184,6 +184,11 @@ INVALID_SETTINGS = {
     "an unknown name without similar ones": ("llm: {zzzzzz: 1}", "Known here: kind, model"),
     "limit 0": ("data: {limit: 0}", "data.limit"),
     "an unknown split": ("data: {split: val}", "data.split"),
+    "a lone surrogate in a kind": (r'retrievers: {a: {kind: "\ud800"}}', "is not a kind"),
+    "a lone surrogate in a name": (
+        r'retrievers: {"\ud800": {kind: filter, retriever: gone}}',
+        "there is no retriever 'gone'",
+    ),
     "a self-referencing mapping": ("llm: &x {model: *x}", "llm.model"),
 }
 

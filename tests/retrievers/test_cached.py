@@ -42,7 +42,7 @@ def make_cached(
     return CachedRetriever(inner, documents, ResultCache(cache_file), identity=identity, depth=4), inner
 
 
-def test_cached_results_equal_the_retrievers_and_each_question_is_searched_for_once(cache_file: Path) -> None:
+def test_cached_results_equal_searched_ones_and_each_question_is_searched_for_once(cache_file: Path) -> None:
     questions = ["clot", "stroke clot", "unknown"]
     bm25 = BM25Retriever(DOCUMENTS)
     retriever, inner = make_cached(cache_file)
@@ -86,7 +86,7 @@ def test_results_of_another_text_corpus_or_identity_are_not_reused(cache_file: P
 
 
 @pytest.mark.parametrize(
-    ("identity", "reused"),
+    ("identity", "reused"),  # the number of reused results
     [
         ({"kind": "bm25"}, 1),
         ({"kind": "filter", "builds_on": {"a": {"kind": "bm25"}}}, 0),

@@ -22,6 +22,7 @@ def test_the_kind_selects_the_settings_class() -> None:
     "section",
     [
         {"kind": "hybird"},
+        {"kind": "lone surrogate \ud800"},
         {"top_k": 3},
         {"kind": "dense", "k1": 1.2},
         {"kind": "dense", "top_k": 0},
@@ -42,8 +43,9 @@ def test_the_kind_selects_the_settings_class() -> None:
     ],
 )
 def test_invalid_settings_are_rejected(section: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as raised:
         ADAPTER.validate_python(section)
+    assert raised.value.errors()
 
 
 def test_unknown_settings_empty_paths_and_changes_are_rejected() -> None:

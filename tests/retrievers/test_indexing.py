@@ -18,11 +18,11 @@ from langchain_core.documents import Document
 import retrievers.indexing
 from common.errors import UserError
 from retrievers.config import StoreConfig
-from retrievers.indexing import IndexReport, index, prune
+from retrievers.indexing import IndexReport, index, prune, read_document
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import Store, open_store
 
-TOTAL = 240  # number of documents that the process in the test of kills indexes
+TOTAL = 240  # number of documents that the program INDEX indexes
 
 
 def make_documents(count: int) -> list[Document]:
@@ -131,7 +131,7 @@ def test_removed_texts_are_not_found_after_a_prune_that_was_interrupted(
     assert sorted(str(document.id) for document in results) == [f"d{n}" for n in range(5)]
 
 
-def test_documents_that_are_missing_in_the_corpus_are_removed(store: Store) -> None:
+def test_stored_documents_that_are_missing_in_the_corpus_are_removed(store: Store) -> None:
     index(store, make_documents(20), quiet=True)
     assert index(store, make_documents(12), quiet=True) == IndexReport(total=12, embedded=0, removed=8)
     results = DenseRetriever(store).search(["finding19 in group5 treated"], 50)[0]
@@ -160,6 +160,14 @@ def test_metadata_of_all_types_are_stored(store: Store) -> None:
     assert DenseRetriever(store).search(["aspirin"], 1)[0][0].page_content == "aspirin ?"
     assert stored_metadata(store, "aspirin") == {**metadata, "title": "naïve ?", "day": "2020-01-02"}
     assert index(store, [document], quiet=True).embedded == 0
+
+
+@pytest.mark.parametrize("key", ["", "#1", "$gt", "chroma:document", "_digest", "_json"])
+def test_metadata_under_keys_that_chroma_refuses_are_stored(store: Store, key: str) -> None:
+    index(store, [Document(id="a", page_content="aspirin", metadata={key: "value"})], quiet=True)
+    metadatas = store.collection.get()["metadatas"]
+    assert metadatas is not None
+    assert read_document("a", "aspirin", metadatas[0]).metadata == {key: "value"}
 
 
 def test_lists_of_texts_in_metadata_can_be_filtered_by(store: Store) -> None:
@@ -201,7 +209,7 @@ def test_documents_of_the_stored_revision_are_not_read(store: Store) -> None:
 
 
 class InterruptedEmbedder(WordEmbedder):
-    """Is interrupted at the second batch of several texts; opening a store embeds single texts."""
+    """Raises KeyboardInterrupt at the second batch; single texts, which opening a store embeds, are no batch."""
 
     batches_left = 2
 
@@ -232,7 +240,7 @@ def test_indexing_continues_after_an_interrupt(tmp_path: Path, monkeypatch: pyte
 
 
 def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrievers.indexing, "SORTED", 16)
+    monkeypatch.setattr(retrievers.indexing, "SORT_GROUP", 16)
     monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
     alive: weakref.WeakSet[Document] = weakref.WeakSet()
     peak = 0
@@ -251,7 +259,7 @@ def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest
                 yield document
 
     assert index(store, GeneratedDocuments([], "one"), quiet=True).embedded == 200
-    assert peak <= 40  # of 200 documents: two groups of SORTED, and a batch
+    assert peak <= 40  # of 200 documents: two groups of SORT_GROUP, and a batch
 
 
 def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(store: Store) -> None:
@@ -261,7 +269,7 @@ def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(stor
     assert store.collection.count() == 3
 
 
-def test_the_progress_bar_is_shown_unless_quiet(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_progress_bar_is_shown_on_stderr_unless_quiet(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     index(store, make_documents(2), quiet=True)
     assert capsys.readouterr() == ("", "")
     index(store, make_documents(4))
@@ -270,7 +278,7 @@ def test_the_progress_bar_is_shown_unless_quiet(store: Store, capsys: pytest.Cap
     assert "4/4 passages" in printed.err
 
 
-def test_an_error_of_the_embedder_is_not_reported_as_one_of_the_store(tmp_path: Path) -> None:
+def test_an_error_of_the_embedder_is_not_reported_as_an_error_of_the_store(tmp_path: Path) -> None:
     class FailingEmbedder(WordEmbedder):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
             if "finding" in texts[0]:
@@ -282,7 +290,8 @@ def test_an_error_of_the_embedder_is_not_reported_as_one_of_the_store(tmp_path: 
         index(store, make_documents(2), quiet=True)
 
 
-# Indexes TOTAL documents slowly; prints the number stored before, each embedded text, and the number embedded.
+# A program that indexes TOTAL documents slowly. It prints the number of documents that were stored at the start, each
+# text that it embeds, and the number of these texts.
 INDEX = f"""
 import sys, time
 from embedders import WordEmbedder
@@ -320,7 +329,7 @@ def test_after_five_kills_indexing_completes_without_repeated_work(tmp_path: Pat
             process.kill()
             process.join()
         assert process.exitcode == -signal.SIGKILL
-    assert stored == sorted(stored)  # no run lost what an earlier run had stored
+    assert stored == sorted(stored)  # no run lost documents that an earlier run had stored
     assert stored[-1] > 0
 
     status, printed = run_code(INDEX, str(tmp_path / "store"))

@@ -17,8 +17,8 @@ from common.errors import UserError
 from retrievers import make_retriever, make_retrievers
 from retrievers.base import Retriever
 from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
-from retrievers.kinds.bm25 import BM25Config, BM25Retriever
-from retrievers.kinds.dense import DenseConfig, DenseRetriever
+from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.dense import DenseConfig
 from retrievers.kinds.filtered import FilterConfig
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.kinds.multi_query import MultiQueryConfig
@@ -45,20 +45,11 @@ def test_documents_that_can_be_read_only_once_are_refused(config: RetrieverConfi
         make_retriever(config, documents, corpus="c", embedders={"words": WordEmbedder()}, store=StoreConfig())
 
 
-def test_settings_of_an_embedder_class_can_be_made_by_the_constructor() -> None:
-    made: Any = EmbedderConfig(model="embedders.WordEmbedder", query_prompt="q: ")
-    assert made == EmbedderConfig.model_validate({"model": "embedders.WordEmbedder", "query_prompt": "q: "})
-    assert made.arguments == {"query_prompt": "q: "}
-    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made
-
-
-def test_the_kind_selects_the_class() -> None:
-    dense = make_one(DenseConfig(embedder="words", top_k=7), {"words": WordEmbedder()}, quiet=True)
-    assert isinstance(dense, DenseRetriever)
-    assert dense.top_k == 7
-    bm25 = make_one(BM25Config(top_k=2), quiet=True)
-    assert isinstance(bm25, BM25Retriever)
-    assert bm25.top_k == 2
+def test_settings_of_an_embedder_class_can_be_constructed_pickled_and_copied() -> None:
+    config: Any = EmbedderConfig(model="embedders.WordEmbedder", query_prompt="q: ")
+    assert config == EmbedderConfig.model_validate({"model": "embedders.WordEmbedder", "query_prompt": "q: "})
+    assert config.arguments == {"query_prompt": "q: "}
+    assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
 
 
 def test_an_unknown_embedder_is_reported_with_the_known_ones() -> None:
@@ -108,7 +99,7 @@ def test_importing_the_settings_imports_no_heavy_library() -> None:
     assert process.stdout.strip() == "[]"
 
 
-def test_a_filter_by_metadata_that_no_document_has_is_rejected_unless_it_also_searches_online() -> None:
+def test_a_filter_by_metadata_that_no_document_has_is_rejected_unless_it_builds_on_an_online_search() -> None:
     configs: dict[str, RetrieverConfig] = {
         "words": BM25Config(),
         "filtered": FilterConfig(retriever="words", year_to=2000),
@@ -127,12 +118,12 @@ class UnscoredRetriever(BaseRetriever):
         return []
 
 
-def test_a_retriever_of_another_class_to_build_on_is_rejected() -> None:
+def test_a_retriever_cannot_build_on_a_retriever_of_another_class() -> None:
     with pytest.raises(UserError, match="Retriever 'inner' is a UnscoredRetriever; a retriever builds on"):
         make_one(FilterConfig(retriever="inner"), others={"inner": UnscoredRetriever()})
 
 
-@pytest.mark.parametrize(("embedder", "given"), [(WordEmbedder, "the class WordEmbedder"), ("words", "a str")])
-def test_an_embedder_that_is_no_embeddings_object_is_rejected(embedder: object, given: str) -> None:
-    with pytest.raises(UserError, match=f"Embedder 'words' must be .* it is {given}"):
+@pytest.mark.parametrize(("embedder", "actual"), [(WordEmbedder, "the class WordEmbedder"), ("words", "a str")])
+def test_an_embedder_that_is_no_embeddings_object_is_rejected(embedder: object, actual: str) -> None:
+    with pytest.raises(UserError, match=f"Embedder 'words' must be .* it is {actual}"):
         make_one(DenseConfig(embedder="words"), {"words": embedder})

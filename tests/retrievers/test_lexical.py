@@ -56,14 +56,14 @@ def test_an_open_retriever_searches_the_updated_documents(tmp_path: Path, update
     assert [document.id for document in retriever.invoke("different")] == expected
 
 
-def test_removed_texts_leave_the_disk(tmp_path: Path) -> None:
+def test_removed_texts_are_in_no_file(tmp_path: Path) -> None:
     open_index(tmp_path).update([Document(id="x", page_content="Wolframstrasse")])
     open_index(tmp_path).update(make_documents(2))
-    # Without its first and last letter, the text also matches its lower-cased stem.
+    # Without its first and last letter, the word also occurs in its lower-cased stem.
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"olframstrass" in file.read_bytes()]
 
 
-def test_other_parameters_have_another_index(tmp_path: Path) -> None:
+def test_each_pair_of_parameters_has_an_index(tmp_path: Path) -> None:
     open_index(tmp_path).update(make_documents(2))
     with pytest.raises(UserError, match="medground index"):
         open_index(tmp_path, Parameters(k1=0.9)).current()
@@ -76,7 +76,7 @@ def test_two_texts_with_the_same_id_are_rejected_and_the_current_version_stays(t
     assert search_ids(tmp_path, "finding1") == ["d1"]
 
 
-# ``edition`` is the version of the analysis of words; None removes the key.
+# ``edition`` is ``TERMS_VERSION`` when the index was written; None removes the key.
 @pytest.mark.parametrize("changes", [{"edition": None}, {"edition": 0}, {"format": None}, {"format": 1}])
 def test_an_index_of_another_edition_or_format_is_rebuilt(tmp_path: Path, changes: dict[str, int | None]) -> None:
     open_index(tmp_path).update(make_documents(2))
@@ -98,15 +98,15 @@ def test_search_memory_grows_only_by_the_score_array(tmp_path: Path) -> None:
         assert search_ids(tmp_path / str(count), "finding7") == ["d7"]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # 8 bytes per document: float32 scores and a copy of them
+    # At most 12 bytes per document: float32 scores, a copy of them, and a boolean array
     assert peaks[2] < 1.5 * peaks[1] + 4000 * 12
 
 
 @pytest.mark.parametrize("word", ["finding0", "finding9", "finding10", "treated"])
-def test_binary_search_finds_each_word_and_no_other(tmp_path: Path, word: str) -> None:
+def test_only_words_of_the_index_are_found(tmp_path: Path, word: str) -> None:
     open_index(tmp_path).update(make_documents(11))
     assert len(search_ids(tmp_path, word)) == (9 if word == "treated" else 1)  # all 11 have it; search_ids returns 9
-    assert search_ids(tmp_path, f"{word}x a") == []  # absent: a longer word, and one that sorts before all others
+    assert search_ids(tmp_path, f"{word}x a") == []  # a longer word, and a word that sorts before all words
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_damaged_version_is_rebuilt(tmp_path: Path, name: str, content: str) -
     assert search_ids(tmp_path, "finding1") == ["d1"]
 
 
-# Kills itself with SIGKILL at the moment named by its second argument, while it updates the index.
+# A program that updates the index and kills itself with SIGKILL at the moment named by its second argument.
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Texts removed from a store are in none of its files."""
+"""Files of a store contain no removed texts."""
 
 import shutil
 import signal
@@ -25,7 +25,7 @@ SECRET = "the secretariat of Wolframstrasse"  # no other document contains "Wolf
 
 
 def make_documents(count: int, **texts: str) -> list[Document]:
-    """``count`` documents, and those of ``texts`` by id."""
+    """``count`` documents, and a document for each id and text of ``texts``."""
     all_texts = {f"d{i}": f"finding{i} in group{i % 7} treated" for i in range(count)} | texts
     return [Document(id=id, page_content=text, metadata={"title": f"about {id}"}) for id, text in all_texts.items()]
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def traces(folder: Path) -> list[str]:
+def traces_of_secret(folder: Path) -> list[str]:
     """Names of files that contain "Wolfram", and "trigrams" for each block of the full-text index with its trigrams."""
     names = [file.name for file in sorted(folder.rglob("*")) if file.is_file() and b"Wolfram" in file.read_bytes()]
     with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)) as database:
@@ -46,21 +46,21 @@ def traces(folder: Path) -> list[str]:
 @pytest.mark.parametrize("replacement", [{}, {"secret": "other words"}], ids=["removed", "changed"])
 def test_index_purges_removed_and_changed_texts(folder: Path, replacement: dict[str, str]) -> None:
     index(open_word_store(folder), make_documents(300, secret=SECRET), quiet=True)
-    assert DATABASE in traces(folder)
+    assert DATABASE in traces_of_secret(folder)
     index(open_word_store(folder), make_documents(300, **replacement), quiet=True)
-    assert traces(folder) == []
+    assert traces_of_secret(folder) == []
     assert not (folder / MARK).exists()
     results = DenseRetriever(open_word_store(folder)).search(["finding19 in group5 treated"], 400)[0]
     assert results[0].id == "d19"
     assert len(results) == 300 + len(replacement)
 
 
-def test_index_purges_changed_metadata_and_added_metadata_need_no_purge(folder: Path) -> None:
+def test_changed_metadata_are_purged_and_added_metadata_need_no_purge(folder: Path) -> None:
     secret, public = (Document(id="a", page_content="text", metadata={"title": title}) for title in (SECRET, "none"))
     index(open_word_store(folder), [secret], quiet=True)
-    assert DATABASE in traces(folder)
+    assert DATABASE in traces_of_secret(folder)
     index(open_word_store(folder), [public], quiet=True)
-    assert traces(folder) == []
+    assert traces_of_secret(folder) == []
     with_year = public.model_copy(update={"metadata": {"title": "none", "year": 2011}})
     fill(open_word_store(folder), [with_year], quiet=True)
     assert not (folder / MARK).exists()
@@ -70,16 +70,8 @@ def test_index_purges_removed_parts_of_documents(folder: Path) -> None:
     secret, public = f"One thing. {SECRET}. Another.", "One thing. Another."
     for text in (secret, public):
         index(open_word_store(folder), Parts(make_documents(3, secret=text), "sentence"), quiet=True)
-    assert traces(folder) == []
+    assert traces_of_secret(folder) == []
     assert open_word_store(folder).collection.count() == 5  # one sentence in each of 3 documents, two in ``public``
-
-
-def test_index_without_changes_makes_up_for_a_missed_purge(folder: Path) -> None:
-    index(open_word_store(folder), make_documents(3, secret=SECRET), quiet=True)
-    fill(open_word_store(folder), make_documents(3), quiet=True)  # removes without a purge
-    assert DATABASE in traces(folder)
-    index(open_word_store(folder), make_documents(3), quiet=True)
-    assert traces(folder) == []
 
 
 def test_index_runs_no_purge_if_nothing_was_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +101,7 @@ def test_a_purge_stays_due_if_another_process_removes_texts_meanwhile(
     assert (folder / MARK).exists()
 
 
-# Reads from the database in a transaction until its input is closed.
+# A program that reads from the database in a transaction until its standard input is closed.
 READER = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -133,10 +125,10 @@ def test_a_purge_stays_due_if_another_process_reads_the_database(folder: Path, m
         assert (folder / MARK).exists()
         reader.communicate()
     purge(folder)
-    assert traces(folder) == []
+    assert traces_of_secret(folder) == []
 
 
-# Removes the secret document and kills itself with SIGKILL before the purge.
+# A program that removes the secret document and kills itself with SIGKILL before the purge.
 KILLED = """
 import os, signal, sys
 from embedders import WordEmbedder
@@ -154,15 +146,16 @@ indexing.index(store, [Document(id=f"d{i}", page_content=f"finding{i}") for i in
 """
 
 
-def test_index_makes_up_for_a_purge_that_a_kill_prevented(folder: Path) -> None:
+def test_index_runs_a_purge_that_a_kill_prevented(folder: Path) -> None:
     public = [Document(id=f"d{i}", page_content=f"finding{i}") for i in range(3)]
     index(open_word_store(folder), [*public, Document(id="secret", page_content=SECRET)], quiet=True)
     assert run_code(KILLED, str(folder)) == (-signal.SIGKILL, "")
-    assert DATABASE in traces(folder)
+    assert DATABASE in traces_of_secret(folder)
     assert index(open_word_store(folder), public, quiet=True).removed == 0
-    assert traces(folder) == []
+    assert traces_of_secret(folder) == []
 
 
+# A program that prints the number of results, and text and title of the best result.
 SEARCH = """
 import sys
 from embedders import WordEmbedder

@@ -53,7 +53,7 @@ def test_settings_cover_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", SETTINGS, scope="class")
 class TestRetriever(RetrieversIntegrationTests):
-    """LangChain's tests pass ``k`` to the constructor, which is ``top_k`` in the settings, or to ``invoke``."""
+    """LangChain's tests pass ``k`` to ``invoke`` or to the constructor, where it is the setting ``top_k``."""
 
     @pytest.fixture(autouse=True)
     def _set_constructor(self, kind: str, folder: Path, pubmed_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ class TestRetriever(RetrieversIntegrationTests):
 
 
 class TestStore(VectorStoreIntegrationTests):
-    """``Store.vectors``, a LangChain vector store, with the test suite's embedder."""
+    """LangChain's tests of vector stores for ``Store.vectors``, with their embedder."""
 
     @pytest.fixture
     def vectorstore(self, folder: Path) -> Iterator[VectorStore]:  # type: ignore[override]
@@ -119,4 +119,4 @@ def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 class TestEmbedder(EmbedderContract):
-    """The embedder contract, which includes LangChain's standard tests, for each of ``EMBEDDERS``."""
+    """The embedder contract, which includes LangChain's standard tests, for each embedder of ``EMBEDDERS``."""

@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from embedders import WordEmbedder, open_word_store, save_tiny_embedder
+from embedders import WordEmbedder, open_word_store
 from forked import run_code
 from langchain_core.documents import Document
 
@@ -35,7 +35,7 @@ from retrievers.store import _address, collection_name, open_store, other_collec
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
 
 
-def test_the_collection_name_is_readable_and_depends_on_corpus_and_embedder() -> None:
+def test_collection_name_starts_with_the_corpus_and_depends_on_the_embedder() -> None:
     name = collection_name("PubMed QA / 2019", "abc")
     assert name.startswith("PubMed-QA-2019-cosine-")
     others = [collection_name("PubMed QA / 2019", "abd"), collection_name("PubMed QA / 2018", "abc")]
@@ -49,20 +49,6 @@ def test_any_corpus_name_gives_a_valid_collection_name(tmp_path: Path, corpus: s
     assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]", store.collection.name)  # Chroma's rule
     index(store, DOCUMENTS, quiet=True)
     assert store.collection.count() == 4
-
-
-def test_other_weights_in_the_same_folder_get_another_collection(tmp_path: Path) -> None:
-    from retrievers.embedders.sentence import SentenceEmbedder
-
-    store = StoreConfig(path=str(tmp_path / "store"))
-    folder = save_tiny_embedder(tmp_path / "a", seed=0)
-    first = open_store(store, "c", SentenceEmbedder(str(folder)))
-    index(first, DOCUMENTS, quiet=True)
-    shutil.rmtree(folder)
-    shutil.copytree(save_tiny_embedder(tmp_path / "b", seed=1), folder)
-    second = open_store(store, "c", SentenceEmbedder(str(folder)))
-    assert second.collection.name != first.collection.name
-    assert second.collection.count() == 0
 
 
 def test_a_reopened_store_has_its_documents(tmp_path: Path) -> None:
@@ -86,7 +72,7 @@ def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
         open_word_store(tmp_path)
 
 
-def test_a_database_of_another_program_is_reported(tmp_path: Path) -> None:
+def test_a_database_with_other_tables_is_reported(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "chroma.sqlite3") as database:
         database.execute("create table migrations (a text)")
     with pytest.raises(UserError, match="store"):
@@ -106,7 +92,7 @@ def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
         open_word_store(tmp_path / "store")
 
 
-# Locks the database until its input is closed.
+# A program that locks the database until its standard input is closed.
 LOCKER = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -178,6 +164,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, "sub
         process.wait()
 
 
+# A program that indexes the texts of its second argument on the server.
 INDEX_ON_SERVER = """
 import json, sys
 from langchain_core.documents import Document
@@ -261,7 +248,7 @@ def test_a_new_folder_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755
 
 
-def test_other_collections_lists_the_corpuss_collections_except_the_excluded(tmp_path: Path) -> None:
+def test_other_collections_lists_the_collections_of_the_corpus_except_excluded_ones(tmp_path: Path) -> None:
     config = StoreConfig(path=str(tmp_path / "store"))
     assert other_collections(config, "c", ()) == []
     assert not (tmp_path / "store").exists()
@@ -271,6 +258,7 @@ def test_other_collections_lists_the_corpuss_collections_except_the_excluded(tmp
     assert [collection.name for collection in others] == [second.collection.name]
 
 
+# A program that indexes the documents b and c.
 INDEX_IN_FOLDER = """
 import sys
 from embedders import WordEmbedder
@@ -283,6 +271,7 @@ index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_
 """
 
 
+# A program that stores a document and removes another.
 STORE_AND_REMOVE = """
 import sys
 from pathlib import Path
@@ -306,7 +295,7 @@ def test_texts_that_another_process_is_storing_or_removing_are_left_out(tmp_path
 
 
 @pytest.mark.parametrize(("reindexed", "has_vector_file"), [(False, True), (False, False), (True, True)])
-def test_open_and_reopened_stores_have_what_another_process_indexed(
+def test_open_and_reopened_stores_find_documents_that_another_process_indexed(
     tmp_path: Path, reindexed: bool, has_vector_file: bool
 ) -> None:
     a, b, c = (

@@ -1,4 +1,4 @@
-"""The packed encoder has the outputs of transformers' BERT encoder and replaces only supported models."""
+"""Packed encoder: outputs equal those of transformers' BERT encoder; only supported models are packed."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from transformers import BertConfig, BertModel
 
 from retrievers.embedders.cpu_bert import PackedEncoder, pack_encoder
 
-LENGTHS = pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
+with_lengths = pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
 
 
 def make_bert(**changes: Any) -> BertModel:
@@ -33,7 +33,7 @@ def make_inputs(lengths: list[int]) -> dict[str, torch.Tensor]:
 
 
 @needs_bfloat16
-@LENGTHS
+@with_lengths
 @pytest.mark.parametrize("group", [1, 8, 512])
 def test_bfloat16_outputs_are_as_near_to_float32_as_transformers_outputs(
     lengths: list[int], group: int, monkeypatch: pytest.MonkeyPatch
@@ -55,8 +55,8 @@ def test_bfloat16_outputs_are_as_near_to_float32_as_transformers_outputs(
     assert packed_cosines.mean() > transformers_cosines.mean() - 0.001
 
 
-@LENGTHS
-def test_float32_outputs_are_those_of_transformers(lengths: list[int]) -> None:
+@with_lengths
+def test_float32_outputs_equal_outputs_of_transformers(lengths: list[int]) -> None:
     model = make_bert().float()
     inputs = make_inputs(lengths)
     with torch.inference_mode():

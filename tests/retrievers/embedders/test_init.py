@@ -12,7 +12,7 @@ from retrievers.config import EmbedderConfig, StoreConfig
 from retrievers.embedders import fingerprint, make_embedder
 
 
-def test_equal_settings_share_one_model(tmp_path: Path) -> None:
+def test_embedders_with_equal_settings_are_one_object(tmp_path: Path) -> None:
     folder = str(save_tiny_embedder(tmp_path))
     first = make_embedder(EmbedderConfig(model=folder))
     assert make_embedder(EmbedderConfig(model=folder)) is first
@@ -31,7 +31,7 @@ def test_dtype_auto_is_chosen_once_per_store(
         return make_embedder(config, store)
 
     assert make_with_fastest(first).model.dtype == getattr(torch, first)
-    assert make_with_fastest(second).model.dtype == getattr(torch, first)
+    assert make_with_fastest(second).model.dtype == getattr(torch, first)  # the stored choice
     explicit: Any = make_embedder(config.model_copy(update={"dtype": second}), store)
     assert explicit.model.dtype == getattr(torch, second)
     (tmp_path / "store/auto_dtype.txt").write_bytes(b"\xff")  # an unreadable choice is replaced
@@ -39,7 +39,7 @@ def test_dtype_auto_is_chosen_once_per_store(
     assert (tmp_path / "store/auto_dtype.txt").read_text() == f"{second}\n"
 
 
-def test_an_embedder_is_made_even_if_the_store_cannot_be_written(tmp_path: Path) -> None:
+def test_embedder_is_loaded_even_if_the_store_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     tiny = str(save_tiny_embedder(tmp_path / "tiny"))
     assert make_embedder(EmbedderConfig(model=tiny), StoreConfig(path=str(tmp_path / "file"))) is not None
@@ -51,13 +51,13 @@ def test_the_default_embedder_has_normalized_vectors_of_384_numbers() -> None:
     assert sum(value * value for value in vector) == pytest.approx(1, abs=0.01)
 
 
-def test_a_user_defined_embedders_fingerprint_depends_on_its_question_vectors() -> None:
+def test_fingerprint_of_user_defined_embedder_depends_on_question_vectors() -> None:
     assert fingerprint(WordEmbedder()) == fingerprint(WordEmbedder())
     others = [WordEmbedder(size=32), WordEmbedder(salt="x")]
     assert len({fingerprint(WordEmbedder()), *(fingerprint(other) for other in others)}) == 3
 
 
-def test_a_user_defined_embedders_fingerprint_depends_on_its_passage_vectors() -> None:
+def test_fingerprint_of_user_defined_embedder_depends_on_passage_vectors() -> None:
     class PromptedEmbedder(WordEmbedder):
         prompt = ""
 

@@ -20,20 +20,20 @@ def reference() -> SentenceEmbedder:
     return SentenceEmbedder(str(packaged_minilm()), dtype="float32", query_prompt="query: ")
 
 
-def test_vectors_equal_those_of_sentence_transformers(reference: SentenceEmbedder) -> None:
+def test_vectors_equal_vectors_of_sentence_transformers(reference: SentenceEmbedder) -> None:
     embedder = MiniLMEmbedder("float32", query_prompt="query: ")
     for method in ("embed_documents", "embed_queries"):
         vectors, expected = getattr(embedder, method)(TEXTS), getattr(reference, method)(TEXTS)
         assert np.abs(np.array(vectors) - np.array(expected)).max() < 1e-5
 
 
-def test_fingerprints_equal_those_of_sentence_transformers(reference: SentenceEmbedder) -> None:
+def test_fingerprints_equal_fingerprints_of_sentence_transformers(reference: SentenceEmbedder) -> None:
     assert MiniLMEmbedder("float32", query_prompt="query: ").fingerprint == reference.fingerprint
     in_bfloat16 = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16")
     assert MiniLMEmbedder("bfloat16").fingerprint == in_bfloat16.fingerprint
 
 
-def test_the_window_equals_that_of_sentence_transformers(reference: SentenceEmbedder) -> None:
+def test_token_window_equals_the_window_of_sentence_transformers(reference: SentenceEmbedder) -> None:
     window, expected = window_of(MiniLMEmbedder("float32")), window_of(reference)
     assert window is not None
     assert expected is not None
@@ -44,7 +44,7 @@ def test_the_window_equals_that_of_sentence_transformers(reference: SentenceEmbe
     )
 
 
-def test_bfloat16_vectors_are_near_those_in_float32(reference: SentenceEmbedder) -> None:
+def test_bfloat16_vectors_are_near_float32_vectors(reference: SentenceEmbedder) -> None:
     vectors = MiniLMEmbedder("bfloat16").embed_documents(TEXTS)
     cosines = (np.array(vectors) * np.array(reference.embed_documents(TEXTS))).sum(axis=1)
     assert cosines.min() > 0.99

@@ -40,7 +40,7 @@ def cosines(left: Any, right: Any) -> np.ndarray:
     return (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)  # type: ignore[no-any-return]
 
 
-def test_vectors_equal_those_of_sentence_transformers(plain: Path) -> None:
+def test_vectors_equal_vectors_of_sentence_transformers(plain: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     texts = make_texts(60)
@@ -51,7 +51,7 @@ def test_vectors_equal_those_of_sentence_transformers(plain: Path) -> None:
     assert np.allclose(embedder.embed_query(texts[3]), expected[3], atol=1e-4)
 
 
-def test_bfloat16_vectors_are_near_those_in_float32(plain: Path) -> None:
+def test_bfloat16_vectors_are_near_float32_vectors(plain: Path) -> None:
     texts = make_texts(60)
     in_float32 = SentenceEmbedder(str(plain), dtype="float32").embed_documents(texts)
     in_bfloat16 = SentenceEmbedder(str(plain), dtype="bfloat16").embed_documents(texts)
@@ -71,7 +71,7 @@ def test_batches_contain_each_text_once_within_the_budget() -> None:
 @pytest.mark.parametrize(
     ("arguments", "query_prompt", "passage_prompt"),
     [({}, "query: ", "passage: "), ({"query_prompt": "", "passage_prompt": "trial "}, "", "trial ")],
-    ids=["prompts of the model", "prompts as arguments"],
+    ids=["model", "arguments"],  # the source of the prompts
 )
 def test_texts_are_embedded_under_the_prompts(
     prompted: Path, plain: Path, arguments: dict[str, str], query_prompt: str, passage_prompt: str
@@ -97,7 +97,7 @@ def test_embedders_with_different_vectors_have_different_fingerprints(
     assert SentenceEmbedder(str(plain), dtype="float32").fingerprint == fingerprints[0]
 
 
-def test_another_tokenizer_changes_the_fingerprint(plain: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_tokenizer_and_not_on_the_folder(plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(plain, tmp_path / "copy")
     before = SentenceEmbedder(str(folder)).fingerprint
     assert before == SentenceEmbedder(str(plain)).fingerprint  # it does not depend on the folder's path
@@ -114,13 +114,9 @@ def test_dtype_auto_depends_on_the_device() -> None:
     assert resolve_dtype("auto", "cpu") in (torch.float32, torch.bfloat16)
 
 
-def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "readme.txt").write_text("hello")
+def test_a_missing_folder_and_a_folder_without_a_model_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no model that can be loaded"):
         SentenceEmbedder(str(tmp_path))
-
-
-def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
         SentenceEmbedder(str(tmp_path / "absent"))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from embedders import WordEmbedder, save_tiny_embedder
+from embedders import save_tiny_embedder
 
 from common.errors import UserError
 from corpus.documents.passages import Window
@@ -31,7 +31,7 @@ def test_the_packaged_embedder_ignores_tokens_beyond_its_window_of_256() -> None
     assert window.too_long(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
 
 
-def test_embedding_and_counting_do_not_change_each_other_or_the_fingerprint() -> None:
+def test_embedding_changes_neither_token_counts_nor_the_fingerprint() -> None:
     embedder = SentenceEmbedder(str(packaged_minilm()), dtype="float32")
     window, fingerprint = known_window(embedder), embedder.fingerprint
     embedder.embed_documents(["pain " * 300])
@@ -39,7 +39,7 @@ def test_embedding_and_counting_do_not_change_each_other_or_the_fingerprint() ->
     assert embedder.fingerprint == fingerprint
 
 
-def test_the_passage_prompt_counts(tmp_path: Path) -> None:
+def test_token_counts_include_the_passage_prompt_of_the_settings(tmp_path: Path) -> None:
     folder = str(save_tiny_embedder(tmp_path))
     plain = known_window(SentenceEmbedder(folder))
     prompted = known_window(SentenceEmbedder(folder, passage_prompt="passage pain "))
@@ -51,15 +51,12 @@ def test_the_passage_prompt_counts(tmp_path: Path) -> None:
         window_of(SentenceEmbedder(folder, passage_prompt="pain " * 12))
 
 
-def test_the_models_passage_prompt_counts(tmp_path: Path) -> None:
+def test_token_counts_include_the_passage_prompt_of_the_model(tmp_path: Path) -> None:
     folder = str(save_tiny_embedder(tmp_path, prompts={"passage": "passage pain ", "query": "query "}))
     assert list(known_window(SentenceEmbedder(folder)).count(["stroke"])) == [5]
 
 
-def test_the_window_of_a_user_defined_embedder_is_unknown() -> None:
-    assert window_of(WordEmbedder()) is None
-
-
+# Sentences of questions that are too long: FILLER is repeated and to be dropped.
 FILLER = "The patient walks with a frame and sees the nurse each week. "
 QUESTION = "Does voxatrine prevent frostbite in hikers?"
 STATEMENT = "Voxatrine against frostbite in hikers."

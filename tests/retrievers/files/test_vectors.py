@@ -54,7 +54,7 @@ def write_file(folder: Path, ids: list[str], fetch: Fetch = vectors_of) -> Vecto
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven vectors in a block (of 4 bytes per number), and eleven in a page of fetched vectors."""
+    """Reads 7 vectors (of 4 bytes per number) in a block and fetches 11 vectors in a page."""
     monkeypatch.setattr(retrievers.files.vectors, "BLOCK_BYTES", 7 * 4 * SIZE)
     monkeypatch.setattr(retrievers.files.vectors, "PAGE", 11)
 
@@ -75,7 +75,7 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("count", [3, len(IDS)])
-def test_of_equal_vectors_in_different_blocks_the_first_are_nearest(tmp_path: Path, count: int) -> None:
+def test_equal_vectors_in_different_blocks_are_returned_in_the_order_of_rows(tmp_path: Path, count: int) -> None:
     vector = vectors_of(["d1"])["d1"]
     file = write_file(tmp_path, IDS, lambda ids: dict.fromkeys(ids, vector))
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
@@ -164,7 +164,7 @@ def test_a_full_disk_is_an_error_and_does_not_kill_the_process(tmp_path: Path) -
     assert (process.returncode, process.stdout) == (0, "No space left on device\n")
 
 
-# Kills itself with SIGKILL while it writes the vector file.
+# A program that kills itself with SIGKILL while it writes the vector file.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -242,7 +242,7 @@ def test_indexing_replaces_a_missing_file_even_if_the_revision_is_unchanged(tmp_
     assert not store.lacks_vector_file
 
 
-def test_vectors_of_removed_texts_leave_the_folder(tmp_path: Path) -> None:
+def test_vectors_of_removed_texts_are_removed(tmp_path: Path) -> None:
     store = open_word_store(tmp_path)
     index(store, DOCUMENTS, quiet=True)
     index(store, DOCUMENTS[:10], quiet=True)
@@ -254,7 +254,7 @@ def test_vectors_of_removed_texts_leave_the_folder(tmp_path: Path) -> None:
     assert search_ids(store, "finding25 treated") == []
 
 
-def test_indexing_stores_again_what_another_program_has_deleted(tmp_path: Path) -> None:
+def test_indexing_stores_documents_again_that_another_program_has_deleted(tmp_path: Path) -> None:
     store = open_word_store(tmp_path)
     index(store, DOCUMENTS, quiet=True)
     store.collection.delete(ids=["d3"])

@@ -1,4 +1,4 @@
-"""BM25: scores, words and ties."""
+"""BM25: scores, words and long questions."""
 
 import math
 
@@ -14,11 +14,11 @@ def make_documents(*texts: str) -> list[Document]:
 
 def test_scores_follow_lucenes_formula() -> None:
     texts = ["stroke stroke aspirin", "aspirin", "vaccine pain site children"]
-    config = BM25Config(k1=1.2, b=0.75)
+    config = BM25Config(k1=1.2, b=0.4)
     results = BM25Retriever(make_documents(*texts), config).search(["stroke"], 3)[0]
     # Kamphuis et al. 2020, "Lucene (accurate)": idf * tf / (tf + k1 * (1 - b + b * length / mean length))
     idf = math.log(1 + (3 - 1 + 0.5) / (1 + 0.5))
-    expected = idf * 2 / (2 + 1.2 * (1 - 0.75 + 0.75 * 3 / (8 / 3)))
+    expected = idf * 2 / (2 + 1.2 * (1 - 0.4 + 0.4 * 3 / (8 / 3)))
     assert [document.id for document in results] == ["0"]
     assert results[0].metadata["score"] == pytest.approx(expected, rel=1e-5)
 
@@ -33,20 +33,6 @@ def test_a_text_without_words_is_never_returned() -> None:
     retriever = BM25Retriever(make_documents("", "?", "aspirin"))
     assert [d.id for d in retriever.invoke("aspirin ?")] == ["2"]
     assert BM25Retriever(make_documents("", "?")).invoke("aspirin") == []
-
-
-def test_equal_scores_are_sorted_by_id() -> None:
-    retriever = BM25Retriever([Document(id=f"{i:03}", page_content="aspirin") for i in reversed(range(200))])
-    assert [d.id for d in retriever.search(["aspirin"], 4)[0]] == ["000", "001", "002", "003"]
-
-
-def test_b_weighs_the_length_of_the_text() -> None:
-    texts = make_documents("stroke " + "pain " * 30, "stroke", "vaccine")
-    without_length = BM25Retriever(texts, BM25Config(b=0.0)).search(["stroke"], 2)[0]
-    assert without_length[0].metadata["score"] == pytest.approx(without_length[1].metadata["score"])
-    with_length = BM25Retriever(texts, BM25Config(b=1.0)).search(["stroke"], 2)[0]
-    assert with_length[0].id == "1"
-    assert with_length[0].metadata["score"] > 2 * with_length[1].metadata["score"]
 
 
 def test_a_long_text_is_searched_by_its_question_alone() -> None:

@@ -50,8 +50,3 @@ def test_a_retriever_with_equal_scores_or_no_documents_does_not_affect_the_fusio
     for other in (results(a=5, b=5, c=5), results(a=0.1, b=0.1, c=0.1), []):
         assert by_id(weighted_scores([*alone, other], [1, 9], 3, fusion)) == pytest.approx(expected)
     assert weighted_scores([[], []], [1, 1], 3, fusion) == []
-
-
-def test_rrf_is_reciprocal_ranks() -> None:
-    lists = [results(a=9, b=8), results(b=2)]
-    assert weighted_scores(lists, [1, 3], 2, "rrf", 10) == reciprocal_ranks(lists, [1, 3], 10)

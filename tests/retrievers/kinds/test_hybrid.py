@@ -30,7 +30,7 @@ def test_rrf_scores_by_rank() -> None:
     assert scores == pytest.approx([1 / 4 + 1.1 / 2, 1 / 2 + 1.1 / 4, 1 / 3 + 1.1 / 3])
 
 
-def test_each_retriever_searches_once_for_all_questions_with_at_least_the_depth_candidates() -> None:
+def test_a_retriever_searches_once_for_all_questions_for_at_least_candidates_documents() -> None:
     inner = FixedRetriever({"a": 1.0})
     hybrid = HybridRetriever({"inner": inner}, HybridConfig(retrievers={"inner": 1}, candidates=7, top_k=2))
     hybrid.batch(["q", "r"])

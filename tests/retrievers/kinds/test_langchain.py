@@ -1,6 +1,7 @@
-"""LangChain retrievers of other packages as retrievers of this one."""
+"""Adapter of LangChain retrievers: ranks, scores and duplicates."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,22 +20,26 @@ class ListedDocuments(BaseRetriever):
         return self.documents
 
 
-def test_a_document_returned_twice_has_its_first_rank() -> None:
+def search(documents: list[Document]) -> list[tuple[str | None, float]]:
+    """Ids and scores of the results, if LangChain's retriever returns these documents."""
+    results = LangChainRetriever(ListedDocuments(documents=documents)).search(["aspirin"], 5)[0]
+    return [(document.id, document.metadata["score"]) for document in results]
+
+
+def scored_documents(**scores: Any) -> list[Document]:
+    return [Document(id=id, page_content=id, metadata={"score": score}) for id, score in scores.items()]
+
+
+def test_a_document_that_is_returned_twice_keeps_its_first_rank() -> None:
     first, second = Document(id="a", page_content="aspirin"), Document(id="b", page_content="metformin")
-    hits = LangChainRetriever(ListedDocuments(documents=[first, second, first]), 5).search(["aspirin"], 5)[0]
-    assert [(hit.id, hit.metadata["score"]) for hit in hits] == [("a", 1.0), ("b", 0.5)]
+    assert search([first, second, first]) == [("a", 1.0), ("b", 0.5)]
 
 
-def test_scores_may_be_numpys_numbers() -> None:
-    scores = {"a": np.float32(0.25), "b": np.float32(0.75)}
-    documents = [Document(id=id, page_content=id, metadata={"score": score}) for id, score in scores.items()]
-    hits = LangChainRetriever(ListedDocuments(documents=documents), 5).search(["aspirin"], 5)[0]
-    assert [(hit.id, hit.metadata["score"]) for hit in hits] == [("b", 0.75), ("a", 0.25)]
+def test_numpy_numbers_are_accepted_as_scores() -> None:
+    documents = scored_documents(a=np.float32(0.25), b=np.float32(0.75))
+    assert search(documents) == [("b", 0.75), ("a", 0.25)]
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, np.float32("nan")])
-def test_a_score_that_is_not_finite_leaves_the_order_of_the_retriever(score: float) -> None:
-    scores = {"a": 0.25, "b": score, "c": 0.75}
-    documents = [Document(id=id, page_content=id, metadata={"score": score}) for id, score in scores.items()]
-    hits = LangChainRetriever(ListedDocuments(documents=documents), 5).search(["aspirin"], 5)[0]
-    assert [(hit.id, hit.metadata["score"]) for hit in hits] == [("a", 1.0), ("b", 0.5), ("c", 1 / 3)]
+def test_with_a_score_that_is_not_finite_scores_are_inverse_ranks(score: float) -> None:
+    assert search(scored_documents(a=0.25, b=score, c=0.75)) == [("a", 1.0), ("b", 0.5), ("c", 1 / 3)]

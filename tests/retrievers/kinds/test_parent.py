@@ -21,7 +21,7 @@ def open_parts(folder: Path, embedder: WordEmbedder) -> Store:
     return open_store(StoreConfig(path=str(folder)), "parts", embedder)
 
 
-def test_parts_are_sentences_or_lines_with_words() -> None:
+def test_split_returns_sentences_or_lines_that_contain_words() -> None:
     sentences = [part.page_content for part in split(LONG, "sentence")]
     assert sentences[:3] == ["Aspirin is old.", "Many things were measured here.", "The kidney was not looked at."]
     assert "* * *" not in sentences
@@ -46,7 +46,7 @@ def test_the_whole_document_is_returned_with_the_score_of_its_best_part(tmp_path
     assert best.metadata == {"year": 2001, "score": pytest.approx(1.0, abs=1e-5)}
 
 
-def test_a_document_with_many_near_parts_does_not_crowd_out_others(tmp_path: Path) -> None:
+def test_documents_are_found_despite_a_document_with_many_nearer_parts(tmp_path: Path) -> None:
     repetitive = Document(id="repetitive", page_content=" ".join(f"Stroke was rare {n}." for n in range(400)))
     others = [Document(id=f"o{n}", page_content=f"Unlike {n} of them.") for n in range(30)]
     retriever = ParentRetriever(open_parts(tmp_path, WordEmbedder()), [repetitive, *others], quiet=True)

@@ -66,7 +66,7 @@ def test_formatted_words_sections_and_mesh_headings_are_read(stub: StubPubMed, u
     }
 
 
-def test_requests_have_the_shortened_question_number_of_results_and_api_key(
+def test_search_request_has_shortened_question_number_of_results_and_api_key(
     stub: StubPubMed, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCBI_API_KEY", "secret")
@@ -79,8 +79,8 @@ def test_requests_have_the_shortened_question_number_of_results_and_api_key(
     assert [fetch["id"] for fetch in fetches] == [["11"], ["7"]]
 
 
-# RetrieverContract (tests/helpers) needs a corpus; these are those of its tests that apply without one.
-def test_it_meets_the_retriever_contract(url: str, tmp_path: Path) -> None:
+# RetrieverContract (tests/helpers) needs a corpus; this test has its checks that apply without a corpus.
+def test_pubmed_retriever_meets_the_retriever_contract(url: str, tmp_path: Path) -> None:
     retriever = make_retriever(
         PubMedConfig(url=url, top_k=2), [], corpus="c", embedders={}, store=StoreConfig(path=str(tmp_path))
     )
@@ -127,7 +127,9 @@ def test_a_busy_server_is_asked_again_without_output(
         ((200, '{"esearchresult": {"webenv": "W", "idlist": [3]}}'), "an answer that cannot be read"),
     ],
 )
-def test_an_error_of_the_server_is_reported(stub: StubPubMed, url: str, answer: tuple[int, str], message: str) -> None:
+def test_invalid_response_of_the_server_is_reported(
+    stub: StubPubMed, url: str, answer: tuple[int, str], message: str
+) -> None:
     stub.answer = answer
     with pytest.raises(UserError, match=f"PubMed at {url}.*{message}"):
         PubMedRetriever(PubMedConfig(url=url)).invoke("q")

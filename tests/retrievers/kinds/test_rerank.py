@@ -19,7 +19,7 @@ PAIRS = [
 ]
 
 
-def test_candidates_are_sorted_by_the_crossencoders_scores() -> None:
+def test_candidates_are_sorted_by_scores_of_the_cross_encoder() -> None:
     inner = FixedRetriever({"b": 3.0, "a": 2.0, "c": 1.0})  # the text of "a" is "text a"
     reranker = WordReranker()
     retriever = RerankRetriever(inner, reranker, RerankConfig(retriever="inner", model="words", candidates=9))  # type: ignore[arg-type]
@@ -33,7 +33,7 @@ def test_candidates_are_sorted_by_the_crossencoders_scores() -> None:
 @pytest.mark.parametrize(
     ("labels", "against"), [(("yes", "no", "maybe"), ("maybe", "neutral")), (("a", "b", "c"), ("c", "A"))]
 )
-def test_a_classifiers_score_is_1_minus_the_probability_of_the_labels_against(
+def test_score_of_a_classifier_is_1_minus_the_probability_of_labels_in_against(
     tmp_path: Path, labels: tuple[str, ...], against: tuple[str, ...]
 ) -> None:
     folder = str(make_classifier(tmp_path, labels))
@@ -60,7 +60,7 @@ def test_relevance_is_the_sigmoid_even_if_the_models_activation_is_the_identity(
     (folder / "config.json").write_text(json.dumps(config))
     with_identity = Reranker(str(folder), "float32")
     logits = with_identity.scores([(question, text) for text in texts])
-    assert np.abs(logits - by_default).min() > 0.01  # the identity is in force
+    assert np.abs(logits - by_default).min() > 0.01  # scores are logits, not their sigmoids
     assert with_identity.relevance(question, texts) == pytest.approx(by_default)
     assert by_default == pytest.approx((1 / (1 + np.exp(-logits))).tolist())
 
