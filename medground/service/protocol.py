@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chains.answer import Answer, Passage
 from chains.chat.turn import Turn
@@ -55,6 +55,14 @@ class Message(BaseModel):
         if isinstance(self.content, list):
             return "\n".join(part.text for part in self.content)
         return self.content or ""
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _has_only_text(cls, content: object) -> object:
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and (kind := part.get("type")) not in ("text", None):
+                raise ValueError(f"a part is of type {kind!r}, and the service reads text only; leave this part out")
+        return content
 
     @model_validator(mode="after")
     def _is_encodable(self) -> Self:
