@@ -63,6 +63,8 @@ class ServiceMiddleware:
             return
         started, status, received = time.monotonic(), 0, 0
         request_headers: dict[bytes, bytes] = dict(scope["headers"])
+        # FastAPI's GET routes refuse HEAD. The server leaves out the body of a response to HEAD.
+        app_scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def receive_limited() -> "Message":
             nonlocal received
@@ -89,7 +91,7 @@ class ServiceMiddleware:
         try:
             problem = self._problem(scope, request_headers)
             if problem is None:
-                await self._app(scope, receive_limited, send_with_headers)
+                await self._app(app_scope, receive_limited, send_with_headers)
             else:
                 if b"expect" not in request_headers:  # else uvicorn would ask the client for the body
                     await _discard(receive, 8 * self._max_body)
@@ -100,7 +102,7 @@ class ServiceMiddleware:
                 await _refuse(send_with_headers, 500, FAILED)
         finally:
             seconds = time.monotonic() - started
-            path = getattr(scope.get("route"), "path", None) or "other"
+            path = getattr(app_scope.get("route"), "path", None) or "other"
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self._metrics.request(path, status, seconds)
             log.info("%s %s %d %.0f ms", method, path, status, 1000 * seconds)
