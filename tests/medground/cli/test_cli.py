@@ -98,6 +98,20 @@ def test_sigint_ends_a_command_with_exit_status_130(tmp_path: Path) -> None:
     assert (process.returncode, printed) == (130, "Stopped. The same command resumes where it stopped.\n")
 
 
+def test_interrupt_while_the_commands_are_imported_has_exit_status_130_and_no_traceback() -> None:
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+import medground.cli
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (130, "Stopped.\n")
+
+
 def test_unencodable_characters_are_escaped(medground: Callable[..., Any]) -> None:
     outcome = medground("ask", "x", "--config", "n\u00f6.yaml", PYTHONIOENCODING="ascii")
     assert outcome.returncode == 1
