@@ -74,6 +74,16 @@ def test_hub_model_that_is_not_cached_is_a_note() -> None:
     assert "downloaded from the hub on first use" in check.value
 
 
+@pytest.mark.parametrize("model", ["someone/some-model", "qwen2.5-1.5b"])
+def test_model_that_is_not_on_the_machine_is_failed_if_the_hub_is_offline(
+    monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    check = checks(**{"llm.model": model})["language model"]
+    assert check.state == "failed"
+    assert check.value.endswith("not on this machine, and HF_HUB_OFFLINE is set")
+
+
 def test_enabled_tracing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     assert checks()["telemetry"].state == "ok"
