@@ -184,6 +184,8 @@ INVALID_SETTINGS = {
     "an unknown name without similar ones": ("llm: {zzzzzz: 1}", "Known here: kind, model"),
     "limit 0": ("data: {limit: 0}", "data.limit"),
     "an unknown split": ("data: {split: val}", "data.split"),
+    "a null character": ('serve: {host: "a\\0b"}', r"serve.host: must not have a null character, not 'a\x00b'."),
+    "a null character in an entry": ('retrievers: {a: {kind: dense, embedder: "\\0"}}', "retrievers.a.embedder: must"),
     "a self-referencing mapping": ("llm: &x {model: *x}", "llm.model"),
 }
 
