@@ -13,7 +13,7 @@ from chains.chat.conversations import NoConversation, NotErased
 from chains.models.remote_errors import ServerError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
-from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILED, log, log_failure
+from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILURE_MESSAGE, log, log_failure
 from medground.service.protocol import error_body
 
 
@@ -37,7 +37,7 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message, code = 409, str(error), "not_erased"
         case ServerError():
             status, message, code = 502, str(error), "model_server"
-        case sqlite3.Error(sqlite_errorcode=sqlite3.SQLITE_BUSY):
+        case sqlite3.Error(sqlite_errorcode=reason) if reason & 0xFF == sqlite3.SQLITE_BUSY:  # or an extended code
             status, message = 503, "Another program is writing to the file of conversations (chat.path)."
             code, headers = "locked", {"Retry-After": "5"}
         case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:  # whose message may quote a text
@@ -52,7 +52,7 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message = 400, "; ".join(map(_problem, error.errors()))
         case _:
             log_failure(error)
-            status, message = 500, FAILED
+            status, message = 500, FAILURE_MESSAGE
     return status, error_body(status, message, code), headers
 
 

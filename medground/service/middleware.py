@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medground.service")
 
-FAILED = "The service failed; its log has the details."
+FAILURE_MESSAGE = "The service failed; its log has the details."
 CLIENT_CLOSED_REQUEST = 499  # status, in the log and the metrics, of a request whose client disconnected
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
@@ -99,7 +99,7 @@ class ServiceMiddleware:
         except Exception as error:
             log_failure(error)
             if not status:
-                await _refuse(send_with_headers, 500, FAILED)
+                await _refuse(send_with_headers, 500, FAILURE_MESSAGE)
         finally:
             seconds = time.monotonic() - started
             path = getattr(app_scope.get("route"), "path", None) or "other"

@@ -17,14 +17,12 @@ from common.errors import UserError
 MODEL = "medground"  # name of the only model
 NEW = "new"  # in place of a conversation's id, to create one
 _EVIDENCE_FIELDS = {
-    *("label", "label_scores", "sentences", "removed", "citations"),
-    *("passages", "verdict", "verification", "conflicts", "withheld"),
-}
+    "label", "label_scores", "sentences", "removed", "citations", "passages", "verdict", "verification", "conflicts",
+    "withheld",
+}  # fmt: skip
 # Matches the output of ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
 _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
 _FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
-
-
 _ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # by status
 
 

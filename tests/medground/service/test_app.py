@@ -139,31 +139,22 @@ def test_conversation_without_an_answer_is_not_stored(tmp_path: Path, stream: bo
         assert request(url, "/v1/conversations").json()["data"] == []
 
 
-def test_delete_while_another_program_reads_the_file_gets_409_and_deletes(tmp_path: Path) -> None:
+def test_delete_gets_503_while_another_program_writes_the_file_and_409_while_it_reads(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
-    service.chat.conversations._connection.execute("PRAGMA busy_timeout = 10")
-    with running(service) as (url, _), closing(sqlite3.connect(tmp_path / "chat.sqlite3")) as reader:
-        id = ask(url, medground={"conversation": "new"}).json()["medground"]["conversation"]
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM turn").fetchall()
-        response = request(url, f"/v1/conversations/{id}", method="DELETE")
+    service.chat.conversations._connection.execute("PRAGMA busy_timeout = 10")  # in ms
+    with running(service) as (url, _), closing(sqlite3.connect(tmp_path / "chat.sqlite3")) as other_program:
+        path = f"/v1/conversations/{ask(url, medground={'conversation': 'new'}).json()['medground']['conversation']}"
+        other_program.execute("BEGIN IMMEDIATE")
+        response = request(url, path, method="DELETE")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert "Another program is writing to the file of conversations" in error_message(response)
+        other_program.rollback()
+        other_program.execute("BEGIN")
+        other_program.execute("SELECT * FROM turn").fetchall()
+        response = request(url, path, method="DELETE")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "not_erased")
         assert "The conversation is deleted, but another program is reading" in error_message(response)
-        assert request(url, f"/v1/conversations/{id}").status_code == 404
-
-
-def test_request_while_another_program_writes_the_file_gets_503_and_can_be_repeated(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path)
-    service.chat.conversations._connection.execute("PRAGMA busy_timeout = 10")
-    with running(service) as (url, _), closing(sqlite3.connect(tmp_path / "chat.sqlite3")) as writer:
-        id = ask(url, medground={"conversation": "new"}).json()["medground"]["conversation"]
-        writer.execute("BEGIN IMMEDIATE")
-        for method, body in (("PATCH", {"title": "New"}), ("DELETE", None)):
-            response = request(url, f"/v1/conversations/{id}", method=method, json=body)
-            assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-            assert "Another program is writing to the file of conversations" in error_message(response)
-        writer.rollback()
-        assert request(url, f"/v1/conversations/{id}", method="DELETE").status_code == 200
+        assert request(url, path).status_code == 404
 
 
 def test_malformed_conversation_ids_are_not_found(tmp_path: Path) -> None:
@@ -307,7 +298,7 @@ def test_questions_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
     with running(make_service(chain, tmp_path, batch=8)) as (url, _), ThreadPoolExecutor(16) as pool:
         assert {response.status_code for response in pool.map(lambda n: ask(url, f"Is it {n}?"), range(32))} == {200}
         assert sum(map(len, chain.batches)) == 32
-        assert len(chain.batches) <= 16
+        assert len(chain.batches) <= 16  # four if all batches are full
         metrics = request(url, "/metrics").text
         assert "medground_batch_size_sum 32.0" in metrics
         assert f"medground_batch_size_count {len(chain.batches)}" in metrics
