@@ -1,10 +1,11 @@
 """Medical question answering and inference with open LLMs: settings, pipeline and command line."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pathlib takes a tenth of the time of ``medground --help``
+    from pathlib import Path
+
     from chains.qa.base import AnswerChain
     from chains.verification.statements import Checker
     from medground.pipeline import Pipeline
@@ -22,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_chain(
-    config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
+    config: "Path | str | Mapping[str, Any] | None" = None, *, quiet: bool = False, **overrides: Any
 ) -> "AnswerChain":
     """Load the chain or agent of the settings; the default settings have the packaged model.
 
@@ -46,7 +47,7 @@ def load_chain(
 
 
 def load_checker(
-    config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
+    config: "Path | str | Mapping[str, Any] | None" = None, *, quiet: bool = False, **overrides: Any
 ) -> "Checker":
     """Load the statement checker of the settings, over the same corpus as ``load_chain``.
 
@@ -66,7 +67,7 @@ def load_checker(
 
 
 def _pipeline(
-    config: Path | str | Mapping[str, Any] | None, overrides: Mapping[str, Any], *, quiet: bool
+    config: "Path | str | Mapping[str, Any] | None", overrides: Mapping[str, Any], *, quiet: bool
 ) -> "Pipeline":
     from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline

@@ -77,7 +77,7 @@ class Components:
         components._retrievers |= retrievers or {}
         return components
 
-    def over(self, corpus: Corpus, settings: Settings) -> Self:
+    def with_corpus(self, corpus: Corpus, settings: Settings) -> Self:
         """A new object for another corpus and other settings, with the same result cache."""
         return type(self)(settings, corpus, self._cache, self.quiet)
 
@@ -148,11 +148,13 @@ class Components:
         """
         from chains.nli import CalibratedNLI
 
-        model = self._uncalibrated(evaluated_pairs, shots, adapter=adapter)
+        model = self._uncalibrated_judge(evaluated_pairs, shots, adapter=adapter)
         temperature = self.settings.nli.temperature
         return model if temperature == 1 else CalibratedNLI(model, temperature)
 
-    def _uncalibrated(self, evaluated_pairs: "Sequence[NLIPair]", shots: int | None, *, adapter: bool) -> "NLIModel":
+    def _uncalibrated_judge(
+        self, evaluated_pairs: "Sequence[NLIPair]", shots: int | None, *, adapter: bool
+    ) -> "NLIModel":
         settings = self.settings
         if settings.nli.kind == "encoder":
             return self._encoder

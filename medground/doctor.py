@@ -111,20 +111,29 @@ def _embedders(settings: Settings) -> Iterator[Check]:
             yield _model_source(f"embedder {name}", config.model)
 
 
-def _model_source(name: str, model: str) -> Check:
-    """Whether a model is a folder, in the hub's cache, or still to be downloaded."""
+def _model_source(name: str, model: str, file: str = "config.json") -> Check:
+    """Whether a model is a folder, in the hub's cache (by one of its files), or still to be downloaded."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     if Path(model).expanduser().is_dir():
         return Check(name, "ok", f"{model}: a folder")
     try:
-        cached = isinstance(try_to_load_from_cache(model, "config.json"), str)
+        cached = isinstance(try_to_load_from_cache(model, file), str)
     except HFValidationError:
         return Check(name, "failed", f"{model} is neither a folder nor a hub id; correct the setting")
-    return Check(
-        name, "note", f"{model}: " + ("in the hub's cache" if cached else "downloaded from the hub on first use")
-    )
+    if cached:
+        return Check(name, "note", f"{model}: in the hub's cache")
+    return _absent(name, model, "downloaded from the hub on first use")
+
+
+def _absent(name: str, model: str, remedy: str) -> Check:
+    """The check of a model that is not on this machine; ``remedy`` is how it gets there unless the hub is offline."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return Check(name, "failed", f"{model}: not on this machine, and HF_HUB_OFFLINE is set")
+    return Check(name, "note", f"{model}: {remedy}")
 
 
 def _language_model(settings: Settings) -> Check:
@@ -137,15 +146,16 @@ def _language_model(settings: Settings) -> Check:
     if settings.llm.kind == "openai":
         return Check("language model", "note", f"{settings.llm.model}, on the server at {settings.llm.base_url}")
     if (known := known_model(settings.llm.model)) is not None:
-        local = find_local(known)
-        place = f"`medground models get {known.name}` fetches it" if local is None else f"at {local.folder}"
-        return Check("language model", "note" if local is None else "ok", f"{known.name} ({known.hub}): {place}")
+        model = f"{known.name} ({known.hub})"
+        if (local := find_local(known)) is None:
+            return _absent("language model", model, f"`medground models get {known.name}` fetches it")
+        return Check("language model", "ok", f"{model}: at {local.folder}")
     if settings.llm.gguf_file is None and settings.llm.model.lower().endswith(".gguf"):
         exists = Path(settings.llm.model).expanduser().is_file()
         value = "a GGUF file" if exists else "the file does not exist"
         return Check("language model", "ok" if exists else "failed", f"{settings.llm.model}: {value}")
     if settings.llm.model != "embedded":
-        return _model_source("language model", settings.llm.model)
+        return _model_source("language model", settings.llm.model, settings.llm.gguf_file or "config.json")
     weights = EMBEDDED / "model.safetensors"
     if not weights.is_file():
         return Check("language model", "failed", f"medground-tiny is not at {EMBEDDED}; install medground again")

@@ -49,7 +49,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """
     run = _GridRun(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
-    for model in run.models():
+    for model in run.measure_all():
         if model.failure is not None:
             grid.failures[model.name] = model.failure
         if model.results:
@@ -104,7 +104,7 @@ class _GridRun:
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
                 self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
-    def models(self) -> Iterator[_ModelResults]:
+    def measure_all(self) -> Iterator[_ModelResults]:
         """Measure the retrievers, then each model."""
         if "retrieval" in self._config.parts:
             data = self._settings.data.model_copy(update={"split": "all"})

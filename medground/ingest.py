@@ -99,7 +99,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     files = [Path(settings.store.path, name) for name in names]  # not documents where the store is in one of the paths
     report = update_library(paths, path, passage_window(settings), settings.documents, excluded=files, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
-        raise UserError(_unreadable(settings, paths, report))
+        raise UserError(_no_readable_file_message(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
 
 
@@ -115,13 +115,13 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
     context = Context(corpus.passages, corpus.name, settings.embedders, settings.store, quiet=quiet)
     embedded = update_indexes(settings.retrievers.values(), context)
-    _prune_others(settings, corpus, context.updated)
+    _prune_unused_collections(settings, corpus, context.updated)
     with store_errors(settings.store.url or settings.store.path):
         purge(folder_of(settings.store))  # once for all collections
     return embedded
 
 
-def _prune_others(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
+def _prune_unused_collections(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
     """Delete passages that left the corpus from the collections that no retriever of these settings uses."""
     from retrievers.indexing import prune
     from retrievers.kinds.parent import PartKind, Parts, parts_name
@@ -161,13 +161,13 @@ def library_path(settings: Settings) -> Path:
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _unreadable(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
+def _no_readable_file_message(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
     """The error message if no file could be read."""
     from corpus.documents.readers import Readers
     from corpus.files import escaped_path
 
     if report.failed:
         return "\n".join(problem.why for problem in report.failed[:MAX_LISTED])
-    others = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
+    other_types = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
     suffixes = ", ".join(Readers(settings.documents).suffixes)
-    return f"No readable file in {', '.join(map(escaped_path, paths))}{others}. Supported file types: {suffixes}."
+    return f"No readable file in {', '.join(map(escaped_path, paths))}{other_types}. Supported file types: {suffixes}."

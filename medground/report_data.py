@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class ReportData:
     """Texts of passages and maps of a report; each data file is read once.
 
-    Missing data is not an error: ``gaps`` has a message for each run without texts, ``map_gap`` one on missing maps.
+    Missing data is not an error: ``gaps`` has a message for each run without texts, ``map_gap`` a message on missing
+    maps.
     """
 
     gaps: list[str] = field(default_factory=list)
@@ -98,7 +99,7 @@ class ReportData:
         gaps = []
         for task in sorted(tasks, key=lambda task: len(task.samples), reverse=True):
             try:
-                if (name := _embedder(task)) is not None:
+                if (name := _embedder_name(task)) is not None:
                     settings = _settings(task)
                     largest.setdefault((name, settings.embedders[name], settings.data.path), task)
             except UserError as error:
@@ -171,7 +172,7 @@ def _read_records(settings: Settings, variant: str | None) -> "Mapping[str, QARe
     return {record.id: record for record in records}
 
 
-def _embedder(task: ReportTask) -> str | None:
+def _embedder_name(task: ReportTask) -> str | None:
     """The name of the embedder that the task's questions are searched with, if there is one."""
     if task.task.retriever is None or task.section.data != "data":
         return None

@@ -31,6 +31,7 @@ from retrievers.registry import config_class
 
 Tree = Mapping[str, Any]
 _ENTRY_DEPTH = 1  # depth of named entries such as retrievers.dense, whose settings depend on their kind
+_MAX_DEPTH = 6  # of a setting's keys; a mapping of a YAML file can contain itself
 _UNMERGED = (  # mappings with user-defined keys: a new mapping replaces the old one
     "retrievers.*.retrievers",
     "documents.readers",
@@ -69,8 +70,9 @@ class Settings(Section):
     serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Self:
-        if problems := list(_dangling_names(self.model_dump())):
+    def _names_exist_and_texts_are_valid(self) -> Self:
+        tree = self.model_dump()
+        if problems := [*_dangling_names(tree), *_null_characters(tree)]:
             from retrievers.base import encodable
 
             raise ValueError(encodable("; ".join(problems)))  # pydantic cannot print lone surrogates
@@ -111,7 +113,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         return Settings.model_validate(tree)
     except ValidationError as error:
         problems = [_problem(tree, detail) for detail in error.errors(include_url=False) if detail["loc"]]
-        problems += _dangling_names(tree)
+        problems += [*_dangling_names(tree), *_null_characters(tree)]
         count = "is one problem" if len(problems) == 1 else f"are {len(problems)} problems"
         raise UserError(f"{source}: there {count}.\n" + "\n".join(f"  {line}" for line in problems)) from None
 
@@ -160,6 +162,15 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
             yield from _unknown(f"retrievers.{name}.{key}", "retriever", base, retrievers)
     if cycle := find_cycle(references):
         yield f"retrievers.{cycle[0]}: these build on each other in a circle: {' -> '.join(cycle)}."
+
+
+def _null_characters(value: Any, keys: tuple[str, ...] = ()) -> Iterator[str]:
+    """Messages on texts with a null character, which no path, host or model may have."""
+    if isinstance(value, str) and "\0" in value:
+        yield f"{'.'.join(keys)}: must not have a null character, not {reprlib.repr(value)}."
+    elif isinstance(value, Mapping) and len(keys) < _MAX_DEPTH:
+        for key, inner in value.items():
+            yield from _null_characters(inner, (*keys, str(key)))
 
 
 def _unknown(key: str, kind: Literal["retriever", "embedder"], name: Any, section: Any) -> Iterator[str]:

@@ -101,17 +101,17 @@ class PipelineResources:
 
     Args:
         pipeline: its corpus holds the abstracts of section ``data``.
-        data: other resources, whose loaded records and pairs are reused.
+        loaded: other resources, whose records and pairs are reused.
     """
 
-    def __init__(self, pipeline: Pipeline, data: "PipelineResources | None" = None) -> None:
+    def __init__(self, pipeline: Pipeline, loaded: "PipelineResources | None" = None) -> None:
         self.quiet = pipeline.quiet
         self._pipeline, self._settings = pipeline, pipeline.settings
         self._records: dict[tuple[DataConfig, str | None], Sequence[QARecord]] = {}
-        if data is not None:
-            self._records = data._records
-            if "pair_data" in vars(data):
-                self.pair_data = data.pair_data
+        if loaded is not None:
+            self._records = loaded._records
+            if "pair_data" in vars(loaded):
+                self.pair_data = loaded.pair_data
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Load the language model and retrievers that the tasks need.
@@ -159,7 +159,7 @@ class PipelineResources:
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
 
-        It returns every answer, also those that ``chain.verify: abstain`` withholds, since the curve of risk by
+        It returns every answer, also answers that ``chain.verify: abstain`` withholds, since the curve of risk by
         coverage needs them.
         """
         judge, verify = self._judge(), self._settings.chain.verify
@@ -222,7 +222,7 @@ class PipelineResources:
     def _claims_pipeline(self) -> Pipeline:
         """A pipeline that checks claims over their corpus, with the same result cache."""
         corpus = Corpus(self._claims.name, self._claims.documents)
-        return self._pipeline.over(corpus, judging_settings(self._settings))
+        return self._pipeline.with_corpus(corpus, judging_settings(self._settings))
 
     def _judge(self) -> "NLIModel":
         if self._settings.chain.verify == "off":

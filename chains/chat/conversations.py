@@ -30,6 +30,10 @@ class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
     """The user has no conversation with the id; another user may have a conversation with it."""
 
 
+class NotErased(UserError):  # noqa: N818  (an HTTP 409, not a failure)
+    """A conversation is deleted, but its text is still on the disk, because another program reads the file."""
+
+
 class Conversations:
     """Creates, lists, reads, extends, renames and deletes conversations.
 
@@ -131,8 +135,7 @@ class Conversations:
         """Delete a conversation from the file.
 
         Raises:
-            UserError: the conversation is deleted, but another program that reads the file prevents the write-ahead log
-                from being emptied.
+            NotErased: another program that reads the file prevents the write-ahead log from being emptied.
         """
         with self._lock:
             with self._connection as connection:
@@ -140,7 +143,7 @@ class Conversations:
                 connection.execute("DELETE FROM turn WHERE conversation = ?", (id,))
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise UserError(
+            raise NotErased(
                 f"The conversation is deleted, but another program is reading {self._path}, so its text may still be "
                 f"in {self._path}-wal. It is removed when that program ends, or with the next deletion."
             )

@@ -168,14 +168,19 @@ class _Session:
         self._conversation, self._passages = None, ()
 
     def _delete(self, number_or_id: str) -> None:
+        from chains.chat.conversations import NotErased
+
         id = self._find(number_or_id).id if number_or_id else self._conversation
         if id is None:
             typer.echo("There is no current conversation. /list shows your conversations, /delete N deletes one.")
             return
-        self._chat.conversations.delete(self._user, id)
+        try:
+            self._chat.conversations.delete(self._user, id)
+            typer.echo("Deleted.")
+        except NotErased as error:
+            print_err(f"medground: {error}")
         if id == self._conversation:
             self._close_conversation()
-        typer.echo("Deleted.")
 
     def _find(self, number_or_id: str) -> "Summary":
         """The conversation with a number in the list, or an id."""

@@ -136,7 +136,7 @@ def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | 
 
 
 def _complete_counts(counts: Counter[str]) -> dict[str, int]:
-    """The counts in a fixed order with zeros, and the number of statements; conflicting ones also have a verdict."""
+    """The counts in a fixed order with zeros, and the number of statements, each of which has a verdict or failed."""
     from chains.answer import Verdict
 
     verdicts = {str(verdict): counts[verdict] for verdict in get_args(Verdict)}
@@ -152,7 +152,9 @@ def _complete_counts(counts: Counter[str]) -> dict[str, int]:
 def _summary(counts: Counter[str]) -> str:
     by_result = _complete_counts(counts)
     total = by_result.pop("statements")
-    others = by_result.pop("not statements")
+    unchecked = by_result.pop("not statements")
     listed = ", ".join(f"{count} {result}" for result, count in by_result.items() if count) or "none"
-    parts = "1 part of the text is no statement" if others == 1 else f"{others} parts of the text are no statements"
-    return f"statements: {total} ({listed})" + (f"; {parts}" if others else "")
+    parts = (
+        "1 part of the text is no statement" if unchecked == 1 else f"{unchecked} parts of the text are no statements"
+    )
+    return f"statements: {total} ({listed})" + (f"; {parts}" if unchecked else "")

@@ -271,7 +271,7 @@ def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
 def _calibration_advice(result: "TaskResult", temperature: float) -> str | None:
     """A message with the best temperature and threshold for the evaluated pairs; None for labels other than NLI's.
 
-    ``temperature`` is the one that the evaluated scores have.
+    ``temperature`` is that of the evaluated scores.
     """
     from chains.nli import NLI_LABELS
     from eval.stats.calibration import TEMPERATURES, best_threshold, fit_temperature

@@ -45,16 +45,8 @@ def list_models(as_json: options.Json = False) -> None:
 
     table = Table("llm.model", "hub id", "GB in 16 bits", "in 4 bits", "licence", "access", "chat template", "here")
     for row in rows:
-        table.add_row(
-            row["name"],
-            row["hub"],
-            str(row["gigabytes"]),
-            str(row["gigabytes_4bit"]),
-            row["licence"],
-            "gated" if row["gated"] else "open",
-            row["template"],
-            "yes" if row["folder"] else "no",
-        )
+        cells = (row["name"], row["hub"], str(row["gigabytes"]), str(row["gigabytes_4bit"]), row["licence"])
+        table.add_row(*cells, "gated" if row["gated"] else "open", row["template"], "yes" if row["folder"] else "no")
     print_table(table)
 
 

@@ -90,11 +90,11 @@ def make_settings(
     limit: int | None = None,
     corpus: str | None = None,
     section: Literal["data", "pairs", "claims"] = "data",
-    others: Mapping[str, Any] | None = None,
+    other_options: Mapping[str, Any] | None = None,
 ) -> "Settings":
     """The settings of a command line. Other options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set; ``others`` are the
+    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set; ``other_options`` are
     values of further options by dotted key, None for an option that is not given.
     """
     from medground.settings import load_settings
@@ -107,7 +107,7 @@ def make_settings(
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
         changes[key.strip()] = read_value(value, f"--set {key.strip()}")
     options = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
-    given = {**{f"{section}.{key}": value for key, value in options.items()}, **(others or {})}
+    given = {**{f"{section}.{key}": value for key, value in options.items()}, **(other_options or {})}
     changes |= {key: value for key, value in given.items() if value is not None}
     return load_settings(config, changes)
 

@@ -34,7 +34,7 @@ def serve(
     another address, which needs tokens (serve.tokens_file).
     """
     address = {"serve.host": host, "serve.port": port}
-    settings = options.make_settings(config, overrides, data=data, others=address)
+    settings = options.make_settings(config, overrides, data=data, other_options=address)
     from medground.service import run
 
     pipeline = options.make_pipeline(settings, data, quiet)

@@ -140,12 +140,12 @@ def _print_result(kind: str, output: Path, summary: dict[str, Any], accuracy: fl
 def _print_usage(
     command: str, config: Path | None, overrides: list[str] | None, data: str | None, *settings: str
 ) -> None:
-    """Print a command that uses the result: with ``settings``, and the training command's other than ``train.*``."""
-    others = [setting for setting in overrides or [] if not setting.startswith("train.")]
+    """Print a command that uses the result, with ``settings`` and the training command's except ``train.*``."""
+    kept_overrides = [setting for setting in overrides or [] if not setting.startswith("train.")]
     words = [
         *(["--config", str(config)] if config else []),
         *(["--data", data] if data else []),
-        *(word for setting in (*others, *settings) for word in ("--set", setting)),
+        *(word for setting in (*kept_overrides, *settings) for word in ("--set", setting)),
     ]
     print_err(f"Use it: medground {command} {shlex.join(words)}")
 

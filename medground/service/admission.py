@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from medground.service.batching import Cancellation, Cancelled
 
 Event = TypeVar("Event")
-_END = object()
+_END = object()  # in a request's queue, follows its last event
 
 
 class Busy(Exception):  # noqa: N818

@@ -1,14 +1,4 @@
-"""The FastAPI application: routes, authentication and responses.
-
-The page (``medground.service.static``) uses OpenAI's route for answers, and these:
-
-- ``GET /v1/session``: 200 ``{"user", "login", "note", "about"}``; 401 if there are tokens and the request has neither a
-  valid bearer token nor a valid cookie. ``login`` is true if there are tokens.
-- ``POST /v1/session`` with ``{"token": TOKEN}``: 204 and the cookie; 401 for an unknown token; 429 with ``Retry-After``
-  after 10 unknown tokens in 5 minutes. ``DELETE /v1/session``: 204, the session has ended.
-- ``GET /v1/conversations?query=TEXT``: the conversations with all words of TEXT in the title or in one turn.
-- ``PATCH /v1/conversations/ID`` with ``{"title": TITLE}``: the summary, as in the list.
-- ``GET /v1/conversations/ID/export?format=markdown|json``: a file.
+"""The FastAPI application: routes (docs/service.md), authentication and responses.
 
 With a cookie, methods other than GET need an ``Origin`` header, which browsers always send. A stream has a comment line
 (``: waiting``) every 15 seconds in which nothing else is sent.
@@ -51,7 +41,7 @@ from medground.service.sessions import LoginLimiter, Sessions
 from medground.service.users import Users
 
 Event = TypeVar("Event")
-UserOf = Callable[[Request], Awaitable[str]]
+Authenticate = Callable[[Request], Awaitable[str]]
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _HEARTBEAT_SECONDS = 15  # proxies close connections on which nothing is sent, many after 60 seconds
 
@@ -82,17 +72,17 @@ def make_app(service: Service) -> FastAPI:
     )
     add_errors(app)
     sessions = Sessions(config.session_hours, secure=config.tls)
-    user_of = _user_of(service.users, sessions)
-    _add_completions(app, service, user_of)  # first, since routes are matched in this order
-    _add_status(app, service, user_of)
-    _add_session(app, service, sessions, user_of)
-    _add_conversations(app, service, user_of)
-    _add_checks(app, service, user_of)
+    authenticate = _authenticator(service.users, sessions)
+    _add_completions(app, service, authenticate)  # first, since routes are tried in this order and most requests ask
+    _add_status(app, service, authenticate)
+    _add_session(app, service, sessions, authenticate)
+    _add_conversations(app, service, authenticate)
+    _add_checks(app, service, authenticate)
     return app
 
 
-def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
-    user = Annotated[str, Depends(user_of)]
+def _add_completions(app: FastAPI, service: Service, authenticate: Authenticate) -> None:
+    user = Annotated[str, Depends(authenticate)]
 
     @app.get("/v1/models")
     def models(_: user) -> dict[str, Any]:
@@ -123,9 +113,9 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
         return await _complete_response(service, events, request)
 
 
-def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
+def _add_checks(app: FastAPI, service: Service, authenticate: Authenticate) -> None:
     @app.post("/v1/check", dependencies=[Depends(_json_only)])
-    async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(user_of)]) -> Any:
+    async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(authenticate)]) -> Any:
         """Check a statement, or several, against the searched texts.
 
         The verdict is supported, contradicted or not enough evidence, with quotes for and against. With ``statement``
@@ -143,10 +133,10 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
         return data[0] if body.statements is None else {"object": "list", "data": data}
 
 
-def _add_conversations(app: FastAPI, service: Service, user_of: UserOf) -> None:
-    user = Annotated[str, Depends(user_of)]
+def _add_conversations(app: FastAPI, service: Service, authenticate: Authenticate) -> None:
+    user = Annotated[str, Depends(authenticate)]
 
-    def store() -> Conversations:  # a function, since service.chat may be set after this
+    def store() -> Conversations:  # a function, since service.chat may be set after the routes are added
         return service.chat.conversations
 
     @app.get("/v1/conversations")
@@ -187,11 +177,11 @@ def _add_conversations(app: FastAPI, service: Service, user_of: UserOf) -> None:
         return Response(convert(summary, turns), media_type=media_type, headers=headers)
 
 
-def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: UserOf) -> None:
+def _add_session(app: FastAPI, service: Service, sessions: Sessions, authenticate: Authenticate) -> None:
     limiter = LoginLimiter()
 
     @app.get("/v1/session")
-    def session(user: Annotated[str, Depends(user_of)]) -> dict[str, Any]:
+    def session(user: Annotated[str, Depends(authenticate)]) -> dict[str, Any]:
         """The user, and the models in use."""
         return {"user": user, "login": service.users.has_tokens, "note": service.note, "about": service.about}
 
@@ -217,8 +207,8 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Us
         return Response(status_code=204, headers={"Set-Cookie": deletion})
 
 
-def _add_status(app: FastAPI, service: Service, user_of: UserOf) -> None:
-    user = Annotated[str, Depends(user_of)]
+def _add_status(app: FastAPI, service: Service, authenticate: Authenticate) -> None:
+    user = Annotated[str, Depends(authenticate)]
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -241,10 +231,10 @@ def _add_status(app: FastAPI, service: Service, user_of: UserOf) -> None:
         return app.openapi()
 
 
-def _user_of(users: Users, sessions: Sessions) -> UserOf:
+def _authenticator(users: Users, sessions: Sessions) -> Authenticate:
     """The FastAPI dependency that authenticates a request: by its bearer token, or without one by its cookie."""
 
-    async def user_of(request: Request) -> str:  # FastAPI would call a plain function in a thread
+    async def authenticate(request: Request) -> str:  # FastAPI would call a plain function in a thread
         authorization = request.headers.get("Authorization")
         user = users.of_header(authorization)
         if user is None and authorization is None:
@@ -255,7 +245,7 @@ def _user_of(users: Users, sessions: Sessions) -> UserOf:
             raise HTTPException(401, "A valid bearer token is needed.", {"WWW-Authenticate": "Bearer"})
         return user
 
-    return user_of
+    return authenticate
 
 
 async def _json_only(request: Request) -> None:
@@ -350,7 +340,7 @@ async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]
 
 
 async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
-    """The events, and None for each ``_HEARTBEAT_SECONDS`` seconds without one."""
+    """The events, and None after each ``_HEARTBEAT_SECONDS`` seconds without an event."""
     next_event: asyncio.Future[Event | None] | None = None
     try:
         while True:

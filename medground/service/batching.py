@@ -58,9 +58,9 @@ class Cancellation:
 class Batcher:
     """A queue in front of batch functions that combines the items of concurrent callers.
 
-    The first item waits ``max_wait`` seconds for others; then up to ``max_batch`` items of the same function are
+    The first item waits ``max_wait`` seconds for further items; then up to ``max_batch`` items of the same function are
     computed together, in order of arrival, while the next batch is collected. A failed batch is repeated item by item,
-    so that one caller's error does not affect the others.
+    so that one caller's error does not affect other callers.
 
     Args:
         max_batch: maximum number of items in a batch.
@@ -99,16 +99,16 @@ class Batcher:
 
     def _results(self, run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
         cancellation: Cancellation | None = getattr(_thread, "cancellation", None)
-        waiting = [_QueuedItem(run, item, cancellation) for item in items]
+        queued_items = [_QueuedItem(run, item, cancellation) for item in items]
         if cancellation is not None:
-            cancellation.include([queued.future for queued in waiting])
+            cancellation.include([queued.future for queued in queued_items])
         with self._changed:
             if self._closed:
                 raise Cancelled
-            self._queue.extend(waiting)
+            self._queue.extend(queued_items)
             self._changed.notify_all()
         results = []
-        for queued in waiting:
+        for queued in queued_items:
             try:
                 results.append(queued.future.result())
             except BaseException as error:
@@ -157,14 +157,14 @@ class Batcher:
             while not batch and not self._closed:
                 self._changed.wait_for(lambda: self._queue or self._closed)
                 self._changed.wait_for(lambda: len(self._queue) >= self._max_batch or self._closed, self._max_wait)
-                others: deque[_QueuedItem] = deque()  # items of other functions
+                of_other_functions: deque[_QueuedItem] = deque()
                 while self._queue and len(batch) < self._max_batch:
                     queued = self._queue.popleft()
                     if batch and queued.run != batch[0].run:
-                        others.append(queued)
+                        of_other_functions.append(queued)
                     elif queued.future.set_running_or_notify_cancel():
                         batch.append(queued)
-                self._queue.extendleft(reversed(others))
+                self._queue.extendleft(reversed(of_other_functions))
         return batch
 
 

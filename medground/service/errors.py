@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from chains.chat.conversations import NoConversation
+from chains.chat.conversations import NoConversation, NotErased
 from chains.models.remote_errors import ServerError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
-from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILED, log, log_failure
+from medground.service.middleware import CLIENT_CLOSED_REQUEST, FAILURE_MESSAGE, log, log_failure
 from medground.service.protocol import error_body
 
 
@@ -33,9 +33,14 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message = CLIENT_CLOSED_REQUEST, "The client disconnected."
         case NoConversation():
             status, message, code = 404, str(error), "no_conversation"
+        case NotErased():
+            status, message, code = 409, str(error), "not_erased"
         case ServerError():
             status, message, code = 502, str(error), "model_server"
-        case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:  # that one may quote a text
+        case sqlite3.Error(sqlite_errorcode=reason) if reason & 0xFF == sqlite3.SQLITE_BUSY:  # or an extended code
+            status, message = 503, "Another program is writing to the file of conversations (chat.path)."
+            code, headers = "locked", {"Retry-After": "5"}
+        case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:  # whose message may quote a text
             log_failure(error)
             log.error("%s", error)
             status, message = 500, f"A database of the service failed: {error}. Check chat.path and its disk."
@@ -47,7 +52,7 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message = 400, "; ".join(map(_problem, error.errors()))
         case _:
             log_failure(error)
-            status, message = 500, FAILED
+            status, message = 500, FAILURE_MESSAGE
     return status, error_body(status, message, code), headers
 
 
@@ -65,4 +70,5 @@ def add_errors(app: FastAPI) -> None:
 
 def _problem(detail: dict[str, Any]) -> str:
     field = ".".join(str(part) for part in detail["loc"] if part != "body")
-    return f"{field}: {detail['msg']}" if field else str(detail["msg"])
+    problem = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{field}: {problem}" if field else problem

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medground.service")
 
-FAILED = "The service failed; its log has the details."
+FAILURE_MESSAGE = "The service failed; its log has the details."
 CLIENT_CLOSED_REQUEST = 499  # status, in the log and the metrics, of a request whose client disconnected
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
@@ -63,6 +63,8 @@ class ServiceMiddleware:
             return
         started, status, received = time.monotonic(), 0, 0
         request_headers: dict[bytes, bytes] = dict(scope["headers"])
+        # FastAPI's GET routes refuse HEAD. The server leaves out the body of a response to HEAD.
+        app_scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def receive_limited() -> "Message":
             nonlocal received
@@ -89,7 +91,7 @@ class ServiceMiddleware:
         try:
             problem = self._problem(scope, request_headers)
             if problem is None:
-                await self._app(scope, receive_limited, send_with_headers)
+                await self._app(app_scope, receive_limited, send_with_headers)
             else:
                 if b"expect" not in request_headers:  # else uvicorn would ask the client for the body
                     await _discard(receive, 8 * self._max_body)
@@ -97,10 +99,10 @@ class ServiceMiddleware:
         except Exception as error:
             log_failure(error)
             if not status:
-                await _refuse(send_with_headers, 500, FAILED)
+                await _refuse(send_with_headers, 500, FAILURE_MESSAGE)
         finally:
             seconds = time.monotonic() - started
-            path = getattr(scope.get("route"), "path", None) or "other"
+            path = getattr(app_scope.get("route"), "path", None) or "other"
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self._metrics.request(path, status, seconds)
             log.info("%s %s %d %.0f ms", method, path, status, 1000 * seconds)

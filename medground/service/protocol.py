@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chains.answer import Answer, Passage
 from chains.chat.turn import Turn
@@ -17,14 +17,12 @@ from common.errors import UserError
 MODEL = "medground"  # name of the only model
 NEW = "new"  # in place of a conversation's id, to create one
 _EVIDENCE_FIELDS = {
-    *("label", "label_scores", "sentences", "removed", "citations"),
-    *("passages", "verdict", "verification", "conflicts", "withheld"),
-}
+    "label", "label_scores", "sentences", "removed", "citations", "passages", "verdict", "verification", "conflicts",
+    "withheld",
+}  # fmt: skip
 # Matches the output of ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
 _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
 _FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
-
-
 _ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # by status
 
 
@@ -55,6 +53,14 @@ class Message(BaseModel):
         if isinstance(self.content, list):
             return "\n".join(part.text for part in self.content)
         return self.content or ""
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _has_only_text(cls, content: object) -> object:
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and (kind := part.get("type")) not in ("text", None):
+                raise ValueError(f"a part is of type {kind!r}, and the service reads text only; leave this part out")
+        return content
 
     @model_validator(mode="after")
     def _is_encodable(self) -> Self:

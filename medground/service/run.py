@@ -90,11 +90,14 @@ def _exit_timer(seconds: float) -> Callable[[], None]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = host.strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
-    except OSError as error:
-        reason = error.strerror or str(error)
+        if not address:  # for Python, the empty name means all addresses
+            raise ValueError("the address is empty")
+        return socket.create_server((address, port), family=family, backlog=2048)
+    except (OSError, ValueError, TypeError) as error:  # TypeError: a null character, or a name that IDNA cannot encode
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"Cannot listen at {host}:{port}: {reason}. Set serve.host or serve.port.") from error
 
 

@@ -72,7 +72,7 @@ class LoginLimiter:
     Args:
         max_failures: maximum number of failed logins within ``seconds``.
         seconds: time until a failed login no longer counts.
-        max_addresses: maximum number of stored addresses; beyond it, the one that failed longest ago is dropped.
+        max_addresses: maximum number of stored addresses; beyond it, the address that failed longest ago is dropped.
     """
 
     def __init__(self, max_failures: int = 10, seconds: float = 300, max_addresses: int = 1024) -> None:

@@ -68,10 +68,20 @@ def test_unwritable_store_and_invalid_hub_id_are_failed() -> None:
     assert results["embedder other"].state == "failed"
 
 
-def test_hub_model_that_is_not_cached_is_a_note() -> None:
-    check = checks(**{"llm.model": "someone/some-model"})["language model"]
-    assert check.state == "note"
-    assert "downloaded from the hub on first use" in check.value
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("someone/some-model", "downloaded from the hub on first use"),
+        ("qwen3-0.6b", "`medground models get qwen3-0.6b` fetches it"),
+    ],
+)
+def test_absent_model_is_a_note_and_failed_if_the_hub_is_offline(
+    monkeypatch: pytest.MonkeyPatch, model: str, remedy: str
+) -> None:
+    for offline, state, value in ((False, "note", remedy), (True, "failed", "and HF_HUB_OFFLINE is set")):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+        check = checks(**{"llm.model": model})["language model"]
+        assert (check.state, check.value.endswith(value)) == (state, True)
 
 
 def test_enabled_tracing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation of a grid overrides two small models: results files, caching, resumption and failures."""
+"""Evaluation of a grid of two small models: results files, caching, resumption and failures."""
 
 import json
 import os
@@ -101,9 +101,9 @@ def test_equal_prompts_of_two_tasks_are_computed_once(complete_run: Path) -> Non
     results = json.loads((complete_run / "tuned" / "results.json").read_text())
     samples = read_samples(complete_run)
     retrieved, gold = samples["tuned/samples_qa_retrieved_bm25"], samples["tuned/samples_qa_gold"]
-    same = sum(one["prompt"] == other["prompt"] for one, other in zip(retrieved, gold, strict=True))
-    assert same > 0  # bm25 finds gold abstracts
-    assert (results["computed"], results["reused"]) == (6 * RECORDS - same, same)  # the model has six tasks
+    equal_prompts = sum(one["prompt"] == other["prompt"] for one, other in zip(retrieved, gold, strict=True))
+    assert equal_prompts > 0  # bm25 finds gold abstracts
+    assert (results["computed"], results["reused"]) == (6 * RECORDS - equal_prompts, equal_prompts)  # six tasks
 
 
 def test_second_run_reuses_all_results(grid_models: dict[str, Any], store: str, complete_run: Path) -> None:
@@ -137,7 +137,7 @@ def test_run_interrupted_ten_times_has_the_results_of_a_complete_run(
     grid = run_grid(grid_models, store, tmp_path)
     keys = [json.loads(line)["key"] for line in (tmp_path / CACHE_FILE).read_text().splitlines()]
     assert len(keys) == len(set(keys))  # no result was computed twice
-    assert grid.computed + grid.reused == 9 * RECORDS
+    assert grid.computed + grid.reused == 9 * RECORDS  # nine tasks
     assert_same_results(tmp_path, complete_run)
 
 

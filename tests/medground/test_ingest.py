@@ -199,7 +199,7 @@ def test_text_of_a_changed_document_is_removed_from_all_files_of_the_store(
         settings = load_settings(None, {**tiny, **retrievers})
         return embed(settings, add_documents(settings, [Path("docs")], quiet=True)[0], quiet=True)
 
-    assert index(**with_parts) > 6
+    assert index(**with_parts) > 6  # two passages, and their sentences and sections
     store = library_path(load_settings(None, tiny)).parent
     assert any(b"Wolfram" in file.read_bytes() for file in store.iterdir() if file.is_file())
     Path("docs/a.txt").write_text("Itch fell.")

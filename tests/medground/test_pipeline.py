@@ -37,7 +37,7 @@ def sample(*ids: str) -> Corpus:
 
 
 def user_documents(*ids: str) -> Corpus:
-    """The same abstracts as the user's documents, which medground-tiny does not read."""
+    """A corpus of the user's documents, which medground-tiny does not read; their texts are those abstracts."""
     return Corpus(DOCUMENTS, sample(*ids).passages)
 
 
@@ -73,6 +73,7 @@ def test_share_is_applied_to_answering_judging_and_rewriting(tmp_path: Path) -> 
     config = settings(tmp_path, **{"chain.verify": "report", "chat.rewrite": "llm"})
     chat = pipeline(config, sample("mg0312")).chat(share)
     chat.reply([chat.reply([], QUESTION)], "And in women?")
+    # Answer and verdict of the first question; rewriting, answer and verdict of the follow-up
     assert item_types == ["Question", "Answer", "ChatPromptValue", "Question", "Answer"]
 
 

@@ -124,7 +124,7 @@ def test_each_data_set_has_its_map(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("medground.report_data._embed_pairs", embed_pairs)
     data = {"path": str(write_records(tmp_path, 4))}
-    tasks = write_and_read(tmp_path / "own", runs.ranking([1] * 4), data=data)
+    tasks = write_and_read(tmp_path / "records", runs.ranking([1] * 4), data=data)
     tasks += write_and_read(tmp_path / "sample", runs.ranking([1] * 3))
     maps = ReportData().maps(tasks, tmp_path, quiet=True)
     assert [(one.name, len(one.pairs)) for one in maps] == [("minilm, records.json", 4), ("minilm, sample", 3)]

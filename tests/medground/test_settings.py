@@ -189,6 +189,8 @@ INVALID_SETTINGS = {
         r'retrievers: {"\ud800": {kind: filter, retriever: gone}}',
         "there is no retriever 'gone'",
     ),
+    "a null character": ('serve: {host: "a\\0b"}', r"serve.host: must not have a null character, not 'a\x00b'."),
+    "a null character in an entry": ('retrievers: {a: {kind: dense, embedder: "\\0"}}', "retrievers.a.embedder: must"),
     "a self-referencing mapping": ("llm: &x {model: *x}", "llm.model"),
 }
 

@@ -3,17 +3,17 @@
 import * as api from "./api.js";
 import { Chat, NEW } from "./chat.js";
 import { ConversationList } from "./conversations.js";
-import { draftsOf, forgetDrafts } from "./drafts.js";
+import { removeDrafts, setDraftOwner } from "./drafts.js";
 import { goToCitation, goToPassage, goToSentence, showEvidence } from "./evidence.js";
 import { loginForm } from "./login.js";
-import { line, plain } from "./text.js";
+import { plain, singleLine } from "./text.js";
 import { themeButton } from "./theme.js";
 
 const $ = (id) => document.getElementById(id);
 const ID = /^[0-9a-f]{32}$/;
-const NAMES = { llm: "Model", retriever: "Retriever", agent: "Agent" };
+const COMPONENT_NAMES = { llm: "Model", retriever: "Retriever", agent: "Agent" };
 
-// --- The parts ---------------------------------------------------------------------------------------------------
+// --- Chat, list and login ----------------------------------------------------------------------------------------
 
 const chat = new Chat(
   { scroll: $("scroll"), turns: $("turns"), empty: $("empty"), form: $("ask"), box: $("question"), send: $("send"),
@@ -33,13 +33,13 @@ const chat = new Chat(
       if (first) {
         history.replaceState(null, "", `#${id}`);
         list.select(id);
-        head(id, chat.entries.find((entry) => entry.turn).message); // an unanswered question may come first
+        showTitle(id, chat.entries.find((entry) => entry.turn).message); // an unanswered question may come first
       }
       await list.refresh();
     },
     gone() {
       history.replaceState(null, "", location.pathname);
-      head(NEW);
+      showTitle(NEW);
       list.select(null);
       list.refresh();
     },
@@ -55,7 +55,7 @@ const list = new ConversationList(
       if (location.hash === `#${id}`) show(id);
       else location.hash = id;
     },
-    failed,
+    failed: showError,
   },
 );
 
@@ -77,9 +77,9 @@ async function start() {
     unreachable(error);
     return;
   }
-  draftsOf(session.user);
+  setDraftOwner(session.user);
   $("about").textContent = Object.entries(session.about ?? {})
-    .map(([key, value]) => `${NAMES[key] ?? key}: ${line(value)}`).join(" · ");
+    .map(([key, value]) => `${COMPONENT_NAMES[key] ?? key}: ${singleLine(value)}`).join(" · ");
   $("user").textContent = plain(session.user);
   $("user").hidden = $("log-out").hidden = !session.login;
   $("note").textContent = plain(session.note ?? "");
@@ -88,7 +88,7 @@ async function start() {
   $("login").hidden = true;
   $("app").hidden = false;
   $("show-conversations").hidden = false;
-  await Promise.all([list.refresh(), show(wanted())]);
+  await Promise.all([list.refresh(), show(conversationInUrl())]);
 }
 
 function showLogin() {
@@ -97,7 +97,7 @@ function showLogin() {
   // No text of the user may stay on the page.
   chat.show(NEW, []);
   list.clear();
-  head(NEW);
+  showTitle(NEW);
   for (const id of ["note", "delete-name"]) $(id).textContent = "";
   $("new-title").value = "";
   $("app").hidden = true;
@@ -113,11 +113,11 @@ $("log-out").addEventListener("click", async () => {
     await api.logOut();
   } catch (error) {
     if (error.status !== 401) {
-      failed(error);
+      showError(error);
       return;
     }
   }
-  forgetDrafts();
+  removeDrafts();
   history.replaceState(null, "", location.pathname);
   showLogin();
 });
@@ -126,19 +126,19 @@ $("log-out").addEventListener("click", async () => {
 function unreachable(error) {
   $("app").hidden = false;
   chat.show(NEW, []);
-  chat.say(`${error.message} Trying again in ${error.retryAfter ?? 5} seconds.`);
+  chat.announce(`${error.message} Trying again in ${error.retryAfter ?? 5} seconds.`);
   setTimeout(start, 1000 * (error.retryAfter ?? 5));
 }
 
-/** Say what went wrong beside the conversation. */
-function failed(error) {
+/** Show an error in the status region, or the login form if the session has ended. */
+function showError(error) {
   if (error.status === 401) showLogin();
-  else chat.say(error.message);
+  else chat.announce(error.message);
 }
 
 // --- The conversation that is shown: the page's fragment names it, so that reload, back and forward work -----------
 
-function wanted() {
+function conversationInUrl() {
   const id = location.hash.slice(1);
   return ID.test(id) ? id : NEW;
 }
@@ -151,7 +151,7 @@ async function show(id) {
   list.select(id === NEW ? null : id);
   if (id === NEW) {
     chat.show(NEW, []);
-    head(NEW);
+    showTitle(NEW);
     chat.focus();
     return;
   }
@@ -159,26 +159,31 @@ async function show(id) {
     const { turns, title } = await api.conversation(id, signal);
     if (signal.aborted) return;
     chat.show(id, turns);
-    head(id, title || list.title(id) || turns[0]?.message);
+    showTitle(id, title || list.title(id) || turns[0]?.message);
     chat.focus();
   } catch (error) {
     if (signal.aborted) return;
     history.replaceState(null, "", location.pathname);
     await show(NEW);
-    failed(error);
+    showError(error);
   }
 }
 
-function head(id, title = "") {
-  const shown = id === NEW ? "New conversation" : line(title) || "Untitled";
+function showTitle(id, title = "") {
+  const shown = id === NEW ? "New conversation" : singleLine(title) || "Untitled";
   $("title").textContent = shown;
   $("title").title = shown;
   $("tools").hidden = id === NEW;
   document.title = id === NEW ? "medground" : `${shown} – medground`;
 }
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the link would replace the fragment, which names the conversation
+  chat.focus();
+});
+
 window.addEventListener("hashchange", () => {
-  if (!$("app").hidden) show(wanted());
+  if (!$("app").hidden) show(conversationInUrl());
 });
 
 $("new").addEventListener("click", () => {
@@ -208,7 +213,7 @@ function dialog(name, opened, confirmed) {
     try {
       await confirmed(id, event.submitter?.value);
     } catch (error) {
-      failed(error);
+      showError(error);
     }
   });
 }
@@ -220,22 +225,29 @@ dialog("rename", () => {
   const title = $("new-title").value.trim();
   if (!title) return;
   await api.rename(id, title);
-  if (chat.id === id) head(id, title);
+  if (chat.id === id) showTitle(id, title);
   await list.refresh();
-  chat.say("The conversation is renamed.");
+  chat.announce("The conversation is renamed.");
 });
 
 dialog("delete", () => {
   $("delete-name").textContent = $("title").textContent;
 }, async (id) => {
-  await api.remove(id);
-  forgetDrafts(id);
+  let message = "The conversation is deleted.";
+  try {
+    await api.remove(id);
+  } catch (error) {
+    // 404: the conversation was deleted elsewhere. 409: it is deleted, but its text is not yet erased from the disk.
+    if (error.status !== 404 && error.status !== 409) throw error;
+    if (error.status === 409) ({ message } = error);
+  }
+  removeDrafts(id);
   if (chat.id === id) {
     history.replaceState(null, "", location.pathname);
     await show(NEW);
   }
   await list.refresh();
-  chat.say("The conversation is deleted.");
+  chat.announce(message);
 });
 
 dialog("export", () => {}, async (id, format) => {
@@ -247,7 +259,7 @@ dialog("export", () => {}, async (id, format) => {
   link.download = `${name || "conversation"}.${format === "markdown" ? "md" : "json"}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  chat.say(`The conversation is saved as ${link.download}.`);
+  chat.announce(`The conversation is saved as ${link.download}.`);
 });
 
 // --- Narrow windows: the lists lie over the conversation -----------------------------------------------------------

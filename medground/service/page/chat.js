@@ -1,16 +1,16 @@
 /** The conversation: questions, streamed answers, and retries of failed questions. */
 
 import * as api from "./api.js";
-import { draft, forgetDrafts, keepDraft, keepUnanswered, unanswered } from "./drafts.js";
+import { draft, removeDrafts, storeDraft, storeUnanswered, unanswered } from "./drafts.js";
 import { badge } from "./evidence.js";
 import { answerText } from "./sentences.js";
-import { copy, element, foreign, line, plain } from "./text.js";
-import { asText, numbers, origin, storedTurn, streamedTurn } from "./turn.js";
+import { copy, element, isolated, plain, singleLine } from "./text.js";
+import { asText, origin, passageNumbers, storedTurn, streamedTurn } from "./turn.js";
 
 const MAX_TRIES = 5; // of a question that the service refuses with status 429 or 503
 const RETRY_SECONDS = 5; // without the header Retry-After
 const MAX_RETRY_SECONDS = 60;
-const NEAR = 80; // pixels from the end within which the page scrolls along
+const FOLLOW_DISTANCE = 80; // pixels from the end within which the page scrolls along
 export const NEW = "new";
 
 /** A question on the page, with its answer, or a message in place of the answer. */
@@ -18,14 +18,14 @@ class Entry {
   constructor(message) {
     this.message = message;
     this.turn = null;
-    this.open = true; // whether the question has no answer and was not stopped
+    this.isUnanswered = true; // whether the question has no answer and was not stopped
     this.answer = element("article.answer", { "aria-label": "Answer" });
-    this.node = element("li.turn", {}, foreign("h2.question", message), this.answer);
+    this.node = element("li.turn", {}, isolated("h2.question", message), this.answer);
   }
 
   /** The answer so far. */
   write(text) {
-    this.text ??= text === "" ? null : foreign("p.answer-text", "");
+    this.text ??= text === "" ? null : isolated("p.answer-text", "");
     if (this.text === null) {
       this.answer.replaceChildren(element("p.waiting", {}, "Searching and reading"));
       return;
@@ -44,17 +44,17 @@ class Entry {
 export class Chat {
   /**
    * @param {Object} elements scroll, turns, empty, form, box, send, stop, status.
-   * @param {Object} calls
+   * @param {Object} callbacks
    * @param {(turn: ?import("./turn.js").Turn, more: {citation?: number, sentence?: number, passage?: number,
-   *   show?: boolean}) => void} calls.evidence show the evidence of an answer, of one of its sentences, or a passage by
-   *   its number; `show` is set where the user asked for it.
-   * @param {(id: string, first: boolean) => void} calls.answered a turn was added to a conversation; `first` begins it.
-   * @param {() => void} calls.gone the conversation does not exist any more; what is asked next begins a new one.
-   * @param {() => void} calls.loggedOut the session has ended.
+   *   show?: boolean}) => void} callbacks.evidence show the evidence of an answer, of one of its sentences, or a
+   *   passage by its number; `show` is set where the user asked for it.
+   * @param {(id: string, first: boolean) => void} callbacks.answered a turn was added to a conversation; `first` begins it.
+   * @param {() => void} callbacks.gone the conversation does not exist any more; what is asked next begins a new one.
+   * @param {() => void} callbacks.loggedOut the session has ended.
    */
-  constructor(elements, calls) {
+  constructor(elements, callbacks) {
     Object.assign(this, elements);
-    this.calls = calls;
+    this.callbacks = callbacks;
     this.id = NEW;
     this.note = null;
     this.entries = [];
@@ -71,18 +71,18 @@ export class Chat {
       }
     });
     this.box.addEventListener("input", () => {
-      keepDraft(this.id, this.box.value);
-      this.#fit();
+      storeDraft(this.id, this.box.value);
+      this.#resizeBox();
     });
     this.stop.addEventListener("click", () => this.abort());
     this.scroll.addEventListener("scroll", () => {
       const { scrollHeight, scrollTop, clientHeight } = this.scroll;
-      this.following = scrollHeight - scrollTop - clientHeight < NEAR;
+      this.following = scrollHeight - scrollTop - clientHeight < FOLLOW_DISTANCE;
     });
   }
 
-  /** Say something in the status region. */
-  say(text) {
+  /** Show a text in the status region, which screen readers announce. */
+  announce(text) {
     this.status.textContent = text;
   }
 
@@ -92,7 +92,7 @@ export class Chat {
     this.running = null;
     this.#busy(false);
     this.id = id;
-    this.say("");
+    this.announce("");
     this.entries = storedTurns.map((stored) => {
       const entry = new Entry(stored.message);
       this.#finish(entry, storedTurn(stored));
@@ -100,9 +100,9 @@ export class Chat {
     });
     // A question whose answer was stored while the page was away is answered.
     const last = this.entries.at(-1)?.message;
-    const open = unanswered(id).filter((message) => message !== last);
-    keepUnanswered(id, open);
-    for (const message of open) {
+    const questions = unanswered(id).filter((message) => message !== last);
+    storeUnanswered(id, questions);
+    for (const message of questions) {
       const entry = new Entry(message);
       this.#fail(entry, "This question has no answer, since the page was left before it came.");
       this.entries.push(entry);
@@ -110,7 +110,7 @@ export class Chat {
     this.turns.replaceChildren(...this.entries.map((entry) => entry.node));
     this.empty.hidden = this.entries.length > 0;
     this.box.value = draft(id);
-    this.#fit();
+    this.#resizeBox();
     this.select(this.entries.findLast((entry) => entry.turn) ?? null);
     this.#toEnd();
   }
@@ -123,7 +123,7 @@ export class Chat {
   /** Choose the answer whose evidence is shown. */
   select(entry, more = {}) {
     for (const one of this.entries) one.node.classList.toggle("selected", one === entry);
-    this.calls.evidence(entry?.turn ?? null, more);
+    this.callbacks.evidence(entry?.turn ?? null, more);
   }
 
   /** Put the focus into the question box. */
@@ -135,8 +135,8 @@ export class Chat {
     const message = this.box.value;
     if (this.running || !message.trim()) return;
     this.box.value = "";
-    keepDraft(this.id, "");
-    this.#fit();
+    storeDraft(this.id, "");
+    this.#resizeBox();
     this.#ask(message);
   }
 
@@ -149,12 +149,12 @@ export class Chat {
     this.empty.hidden = true;
     this.running = controller;
     this.#busy(true);
-    this.#keepOpen();
+    this.#storeUnanswered();
     this.#toEnd();
     const id = this.id;
-    let given = null;
+    let result = null;
     try {
-      given = await this.#answer(entry, id, signal);
+      result = await this.#answer(entry, id, signal);
     } catch (error) {
       // Where another conversation is shown, the question stays unanswered in its own.
       if (signal.reason === "stopped") this.#stopped(entry);
@@ -165,19 +165,19 @@ export class Chat {
         this.#busy(false);
       }
     }
-    if (given === null) return;
+    if (result === null) return;
     if (signal.aborted) {
-      keepUnanswered(id, unanswered(id).filter((one) => one !== message));
-      this.calls.answered(this.id, false);
+      storeUnanswered(id, unanswered(id).filter((one) => one !== message));
+      this.callbacks.answered(this.id, false);
       return;
     }
-    this.#finish(entry, streamedTurn(message, given, this.note));
-    this.#keepOpen();
-    if (id === NEW) this.#begun(given.conversation);
+    this.#finish(entry, streamedTurn(message, result, this.note));
+    this.#storeUnanswered();
+    if (id === NEW) this.#begun(result.conversation);
     this.select(entry);
     this.#follow();
-    this.say(summary(entry.turn));
-    this.calls.answered(this.id, id === NEW);
+    this.announce(summary(entry.turn));
+    this.callbacks.answered(this.id, id === NEW);
   }
 
   /** The field `medground` of the answer; where the service has no room, the question waits and is asked again. */
@@ -186,9 +186,9 @@ export class Chat {
       let text = "";
       let frame = null;
       entry.write("");
-      this.say("Searching and reading.");
+      this.announce("Searching and reading.");
       const onText = (piece) => {
-        if (text === "") this.say("Answering.");
+        if (text === "") this.announce("Answering.");
         text += piece;
         frame ??= requestAnimationFrame(() => {
           frame = null;
@@ -212,7 +212,7 @@ export class Chat {
   #wait(entry, error, signal) {
     const seconds = Math.min(MAX_RETRY_SECONDS, Math.max(1, error.retryAfter ?? RETRY_SECONDS));
     const left = element("span", {}, String(seconds));
-    this.say(`${error.message} The question is asked again in ${seconds} seconds.`);
+    this.announce(`${error.message} The question is asked again in ${seconds} seconds.`);
     return new Promise((resolve, reject) => {
       const end = Date.now() + 1000 * seconds;
       const finish = (settle) => {
@@ -236,16 +236,16 @@ export class Chat {
   #stopped(entry) {
     const message = "Stopped. This question is not kept.";
     this.#fail(entry, message, "wait");
-    entry.open = false;
-    this.#keepOpen();
-    this.say(message);
+    entry.isUnanswered = false;
+    this.#storeUnanswered();
+    this.announce(message);
   }
 
   #error(entry, error) {
     if (error instanceof api.ApiError && error.status === 401) {
       this.#fail(entry, "The session has ended. Log in, and ask again.");
-      this.#keepOpen();
-      this.calls.loggedOut();
+      this.#storeUnanswered();
+      this.callbacks.loggedOut();
       return;
     }
     let message = error.message;
@@ -253,13 +253,13 @@ export class Chat {
       message = "This conversation was deleted elsewhere. Asking again begins a new one.";
       const gone = this.id;
       this.id = NEW;
-      keepUnanswered(gone, []);
-      forgetDrafts(gone);
-      this.calls.gone();
+      storeUnanswered(gone, []);
+      removeDrafts(gone);
+      this.callbacks.gone();
     }
     this.#fail(entry, message);
-    this.#keepOpen();
-    this.say(message);
+    this.#storeUnanswered();
+    this.announce(message);
     this.#follow();
   }
 
@@ -281,7 +281,7 @@ export class Chat {
         if (turns.length > known && turns.at(-1).message === entry.message) {
           this.#remove(entry);
           this.show(id, turns);
-          this.calls.answered(id, false);
+          this.callbacks.answered(id, false);
           return;
         }
       } catch {
@@ -297,8 +297,8 @@ export class Chat {
   #edit(entry) {
     this.#remove(entry);
     this.box.value = [entry.message, this.box.value].filter(Boolean).join("\n");
-    keepDraft(this.id, this.box.value);
-    this.#fit();
+    storeDraft(this.id, this.box.value);
+    this.#resizeBox();
     this.empty.hidden = this.entries.length > 0;
     this.focus();
   }
@@ -306,45 +306,45 @@ export class Chat {
   #remove(entry) {
     this.entries = this.entries.filter((one) => one !== entry);
     entry.node.remove();
-    this.#keepOpen();
+    this.#storeUnanswered();
   }
 
   /** Keep the questions that still want an answer. */
-  #keepOpen() {
-    keepUnanswered(this.id, this.entries.filter((entry) => entry.open).map((entry) => entry.message));
+  #storeUnanswered() {
+    storeUnanswered(this.id, this.entries.filter((entry) => entry.isUnanswered).map((entry) => entry.message));
   }
 
   /** The conversation that began with this answer has an id now, and what is typed already belongs to it. */
   #begun(id) {
     const typed = this.box.value;
-    forgetDrafts(NEW);
+    removeDrafts(NEW);
     this.id = id;
-    keepDraft(id, typed);
-    this.#keepOpen();
+    storeDraft(id, typed);
+    this.#storeUnanswered();
   }
 
   #finish(entry, turn) {
     entry.turn = turn;
-    entry.open = false;
+    entry.isUnanswered = false;
     const show = (more) => this.select(entry, { show: true, ...more });
     const count = turn.passages.length;
     const evidence = element("button.quiet-button", { type: "button", on: { click: () => show({}) } },
       count ? `Evidence (${count})` : "Evidence");
     const copied = element("button.quiet-button", { type: "button", on: { click: async () => {
-      this.say((await copy(asText(turn))) ? "The answer is copied." : "The browser does not let this page copy.");
+      this.announce((await copy(asText(turn))) ? "The answer is copied." : "The browser does not let this page copy.");
     } } }, "Copy");
     const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage) || passage.id]));
-    const number = numbers(turn);
+    const number = passageNumbers(turn);
     const quotes = turn.citations.map((citation, index) => element("li", {},
       element("button.number", { type: "button",
         "aria-label": `Show quote ${index + 1} in passage ${number.get(citation.passage_id) ?? citation.passage_id}`,
         on: { click: () => show({ citation: index }) } }, String(number.get(citation.passage_id) ?? "?")),
-      element("div", {}, foreign("q", line(citation.quote)),
-        foreign("span.origin", origins.get(citation.passage_id) ?? citation.passage_id))));
+      element("div", {}, isolated("q", singleLine(citation.quote)),
+        isolated("span.origin", origins.get(citation.passage_id) ?? citation.passage_id))));
     const short = turn.text.length <= 12;
     entry.answer.replaceChildren(...[
-      line(turn.question) === line(turn.message) ? null
-        : element("p.muted", {}, "Searched for: ", foreign("span.foreign", turn.question)),
+      singleLine(turn.question) === singleLine(turn.message) ? null
+        : element("p.muted", {}, "Searched for: ", isolated("span", turn.question)),
       element("div.answer-line", {}, answerText(short ? "p.answer-text.short" : "p.answer-text", turn, show),
         turn.verdict ? badge(turn.verdict) : null),
       quotes.length ? element("ol.quotes", { "aria-label": "Quotes" }, ...quotes) : null,
@@ -371,7 +371,7 @@ export class Chat {
   }
 
   /** As many lines as the text has, up to a third of the window. */
-  #fit() {
+  #resizeBox() {
     this.box.style.height = "auto";
     this.box.style.height = `${Math.min(this.box.scrollHeight + 2, window.innerHeight / 3)}px`;
   }
@@ -386,9 +386,9 @@ function clock(iso) {
 /** The status line after a new answer, which screen readers announce. */
 function summary(turn) {
   const quotes = turn.citations.length;
-  const found = quotes === 1 ? "Answered with 1 quote." : quotes ? `Answered with ${quotes} quotes.` : "Answered.";
+  const answered = quotes === 1 ? "Answered with 1 quote." : quotes ? `Answered with ${quotes} quotes.` : "Answered.";
   const judged = turn.sentences.filter((one) => one.verdict);
-  const held = judged.filter((one) => one.verdict === "supported").length;
-  const support = judged.length ? ` ${held} of ${judged.length} sentences supported.` : "";
-  return turn.verdict ? `${found}${support} Verdict: ${turn.verdict}.` : `${found}${support}`;
+  const supported = judged.filter((one) => one.verdict === "supported").length;
+  const support = judged.length ? ` ${supported} of ${judged.length} sentences supported.` : "";
+  return turn.verdict ? `${answered}${support} Verdict: ${turn.verdict}.` : `${answered}${support}`;
 }

@@ -1,23 +1,23 @@
 /** The list of conversations, with its search. */
 
 import * as api from "./api.js";
-import { element, foreign, line } from "./text.js";
+import { element, isolated, singleLine } from "./text.js";
 
-const PAUSE = 200; // milliseconds after the last key before a search
+const SEARCH_DELAY = 200; // milliseconds after the last key before a search
 
 export class ConversationList {
   /**
    * @param {{list: HTMLElement, search: HTMLInputElement, note: HTMLElement}} elements
-   * @param {{open: (id: string) => void, failed: (error: Error) => void}} calls
+   * @param {{open: (id: string) => void, failed: (error: Error) => void}} callbacks
    */
-  constructor(elements, calls) {
+  constructor(elements, callbacks) {
     Object.assign(this, elements);
-    this.calls = calls;
+    this.callbacks = callbacks;
     this.summaries = [];
     this.current = null;
     this.search.addEventListener("input", () => {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.refresh(), PAUSE);
+      this.timer = setTimeout(() => this.refresh(), SEARCH_DELAY);
     });
     this.list.addEventListener("keydown", (event) => this.#move(event));
   }
@@ -29,12 +29,12 @@ export class ConversationList {
     const { signal } = (this.reading = new AbortController());
     const query = this.search.value.trim();
     try {
-      const found = await api.conversations(query, signal);
+      const summaries = await api.conversations(query, signal);
       if (signal.aborted) return;
-      this.summaries = found;
+      this.summaries = summaries;
       this.#show(query);
     } catch (error) {
-      if (!signal.aborted) this.calls.failed(error);
+      if (!signal.aborted) this.callbacks.failed(error);
     }
   }
 
@@ -63,8 +63,8 @@ export class ConversationList {
   #show(query) {
     const focused = document.activeElement?.closest?.("#list button")?.dataset.id;
     this.list.replaceChildren(...this.summaries.map((one) => element("li", {}, element("button.conversation",
-      { type: "button", "data-id": one.id, on: { click: () => this.calls.open(one.id) } },
-      foreign("span.conversation-title", line(one.title) || "Untitled"),
+      { type: "button", "data-id": one.id, on: { click: () => this.callbacks.open(one.id) } },
+      isolated("span.conversation-title", singleLine(one.title) || "Untitled"),
       element("span.conversation-date", {}, `${date(one.updated)} · ${one.turns === 1 ? "1 question" : `${one.turns} questions`}`)))));
     this.select(this.current);
     if (focused) [...this.list.querySelectorAll("button")].find((one) => one.dataset.id === focused)?.focus();

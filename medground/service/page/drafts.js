@@ -10,8 +10,8 @@ const UNANSWERED = "medground.unanswered.";
 const OWNER = "medground.user";
 
 /** Set the user; drafts of another user of this tab are removed. */
-export function draftsOf(user) {
-  if (read(OWNER) !== user) forgetDrafts();
+export function setDraftOwner(user) {
+  if (read(OWNER) !== user) removeDrafts();
   write(OWNER, user);
 }
 
@@ -20,29 +20,29 @@ export function draft(conversation) {
   return read(DRAFT + conversation) ?? "";
 }
 
-export function keepDraft(conversation, text) {
+export function storeDraft(conversation, text) {
   write(DRAFT + conversation, text);
 }
 
 /** @returns {string[]} the questions that were sent and have no answer, oldest first. */
 export function unanswered(conversation) {
   try {
-    const kept = JSON.parse(read(UNANSWERED + conversation) ?? "[]");
-    return Array.isArray(kept) ? kept.filter((one) => typeof one === "string") : [];
+    const questions = JSON.parse(read(UNANSWERED + conversation) ?? "[]");
+    return Array.isArray(questions) ? questions.filter((one) => typeof one === "string") : [];
   } catch {
     return [];
   }
 }
 
-export function keepUnanswered(conversation, questions) {
+export function storeUnanswered(conversation, questions) {
   write(UNANSWERED + conversation, questions.length ? JSON.stringify(questions) : "");
 }
 
-export function forgetDrafts(conversation = null) {
+export function removeDrafts(conversation = null) {
   try {
     for (const key of Object.keys(sessionStorage)) {
-      const own = key.startsWith(DRAFT) || key.startsWith(UNANSWERED);
-      if (own && (conversation === null || key.endsWith(`.${conversation}`))) sessionStorage.removeItem(key);
+      const isDraft = key.startsWith(DRAFT) || key.startsWith(UNANSWERED);
+      if (isDraft && (conversation === null || key.endsWith(`.${conversation}`))) sessionStorage.removeItem(key);
     }
   } catch {
     // The browser blocks storage, so there is nothing to remove.

@@ -1,7 +1,7 @@
 /** The evidence of one answer: verdict, scores, notes, and the passages with the quoted words marked. */
 
-import { cut, element, foreign, line, percent } from "./text.js";
-import { numbers, origin } from "./turn.js";
+import { element, isolated, percent, singleLine, splitAtSpans } from "./text.js";
+import { origin, passageNumbers } from "./turn.js";
 
 export const SIGNS = { supported: "✓", contradicted: "✗", "not enough evidence": "?" };
 
@@ -23,8 +23,8 @@ export function showEvidence(body, turn) {
     body.replaceChildren(element("p.muted", {}, "The passages behind an answer are shown here, with the quoted words marked."));
     return;
   }
-  body.replaceChildren(...[question(turn), labels(turn), verdict(turn), withheld(turn), removed(turn), notes(turn), passages(turn)].flat()
-    .filter(Boolean));
+  const sections = [questionSection, labelsSection, verdictSection, withheldSection, removedSection, notesSection, passagesSection];
+  body.replaceChildren(...sections.flatMap((section) => section(turn)).filter(Boolean));
 }
 
 /**
@@ -41,7 +41,7 @@ export function goToCitation(body, index) {
 export function goToSentence(body, turn, index) {
   const sentence = turn.sentences[index];
   const mark = body.querySelector(`[data-sentences~="${index}"]`);
-  const number = numbers(turn).get(sentence.verification?.passage_id) ?? sentence.citations[0];
+  const number = passageNumbers(turn).get(sentence.verification?.passage_id) ?? sentence.citations[0];
   if (mark) goTo(mark);
   else if (number === undefined) body.focus();
   else goToPassage(body, turn, number);
@@ -61,36 +61,36 @@ function goTo(mark) {
   mark.scrollIntoView({ block: "center" });
 }
 
-function question(turn) {
-  const asked = line(turn.question) === line(turn.message) ? turn.message : turn.question;
+function questionSection(turn) {
+  const asked = singleLine(turn.question) === singleLine(turn.message) ? turn.message : turn.question;
   const name = asked === turn.message ? "Question" : "Question, made self-contained";
-  return [element("h3", {}, name), foreign("p.asked", asked)];
+  return [element("h3", {}, name), isolated("p.asked", asked)];
 }
 
-function verdict(turn) {
+function verdictSection(turn) {
   if (!turn.verdict) return null;
   const judged = turn.verification ?? {};
   const decided = judged.passage_id
     ? element("button.link-button", {
         type: "button",
-        on: { click: (event) => goTo(decider(event.target, judged.passage_id)) },
+        on: { click: (event) => goTo(decidingElement(event.target, judged.passage_id)) },
       }, "Go to the deciding passage")
     : null;
   return element("section.block", { "aria-label": "Verdict" },
     element("h3", {}, "Verdict"),
     element("p", {}, badge(turn.verdict)),
     shares(judged.scores ?? {}),
-    judged.statement ? element("p.muted", {}, "Statement judged: ", foreign("q", judged.statement)) : null,
+    judged.statement ? element("p.muted", {}, "Statement judged: ", isolated("q", judged.statement)) : null,
     decided && element("p", {}, decided));
 }
 
-function decider(inside, id) {
+function decidingElement(inside, id) {
   const panel = inside.closest(".evidence-body");
   const passage = [...panel.querySelectorAll("details")].find((one) => one.dataset.passage === id);
   return passage?.querySelector(".deciding") ?? passage?.querySelector("summary");
 }
 
-function labels(turn) {
+function labelsSection(turn) {
   if (!Object.keys(turn.labelScores).length) return null;
   return element("section.block", { "aria-label": "Answer" }, element("h3", {}, "Answer"), shares(turn.labelScores));
 }
@@ -103,28 +103,28 @@ function shares(scores) {
   return element("p.shares", {}, element("strong", {}, written(first)), ...others.map((one) => ` · ${written(one)}`));
 }
 
-function withheld(turn) {
+function withheldSection(turn) {
   if (!turn.withheld) return null;
   return element("section.block", { "aria-label": "Withheld answer" }, element("h3", {}, "Withheld answer"),
     element("p.muted", {}, "This answer was found and withheld, since the passages do not support it."),
-    foreign("p.asked", turn.withheld.text));
+    isolated("p.asked", turn.withheld.text));
 }
 
-function removed(turn) {
+function removedSection(turn) {
   if (!turn.removed.length) return null;
   return element("section.block", { "aria-label": "Removed sentences" }, element("h3", {}, "Removed sentences"),
     element("p.muted", {}, "The passages do not support these sentences."),
     element("ul.notes", {}, ...turn.removed.map((one) =>
-      element("li", {}, foreign("span", one.text), " ", one.verdict ? badge(one.verdict) : null))));
+      element("li", {}, isolated("span", one.text), " ", one.verdict ? badge(one.verdict) : null))));
 }
 
-function notes(turn) {
+function notesSection(turn) {
   if (!turn.notes.length) return null;
   return element("section.block", { "aria-label": "Notes" }, element("h3", {}, "Notes"),
-    element("ul.notes", {}, ...turn.notes.map((note) => foreign("li", note))));
+    element("ul.notes", {}, ...turn.notes.map((note) => isolated("li", note))));
 }
 
-function passages(turn) {
+function passagesSection(turn) {
   if (!turn.passages.length) return null;
   const quotes = new Map(turn.passages.map((passage) => [passage.id, []]));
   turn.citations.forEach((citation, index) => quotes.get(citation.passage_id)?.push(index));
@@ -153,23 +153,23 @@ function card(turn, passage, number, indices) {
     if (evidence?.passage_id === passage.id) spans.push({ ...evidence, kind });
   });
   const from = origin(passage);
-  const name = line(passage.metadata?.title || passage.metadata?.source || passage.id);
+  const name = singleLine(passage.metadata?.title || passage.metadata?.source || passage.id);
   const rest = [from === name ? "" : from.startsWith(`${name}, `) ? from.slice(name.length + 2) : from,
     passage.id === name ? "" : passage.id].filter(Boolean);
   const summary = element("summary", {},
     element("span.passage-head", {},
       element("span.number", {}, element("span.sr-only", {}, "Passage "), String(number)),
-      foreign("span.name", name),
+      isolated("span.name", name),
       passage.score === null || passage.score === undefined ? null
         : element("span.score", { title: "Score of the retriever; higher is better" },
           element("span.sr-only", {}, "score "), passage.score.toFixed(3))),
-    ...rest.map((one) => foreign("span.origin", one)));
-  const text = element("p.passage-text", { dir: "auto" }, ...cut(passage.text, spans).map(marked));
+    ...rest.map((one) => isolated("span.origin", one)));
+  const text = element("p.passage-text", { dir: "auto" }, ...splitAtSpans(passage.text, spans).map(markElement));
   return element("details.passage", { open: spans.length > 0 || cited, "data-passage": passage.id },
     summary, text);
 }
 
-function marked({ text, kinds }) {
+function markElement({ text, kinds }) {
   if (!kinds.length) return text;
   const quotes = kinds.filter((kind) => /^\d/.test(kind));
   const sentences = kinds.filter((kind) => kind.includes(" ")).map((kind) => kind.split(" "));

@@ -23,6 +23,7 @@ export function loginForm({ form, token, error, button }, done) {
         }, 1000 * (failure.retryAfter ?? 5));
         return;
       }
+      token.focus(); // a button that is disabled loses the focus
       token.select();
     }
     button.disabled = false;

@@ -23,7 +23,7 @@ export function plain(text) {
 }
 
 /** The text on one line. */
-export function line(text) {
+export function singleLine(text) {
   return plain(text).replace(/\s+/g, " ").trim();
 }
 
@@ -37,25 +37,25 @@ export function line(text) {
  */
 export function element(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
-  const made = document.createElement(name);
-  if (classes.length) made.className = classes.join(" ");
+  const node = document.createElement(name);
+  if (classes.length) node.className = classes.join(" ");
   for (const [key, value] of Object.entries(properties)) {
     if (key === "on") {
-      for (const [event, handler] of Object.entries(value)) made.addEventListener(event, handler);
+      for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
     } else if (key.includes("-") || key === "role") {
-      made.setAttribute(key, value);
+      node.setAttribute(key, value);
     } else {
-      made[key] = value;
+      node[key] = value;
     }
   }
-  made.append(...children.filter(Boolean).map((child) =>
+  node.append(...children.filter(Boolean).map((child) =>
     typeof child === "string" ? document.createTextNode(plain(child)) : child));
-  return made;
+  return node;
 }
 
 /** An element for text whose direction is its own: the direction of what stands around it does not change. */
-export function foreign(tag, text, properties = {}) {
-  return element(tag, { dir: "auto", ...properties }, text);
+export function isolated(tag, text) {
+  return element(tag, { dir: "auto" }, text);
 }
 
 /**
@@ -66,7 +66,7 @@ export function foreign(tag, text, properties = {}) {
  *   that overlap, each stretch has the kinds of all spans over it.
  * @returns {{text: string, kinds: string[]}[]} the whole text in order.
  */
-export function cut(text, spans) {
+export function splitAtSpans(text, spans) {
   const points = Array.from(text);
   const inside = spans
     .map(({ start, end, kind }) => ({ start: Math.max(0, start), end: Math.min(points.length, end), kind }))

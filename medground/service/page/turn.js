@@ -17,7 +17,7 @@
  * @property {?string} time
  */
 
-import { line, plain } from "./text.js";
+import { plain, singleLine } from "./text.js";
 
 const NO_ANSWER = { label_scores: {}, sentences: [], removed: [], citations: [], passages: [],
   verdict: null, verification: null, withheld: null };
@@ -40,10 +40,10 @@ export function streamedTurn(message, given, note) {
 }
 
 /** The number of each passage by its id: its place among the answer's passages, from 1. */
-export function numbers(turn) {
-  const found = new Map();
-  turn.passages.forEach(({ id }, place) => found.has(id) || found.set(id, place + 1));
-  return found;
+export function passageNumbers(turn) {
+  const numberById = new Map();
+  turn.passages.forEach(({ id }, place) => numberById.has(id) || numberById.set(id, place + 1));
+  return numberById;
 }
 
 /** The verdict on a sentence in words, with where its citations come from. */
@@ -67,7 +67,7 @@ export function origin(passage) {
 /** The answer with its quotes, verdict and notes as plain text, for the clipboard. */
 export function asText(turn) {
   const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage)]));
-  const number = numbers(turn);
+  const number = passageNumbers(turn);
   const lines = turn.citations.map((citation) => {
     const from = origins.get(citation.passage_id);
     const quote = citation.quote.replace(/\s+/g, " ").trim();
@@ -76,6 +76,6 @@ export function asText(turn) {
   const support = turn.sentences.map((one, place) => [place + 1, supportInWords(one)]).filter(([, words]) => words);
   if (support.length) lines.push(`Sentences: ${support.map((one) => one.join(" ")).join("; ")}.`);
   if (turn.verdict) lines.push(`Verdict: ${turn.verdict}.`);
-  lines.push(...turn.notes.map((note) => `Note: ${line(note)}`));
+  lines.push(...turn.notes.map((note) => `Note: ${singleLine(note)}`));
   return plain([turn.text, lines.join("\n")].filter(Boolean).join("\n\n"));
 }

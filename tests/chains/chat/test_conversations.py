@@ -7,7 +7,7 @@ import pytest
 from forked import start_code
 
 from chains.answer import Answer, Citation, Passage
-from chains.chat.conversations import Conversations, NoConversation
+from chains.chat.conversations import Conversations, NoConversation, NotErased
 from chains.chat.turn import Turn
 from common.errors import UserError
 
@@ -143,14 +143,14 @@ def test_file_size_grows_linearly_with_the_turns(tmp_path: Path) -> None:
     assert (tmp_path / "c.sqlite3").stat().st_size < 5 * 40 * 3 * 1000
 
 
-def test_delete_during_another_read_raises_user_error(tmp_path: Path) -> None:
+def test_delete_during_another_read_raises_not_erased(tmp_path: Path) -> None:
     store = Conversations(tmp_path / "c.sqlite3")
     id = create(store, message="SECRET")
     store._connection.execute("PRAGMA busy_timeout = 10")
     reader = sqlite3.connect(tmp_path / "c.sqlite3", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM conversation").fetchall()
-    with pytest.raises(UserError, match="another program is reading"):
+    with pytest.raises(NotErased, match="another program is reading"):
         store.delete("ann", id)
     assert store.list("ann") == []
     reader.close()

@@ -173,6 +173,7 @@ def test_all_features_work_by_keyboard(browser: Any, served_empty: str) -> None:
         keys.press("Tab")
         keys.press("Enter")  # on the link that skips the list of conversations
         assert page.evaluate("document.activeElement.id") == "question"
+        assert len(page.evaluate("location.hash")) == 33  # "#" and the id: the conversation is still shown
         for _ in range(2):
             tab_to(page, ".conversation", "Shift+Tab")
             keys.press("Enter")

@@ -56,6 +56,24 @@ def test_conversations_can_be_listed_opened_continued_and_deleted(chat: Command)
     assert not any(b"rotesartan" in file.read_bytes() for file in files)
 
 
+def test_delete_while_another_program_reads_the_file_is_reported_and_ends_the_conversation(
+    chat: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chains.chat.conversations import Conversations, NotErased
+
+    delete = Conversations.delete
+
+    def delete_but_not_erase(conversations: Conversations, user: str, id: str) -> None:
+        delete(conversations, user, id)
+        raise NotErased("Another program is reading.")
+
+    monkeypatch.setattr(Conversations, "delete", delete_but_not_erase)
+    outcome = chat(QUESTION, "/delete", QUESTION, "/list")
+    assert "medground: Another program is reading." in outcome.err
+    assert "Deleted." not in outcome.out
+    assert f"*1. {QUESTION}  1 turn" in outcome.out
+
+
 def test_passages_command_shows_the_full_passages_of_the_last_answer(chat: Command) -> None:
     outcome = chat("/passages", QUESTION, "/passages")
     assert "There are none yet." in outcome.out

@@ -29,10 +29,11 @@ def test_help_takes_less_than_600_ms(medground: Callable[..., Any]) -> None:
     assert min(seconds) < 0.6
 
 
-def test_help_imports_no_heavy_library() -> None:
+def test_command_line_imports_no_heavy_library() -> None:
     code = "import sys, medground.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "transformers", "chromadb", "datasets", "langchain_core", "numpy", "scipy"} & set(loaded)
+    heavy = {"torch", "transformers", "chromadb", "datasets", "langchain_core", "numpy", "scipy", "openai", "httpx"}
+    assert not {*heavy, "fastapi", "uvicorn", "itsdangerous"} & set(loaded)
 
 
 def test_user_error_is_printed_with_exit_status_1(command: Callable[..., Any]) -> None:
@@ -96,6 +97,20 @@ def test_sigint_ends_a_command_with_exit_status_130(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=60)[1]
     assert (process.returncode, printed) == (130, "Stopped. The same command resumes where it stopped.\n")
+
+
+def test_interrupt_while_the_commands_are_imported_has_exit_status_130_and_no_traceback() -> None:
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+import medground.cli
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (130, "Stopped.\n")
 
 
 def test_unencodable_characters_are_escaped(medground: Callable[..., Any]) -> None:

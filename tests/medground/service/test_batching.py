@@ -31,7 +31,7 @@ def test_concurrent_questions_are_batched() -> None:
     assert [answer.question for answer in answers] == [f"q{n}" for n in range(10)]
     assert sum(batched.sizes) == 10
     assert max(batched.sizes) <= 4
-    assert len(batched.sizes) <= 6
+    assert len(batched.sizes) <= 6  # three if all questions arrive within max_wait
     assert sorted(question for batch in chain.batches for question in batch) == sorted(f"q{n}" for n in range(10))
     batched.batcher.close()
 

@@ -163,6 +163,15 @@ def test_every_response_has_the_security_headers(url: str) -> None:
         assert not [name for name in headers if name.startswith("access-control")]
 
 
+def test_head_gets_the_status_and_headers_of_get_without_a_body(url: str) -> None:
+    for path, status in (("/healthz", 200), ("/readyz", 200), ("/v1/models", 200), ("/nothing", 404)):
+        response, got = HTTP.head(url + path), HTTP.get(url + path)
+        assert (response.status_code, response.content) == (status, b"")
+        assert response.headers["Content-Length"] == str(len(got.content))
+    assert HTTP.head(f"{url}/v1/check").status_code == 405
+    assert 'medground_requests_total{path="/healthz",status="200"}' in HTTP.get(f"{url}/metrics").text
+
+
 def test_requests_are_counted_by_route_and_not_by_path(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path)) as (url, _):
         for number in range(3):
