@@ -74,14 +74,16 @@ def test_unsupportable_answers_are_right_unless_supported() -> None:
         ("nli_tuned", {}, "tuned"),
     ],
 )
-def test_title_of_a_task(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str) -> None:
-    result = runs.pairs(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
+def test_title_names_the_context_or_the_shots_of_a_task(
+    tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str
+) -> None:
+    result = runs.nli_task(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
     write_results(tmp_path, [result], runs.settings(**sections))
     assert read_tasks([tmp_path]).tasks[0].title == title
 
 
 def test_nli_of_a_grid_with_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
-    zero_shot, tuned = (runs.pairs(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
+    zero_shot, tuned = (runs.nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
     zero_shot = replace(zero_shot, task=NLITask(shots=0, tuned=False))
     write_results(tmp_path, [zero_shot, tuned], runs.settings(nli={"adapter": "adapters/nli"}))
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
