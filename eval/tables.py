@@ -151,16 +151,9 @@ def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Tables of the support of written answers, and of their length and their overlap with references."""
-    support = new_table(
-        "Written answers: do the cited passages support the sentences?",
-        "task",
-        "n",
-        "citation recall (95%)",
-        "citation precision (95%)",
-        "with attributed",
-        "supported (95%)",
-        "contradicted",
-    )
+    recall, precision = "citation recall (95%)", "citation precision (95%)"
+    columns = ("n", recall, precision, "with attributed", "supported (95%)", "contradicted")
+    support = new_table("Written answers: do the cited passages support the sentences?", "task", *columns)
     texts = new_table(
         "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *REFERENCE_METRICS
     )

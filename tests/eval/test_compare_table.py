@@ -1,23 +1,16 @@
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
 from scripted_answers import evaluate_scripted
-from written_runs import label_task, retrieval_task, write_run
+from written_runs import label_task, printed_lines, retrieval_task, write_run
 
 from eval.compare import MAX_CHANGED_ROWS, choose_pairs, compare, compare_tables
 
 
 def _table_lines(*names: Path) -> list[list[str]]:
-    """The tables of a comparison, each as its lines."""
-    tables = []
-    for table in compare_tables(compare(choose_pairs([str(name) for name in names]).pairs)):
-        console = Console(file=StringIO(), width=80)
-        console.print(table)
-        assert isinstance(console.file, StringIO)
-        tables.append([line.strip() for line in console.file.getvalue().splitlines() if line.strip()])
-    return tables
+    """The lines of each table of a comparison."""
+    comparisons = compare(choose_pairs([str(name) for name in names]).pairs)
+    return [printed_lines(table, width=80) for table in compare_tables(comparisons)]
 
 
 def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 from dataclasses import replace
-from io import StringIO
 
-from rich.console import Console
 from rich.table import Table
-from written_runs import label_task
+from written_runs import label_task, printed_lines
 
 from chains.labels import UNLABELLED
 from corpus.records import LABELS
@@ -19,13 +17,6 @@ def _only_table(results: list[TaskResult]) -> Table:
     return table
 
 
-def _lines(table: Table, width: int = 100) -> list[str]:
-    console = Console(file=StringIO(), width=width)
-    console.print(table)
-    assert isinstance(console.file, StringIO)
-    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
-
-
 def _wrong_abstract_task(predictions: list[str | None]) -> TaskResult:
     return label_task("qa_wrong", ["maybe"] * len(predictions), predictions)
 
@@ -37,7 +28,7 @@ def test_retrieval_table_has_a_row_for_each_retriever() -> None:
         label_task("qa_gold", ["yes"], ["yes"]),
         TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1, 1, None, None]), samples),
     ]
-    lines = _lines(result_tables(results)[0])
+    lines = printed_lines(result_tables(results)[0])
     rows = [line.split() for line in lines if line.startswith(("dense", "bm25"))]
     assert [row[0] for row in rows] == ["dense", "bm25"]
     assert rows[0][1:] == ["4", "0.750", "(0.301-0.954)", "1.000", "1.000", "0.875", "0.908"]
@@ -52,7 +43,7 @@ def test_tasks_over_the_same_records_are_followed_by_their_majority_baseline() -
         label_task("qa_gold", targets, ["yes", "yes", "yes", "no"]),
         _wrong_abstract_task(["maybe", "maybe", "maybe", None]),
     ]
-    lines = _lines(_only_table(results))
+    lines = printed_lines(_only_table(results))
     names = ["qa_none", "qa_gold", 'always "yes"', "qa_gold_newnames", 'always "no"', "qa_wrong"]
     rows = [line for line in lines if line.startswith(("qa_", "always")) and ":" not in line]
     assert [row.split("  ")[0] for row in rows] == names
@@ -65,7 +56,7 @@ def test_tasks_over_the_same_records_are_followed_by_their_majority_baseline() -
 def test_metric_of_a_single_record_has_no_interval() -> None:
     estimates = {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)}
     table = _only_table([TaskResult(task_from_name("qa_gold"), estimates, [{"id": 1, "target": "yes"}])])
-    assert any(line.split() == ["qa_gold", "1", "1.000", "0"] for line in _lines(table))
+    assert any(line.split() == ["qa_gold", "1", "1.000", "0"] for line in printed_lines(table))
 
 
 def test_caption_names_labels_without_a_record_if_macro_f1_counts_them() -> None:
@@ -91,11 +82,11 @@ def test_remarks_count_notes_by_kind() -> None:
 def test_tables_and_captions_fit_80_columns() -> None:
     labels = label_task("qa_gold_newphrases", ["yes"] * 3 + ["no"], ["yes", "yes", None, "no"])
     wrong_abstracts = _wrong_abstract_task(["maybe"] * 4)
-    lines = _lines(_only_table([labels, wrong_abstracts]), width=80)
+    lines = printed_lines(_only_table([labels, wrong_abstracts]), width=80)
     assert any(line.split()[2:] == ["0.750", "(0.301-0.954)", "0.600", "(0.133-0.667)", "1"] for line in lines)
     assert all(len(line) <= 80 for line in lines)
     assert 'right is "maybe"' in lines[-1]
-    assert not any("right is" in line for line in _lines(_only_table([labels])))
+    assert not any("right is" in line for line in printed_lines(_only_table([labels])))
 
 
 def test_inference_has_tables_of_metrics_labels_and_confusion() -> None:
@@ -107,7 +98,7 @@ def test_inference_has_tables_of_metrics_labels_and_confusion() -> None:
         "4 pairs of 3 premises: accuracy's standard error is 0.217 with the premises as clusters, 0.289 if the pairs "
         "were independent, as the intervals take them"
     )
-    overall, by_label, confusion = (_lines(table) for table in label_tables(result))
+    overall, by_label, confusion = (printed_lines(table) for table in label_tables(result))
     assert any(line.startswith("nli") and "0.500" in line and line.endswith("1") for line in overall)
     assert any(line.startswith('always "entailment"') and "0.500" in line for line in overall)
     assert any(line.startswith("neutral") and "0.500" in line and "1.000" in line for line in by_label)
@@ -120,7 +111,9 @@ def test_inference_has_tables_of_metrics_labels_and_confusion() -> None:
 
 
 def test_label_tables_of_answers() -> None:
-    overall, by_label, confusion = map(_lines, label_tables(label_task("qa_gold", ["yes", "no"], ["yes", "maybe"])))
+    overall, by_label, confusion = map(
+        printed_lines, label_tables(label_task("qa_gold", ["yes", "no"], ["yes", "maybe"]))
+    )
     assert overall[0] == "Answers: yes, no or maybe"
     assert by_label[0] == "By label"
     assert any(line.split() == ["no", "0", "0", "1", "0"] for line in confusion)

@@ -1,10 +1,14 @@
-"""Tasks with given predictions, and results folders of such tasks."""
+"""Tasks with given predictions, results folders of such tasks, and printed tables."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from corpus.records import LABELS
 from eval.results import TaskResult, write_results
@@ -150,3 +154,10 @@ def retrieval_task(
             }
         )
     return TaskResult(task_from_name(name), ranking_metrics(ranks), samples)
+
+
+def printed_lines(*tables: Table, width: int = 100) -> list[str]:
+    """The lines of tables printed on a console of ``width`` columns, without empty lines and outer spaces."""
+    output = StringIO()
+    Console(file=output, width=width).print(*tables)
+    return [line.strip() for line in output.getvalue().splitlines() if line.strip()]

@@ -150,10 +150,6 @@ def test_values_of_every_plot_are_in_a_table(tasks: Any, html: str) -> None:
     assert tables == []
 
 
-def test_prompts_are_left_out(html: str) -> None:
-    assert "which no report shows" not in html
-
-
 @pytest.mark.parametrize("predictions", [["yes"], [None], [None, None]])
 def test_reports_of_one_and_two_records_are_rendered(tmp_path: Path, predictions: list[str | None]) -> None:
     for confidence in (0.8, None):

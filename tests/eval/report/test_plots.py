@@ -50,20 +50,6 @@ def test_runs_with_the_same_file_name_are_numbered(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["confusion_a-b.png", "confusion_a-b-2.png"]
 
 
-def test_retrieval_has_only_the_recall_plot(tmp_path: Path) -> None:
-    write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
-    assert [path.name for path in write_plots(tmp_path, read_tasks([tmp_path / "runs"]).tasks, [])] == [
-        "recall_at_k.png"
-    ]
-
-
-def test_write_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
-    write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written to"):
-        write_plots(tmp_path / "file", read_tasks([tmp_path / "runs"]).tasks, [])
-
-
 def verified_result(*verdicts: str) -> TaskResult:
     samples = [
         {

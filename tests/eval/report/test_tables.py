@@ -108,12 +108,6 @@ def test_accuracy_table_without_a_supported_answer_has_no_gain(tmp_path: Path) -
     assert headlines(tasks) == []
 
 
-def test_one_record_has_no_interval(tmp_path: Path) -> None:
-    write_results(tmp_path, [runs.ranking([1]), runs.answers("qa_none", ["yes"])], runs.settings())
-    tasks = list(read_tasks([tmp_path]).tasks)
-    assert tables_by_title(tasks, "qa")["Labels given"].rows[0].cell("macro F1").interval == ""
-
-
 def test_published_value_is_in_the_cell_of_its_metric(tasks: list[ReportTask]) -> None:
     gold = next(task for task in tasks if task.name == "qa_gold")
     view = section_tables(ANSWERS, [replace(gold, published={"accuracy": 0.71})])[0]

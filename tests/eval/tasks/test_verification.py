@@ -1,13 +1,12 @@
 import re
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from rich.console import Console
 from word_nli import WordNLI
+from written_runs import printed_lines
 
 from chains.answer import Answer, Passage
 from chains.qa.base import AnswerChain, Question
@@ -217,16 +216,9 @@ def test_unverified_answers_rank_last() -> None:
     assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
 
 
-def table_lines(results: Sequence[TaskResult]) -> list[str]:
-    console = Console(file=StringIO(), width=100)
-    console.print(*result_tables(results))
-    assert isinstance(console.file, StringIO)
-    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
-
-
 def test_tables_of_verdicts_accuracy_and_risk() -> None:
     wrong = task_from_name("verified_wrong").evaluate(make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True)
-    lines = table_lines([evaluate_gold(), wrong])
+    lines = printed_lines(*result_tables([evaluate_gold(), wrong]))
     rows = [line.split() for line in lines if re.match(r"verified_\w+ ", line)]
     assert rows[0][:3] == ["verified_gold", "5", "0.600"]
     assert rows[0][4:] == ["0.200", "0.200", "0"]
@@ -245,5 +237,7 @@ def test_accuracy_table_without_supported_answers() -> None:
     without_passages = task_from_name("verified_none").evaluate(
         make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True
     )
-    rows = [line.split() for line in table_lines([without_passages]) if line.startswith("verified_none")]
+    rows = [
+        line.split() for line in printed_lines(*result_tables([without_passages])) if line.startswith("verified_none")
+    ]
     assert rows[1] == ["verified_none", "0.000", "(0.000-0.434)"]
