@@ -54,8 +54,9 @@ class Run:
 
     def identity(self, name: str) -> Mapping[str, Any] | None:
         """``TaskResult.identity`` of a task; None in results of version 0.1.0, whose samples have other keys."""
-        is_recorded = name in self.payload.get("tasks", {})
-        return self.payload.get("identity", {}).get(name) if is_recorded else None
+        if name not in self.payload.get("tasks", {}):
+            return None
+        return cast("Mapping[str, Any] | None", self.payload.get("identity", {}).get(name))
 
     def samples(self, name: str) -> list[dict[str, Any]]:
         """The samples of a task; each has at least ``id, prediction, target``.

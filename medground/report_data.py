@@ -86,6 +86,7 @@ class ReportData:
         claims = self._claims[config]
         if isinstance(claims, UserError):
             raise claims
+        items: list[tuple[str, str, str | None]]  # id, text and verdict
         if task.task.context == "given":  # a sample has the id of a pair of claim and document
             items = [(each.id, claim.text, each.verdict) for claim in claims.claims for each in claim.evidence]
         else:
