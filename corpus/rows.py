@@ -79,6 +79,21 @@ def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
     return row
 
 
+def with_column_names(row: Mapping[str, Any], names: Iterable[str | None]) -> Mapping[str, Any]:
+    """The row, with a column renamed to one of ``names`` if they differ only in case and outer spaces.
+
+    A column whose name would then occur twice keeps its name.
+    """
+    absent = {name.strip().casefold(): name for name in names if name is not None and name not in row}
+    if not absent:
+        return row
+    folded_names = [str(name).strip().casefold() for name in row]
+    return {
+        absent.get(folded, name) if folded_names.count(folded) == 1 else name: value
+        for (name, value), folded in zip(row.items(), folded_names, strict=True)
+    }
+
+
 def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str) -> str:
     """The text in a column, without surrounding white space."""
     value = row[column]

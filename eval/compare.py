@@ -1,12 +1,12 @@
 """Paired comparison of runs: matching tasks and records, differences, tests, and tables."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from itertools import combinations, groupby
+from functools import cache, cached_property
+from itertools import combinations, groupby, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +24,7 @@ from eval.tasks.scorers import CITATIONS, LABELLING, RANKING, Scorer, shared_sco
 COMPARE_FILE = "compare.json"
 MAX_CHANGED_ROWS = 10  # in the table of a comparison's changed records
 _INPUT_FIELDS = ("question", "premise", "hypothesis")
-_NO_ANSWER = {RANKING.name: "nothing found", CITATIONS.name: "no sentence"}  # in tables, by scorer
+_NO_ANSWER = {RANKING.name: "nothing found", CITATIONS.name: "no sentence"}  # texts in tables by scorer
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,22 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedSamples:
     """The pairs of samples of common records, in A's order, and the numbers of records that only A or only B has."""
 
     a: Side
     b: Side
     scorer: Scorer
-    samples: Sequence[tuple[Sample, Sample]] = field(repr=False)
+    pairs: Sequence[tuple[Sample, Sample]] = field(repr=False)
     only_in_a: int
     only_in_b: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The values of a metric for A and for B over their common records, and B minus A."""
+    """The values of a metric for A and for B over the ``n`` records for which both have a value, and B minus A."""
 
+    n: int
     a: float
     b: float
     difference: Estimate
@@ -85,7 +86,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRecord:
-    """A record on which only one side succeeds: its target, both answers, and the side that is ``right``, a or b."""
+    """A record on which only one side succeeds: the target, both answers, and the side that is ``right``, a or b."""
 
     id: str
     target: str
@@ -102,25 +103,33 @@ class Comparison:
     is its p-value after Holm's correction for all comparisons of the call of ``compare``.
     """
 
-    pairs: Pairs = field(repr=False)
+    paired: PairedSamples = field(repr=False)
     figures: Mapping[str, Difference]
     test: McNemar
     p_holm: float
     changed: Sequence[ChangedRecord] = field(repr=False)
 
 
-def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
-    """The pairs to compare, baseline first, for the arguments of ``medground compare``.
+class Selection(NamedTuple):
+    """The pairs to compare, baseline first, and the tasks that only one of several runs has."""
 
-    - Folders of several runs: each task is paired with the same task of the first run that has it. A folder means all
-      runs in and below it.
+    pairs: list[tuple[Side, Side]]
+    unmatched: list[Side]
+
+
+def choose_pairs(names: Sequence[str]) -> Selection:
+    """The pairs to compare for the arguments of ``medground compare``; each run is read once.
+
+    - Folders of several runs: each task is paired with the task of the same name in the first run that has one. A
+      folder means all runs in and below it.
     - The folder of one run: all pairs of its tasks that have the same scorer and the same records.
     - ``FOLDER:TASK`` arguments: each later task is paired with the first.
 
     Raises:
         UserError: a run or task does not exist or occurs twice, folders and tasks are mixed, or there is no pair.
     """
-    sides = [side for name in names if (side := _parse_side(name)) is not None]
+    read_once = cache(read_run)
+    sides = [side for name in names if (side := _parse_side(name, read_once)) is not None]
     if sides and len(sides) < len(names):
         raise UserError(
             f"{sides[0].name} names a task, and other arguments do not. Write FOLDER:TASK for all of them or for none."
@@ -129,28 +138,17 @@ def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
         _refuse_repeated([side.name for side in sides])
         if len(sides) == 1:
             raise UserError(f"There is nothing to compare {sides[0].name} with. Name another FOLDER:TASK.")
-        return [(sides[0], other) for other in sides[1:]]
+        return Selection([(sides[0], other) for other in sides[1:]], [])
     runs = [run for name in names for run in find_runs(Path(name))]
     _refuse_repeated([str(run.folder.resolve()) for run in runs])
-    return _pairs_within(runs[0]) if len(runs) == 1 else _pairs_across(runs)
-
-
-def unmatched_tasks(names: Sequence[str]) -> list[Side]:
-    """The tasks that only one of several runs has; empty for one run and for ``FOLDER:TASK`` arguments.
-
-    Raises:
-        UserError: a run does not exist.
-    """
-    if any(_parse_side(name) for name in names):
-        return []
-    runs = [run for name in names for run in find_runs(Path(name))]
-    counts = Counter(name for run in runs for name in run.tasks)
     if len(runs) == 1:
-        return []
-    return [Side(run, task) for run in runs for task in run.tasks.values() if counts[task.name] == 1]
+        return Selection(_pairs_within(runs[0]), [])
+    counts = Counter(name for run in runs for name in run.tasks)
+    unmatched = [Side(run, task) for run in runs for task in run.tasks.values() if counts[task.name] == 1]
+    return Selection(_pairs_across(runs), unmatched)
 
 
-def pair_samples(a: Side, b: Side) -> Pairs:
+def pair_samples(a: Side, b: Side) -> PairedSamples:
     """Pair the samples of two tasks by record id.
 
     Raises:
@@ -172,8 +170,8 @@ def pair_samples(a: Side, b: Side) -> Pairs:
                 f"The {changed} of record {escape(id)} is {escape(data_a[changed])!r} in {a.name} and "
                 f"{escape(data_b[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
             )
-    samples = [(a.samples[id], b.samples[id]) for id in common]
-    return Pairs(a, b, scorer, samples, len(a.samples) - len(common), len(b.samples) - len(common))
+    pairs = [(a.samples[id], b.samples[id]) for id in common]
+    return PairedSamples(a, b, scorer, pairs, len(a.samples) - len(common), len(b.samples) - len(common))
 
 
 def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
@@ -185,7 +183,7 @@ def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
     Raises:
         UserError: ``pair_samples`` fails.
     """
-    comparisons = [_compare_pairs(pair_samples(a, b)) for a, b in sides]
+    comparisons = [_compare_samples(pair_samples(a, b)) for a, b in sides]
     corrected = holm([comparison.test.p for comparison in comparisons])
     return [replace(comparison, p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)]
 
@@ -197,11 +195,11 @@ def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -
         "resamples": RESAMPLES,
         "comparisons": [
             {
-                "a": _side_json(comparison.pairs.a),
-                "b": _side_json(comparison.pairs.b),
-                "n": len(comparison.pairs.samples),
-                "only_in_a": comparison.pairs.only_in_a,
-                "only_in_b": comparison.pairs.only_in_b,
+                "a": _side_json(comparison.paired.a),
+                "b": _side_json(comparison.paired.b),
+                "n": len(comparison.paired.pairs),
+                "only_in_a": comparison.paired.only_in_a,
+                "only_in_b": comparison.paired.only_in_b,
                 "figures": {name: asdict(difference) for name, difference in comparison.figures.items()},
                 "mcnemar": {**asdict(comparison.test), "p_holm": comparison.p_holm},
                 "changed": [asdict(record) for record in comparison.changed],
@@ -222,33 +220,34 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched:
     return write_json(folder / COMPARE_FILE, as_json(comparisons, unmatched))
 
 
-def _compare_pairs(pairs: Pairs) -> Comparison:
-    scorer = pairs.scorer
-    samples_a, samples_b = zip(*pairs.samples, strict=True)
+def _compare_samples(paired: PairedSamples) -> Comparison:
+    scorer = paired.scorer
+    samples_a, samples_b = zip(*paired.pairs, strict=True)
     figures: dict[str, Difference] = {}
     for name, value in scorer.paired.items():
-        values = [(value(sample_a), value(sample_b)) for sample_a, sample_b in pairs.samples]
+        values = [(value(sample_a), value(sample_b)) for sample_a, sample_b in paired.pairs]
         if complete := [(a, b) for a, b in values if a is not None and b is not None]:
             values_a, values_b = map(list, zip(*complete, strict=True))
             difference = mean_difference(values_a, values_b)
-            figures[name] = Difference(sum(values_a) / len(complete), sum(values_b) / len(complete), difference)
-    if scorer in LABELLING and (labels := _shared_labels(pairs)):
+            n = len(complete)
+            figures[name] = Difference(n, sum(values_a) / n, sum(values_b) / n, difference)
+    if scorer in LABELLING and (labels := _shared_labels(paired)):
         targets = [str(sample["target"]) for sample in samples_a]
         labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
-        figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))
-    successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in pairs.samples]
+        figures["macro_f1"] = Difference(len(targets), *macro_f1_difference(targets, labels_a, labels_b, labels))
+    successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in paired.pairs]
     changed = [
         ChangedRecord(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
-        for (a, b), (success_a, success_b) in zip(pairs.samples, successes, strict=True)
+        for (a, b), (success_a, success_b) in zip(paired.pairs, successes, strict=True)
         if success_a != success_b
     ]
     test = mcnemar([success_a for success_a, _ in successes], [success_b for _, success_b in successes])
-    return Comparison(pairs, figures, test, test.p, changed)
+    return Comparison(paired, figures, test, test.p, changed)
 
 
-def _shared_labels(pairs: Pairs) -> list[str]:
-    """The candidate labels if both tasks have the same, else an empty list."""
-    a, b = (sorted(side.run.labels(side.task.name)) for side in (pairs.a, pairs.b))
+def _shared_labels(paired: PairedSamples) -> list[str]:
+    """The candidate labels if both tasks have the same labels, else an empty list."""
+    a, b = (sorted(side.run.labels(side.task.name)) for side in (paired.a, paired.b))
     return a if a == b else []
 
 
@@ -256,12 +255,12 @@ def _side_json(side: Side) -> dict[str, str]:
     return {"run": str(side.run.folder), "task": side.task.name}
 
 
-def _parse_side(name: str) -> Side | None:
+def _parse_side(name: str, read: Callable[[Path], Run]) -> Side | None:
     """The task that the argument ``FOLDER:TASK`` names; None if the argument is a folder."""
     folder, separator, task = name.rpartition(":")
     if not separator or Path(name).exists() or not Path(folder).is_dir():
         return None
-    run = read_run(Path(folder))
+    run = read(Path(folder))
     if task not in run.tasks:
         raise UserError(f"{folder} has no task {task}; it has {run.task_names}.")
     return Side(run, run.tasks[task])
@@ -289,7 +288,7 @@ def _pairs_within(run: Run) -> list[tuple[Side, Side]]:
 
 
 def _pairs_across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
-    """The pairs of each task with the same task of the first run that has it, which is the baseline."""
+    """The pairs of each task with its baseline, the task of the same name in the first run that has one."""
     baselines: dict[str, Side] = {}
     pairs = []
     for run in runs:
@@ -315,34 +314,32 @@ def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
     """For each pair of runs a table of metrics and one of tests; for each comparison a table of changed records."""
     tables: list[Table] = []
     for title, group in groupby(comparisons, _title):
-        of_runs = list(group)
-        tables += [_metrics_table(title, of_runs), _tests_table(of_runs)]
-        tables += [_changed_table(comparison) for comparison in of_runs if comparison.changed]
+        same_runs = list(group)
+        tables += [_metrics_table(title, same_runs), _tests_table(same_runs)]
+        tables += [_changed_table(comparison) for comparison in same_runs if comparison.changed]
     return tables
 
 
 def _title(comparison: Comparison) -> str:
-    a, b = comparison.pairs.a.run.folder, comparison.pairs.b.run.folder
+    a, b = comparison.paired.a.run.folder, comparison.paired.b.run.folder
     return f"A and B: {a}" if a == b else f"A: {a}\nB: {b}"
 
 
 def _metrics_table(title: str, comparisons: Sequence[Comparison]) -> Table:
-    """One row per comparison; each cell lists all metrics."""
+    """One row per metric; the first rows of a comparison name its tasks."""
     table = new_table(title, "task", "n", "figure", "A", "B", "B - A (95%)")
     left_out = []
     for comparison in comparisons:
-        pairs, metrics = comparison.pairs, comparison.figures.values()
-        table.add_row(
-            _task_label(comparison),
-            str(len(pairs.samples)),
-            "\n".join(comparison.figures),
-            "\n".join(f"{metric.a:.3f}" for metric in metrics),
-            "\n".join(f"{metric.b:.3f}" for metric in metrics),
-            "\n".join(with_interval(metric.difference, signed=True) for metric in metrics),
-        )
-        if pairs.only_in_a or pairs.only_in_b:
+        cells = [
+            (str(metric.n), name, f"{metric.a:.3f}", f"{metric.b:.3f}", with_interval(metric.difference, signed=True))
+            for name, metric in comparison.figures.items()
+        ]
+        for task, metric_cells in zip_longest(_task_label(comparison).split("\n"), cells, fillvalue=""):
+            table.add_row(task, *metric_cells)
+        paired = comparison.paired
+        if paired.only_in_a or paired.only_in_b:
             task = _task_label(comparison, ", ")
-            left_out.append(f"{task}: left out {pairs.only_in_a} records of A alone, {pairs.only_in_b} of B")
+            left_out.append(f"{task}: left out {paired.only_in_a} records of A alone, {paired.only_in_b} of B")
     table.title = Text(title)  # so that rich does not read brackets in a folder's name as markup
     table.caption = Text("\n".join(left_out)) if left_out else None
     return table
@@ -361,17 +358,17 @@ def _tests_table(comparisons: Sequence[Comparison]) -> Table:
 
 def _changed_table(comparison: Comparison) -> Table:
     table = new_table(f"Changed sides:\n{_task_label(comparison)}", "id", "target", "A", "B", "right")
-    missing = _NO_ANSWER.get(comparison.pairs.scorer.name, "unparsed")
+    missing = _NO_ANSWER.get(comparison.paired.scorer.name, "unparsed")
     for record in comparison.changed[:MAX_CHANGED_ROWS]:
         answers = [Text(escape(answer or missing, 30)) for answer in (record.a, record.b)]
         table.add_row(Text(escape(record.id)), Text(escape(record.target, 30)), *answers, record.right.upper())
-    if (more := len(comparison.changed) - MAX_CHANGED_ROWS) > 0:
-        table.caption = f"and {more} more: see --json"
+    if (n_hidden := len(comparison.changed) - MAX_CHANGED_ROWS) > 0:
+        table.caption = f"and {n_hidden} more: see --json"
     return table
 
 
 def _task_label(comparison: Comparison, separator: str = "\n") -> str:
-    a, b = comparison.pairs.a.task.name, comparison.pairs.b.task.name
+    a, b = comparison.paired.a.task.name, comparison.paired.b.task.name
     return a if a == b else f"A {a}{separator}B {b}"
 
 

@@ -21,9 +21,9 @@ GRID_FILE = "grid.json"
 class Cell:
     """One value in a table of a grid.
 
-    ``part`` is the id of the task's section. ``row`` and ``column`` depend on it: a retriever and "all" for retrieval,
-    a model and its condition, such as "3-shot", for inference, else a context and a model. ``run`` is the results
-    folder, relative to the grid's.
+    ``part`` is the id of the task's section. ``row`` and ``column`` depend on the section: a retriever and "all" for
+    retrieval, a model and its condition, such as "3-shot", for inference, else a context and a model. ``run`` is the
+    path of the results folder below the grid's folder.
     """
 
     part: str

@@ -138,27 +138,28 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
     path = folder / RESULTS_FILE
     existing, names = _read_existing(path), {task.name for task in tasks}
 
-    def of_other_tasks(field: str) -> dict[str, Any]:
+    def entries_of_others(field: str) -> dict[str, Any]:
+        """The entries of the folder's other tasks."""
         return {name: value for name, value in existing.get(field, {}).items() if name not in names}
 
-    others = of_other_tasks("results")
+    other_results = entries_of_others("results")
     last_run = {field: existing.get(field) for field in ("config", "versions", "date", "n")}
     reused = sum(task.reused for task in tasks)
     payload = {
-        "results": others | {task.name: _metrics_with_errors(task) for task in tasks},
-        "tasks": of_other_tasks("tasks") | {task.name: task.task.fields() for task in tasks},
+        "results": other_results | {task.name: _metrics_with_errors(task) for task in tasks},
+        "tasks": entries_of_others("tasks") | {task.name: task.task.fields() for task in tasks},
         "config": config,
         "versions": versions(),
         "date": date.isoformat(timespec="seconds"),
         "n": max(len(task.samples) for task in tasks),
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
-        "identity": {name: {} for name in others}
-        | of_other_tasks("identity")
+        "identity": {name: {} for name in other_results}
+        | entries_of_others("identity")
         | {task.name: task.identity for task in tasks},
-        "earlier": dict.fromkeys(others, last_run) | of_other_tasks("earlier"),
+        "earlier": dict.fromkeys(other_results, last_run) | entries_of_others("earlier"),
     }
-    if left_out := of_other_tasks("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
+    if left_out := entries_of_others("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
         payload["left_out"] = left_out
     for task in tasks:
         lines = [json.dumps(to_jsonable(sample), allow_nan=False) for sample in task.samples]

@@ -52,6 +52,12 @@ class Run:
         """The settings that a task was measured with."""
         return self.source(name).get("config") or {}
 
+    def identity(self, name: str) -> Mapping[str, Any] | None:
+        """``TaskResult.identity`` of a task; None in results of version 0.1.0, whose samples have other keys."""
+        if name not in self.payload.get("tasks", {}):
+            return None
+        return cast("Mapping[str, Any] | None", self.payload.get("identity", {}).get(name))
+
     def samples(self, name: str) -> list[dict[str, Any]]:
         """The samples of a task; each has at least ``id, prediction, target``.
 
@@ -74,9 +80,9 @@ class Run:
         return samples
 
     def _check_samples(self, name: str, samples: list[dict[str, Any]], path: Path, advice: str) -> None:
-        """Check the number of samples against ``n``, and the share of right ones against the accuracy.
+        """Check the number of samples against ``n``, and the number of right samples against the accuracy.
 
-        ``n`` counts the records of the run's largest task, so a task of several may have fewer samples.
+        ``n`` counts the records of the run's largest task, so the run's other tasks may have fewer samples.
         """
         n = self.source(name).get("n")
         is_only_task = name not in self._earlier and len(self.results) - len(self._earlier) == 1
@@ -84,11 +90,11 @@ class Run:
             raise DataError(path, f"holds {len(samples)} samples, and {RESULTS_FILE} counts {n}. {advice}")
         metrics = self.results[name]
         accuracy = next((metrics[metric] for metric in _ACCURACIES if metric in metrics), None)
-        right = sum(sample["prediction"] == sample["target"] for sample in samples)
-        if accuracy is not None and not math.isclose(right, accuracy * len(samples), abs_tol=1e-6):
+        n_right = sum(sample["prediction"] == sample["target"] for sample in samples)
+        if accuracy is not None and not math.isclose(n_right, accuracy * len(samples), abs_tol=1e-6):
             raise DataError(
                 path,
-                f"does not match {RESULTS_FILE}: {right} of its {len(samples)} samples are right, and the accuracy "
+                f"does not match {RESULTS_FILE}: {n_right} of its {len(samples)} samples are right, and the accuracy "
                 f"there is {accuracy:.4f}. {advice}",
             )
 

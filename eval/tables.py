@@ -18,9 +18,9 @@ from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, V
 from eval.tasks.qa import GROUNDED
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
-_COUNT = re.compile(r"\d+ \w+")  # such as "1 sentence", "2 sentences"
+_COUNT = re.compile(r"\d+ \w+")  # in a note, such as "1 sentence", "2 sentences"
 _RETRIEVAL_METRICS = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
-REFERENCE_METRICS = {  # by column
+REFERENCE_METRICS = {  # metrics by title of their column
     "ROUGE-L": "rouge_l",
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
@@ -52,7 +52,10 @@ def _retrieval_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """A table of labels, with a majority baseline after the tasks over the same records, and a table of grounding."""
+    """A table of labels, with a majority baseline after the tasks over the same records, and a table of grounding.
+
+    An answer is grounded if the question's own abstract was read.
+    """
     table = _label_table(_TITLES[ANSWERS])
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
@@ -148,16 +151,9 @@ def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Tables of the support of written answers, and of their length and their overlap with references."""
-    support = new_table(
-        "Written answers: do the cited passages support the sentences?",
-        "task",
-        "n",
-        "citation recall (95%)",
-        "citation precision (95%)",
-        "with attributed",
-        "supported (95%)",
-        "contradicted",
-    )
+    recall, precision = "citation recall (95%)", "citation precision (95%)"
+    columns = ("n", recall, precision, "with attributed", "supported (95%)", "contradicted")
+    support = new_table("Written answers: do the cited passages support the sentences?", "task", *columns)
     texts = new_table(
         "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *REFERENCE_METRICS
     )
@@ -231,8 +227,8 @@ def _premise_clusters_note(result: TaskResult, targets: Sequence[str], predictio
 def remarks(results: Sequence[TaskResult]) -> list[str]:
     """A line for each task and kind of note in its samples, such as texts truncated to the context window.
 
-    Notes that differ only in numbers are of one kind. Notes on answers without a label are left out, since ``unparsed``
-    counts these answers, and so are notes of verified tasks, which repeat those of the tasks without verification.
+    Notes that differ only in numbers are of one kind. Left out are notes on answers without a label, which ``unparsed``
+    counts, and notes of verified tasks, which repeat the notes of the tasks without verification.
     """
     lines = []
     for result in results:

@@ -17,7 +17,7 @@ from eval.report.figures import data_name
 from eval.report.projection import MAX_PAIRS, MIN_PAIRS, EmbeddingMap, MapPair, map_file_name, project
 from eval.report.tasks import ReportTask
 from eval.tasks.base import CHECKING, INFERENCE, RETRIEVAL
-from eval.tasks.qa import VARIANTS
+from eval.tasks.qa import VARIANTS, QATask
 from medground.settings import Settings, load_settings
 from medground.tiny import TINY_NOTE
 from retrievers.config import EmbedderConfig
@@ -69,8 +69,11 @@ class ReportData:
         records = self._records[key]
         if isinstance(records, UserError):
             raise records
-        questions = {id: record.question for id, record in records.items()}
-        _check_unchanged(task, questions, f"{settings.data.path} has changed", "question")
+        changed = f"{settings.data.path} has changed"
+        _check_unchanged(task, "question", {id: record.question for id, record in records.items()}, changed)
+        if isinstance(task.task, QATask) and task.task.context != "wrong":
+            _check_unchanged(task, "target", {id: record.label or "" for id, record in records.items()}, changed)
+        _check_passages(task, {id: record.context for id, record in records.items()}, changed)
         return records
 
     def _claim_texts(self, task: ReportTask) -> Mapping[str, str]:
@@ -84,10 +87,17 @@ class ReportData:
         claims = self._claims[config]
         if isinstance(claims, UserError):
             raise claims
-        # a sample has the id of a claim, or of a pair of claim and document
-        texts = {id: claim.text for claim in claims.claims for id in (claim.id, *(e.id for e in claim.evidence))}
-        _check_unchanged(task, texts, f"{config.path} (claims) has changed", "text")
-        return {id: document.page_content for id, document in claims.by_id.items()}
+        items: list[tuple[str, str, str | None]]  # id, text and verdict
+        if task.task.context == "given":  # a sample has the id of a pair of claim and document
+            items = [(each.id, claim.text, each.verdict) for claim in claims.claims for each in claim.evidence]
+        else:
+            items = [(claim.id, claim.text, claim.verdict) for claim in claims.claims]
+        changed = f"{config.path} (claims) has changed"
+        _check_unchanged(task, "question", {id: text for id, text, _ in items}, changed)
+        _check_unchanged(task, "target", {id: verdict for id, _, verdict in items}, changed)
+        texts = {id: document.page_content for id, document in claims.by_id.items()}
+        _check_passages(task, texts, changed)
+        return texts
 
     def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
         """A map for each embedder and data set of the tasks' retrievers, cached in ``folder`` as CSV.
@@ -148,13 +158,19 @@ def _uses_tiny(task: ReportTask) -> bool:
     return task.setting("llm", "model") == "embedded" and not has_encoder
 
 
-def _check_unchanged(task: ReportTask, texts: Mapping[str, str], changed: str, noun: str) -> None:
-    """Raise ``UserError`` unless each sample's question is the text with its id."""
+def _check_unchanged(task: ReportTask, field: str, values: Mapping[str, str | None], changed: str) -> None:
+    """Raise ``UserError`` unless the field of each sample has the value of the record with its id."""
     for sample in task.samples:
-        if texts.get(sample["id"]) != sample.get("question"):
+        if sample["id"] not in values or values[sample["id"]] != sample.get(field):
             raise UserError(
-                f"{changed} since it was measured: record {escape(sample['id'])} is missing or has another {noun}."
+                f"{changed} since it was measured: record {escape(sample['id'])} is missing or has another {field}."
             )
+
+
+def _check_passages(task: ReportTask, texts: Mapping[str, str], changed: str) -> None:
+    """Raise ``UserError`` if the task's samples show that its passages had other texts."""
+    if task.identity is not None and not task.task.agrees_with(task.samples, texts, task.identity):
+        raise UserError(f"{changed} since it was measured: the texts of {task.name} were others.")
 
 
 def _settings(task: ReportTask) -> Settings:

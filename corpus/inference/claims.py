@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from common.errors import DataError, UserError
 from common.json_file import escape, json_type, value_problem
 from corpus.config import ClaimsConfig
-from corpus.rows import columns_of, file_rows, is_missing, record_name, row_id, text_of, value_text
+from corpus.rows import columns_of, file_rows, is_missing, record_name, row_id, text_of, value_text, with_column_names
 from corpus.sample import DATA
 from corpus.sentences import Span
 
@@ -126,7 +126,8 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
         DataError: a file is missing or has a row that cannot be used.
     """
     path = DATA / _SAMPLE if config.path == "sample" else Path(config.path).expanduser()
-    rows = list(file_rows(path))
+    names = [name for alternatives in _COLUMNS.values() for name in alternatives]
+    rows = [(line, with_column_names(row, names)) for line, row in file_rows(path)]
     if any(isinstance(row.get("evidence"), dict) for _, row in rows):
         claims, documents, sentences = _scifact(path, rows, config)
     else:

@@ -12,7 +12,17 @@ from common.errors import DataError, UserError
 from common.json_file import escape, json_type
 from corpus.config import PairFiles, PairsConfig
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
-from corpus.rows import Rows, columns_of, file_rows, is_missing, record_name, row_id, text_of, value_text
+from corpus.rows import (
+    Rows,
+    columns_of,
+    file_rows,
+    is_missing,
+    record_name,
+    row_id,
+    text_of,
+    value_text,
+    with_column_names,
+)
 from corpus.sample import DATA
 
 MAX_LISTED = 10  # files of a folder in a message
@@ -102,10 +112,11 @@ def _on_hub(config: PairsConfig) -> bool:
 def _file_rows(config: PairsConfig, path: Path, split: PairSplit) -> Rows:
     """The rows of a file; of a public set's file with several splits, only those of ``split``."""
     public = PAIR_SETS.get(config.path)
-    if public is None:
-        return file_rows(path)
-    rows = public.rows(path)
-    return rows if config.split_by else ((number, row) for number, row in rows if row.get("split", split) == split)
+    names = [*config.columns.model_dump().values(), config.split_by]
+    rows = file_rows(path) if public is None else public.rows(path)
+    for number, row in rows:
+        if public is None or config.split_by or row.get("split", split) == split:
+            yield number, with_column_names(row, names)
 
 
 def pair_file(config: PairsConfig, split: PairSplit) -> Path:

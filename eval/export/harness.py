@@ -76,7 +76,7 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     for group in groups:
         name, date = _folder_and_date(group, written)
         timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
-        samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
+        samples = {task: harness_samples(task_samples) for task, task_samples in group.samples.items()}
         sample_files = {task: output / name / f"samples_{task}_{timestamp}.jsonl" for task in samples}
         with writing(results := output / name / f"results_{timestamp}.json"):
             for task, file in sample_files.items():
@@ -292,6 +292,7 @@ def _sample(number: int, sample: Mapping[str, Any], scored: bool) -> dict[str, A
 
 
 def _log(score: float) -> float:
+    """The logarithm, which is minus infinity for 0."""
     return math.log(score) if score > 0 else -math.inf
 
 

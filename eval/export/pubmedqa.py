@@ -60,14 +60,14 @@ def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
     """The run and the task to export; see ``export_pubmedqa``."""
     if name is not None and not task_from_name(name).exports_to_pubmedqa:
         raise UserError(f"--task {name} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
-    every = [(run, task) for run in runs for task in run.tasks.values()]
-    candidates = [(run, task) for run, task in every if task.exports_to_pubmedqa and name in (None, task.name)]
+    all_tasks = [(run, task) for run in runs for task in run.tasks.values()]
+    candidates = [(run, task) for run, task in all_tasks if task.exports_to_pubmedqa and name in (None, task.name)]
     if name is None:
         candidates = [(run, task) for run, task in candidates if task.context == "retrieved"] or candidates
     if len(candidates) == 1:
         [(run, task)] = candidates
         return run, task.name
-    tasks = ", ".join(dict.fromkeys(task.name for _, task in candidates or every)) or "none"
+    tasks = ", ".join(dict.fromkeys(task.name for _, task in candidates or all_tasks)) or "none"
     if not candidates:
         missing = f"no task {name}" if name else "no task that answers PubMedQA's questions"
         raise UserError(f"There is {missing}; the tasks are {tasks}. Name a folder that eval qa wrote.")

@@ -50,7 +50,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """Recall@k of a retriever; ``points[k - 1]`` is that of k."""
+    """The recall of a retriever; ``points[k - 1]`` is recall@k."""
 
     name: str
     points: Sequence[Estimate]
@@ -151,14 +151,14 @@ def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
 def data_name(task: ReportTask) -> str:
     """The task's data for titles and tables, such as "sample, test split"."""
     section = task.section.data
-    name = file_name(task) + ("" if section == "data" else f" ({section})")
+    name = data_file_name(task) + ("" if section == "data" else f" ({section})")
     if (variant := task.task.variant) and name == "sample":
         return f"sample, {VARIANTS.get(variant, variant)}"
     split = task.setting(section, "split")
     return f"{name}, {'all' if split == 'all' else f'{split} split'}" if split else name
 
 
-def file_name(task: ReportTask) -> str:
+def data_file_name(task: ReportTask) -> str:
     """The name of the data's file, or "sample"."""
     path = task.setting(task.section.data, "path")
     return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
@@ -189,8 +189,8 @@ def _confusion(
 ) -> Confusion:
     """Count the samples by cell.
 
-    ``titles`` are those of rows and columns; ``cells`` holds row and column of each sample. The last column is left out
-    if no sample is in it.
+    ``titles`` are the titles of rows and columns; ``cells`` holds row and column of each sample. The last column is
+    left out if it has no sample.
     """
     counts = Counter(cells)
     if all(column != columns[-1] for _, column in cells):

@@ -106,8 +106,8 @@ class Payload:
             }
         if task.section == WRITTEN:
             row["sentences"] = [
-                [one["text"], one["verdict"], int(one["attributed"]), one["citations"], one.get("evidence")]
-                for one in sample.get("judged", ())
+                [each["text"], each["verdict"], int(each["attributed"]), each["citations"], each.get("evidence")]
+                for each in sample.get("judged", ())
             ]
         return row
 

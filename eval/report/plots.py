@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 # The colours of Okabe and Ito, which people with any kind of colour vision can distinguish.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#555555")
-_LINES = ("-", "--", ":", "-.", "--", ":")
-_MARKERS = "os^Dv*"
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = "os^Dv*P"
 _WIDE, _SMALL = (7.0, 4.5), (2.9, 2.9)  # inches
 _COLUMNS = 4  # panels in a row
-_MIN_COVERAGE = 0.05  # risk at lower coverage is mostly chance and does not affect the axis
+_MIN_COVERAGE = 0.05  # risk at lower coverage is mostly chance, so the axis need not show it
 
 
 def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[EmbeddingMap]) -> list[Path]:
@@ -52,8 +52,8 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
 
     def add(name: str, figure: "Figure") -> None:
         stem = re.sub(r"[^\w.-]+", "-", name)
-        same = sum(other == stem or re.fullmatch(re.escape(stem) + r"-\d+", other) is not None for other in figures)
-        figures[f"{stem}-{same + 1}" if same else stem] = figure
+        n_same = sum(other == stem or re.fullmatch(re.escape(stem) + r"-\d+", other) is not None for other in figures)
+        figures[f"{stem}-{n_same + 1}" if n_same else stem] = figure
 
     for plot in recall_plots(tasks):
         add("recall_at_k", _panels([plot], draw_recall, size=_WIDE))
@@ -90,7 +90,7 @@ def svg_image(data: Any, draw: Callable[["Axes", Any], None], label: str, *, sma
     """A plot as an ``img`` element for the page, without its title.
 
     Args:
-        data: what ``draw`` draws, such as a ``RecallPlot``.
+        data: the argument of ``draw``, such as a ``RecallPlot``.
         draw: ``draw_recall``, ``draw_reliability`` or ``draw_risk``.
         label: the alternative text.
         small: whether the plot has the size of a panel instead of the page's width.
@@ -128,10 +128,10 @@ def draw_recall(axes: "Axes", plot: RecallPlot) -> None:
 
 def draw_reliability(axes: "Axes", diagram: Reliability) -> None:
     """Draw accuracy by confidence with intervals, the diagonal of perfect calibration, and bars of the bins' sizes."""
-    largest = max(each.n for each in diagram.bins)
+    largest_n = max(each.n for each in diagram.bins)
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
     for each in diagram.bins:
-        width, height = each.high - each.low, 0.18 * each.n / largest  # bars fill the lowest 18 % of the axes
+        width, height = each.high - each.low, 0.18 * each.n / largest_n  # bars fill the lowest 18 % of the axes
         axes.bar(each.low, height, width, align="edge", color="grey", alpha=0.3, edgecolor="white")
         if each.accuracy.low is not None and each.accuracy.high is not None:
             axes.vlines(each.confidence, each.accuracy.low, each.accuracy.high, color=_COLOURS[0], linewidth=1.2)
@@ -199,8 +199,10 @@ def _literal(text: str) -> str:
 
 
 def _style(index: int) -> dict[str, Any]:
-    index %= len(_COLOURS)
-    return {"color": _COLOURS[index], "marker": _MARKERS[index], "linestyle": _LINES[index]}
+    """Colour, line and marker of a curve; a colour that repeats after six curves has another line and marker."""
+    repetition, colour = divmod(index, len(_COLOURS))
+    line, marker = (colour + repetition) % len(_LINES), index % len(_MARKERS)
+    return {"color": _COLOURS[colour], "marker": _MARKERS[marker], "linestyle": _LINES[line]}
 
 
 def _label_panel(axes: "Axes", title: str, x: str, y: str) -> None:

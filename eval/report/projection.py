@@ -23,7 +23,7 @@ MAX_PAIRS = 2_000  # more take minutes, and their points overlap
 _SEED = 20_240_501
 _PERPLEXITY = 30.0
 _CSV_HEADER = ["id", "question_x", "question_y", "abstract_x", "abstract_y"]
-_KEY_PREFIX = "# made from "  # before the hash of texts and settings, on the first line of the cache file
+_KEY_PREFIX = "# made from "  # on the first line of the cache file, before the hash of texts and settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def _compute_positions(questions: "Vectors", abstracts: "Vectors") -> list[tuple
     points = layout.fit_transform(vectors).astype(np.float64)
     low, span = points.min(axis=0), np.ptp(points, axis=0)
     points = np.round((points - low) / np.where(span > 0, span, 1), 4)
-    halves = np.concatenate([points[: len(questions)], points[len(questions) :]], axis=1)
-    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in halves]
+    rows = np.concatenate([points[: len(questions)], points[len(questions) :]], axis=1)  # a question and its abstract
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in rows]
 
 
 def _read(cache: Path, key: str, pairs: Sequence[MapPair]) -> list[tuple[float, float, float, float]] | None:

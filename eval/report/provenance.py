@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from eval.report.figures import data_name, file_name
+from eval.report.figures import data_file_name, data_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View
 from eval.tasks import SECTIONS
@@ -65,8 +65,8 @@ _SECTIONS_WITH_TERM = {  # ids of sections by term; a term that is not listed be
 def title(tasks: Sequence[ReportTask]) -> str:
     """The report's title, which names sections and data."""
     words = [section.title.lower() for section in SECTIONS if any(task.section == section for task in tasks)]
-    data = dict.fromkeys("the sample" if (name := file_name(task)) == "sample" else name for task in tasks)
-    text = f"{_joined(words)} on {_joined(list(data))}"
+    data = dict.fromkeys("the sample" if (name := data_file_name(task)) == "sample" else name for task in tasks)
+    text = f"{_enumeration(words)} on {_enumeration(list(data))}"
     return text[0].upper() + text[1:]
 
 
@@ -107,7 +107,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """Packages and their versions; where runs differ, all versions joined by "and"."""
+    """Packages and their versions; if runs have different versions, all of them joined by "and"."""
     by_package: dict[str, dict[str, None]] = {}
     for task in tasks:
         recorded = task.source.get("versions")
@@ -138,7 +138,7 @@ def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
 
 
 def _settings_text(tasks: Sequence[ReportTask]) -> str:
-    """The settings of a run that matter most for its tasks."""
+    """The settings that matter most for tasks measured together."""
     setting = tasks[0].setting
     if all(task.section == RETRIEVAL for task in tasks):
         names = [task.task.condition for task in tasks]
@@ -158,7 +158,7 @@ def _retriever_text(fields: object) -> str:
     return ", ".join(f"{name} {value}" for name, value in fields.items())
 
 
-def _joined(words: Sequence[str]) -> str:
+def _enumeration(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 

@@ -113,9 +113,9 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
             if task.run != run:
                 continue
             n = count_cell(len(task.samples))
-            rows.append(Row(task.title, task.name, {column: task_cell(task, metric, drawn=True), "n": n}))
+            rows.append(Row(task.title, task.name, {column: task_cell(task, metric, with_drawing=True), "n": n}))
             if task.scorer == VERDICTS:
-                cells = {column: task_cell(task, "accuracy", drawn=True), "n": n}
+                cells = {column: task_cell(task, "accuracy", with_drawing=True), "n": n}
                 rows.append(Row("all answers", cells=cells, is_reference=True))
     if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
@@ -129,7 +129,7 @@ def _label_view(tasks: Sequence[ReportTask]) -> View:
     for group in by_records(tasks):
         labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
-            cells = {name: task_cell(task, metric, drawn=True) for name, metric in _LABEL_METRICS.items()}
+            cells = {name: task_cell(task, metric, with_drawing=True) for name, metric in _LABEL_METRICS.items()}
             cells |= {name: task_cell(task, metric) for name, metric in _CALIBRATION_METRICS.items()}
             rows.append(Row(task.title, task.name, {**cells, "unparsed": _unparsed(task), **_common_cells(task)}))
         if labelled:
@@ -139,7 +139,7 @@ def _label_view(tasks: Sequence[ReportTask]) -> View:
         for task in group:
             if task.scorer == REFUSALS:
                 notes.append("With another record's abstract the right answer is \u201cmaybe\u201d.")
-                cells = {"accuracy": task_cell(task, "share_maybe", drawn=True), "unparsed": _unparsed(task)}
+                cells = {"accuracy": task_cell(task, "share_maybe", with_drawing=True), "unparsed": _unparsed(task)}
                 rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     columns = ("run", *_LABEL_METRICS, *_CALIBRATION_METRICS, "unparsed", "n", "data")
     return View("Labels given", "task", columns, tuple(rows), " ".join(dict.fromkeys(notes)))
@@ -161,7 +161,7 @@ def _verdict_view(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         cells: dict[str, Cell] = {
-            name: task_cell(task, metric, drawn=name == "supported") for name, metric in SHARES.items()
+            name: task_cell(task, metric, with_drawing=name == "supported") for name, metric in SHARES.items()
         }
         cells["unverified"] = count_cell(task.estimates["unverified"].value)
         rows.append(Row(task.title, task.name, cells | _common_cells(task)))
@@ -176,9 +176,12 @@ def _supported_accuracy_view(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         if task.scorer == VERDICTS:
-            cells = {"of all answers": task_cell(task, "accuracy", drawn=True), "of the supported": Cell("none is")}
+            cells = {
+                "of all answers": task_cell(task, "accuracy", with_drawing=True),
+                "of the supported": Cell("none is"),
+            }
             if "accuracy_gain" in task.estimates:
-                cells["of the supported"] = task_cell(task, "accuracy_supported", drawn=True)
+                cells["of the supported"] = task_cell(task, "accuracy_supported", with_drawing=True)
                 cells["gain"] = difference_cell(task.estimates["accuracy_gain"])
             rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     return View("Accuracy", "task", ("run", "of all answers", "of the supported", "gain", "n"), tuple(rows))
@@ -190,17 +193,19 @@ def _metric_view(
     tasks: Sequence[ReportTask],
     *,
     first_column: str = "task",
-    drawn: str = "",
+    drawn_column: str = "",
     last_columns: tuple[str, ...] = ("n", "data"),
 ) -> View:
     """A table of the tasks that have at least one of the metrics.
 
-    ``columns`` are metrics by column; the interval of the column ``drawn`` is also drawn.
+    ``columns`` are metrics by column; the interval of the column ``drawn_column`` is also drawn.
     """
     rows = []
     for task in tasks:
         if any(metric in task.estimates for metric in columns.values()):
-            cells = {name: task_cell(task, metric, drawn=name == drawn) for name, metric in columns.items()}
+            cells = {
+                name: task_cell(task, metric, with_drawing=name == drawn_column) for name, metric in columns.items()
+            }
             rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     return View(title, first_column, ("run", *columns, *last_columns), tuple(rows))
 
@@ -212,7 +217,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
             "Each question's own abstract among the passages found",
             _RETRIEVAL_METRICS,
             first_column="retriever",
-            drawn="accuracy@1",
+            drawn_column="accuracy@1",
         ),
     ),
     ANSWERS.id: (_label_view, _by_label_view),
@@ -240,7 +245,7 @@ def _majority_row(task: ReportTask) -> Row:
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     baseline = label_metrics(targets, [answer] * len(targets), task.labels)
-    cells = {name: metric_cell(baseline[metric], drawn=True) for name, metric in _LABEL_METRICS.items()}
+    cells = {name: metric_cell(baseline[metric], with_drawing=True) for name, metric in _LABEL_METRICS.items()}
     return Row(f"always \u201c{answer}\u201d", cells={**cells, "n": count_cell(len(targets))}, is_reference=True)
 
 

@@ -27,7 +27,7 @@ class ReportTask:
 
     ``run`` is the run's name in the report; ``labels`` are the candidate labels, empty for retrieval and written
     answers; ``source`` holds settings, versions, date and number of records of the run; ``published`` holds published
-    values by metric.
+    values by metric; ``identity`` is ``TaskResult.identity``, or None in results of version 0.1.0.
     """
 
     run: str
@@ -38,6 +38,7 @@ class ReportTask:
     estimates: Mapping[str, Estimate] = field(repr=False)
     source: Mapping[str, Any] = field(repr=False)
     published: Mapping[str, float] = field(default_factory=dict)
+    identity: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -126,7 +127,7 @@ def record_texts(sample: Sample) -> tuple[str, ...]:
 
 def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], Mapping[str, float]]) -> ReportTask:
     side = Side(run, task)
-    samples = [_complete(sample, side) for sample in side.samples.values()]
+    samples = [_with_defaults(sample, side) for sample in side.samples.values()]
     if not samples:
         raise UserError(f"{side.name} has no samples. Run the evaluation again.")
     labels = _labels(run, task, samples)
@@ -137,10 +138,11 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
             f"{side.name}: the samples do not have medground's format ({error}). Run the evaluation again."
         ) from error
     values = published.get((run.folder.resolve(), task.name), {})
-    return ReportTask(name, run.folder, task, labels, samples, estimates, run.source(task.name), values)
+    source, identity = run.source(task.name), run.identity(task.name)
+    return ReportTask(name, run.folder, task, labels, samples, estimates, source, values, identity)
 
 
-def _complete(sample: Sample, side: Side) -> Sample:
+def _with_defaults(sample: Sample, side: Side) -> Sample:
     """The sample with defaults for missing optional fields; raises ``UserError`` for a field of the wrong type."""
     complete = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
     invalid = [name for name in _LIST_FIELDS if not isinstance(complete[name], list)]
@@ -165,7 +167,7 @@ def _labels(run: Run, task: Task, samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _run_name(argument: Path, folder: Path, *, with_root: bool) -> str:
-    """The run's name: its path below the folder ``argument``, with that folder's name if ``with_root``."""
+    """The run's name: its path below the folder ``argument``, after the name of ``argument`` if ``with_root``."""
     below = folder.relative_to(argument)
     root = argument.resolve().name or str(argument)
     if below == Path():

@@ -90,12 +90,12 @@ def interval_text(estimate: Estimate) -> str:
     return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
 
 
-def metric_cell(estimate: Estimate, *, published: float | None = None, drawn: bool = False) -> Cell:
-    """A metric with its interval; ``drawn`` adds a drawing, for a metric between 0 and 1."""
+def metric_cell(estimate: Estimate, *, published: float | None = None, with_drawing: bool = False) -> Cell:
+    """A metric with its interval; ``with_drawing`` adds a drawing, for a metric between 0 and 1."""
     return Cell(
         f"{estimate.value:.3f}",
         interval_text(estimate),
-        draw_interval(estimate, published) if drawn else _NO_DRAWING,
+        draw_interval(estimate, published) if with_drawing else _NO_DRAWING,
         "" if published is None else f"{published:.3f}",
         is_numeric=True,
     )
@@ -108,12 +108,12 @@ def difference_cell(estimate: Estimate) -> Cell:
     return Cell(f"{estimate.value:+.3f}", f"{estimate.low:+.3f} to {estimate.high:+.3f}", is_numeric=True)
 
 
-def task_cell(task: ReportTask, metric: str, *, drawn: bool = False) -> Cell:
+def task_cell(task: ReportTask, metric: str, *, with_drawing: bool = False) -> Cell:
     """The cell of a task's metric; empty if the task does not have the metric."""
     estimate = task.estimates.get(metric)
     if estimate is None:
         return _EMPTY
-    return metric_cell(estimate, published=task.published.get(metric), drawn=drawn)
+    return metric_cell(estimate, published=task.published.get(metric), with_drawing=with_drawing)
 
 
 def count_cell(count: float) -> Cell:

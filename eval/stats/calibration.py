@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, proportion
 
-BINS = 15  # as Guo et al. 2017
-TEMPERATURES = np.geomspace(0.1, 10, 386)  # each 1.2 % more than the one before
-THRESHOLDS = tuple(percent / 100 for percent in range(35, 100, 5))
+BINS = 15  # as in Guo et al. 2017
+TEMPERATURES = np.geomspace(0.1, 10, 386)  # candidates in steps of 1.2 %
+THRESHOLDS = tuple(percent / 100 for percent in range(35, 100, 5))  # candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estim
     """``ece`` and ``brier`` with bootstrap intervals; empty if a sample has no label scores.
 
     - ``ece``: expected calibration error (Guo et al. 2017), the mean distance between accuracy and confidence over the
-      bins of ``reliability``, weighted by size. It is biased upward, and resampling adds the same bias again. The
-      interval is therefore the basic bootstrap's: the percentiles mirrored at the value, cut off at 0. It can lie below
-      the value.
+      bins of ``reliability``, weighted by size. ECE is biased upward, and resampling adds the same bias again. The
+      interval is therefore that of the basic bootstrap: the percentiles mirrored at the value, cut off at 0. The
+      interval can lie below the value.
     - ``brier``: the squared distance of the probabilities from the one-hot target, summed over labels and averaged over
       samples (Brier 1950); 0 is best, 2 worst.
     """
@@ -87,12 +87,12 @@ def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
         axis=1,
     )
     one_per_sample = np.ones(len(samples), dtype=np.int64)
-    [temperature] = bootstrap(one_per_sample, lambda drawn: TEMPERATURES[(drawn @ losses).argmin(axis=1)][:, None])
+    [temperature] = bootstrap(one_per_sample, lambda counts: TEMPERATURES[(counts @ losses).argmin(axis=1)][:, None])
     return temperature
 
 
 def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> tuple[float, Estimate]:
-    """The threshold in ``THRESHOLDS`` with the best accuracy, and that accuracy; the lowest of equals.
+    """The threshold in ``THRESHOLDS`` with the best accuracy, the lowest if several are best, and the accuracy.
 
     An answer whose label has a probability below the threshold, at this temperature, becomes "neutral". ``samples`` are
     as for ``fit_temperature``.
@@ -100,15 +100,16 @@ def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> 
     logits = _logits(samples)[0] / temperature
     confidences = np.exp(logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1))
     is_neutral = np.array([sample["target"] == "neutral" for sample in samples])
-    n_right = [int(np.where(confidences >= each, _right(samples), is_neutral).sum()) for each in THRESHOLDS]
-    best = max(n_right)
-    return THRESHOLDS[n_right.index(best)], proportion(best, len(samples))
+    right = _right(samples)
+    n_right = [int(np.where(confidences >= threshold, right, is_neutral).sum()) for threshold in THRESHOLDS]
+    most = max(n_right)
+    return THRESHOLDS[n_right.index(most)], proportion(most, len(samples))
 
 
 def confidence(sample: Mapping[str, Any]) -> float:
     """The probability of the predicted label; 0 without a label.
 
-    It is not always the greatest: below ``check.threshold`` a verdict is "not enough evidence" in any case.
+    Another label can be more probable: a verdict below ``check.threshold`` is always "not enough evidence".
     """
     return float(sample["label_scores"].get(sample["prediction"], 0.0))
 
@@ -148,8 +149,8 @@ def _expected_calibration_error(confidences: Floats, right: NDArray[np.bool_]) -
     gaps[np.arange(len(right)), _bin_indices(confidences, BINS)] = right - confidences
     rows, counts = np.unique(gaps, axis=0, return_counts=True)
 
-    def errors(drawn: Counts) -> Floats:
-        return np.asarray(np.abs(drawn @ rows).sum(axis=1, keepdims=True) / len(right))
+    def errors(resampled: Counts) -> Floats:
+        return np.asarray(np.abs(resampled @ rows).sum(axis=1, keepdims=True) / len(right))
 
     [estimate] = bootstrap(counts, errors)
     if estimate.low is None or estimate.high is None:
@@ -159,6 +160,9 @@ def _expected_calibration_error(confidences: Floats, right: NDArray[np.bool_]) -
 
 
 def _brier_score(sample: Mapping[str, Any]) -> float:
-    """The squared distance of a sample; a target that is not a candidate adds 1."""
+    """The squared distance of a sample's probabilities from the one-hot target.
+
+    A target that is not a candidate label adds 1.
+    """
     scores: Mapping[str, float] = {sample["target"]: 0.0, **sample["label_scores"]}
     return float(sum((score - (label == sample["target"])) ** 2 for label, score in scores.items()))

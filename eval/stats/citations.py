@@ -37,7 +37,7 @@ class CitedSentence:
 
 @dataclass(frozen=True, slots=True)
 class CitationScore:
-    """Whether the cited passages together entail the sentence, and how many citations it has and are ``precise``."""
+    """Whether the cited passages together entail the sentence, its number of citations, and how many are precise."""
 
     is_supported: bool
     citations: int
@@ -52,24 +52,31 @@ def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> lis
     precise. A sentence that is not supported has no precise citations.
     """
 
-    def entailed(citations: Sequence[tuple[int, tuple[str, ...]]]) -> Sequence[bool]:
-        """Whether passages together entail the sentence with the number."""
-        return entails([("\n".join(passages), sentences[number].statement) for number, passages in citations])
+    def entailed(premises: Sequence[tuple[int, tuple[str, ...]]]) -> Sequence[bool]:
+        """For each pair of a sentence's index and passages, whether the passages together entail the sentence."""
+        return entails([("\n".join(passages), sentences[index].statement) for index, passages in premises])
 
-    cited = [(number, sentence.passages) for number, sentence in enumerate(sentences) if sentence.passages]
+    cited = [(index, sentence.passages) for index, sentence in enumerate(sentences) if sentence.passages]
     supported = dict(pair for pair, is_entailed in zip(cited, entailed(cited), strict=True) if is_entailed)
-    several = [(number, texts, i) for number, texts in supported.items() if len(texts) > 1 for i in range(len(texts))]
-    alone = entailed([(number, passages[i : i + 1]) for number, passages, i in several])
-    insufficient = [citation for citation, is_entailed in zip(several, alone, strict=True) if not is_entailed]
-    without = entailed([(number, passages[:i] + passages[i + 1 :]) for number, passages, i in insufficient])
-    irrelevant = Counter(number for (number, *_), is_entailed in zip(insufficient, without, strict=True) if is_entailed)
+    citations = [
+        (index, passages, position)
+        for index, passages in supported.items()
+        if len(passages) > 1
+        for position in range(len(passages))
+    ]
+    by_one = entailed([(index, passages[i : i + 1]) for index, passages, i in citations])
+    insufficient = [citation for citation, is_entailed in zip(citations, by_one, strict=True) if not is_entailed]
+    by_the_rest = entailed([(index, passages[:i] + passages[i + 1 :]) for index, passages, i in insufficient])
+    irrelevant = Counter(
+        index for (index, *_), is_entailed in zip(insufficient, by_the_rest, strict=True) if is_entailed
+    )
     return [
         CitationScore(
-            is_supported=number in supported,
+            is_supported=index in supported,
             citations=len(sentence.passages),
-            precise=len(sentence.passages) - irrelevant[number] if number in supported else 0,
+            precise=len(sentence.passages) - irrelevant[index] if index in supported else 0,
         )
-        for number, sentence in enumerate(sentences)
+        for index, sentence in enumerate(sentences)
     ]
 
 
@@ -91,7 +98,7 @@ def rouge_l(reference: str, text: str) -> float:
     reference_words, words = _WORD.findall(reference.lower()), _WORD.findall(text.lower())
     if not reference_words or not words:
         return 0.0
-    row = [0] * (len(words) + 1)  # lengths of common subsequences with each beginning of the text
+    row = [0] * (len(words) + 1)  # row[i]: length of the longest common subsequence with the first i words
     for reference_word in reference_words:
         diagonal = 0
         for index, word in enumerate(words, start=1):
@@ -105,7 +112,7 @@ def citation_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
     """The metrics of written answers.
 
     ``ANSWER_METRICS`` and ``REFERENCE_METRICS`` are means over the answers that have a value: an answer without
-    sentences, such as a withheld one, has no recall, and an answer without a reference no overlap. ``refused`` and
+    sentences, such as a withheld one, has no recall, and an answer without a reference has no overlap. ``refused`` and
     ``withheld`` are shares of all answers, ``words`` and ``sentences`` means over all answers.
     """
     metrics: dict[str, Estimate] = {}

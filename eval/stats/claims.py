@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 
-COUNTS = ("correct", "predicted", "gold")  # the numbers of evidence sentences of a sample
+COUNTS = ("correct", "predicted", "gold")  # names of the numbers of evidence sentences of a sample
 EVIDENCE_METRICS = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
-_BLOCK = 1_000_000  # counts of resamples that are in memory at the same time, 8 MB
-_ROUNDING = 1e-12  # smaller differences come from floating-point rounding
+_BLOCK = 1_000_000  # counts of resamples in memory at the same time, 8 MB
+_ROUNDING = 1e-12  # differences below this come from floating-point rounding
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -20,7 +20,8 @@ Counts = NDArray[np.int64]
 class Estimate:
     """A value with standard error and 95% interval, which are None if they cannot be estimated.
 
-    A single record gives no standard error, and a bootstrap of a single or of identical records gives neither.
+    A share of a single record has no standard error; a bootstrap of a single record or of identical records gives
+    neither error nor interval.
     """
 
     value: float
@@ -79,14 +80,14 @@ def mean(values: Sequence[float]) -> Estimate:
     if not values:
         raise ValueError("the mean of no values")
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    [estimate] = bootstrap(counts, lambda drawn: drawn @ distinct[:, None] / len(values))
+    [estimate] = bootstrap(counts, lambda resampled: resampled @ distinct[:, None] / len(values))
     if estimate.stderr is None:
         return estimate
     return replace(estimate, stderr=float(np.std(values, ddof=1) / np.sqrt(len(values))))
 
 
 def bootstrap(counts: Counts, statistics: Callable[[Counts], Floats]) -> list[Estimate]:
-    """The estimates of statistics of records that are counted by cell, such as by equal value.
+    """The estimates of statistics of records, given the number of records in each cell (records of equal values).
 
     Standard errors and percentile intervals come from ``RESAMPLES`` bootstrap samples with a fixed seed. Drawing n
     records with replacement and counting them by cell is one multinomial draw, so the cost depends on the number of
@@ -97,7 +98,7 @@ def bootstrap(counts: Counts, statistics: Callable[[Counts], Floats]) -> list[Es
         statistics: maps counts of shape (samples, cells) to values of shape (samples, statistics).
     """
     n, generator = int(counts.sum()), np.random.default_rng(_SEED)
-    block = max(1, _BLOCK // len(counts))
+    block = max(1, _BLOCK // len(counts))  # resamples
     resamples = np.concatenate(
         [
             statistics(generator.multinomial(n, counts / n, size=min(block, RESAMPLES - start)))

@@ -22,20 +22,20 @@ def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
     Raises:
         ValueError: no ranks, or a rank below 1.
     """
-    ranks_found = [rank for rank in ranks if rank is not None]
-    if any(rank < 1 for rank in ranks_found):
+    found = [rank for rank in ranks if rank is not None]
+    if any(rank < 1 for rank in found):
         raise ValueError("ranks count from 1")
 
     def recall_at(k: int) -> Estimate:
-        return proportion(sum(rank <= k for rank in ranks_found), len(ranks))
+        return proportion(sum(rank <= k for rank in found), len(ranks))
 
-    cut_off = [rank if rank is not None and rank <= DEPTH else None for rank in ranks]
+    within_depth = [rank if rank is not None and rank <= DEPTH else None for rank in ranks]
     return {
         "accuracy@1": recall_at(1),
         "recall@5": recall_at(5),
         "recall@10": recall_at(10),
-        "mrr@10": mean([0.0 if rank is None else 1 / rank for rank in cut_off]),
-        "ndcg@10": mean([0.0 if rank is None else float(1 / np.log2(1 + rank)) for rank in cut_off]),
+        "mrr@10": mean([0.0 if rank is None else 1 / rank for rank in within_depth]),
+        "ndcg@10": mean([0.0 if rank is None else float(1 / np.log2(1 + rank)) for rank in within_depth]),
     }
 
 
@@ -45,7 +45,7 @@ def label_metrics(
     """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for each candidate label.
 
     A prediction of None has no label: it is wrong, lowers recall, and is counted by ``unparsed``. Macro F1 is the mean
-    over all candidate labels, also those that are no record's target; a metric with denominator 0 is 0. F1 is
+    over all candidate labels, also labels that are no record's target; a metric with denominator 0 is 0. F1 is
     bootstrapped over records.
 
     Raises:
@@ -56,8 +56,8 @@ def label_metrics(
         raise ValueError(f"{n} targets and {len(predictions)} predictions")
     counts = _confusion(targets, predictions, labels).ravel()
 
-    def f1_scores(drawn: Counts) -> Floats:
-        return _f1_scores(drawn.reshape(-1, len(labels), len(labels) + 1))
+    def f1_scores(resampled: Counts) -> Floats:
+        return _f1_scores(resampled.reshape(-1, len(labels), len(labels) + 1))
 
     macro_f1, *f1 = bootstrap(counts, f1_scores)
     right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
@@ -91,16 +91,16 @@ def unparsed(predictions: Sequence[str | None]) -> Estimate:
 
 
 def majority(targets: Sequence[str]) -> str:
-    """The most frequent target, the first of equals."""
+    """The most frequent target; of equally frequent targets, the first."""
     return Counter(targets).most_common(1)[0][0]
 
 
 def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
-    """A note if a label is no record's target, so that macro F1 cannot reach 1; else None."""
+    """A note on labels that are no record's target, which keep macro F1 below 1; None if there are none."""
     if not (absent := [label for label in labels if label not in targets]):
         return None
-    most = 1 - len(absent) / len(labels)
-    return f"no record is {' or '.join(absent)}, whose F1 of 0 counts in macro F1: {most:.3f} is the most"
+    highest = 1 - len(absent) / len(labels)
+    return f"no record is {' or '.join(absent)}, whose F1 of 0 counts in macro F1: {highest:.3f} is the most"
 
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:

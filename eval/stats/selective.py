@@ -51,7 +51,7 @@ def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Es
     """
     cells = _cells(scores, right)[1]
     names = ["aurc", *(f"risk@{coverage}" for coverage in COVERAGES)]
-    metrics = bootstrap(cells.ravel(), lambda drawn: _area_and_risks(drawn.reshape(-1, *cells.shape)))
+    metrics = bootstrap(cells.ravel(), lambda resampled: _area_and_risks(resampled.reshape(-1, *cells.shape)))
     return dict(zip(names, metrics, strict=True))
 
 

@@ -29,7 +29,7 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
     Raises:
         ValueError: no records, or unequal lengths.
     """
-    _check(a, b)
+    _check_lengths(a, b)
     from scipy.stats import binomtest
 
     pairs = list(zip(a, b, strict=True))
@@ -50,12 +50,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """The mean of B minus that of A, with a percentile bootstrap over records.
+    """The mean of B minus the mean of A, with a percentile bootstrap over records.
 
     Raises:
         ValueError: no records, or unequal lengths.
     """
-    _check(a, b)
+    _check_lengths(a, b)
     return mean((np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)).tolist())
 
 
@@ -67,18 +67,18 @@ def macro_f1_difference(
     Raises:
         ValueError: no records, or unequal lengths.
     """
-    _check(targets, a)
-    _check(a, b)
+    _check_lengths(targets, a)
+    _check_lengths(a, b)
     cells = Counter(zip(targets, a, b, strict=True))
     counts = np.array(list(cells.values()), dtype=np.int64)
     target, answer_a, answer_b = (_one_hot(answers, labels) for answers in zip(*cells, strict=True))
 
-    def statistics(drawn: Counts) -> Floats:
-        of_a, of_b = (_macro_f1(drawn, target, answer) for answer in (answer_a, answer_b))
-        return np.stack([of_a, of_b, of_b - of_a], axis=1)
+    def statistics(resampled: Counts) -> Floats:
+        f1_a, f1_b = (_macro_f1(resampled, target, answer) for answer in (answer_a, answer_b))
+        return np.stack([f1_a, f1_b, f1_b - f1_a], axis=1)
 
-    of_a, of_b, difference = bootstrap(counts, statistics)
-    return of_a.value, of_b.value, difference
+    f1_a, f1_b, difference = bootstrap(counts, statistics)
+    return f1_a.value, f1_b.value, difference
 
 
 def _one_hot(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -86,13 +86,13 @@ def _one_hot(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
     return np.array([[answer == label for label in labels] for answer in answers], dtype=np.int64)
 
 
-def _macro_f1(drawn: Counts, target: Counts, answer: Counts) -> Floats:
+def _macro_f1(resampled: Counts, target: Counts, answer: Counts) -> Floats:
     """Macro F1 of counts of shape (samples, cells), with one-hot targets and answers of shape (cells, labels)."""
-    true_positives, total = drawn @ (target * answer), drawn @ (target + answer)
+    true_positives, total = resampled @ (target * answer), resampled @ (target + answer)
     f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
     return np.asarray(f1.mean(axis=1))
 
 
-def _check(a: Sequence[object], b: Sequence[object]) -> None:
+def _check_lengths(a: Sequence[object], b: Sequence[object]) -> None:
     if not a or len(a) != len(b):
         raise ValueError(f"pairs of {len(a)} and {len(b)} records")

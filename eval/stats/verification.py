@@ -39,8 +39,8 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
     supported = [sample["verdict"] == "supported" for sample in samples]
     estimates: dict[str, Estimate] = {}
     if any(supported):
-        right_if_supported = [r for r, is_supported in zip(right, supported, strict=True) if is_supported]
-        estimates["accuracy_supported"] = proportion(sum(right_if_supported), len(right_if_supported))
+        n_right = sum(is_right for is_right, is_supported in zip(right, supported, strict=True) if is_supported)
+        estimates["accuracy_supported"] = proportion(n_right, sum(supported))
         estimates["accuracy_gain"] = _gain(right, supported)
     estimates |= risk_metrics([support(sample) for sample in samples], right)
     if all_scored(samples):
@@ -49,7 +49,7 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
 
 
 RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
-"""Descriptions of the score that ranks the answers, by metric that is an area under a risk-coverage curve."""
+"""By metric that is an area under a risk-coverage curve, a description of the score that ranks the answers."""
 
 
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
@@ -70,11 +70,11 @@ def support(sample: Mapping[str, Any]) -> float:
 
 
 def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
-    counts = np.zeros((2, 2), dtype=np.int64)  # [supported, right]
+    counts = np.zeros((2, 2), dtype=np.int64)  # rows: not supported, supported; columns: wrong, right
     np.add.at(counts, (np.asarray(supported, dtype=np.int64), np.asarray(right, dtype=np.int64)), 1)
 
-    def gains(drawn: Counts) -> Floats:
-        tables = drawn.reshape(-1, 2, 2)
+    def gains(resampled: Counts) -> Floats:
+        tables = resampled.reshape(-1, 2, 2)
         accuracy = tables[:, :, 1].sum(axis=1) / tables.sum(axis=(1, 2))
         n_supported = tables[:, 1].sum(axis=1)
         of_supported = np.divide(tables[:, 1, 1], n_supported, out=accuracy.copy(), where=n_supported > 0)

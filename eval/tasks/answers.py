@@ -21,7 +21,7 @@ from eval.stats.citations import (
     rouge_l,
     score_citations,
 )
-from eval.tasks.base import WRITTEN, QAChain, Resources, Section
+from eval.tasks.base import WRITTEN, QAChain, Resources, Section, Task
 from eval.tasks.qa import QATask
 from eval.tasks.scorers import CITATIONS, Scorer
 
@@ -45,6 +45,8 @@ class AnswersTask(QATask):
 
     context: Literal["gold", "retrieved"]
     pruned: bool = False
+
+    agrees_with = Task.agrees_with  # samples do not show the prompt that the text was written from
 
     @property
     def _name_parts(self) -> tuple[str | None, ...]:
@@ -122,16 +124,16 @@ def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judg
         " ".join(without_marks(answer.text, len(answer.passages)).split()) if answer.sentences else ""
         for answer in answers
     ]
-    compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]
-    forward = entails([(texts[index], records[index].conclusion) for index in compared])
-    backward = entails([(records[index].conclusion, texts[index]) for index in compared])
-    entails_reference = dict(zip(compared, forward, strict=True))
-    entailed_by_reference = dict(zip(compared, backward, strict=True))
-    metrics = []
+    compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]  # with the reference
+    to_reference = entails([(texts[index], records[index].conclusion) for index in compared])
+    from_reference = entails([(records[index].conclusion, texts[index]) for index in compared])
+    entails_reference = dict(zip(compared, to_reference, strict=True))
+    entailed_by_reference = dict(zip(compared, from_reference, strict=True))
+    fields = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         text, scores = texts[index], written_scores[index]
         verdicts = [sentence.verdict for sentence in answer.sentences if sentence.verdict is not None]
-        metrics.append(
+        fields.append(
             {
                 "citation_recall": citation_recall(scores),
                 "citation_precision": citation_precision(scores),
@@ -146,10 +148,12 @@ def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judg
                 "words": len(text.split()),
                 "sentences": len(answer.sentences),
                 "removed": [sentence.text for sentence in answer.removed],
-                "judged": [_judged(sentence, score) for sentence, score in zip(answer.sentences, scores, strict=True)],
+                "judged": [
+                    _sentence_fields(sentence, score) for sentence, score in zip(answer.sentences, scores, strict=True)
+                ],
             }
         )
-    return metrics
+    return fields
 
 
 def _scores(answers: Sequence[Answer], entails: Entails, *, with_attributed: bool) -> list[list[CitationScore]]:
@@ -164,7 +168,7 @@ def _scores(answers: Sequence[Answer], entails: Entails, *, with_attributed: boo
     return [[next(scores) for _ in answer.sentences] for answer in answers]
 
 
-def _judged(sentence: Sentence, score: CitationScore) -> dict[str, Any]:
+def _sentence_fields(sentence: Sentence, score: CitationScore) -> dict[str, Any]:
     verification = sentence.verification
     return {
         "text": sentence.text,

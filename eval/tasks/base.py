@@ -156,22 +156,22 @@ InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
 
 
-def ids_with_own(record: "QARecord", passages: Sequence[tuple[str | None, str]]) -> list[str | None]:
-    """The ids of ``passages`` (ids and texts); the first with the text of the record's abstract gets the record's id.
+def credited_ids(record: "QARecord", passages: Sequence[tuple[str | None, str]]) -> list[str | None]:
+    """The ids of ``passages`` (ids and texts), where a copy of the record's abstract counts as the abstract.
 
-    It swaps ids with the passage that has the record's id, if there is one. Records may have identical abstracts, and
-    finding any of these counts as finding the record's own.
+    Records may have identical abstracts. The first passage with the text of the record's abstract gets the record's id;
+    a later passage with the record's id gets the id of that first passage instead.
     """
     ids = [id for id, _ in passages]
     first = next((index for index, (_, text) in enumerate(passages) if text == record.context), None)
     if first is None or record.id in ids[:first]:
         return ids
-    other = ids[first]
-    return [record.id if index == first else other if id == record.id else id for index, id in enumerate(ids)]
+    first_id = ids[first]
+    return [record.id if index == first else first_id if id == record.id else id for index, id in enumerate(ids)]
 
 
 class Outcomes(NamedTuple, Generic[RecordT, ResultT]):
-    """The results of a model by record, and the ids of records without result, which are too long for the model."""
+    """A model's results for ``records``, in their order, and the ids of the records that are too long for the model."""
 
     records: Sequence[RecordT]
     results: Sequence[ResultT]
@@ -188,7 +188,7 @@ def run_batches(
     *,
     quiet: bool,
 ) -> Outcomes[RecordT, ResultT]:
-    """Call a model with at most ``size`` inputs at a time; records that are too long are left out, with a warning.
+    """Call a model with at most ``size`` inputs at a time; leave out records that are too long, with a warning.
 
     ``task`` and ``noun`` (such as "pair") name the task and a record in messages. ``call`` returns a result or an
     exception for each input, as ``Runnable.batch`` does with ``return_exceptions``.
@@ -199,7 +199,7 @@ def run_batches(
     succeeded: list[tuple[RecordT, ResultT]] = []
     too_long: list[tuple[str, TooLongError]] = []
     for chunk in chunks_with_progress(list(zip(records, inputs, strict=True)), size, task, quiet):
-        for (record, _), result in zip(chunk, call([item for _, item in chunk]), strict=True):
+        for (record, _), result in zip(chunk, call([model_input for _, model_input in chunk]), strict=True):
             if isinstance(result, TooLongError):
                 too_long.append((record.id, result))
             elif isinstance(result, UserError):
@@ -301,6 +301,18 @@ class Task(BaseModel, ABC):
         """The metrics of the samples; ``labels`` are the candidate labels."""
         return self.scorer.metrics(samples, labels)
 
+    def agrees_with(
+        self,
+        samples: Sequence[Sample],  # noqa: ARG002
+        texts: Mapping[str, str],  # noqa: ARG002
+        identity: Mapping[str, Any],  # noqa: ARG002
+    ) -> bool:
+        """Whether keys and prompts of the samples match these texts of passages by id.
+
+        True for a task whose samples have neither a prompt nor a key that depends on the texts.
+        """
+        return True
+
     def result(
         self,
         samples: Sequence[Sample],
@@ -308,7 +320,7 @@ class Task(BaseModel, ABC):
         outcomes: Outcomes[Any, Any],
         identity: Mapping[str, Any],
     ) -> TaskResult:
-        """The task's result; ``outcomes`` are those that the samples were made from."""
+        """The task's result; ``outcomes`` are the model's results in the samples."""
         reused = sum(result.reused for result in outcomes.results)
         return TaskResult(self, self.metrics(samples, labels), samples, reused, identity, outcomes.left_out)
 

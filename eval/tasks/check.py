@@ -15,14 +15,14 @@ from eval.results import TaskResult
 from eval.stats.claims import correct_sentences
 from eval.stats.verification import VERDICTS
 from eval.tasks.base import CHECKING, Resources, Section, Task, run_batches
-from eval.tasks.scorers import CHECKS, Scorer
+from eval.tasks.scorers import CHECKS, Sample, Scorer
 
 CHUNK = 16  # claims per call of the checker
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A claim to check, with its right verdict and the data's evidence for it."""
+    """A claim to check, with the right verdict and the data's evidence."""
 
     id: str
     text: str
@@ -35,8 +35,8 @@ class CheckTask(Task):
 
     With the context ``given`` (``check_given``), each claim is checked against each of its documents in the data
     separately. With ``retrieved`` (``check_retrieved_NAME``), each claim is checked once against the passages that a
-    retriever finds in the data's corpus; the right verdict is then that of most of its documents, and claims without a
-    majority are left out. A claim that is too long for the NLI model is left out, with a warning.
+    retriever finds in the data's corpus; the right verdict is then the verdict of most of its documents, and claims
+    without a majority are left out. A claim that is too long for the NLI model is left out, with a warning.
 
     A sample adds ``conflicting, supporting, contradicting``, ``evidence`` (counts of sentences) and ``found`` (whether
     a deciding document is among the passages); see ``stats.claims``.
@@ -90,7 +90,16 @@ class CheckTask(Task):
         ]
         return self.result(samples, VERDICTS, outcomes, identity)
 
+    def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
+        """Whether the samples' keys match these texts of documents."""
+        return all(
+            sample.get("key") in (None, _sample_key(sample["question"], passages, identity))
+            for sample in samples
+            if (passages := [(hit["id"], texts.get(hit["id"], "")) for hit in sample["retrieved"]])
+        )
+
     def _items(self, data: ClaimData) -> list[_Item]:
+        """The pairs of claim and evidence if the evidence is given, else the claims that have a majority verdict."""
         if self.context == "given":
             return [_Item(e.id, claim.text, e.verdict, (e,)) for claim in data.claims for e in claim.evidence]
         return [_Item(c.id, c.text, c.verdict, c.evidence) for c in data.claims if c.verdict is not None]
@@ -99,12 +108,12 @@ class CheckTask(Task):
         if self.context == "retrieved":
             return None
         documents = [data.by_id[evidence.document] for evidence in item.evidence]
-        return tuple(Passage(id=str(each.id), text=each.page_content, metadata=each.metadata) for each in documents)
+        return tuple(Passage(id=str(doc.id), text=doc.page_content, metadata=doc.metadata) for doc in documents)
 
     def _sample(self, item: _Item, check: Check, data: ClaimData, identity: Mapping[str, Any]) -> dict[str, Any]:
         deciding = {evidence.document for evidence in item.evidence if evidence.verdict != "not enough evidence"}
         passage_ids = {passage.id for passage in check.passages}
-        passages = [[passage.id, passage.text] for passage in check.passages]
+        passages = [(str(passage.id), passage.text) for passage in check.passages]
         return {
             "id": item.id,
             "question": item.text,
@@ -114,7 +123,7 @@ class CheckTask(Task):
             "prediction": check.verdict,
             "target": item.target,
             "retrieved": [{"id": passage.id, "score": passage.score} for passage in check.passages],
-            "key": content_key(statement=item.text, passages=passages, identity=identity),
+            "key": _sample_key(item.text, passages, identity),
             "notes": check.notes,
             "conflicting": check.conflicting,
             "supporting": [citation.model_dump() for citation in check.supporting],
@@ -124,18 +133,24 @@ class CheckTask(Task):
         }
 
 
+def _sample_key(statement: str, passages: Sequence[tuple[str, str]], identity: Mapping[str, Any]) -> str:
+    """The key of a sample; ``passages`` are ids and texts."""
+    return content_key(statement=statement, passages=passages, identity=identity)
+
+
 def _evidence_counts(evidence: Sequence[Evidence], check: Check, data: ClaimData) -> dict[str, int]:
     """The numbers of correct, predicted and gold sentences of evidence."""
-    gold_by_document = {each.document: each for each in evidence}
+    gold_by_document = {gold.document: gold for gold in evidence}
     correct = predicted = 0
     for verdict, citations in (("supported", check.supporting), ("contradicted", check.contradicting)):
         for document in dict.fromkeys(citation.passage_id for citation in citations):
-            quoted = _quoted_sentences(data, document, [one for one in citations if one.passage_id == document])
+            of_document = [citation for citation in citations if citation.passage_id == document]
+            quoted = _quoted_sentences(data, document, of_document)
             predicted += len(quoted)
             if (gold := gold_by_document.get(document)) is not None:
                 rationales = [sorted(rationale) for rationale in gold.rationales]
                 correct += correct_sentences(quoted, rationales, has_right_label=gold.verdict == verdict)
-    n_gold = sum(len(frozenset().union(*each.rationales)) for each in evidence)
+    n_gold = sum(len(frozenset().union(*gold.rationales)) for gold in evidence)
     return {"correct": correct, "predicted": predicted, "gold": n_gold}
 
 

@@ -1,5 +1,6 @@
 """Question answering with the labels yes, no and maybe."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from chains.answer import Answer
+from chains.models.prompt_sanitizing import Cleaner
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, proportion
-from eval.tasks.base import Outcomes, QAChain, Resources, Task, ids_with_own, run_batches
+from eval.tasks.base import Outcomes, QAChain, Resources, Task, credited_ids, run_batches
 from eval.tasks.scorers import LABELS as LABEL_SCORER
 from eval.tasks.scorers import REFUSALS, Sample, Scorer
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from chains.config import Context
 
 CHUNK = 128  # records per call of the chain: enough to batch by length, few enough to update the progress bar
-_SEED = 7
-_CONTEXTS = {  # titles
+_SEED = 7  # of the order of the records in wrong_contexts
+_CONTEXT_TITLES = {
     "none": "no text",
     "retrieved": "retrieved",
     "gold": "own abstract",
@@ -36,8 +38,8 @@ GROUNDED = {
     "unread_right": (False, True),
     "unread_wrong": (False, False),
 }
-"""Metrics that are shares of the answers: whether the question's own abstract was read, and whether they are right."""
-VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # titles of the sample's other test files
+"""By metric, whether an answer in its share is based on the question's own abstract, and whether it is right."""
+VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # titles of the sample's other test files, by name
 
 
 class QATask(Task):
@@ -79,7 +81,8 @@ class QATask(Task):
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""
         detail = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
-        return f"{_CONTEXTS[self.context]}, {detail}" if detail else _CONTEXTS[self.context]
+        title = _CONTEXT_TITLES[self.context]
+        return f"{title}, {detail}" if detail else title
 
     def run(self, resources: Resources) -> TaskResult:
         """Measure the model and retriever of the settings."""
@@ -111,6 +114,17 @@ class QATask(Task):
             n = len(samples)
             metrics |= {name: proportion(read_and_right.count(pair), n) for name, pair in GROUNDED.items()}
         return metrics
+
+    def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
+        """Whether each prompt contains the texts of its passages or, without prompts, each key matches the texts.
+
+        Samples with notes, such as on a shortened context, and samples with unknown passages are not examined.
+        """
+        return all(
+            _has_read(sample, [texts[hit["id"]] for hit in sample["retrieved"]], identity)
+            for sample in samples
+            if "key" in sample and not sample["notes"] and all(hit["id"] in texts for hit in sample["retrieved"])
+        )
 
     def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
         """The chain's input for each record."""
@@ -158,24 +172,25 @@ class QATask(Task):
 
 
 def has_wrong_contexts(records: Sequence[QARecord]) -> bool:
-    """Whether each record can get another abstract, so that at most half of the records share one."""
-    return 2 * _most_with_one_abstract(records) <= len(records)
+    """Whether each record can get another abstract: at most half of the records share one."""
+    return 2 * _largest_group(records) <= len(records)
 
 
-def _most_with_one_abstract(records: Sequence[QARecord]) -> int:
+def _largest_group(records: Sequence[QARecord]) -> int:
+    """The largest number of records with the same abstract."""
     return max(Counter(record.context for record in records).values(), default=0)
 
 
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
-    """Another record for each record, whose abstract replaces its own; the same on every run.
+    """For each record a record with another abstract; the same on every run.
 
-    Each abstract is used once, and never for a record with the same abstract: the records, shuffled with a fixed seed
-    and grouped by abstract, are rotated by the size of the largest group.
+    Each record is used once: the records, shuffled with a fixed seed and grouped by abstract, are rotated by the size
+    of the largest group, so that no record meets its group.
 
     Raises:
         UserError: more than half of the records share one abstract.
     """
-    largest = _most_with_one_abstract(records)
+    largest = _largest_group(records)
     if not has_wrong_contexts(records):
         raise UserError(
             "The contexts wrong and swapped give each question another record's abstract, so at most half of the "
@@ -196,11 +211,24 @@ def _has_read_own_abstract(sample: Sample) -> bool:
     return any(hit["id"] == sample["id"] for hit in sample["retrieved"])
 
 
+def _sample_key(prompt: str | None, question: str, passages: Sequence[str], identity: Mapping[str, Any]) -> str:
+    model_input: dict[str, Any] = {"prompt": prompt}
+    if prompt is None:  # a chain without a language model has no prompt
+        model_input |= {"question": question, "passages": passages}
+    return content_key(**model_input, identity=identity)
+
+
+def _has_read(sample: Sample, passages: Sequence[str], identity: Mapping[str, Any]) -> bool:
+    """Whether the sample's answer is based on the texts ``passages``."""
+    prompt = sample["prompt"]
+    if prompt is None:
+        return bool(sample["key"] == _sample_key(None, sample["question"], passages, identity))
+    cleaned = map(Cleaner(), passages)
+    return all(text in prompt or json.dumps(text, ensure_ascii=False)[1:-1] in prompt for text in cleaned)
+
+
 def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str, Any]) -> dict[str, Any]:
-    model_input: dict[str, Any] = {"prompt": answer.prompt}
-    if answer.prompt is None:  # a chain without a language model has no prompt
-        model_input |= {"question": record.question, "passages": [passage.text for passage in answer.passages]}
-    ids = ids_with_own(record, [(passage.id, passage.text) for passage in answer.passages])
+    ids = credited_ids(record, [(passage.id, passage.text) for passage in answer.passages])
     return {
         "id": record.id,
         "question": record.question,
@@ -210,6 +238,6 @@ def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str
         "prediction": answer.label,
         "target": target,
         "retrieved": [{"id": id, "score": passage.score} for id, passage in zip(ids, answer.passages, strict=True)],
-        "key": content_key(**model_input, identity=identity),
+        "key": _sample_key(answer.prompt, record.question, [passage.text for passage in answer.passages], identity),
         "notes": answer.notes,
     }

@@ -8,8 +8,8 @@ from common.fingerprints import content_key
 from corpus.records import QARecord
 from eval.results import TaskResult
 from eval.stats.metrics import DEPTH
-from eval.tasks.base import RETRIEVAL, Resources, Section, Task, ids_with_own
-from eval.tasks.scorers import RANKING, Scorer
+from eval.tasks.base import RETRIEVAL, Resources, Section, Task, credited_ids
+from eval.tasks.scorers import RANKING, Sample, Scorer
 from retrievers.cached import CachedRetriever
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class RetrievalTask(Task):
         """Query the retriever with all questions in one call.
 
         The retriever must search the records' abstracts under the records' ids (``corpus.records.documents``), and may
-        search others too. ``ids_with_own`` treats identical abstracts. ``depth`` is the number of passages to retrieve;
-        ``identity`` is everything besides question and abstracts that determines the results.
+        search other documents too. A copy of a record's abstract counts as the abstract (``credited_ids``). ``depth``
+        is the number of passages to retrieve; ``identity`` is everything besides question and abstracts that determines
+        the results.
 
         Raises:
             UserError: no records.
@@ -65,10 +66,10 @@ class RetrievalTask(Task):
         reused_before = retriever.reused if isinstance(retriever, CachedRetriever) else 0
         hits = retriever.search([record.question for record in records], depth)
         reused = retriever.reused - reused_before if isinstance(retriever, CachedRetriever) else 0
-        abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
+        abstracts = _abstracts_key([(record.id, record.context) for record in records])
         samples: list[dict[str, Any]] = []
         for record, passages in zip(records, hits, strict=True):
-            ids = ids_with_own(record, [(passage.id, passage.page_content) for passage in passages])
+            ids = credited_ids(record, [(passage.id, passage.page_content) for passage in passages])
             samples.append(
                 {
                     "id": record.id,
@@ -82,13 +83,22 @@ class RetrievalTask(Task):
                         {"id": id, "score": passage.metadata["score"]}
                         for id, passage in zip(ids, passages, strict=True)
                     ],
-                    "key": content_key(
-                        question=record.question,
-                        abstracts=abstracts,
-                        depth=depth,
-                        name=self.retriever,
-                        identity=identity,
-                    ),
+                    "key": self._sample_key(record.question, abstracts, depth, identity),
                 }
             )
         return TaskResult(self, self.metrics(samples, ()), samples, reused, identity)
+
+    def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
+        """Whether the first sample's key, which depends on the abstracts of all samples, matches these texts."""
+        first = samples[0]
+        abstracts = _abstracts_key([(sample["id"], texts[sample["id"]]) for sample in samples])
+        depth = max(DEPTH, *(len(sample["retrieved"]) for sample in samples))
+        return first.get("key") in (None, self._sample_key(first["question"], abstracts, depth, identity))
+
+    def _sample_key(self, question: str, abstracts: str, depth: int, identity: Mapping[str, Any]) -> str:
+        return content_key(question=question, abstracts=abstracts, depth=depth, name=self.retriever, identity=identity)
+
+
+def _abstracts_key(abstracts: Sequence[tuple[str, str]]) -> str:
+    """A hash of the abstracts' ids and texts."""
+    return content_key(abstracts=abstracts)

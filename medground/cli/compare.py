@@ -29,10 +29,11 @@ def compare(
     abstract is first; a verdict is right if it supports a right answer or does not support a wrong one.
     """
     from eval.compare import as_json as json_comparisons
-    from eval.compare import choose_pairs, compare_tables, unmatched_tasks, write_comparison
+    from eval.compare import choose_pairs, compare_tables, write_comparison
     from eval.compare import compare as compare_pairs
 
-    comparisons, unmatched = compare_pairs(choose_pairs(runs)), unmatched_tasks(runs)
+    pairs, unmatched = choose_pairs(runs)
+    comparisons = compare_pairs(pairs)
     if as_json:
         print_json(json_comparisons(comparisons, unmatched))
     else:

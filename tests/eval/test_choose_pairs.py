@@ -6,7 +6,7 @@ import pytest
 from written_runs import label_task, retrieval_task, verified_task, write_run
 
 from common.errors import UserError
-from eval.compare import Side, choose_pairs, pair_samples, unmatched_tasks
+from eval.compare import Side, choose_pairs, pair_samples
 from eval.results import TaskResult
 from eval.runs import Run
 from eval.tasks import task_from_name
@@ -28,10 +28,10 @@ def _side(run: Run, task: str = "qa_gold") -> Side:
 
 
 def _pair_names(*names: Path | str) -> list[tuple[str, str]]:
-    return [(a.name, b.name) for a, b in choose_pairs([str(name) for name in names])]
+    return [(a.name, b.name) for a, b in choose_pairs([str(name) for name in names]).pairs]
 
 
-def test_each_task_is_paired_with_that_of_the_first_run_that_has_it(tmp_path: Path) -> None:
+def test_each_task_is_paired_with_its_namesake_in_the_first_run_with_one(tmp_path: Path) -> None:
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     write_run(a, _result("qa_none"), _result("qa_gold"))
     write_run(b, _result("qa_gold"), _result("nli"))
@@ -48,9 +48,25 @@ def test_tasks_of_only_one_run_are_unmatched(tmp_path: Path) -> None:
     a, b = str(tmp_path / "a"), str(tmp_path / "b:c")
     write_run(tmp_path / "a", _result("qa_none"), _result("qa_retrieved_dense"))
     write_run(tmp_path / "b:c", _result("qa_retrieved_bm25"), _result("qa_none"))
-    assert [side.name for side in unmatched_tasks([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
-    assert unmatched_tasks([f"{a}:qa_none", f"{b}:qa_none"]) == []
-    assert unmatched_tasks([a]) == []
+    unmatched = choose_pairs([a, b]).unmatched
+    assert [side.name for side in unmatched] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
+    assert choose_pairs([f"{a}:qa_none", f"{b}:qa_none"]).unmatched == []
+    assert choose_pairs([a]).unmatched == []
+
+
+@pytest.mark.parametrize("arguments", [["a", "b"], ["a:qa_gold", "a:qa_none", "b:qa_gold"]])
+def test_each_results_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name, _result("qa_none"), _result("qa_gold"))
+    read_paths: list[Path] = []
+
+    def counting_read(path: Path) -> str:
+        read_paths.append(path)
+        return path.read_text()
+
+    monkeypatch.setattr("eval.runs.read_text", counting_read)
+    choose_pairs([f"{tmp_path}/{argument}" for argument in arguments])
+    assert read_paths == [tmp_path / name / "results.json" for name in ("a", "b")]
 
 
 def test_a_folder_means_the_runs_below_it(tmp_path: Path) -> None:
@@ -113,14 +129,14 @@ def test_arguments_without_a_pair_are_refused(tmp_path: Path) -> None:
             _pair_names(*names)
 
 
-def test_samples_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None:
+def test_samples_are_paired_by_id_and_unpaired_ones_are_counted(tmp_path: Path) -> None:
     result = _result()
     first, second, third = result.samples
     a = write_run(tmp_path / "a", replace(result, samples=[second, first]))
     b = write_run(tmp_path / "b", replace(result, samples=[second, third, {**first, "id": "9"}]))
-    pairs = pair_samples(_side(a), _side(b))
-    assert [(one["id"], other["id"]) for one, other in pairs.samples] == [("1", "1")]
-    assert (pairs.only_in_a, pairs.only_in_b) == (1, 2)
+    paired = pair_samples(_side(a), _side(b))
+    assert [(sample_a["id"], sample_b["id"]) for sample_a, sample_b in paired.pairs] == [("1", "1")]
+    assert (paired.only_in_a, paired.only_in_b) == (1, 2)
 
 
 @pytest.mark.parametrize(

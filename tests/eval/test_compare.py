@@ -10,7 +10,6 @@ from written_runs import label_task, retrieval_task, verified_task, write_run
 from corpus.records import LABELS
 from eval.compare import Comparison, Side, as_json, choose_pairs, compare, write_comparison
 from eval.results import TaskResult
-from eval.stats.estimate import proportion
 from eval.stats.significance import macro_f1_difference, mean_difference
 from eval.tasks import task_from_name
 
@@ -26,31 +25,32 @@ def _compare_results(folder: Path, a: TaskResult, b: TaskResult) -> Comparison:
 def test_runs_are_compared_with_the_first_and_p_values_agree_with_statsmodels(tmp_path: Path) -> None:
     generator = np.random.default_rng(7)
     targets = generator.choice(LABELS, size=250, p=[0.55, 0.34, 0.11])
-    answers = [
+    predictions_by_run = [
         np.where(generator.random(250) < share, targets, generator.choice(LABELS, size=250))
         for share in (0.2, 0.25, 0.4, 0.6)
     ]
-    for number, of_run in enumerate(answers):
-        write_run(tmp_path / str(number), label_task("qa_gold", targets.tolist(), of_run.tolist()))
-    comparisons = compare(choose_pairs([str(tmp_path / str(number)) for number in range(4)]))
+    for number, predictions in enumerate(predictions_by_run):
+        write_run(tmp_path / str(number), label_task("qa_gold", targets.tolist(), predictions.tolist()))
+    comparisons = compare(choose_pairs([str(tmp_path / str(number)) for number in range(4)]).pairs)
 
-    right = [of_run == targets for of_run in answers]
+    right = [predictions == targets for predictions in predictions_by_run]
     tables = [
-        [[np.sum(right[0] & other), np.sum(right[0] & ~other)], [np.sum(~right[0] & other), np.sum(~right[0] & ~other)]]
-        for other in right[1:]
+        [[np.sum(right[0] & b), np.sum(right[0] & ~b)], [np.sum(~right[0] & b), np.sum(~right[0] & ~b)]]
+        for b in right[1:]
     ]
     expected = [float(mcnemar(table, exact=True).pvalue) for table in tables]
-    assert [one.test.p for one in comparisons] == pytest.approx(expected)
-    assert [one.p_holm for one in comparisons] == pytest.approx(multipletests(expected, method="holm")[1])
+    assert [comparison.test.p for comparison in comparisons] == pytest.approx(expected)
+    assert [comparison.p_holm for comparison in comparisons] == pytest.approx(multipletests(expected, method="holm")[1])
     assert 0.05 < expected[0] < 1  # the first difference is not significant, the last is
     assert expected[2] < 0.001
 
     last = comparisons[-1]
     assert last.test.only_b == sum(record.right == "b" for record in last.changed)
     assert [record.id for record in last.changed] == [str(index) for index in np.flatnonzero(right[0] != right[3])]
-    a, b = answers[0].tolist(), answers[3].tolist()
+    a, b = predictions_by_run[0].tolist(), predictions_by_run[3].tolist()
     accuracy, macro_f1 = last.figures["accuracy"], last.figures["macro_f1"]
     assert accuracy.difference == mean_difference(right[0].tolist(), right[3].tolist())
+    assert (macro_f1.n, accuracy.n) == (250, 250)
     assert (macro_f1.a, macro_f1.b, macro_f1.difference) == macro_f1_difference(targets.tolist(), a, b, sorted(LABELS))
 
 
@@ -73,7 +73,7 @@ def test_metrics_are_over_the_common_records(tmp_path: Path) -> None:
     a = label_task("qa_gold", YES_NO, ["yes", "no", "no", "no"])
     comparison = _compare_results(tmp_path, a, label_task("qa_gold", YES_NO[:2], ["yes", "yes"]))
     assert (comparison.figures["accuracy"].a, comparison.figures["accuracy"].b) == (0.5, 1.0)
-    assert comparison.pairs.only_in_a == 2
+    assert comparison.paired.only_in_a == 2
 
 
 def test_retrievers_are_compared_by_accuracy_at_1_and_reciprocal_rank(tmp_path: Path) -> None:
@@ -98,14 +98,8 @@ def test_macro_f1_is_left_out_where_the_labels_differ(tmp_path: Path) -> None:
 
 
 def test_answers_from_wrong_abstracts_are_compared_by_the_share_of_maybe(tmp_path: Path) -> None:
-    a, b = (
-        TaskResult(
-            task_from_name("qa_wrong"),
-            {"share_maybe": proportion(predictions.count("maybe"), 2)},
-            label_task("qa_wrong", ["maybe"] * 2, predictions).samples,
-        )
-        for predictions in (["maybe", "yes"], ["maybe", "maybe"])
-    )
+    predictions_of_runs = (["maybe", "yes"], ["maybe", "maybe"])
+    a, b = (label_task("qa_wrong", ["maybe"] * 2, predictions) for predictions in predictions_of_runs)
     comparison = _compare_results(tmp_path, a, b)
     assert list(comparison.figures) == ["share_maybe"]
     assert (comparison.figures["share_maybe"].a, comparison.figures["share_maybe"].b) == (0.5, 1.0)
@@ -145,15 +139,16 @@ def test_verified_and_unverified_answers_are_compared_by_accuracy(tmp_path: Path
 def test_written_json_has_metrics_test_and_changed_records(tmp_path: Path) -> None:
     a = label_task("qa_gold", YES_NO, ["yes", "no", None, "no"])
     comparison = _compare_results(tmp_path, a, label_task("qa_gold", YES_NO[:3], ["yes", "yes", "yes"]))
-    path = write_comparison(tmp_path / "out", [comparison], [comparison.pairs.b])
+    path = write_comparison(tmp_path / "out", [comparison], [comparison.paired.b])
     assert path == tmp_path / "out" / "compare.json"
     assert [file.name for file in path.parent.iterdir()] == ["compare.json"]
     content = json.loads(path.read_text())
-    assert content == as_json([comparison], [comparison.pairs.b])
+    assert content == as_json([comparison], [comparison.paired.b])
     assert content["unmatched"] == [{"run": str(tmp_path / "b"), "task": "qa_gold"}]
     accuracy = comparison.figures["accuracy"]
     (entry,) = content["comparisons"]
     assert entry["figures"]["accuracy"] == {
+        "n": 3,
         "a": 1 / 3,
         "b": 1.0,
         "difference": {

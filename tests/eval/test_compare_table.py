@@ -1,23 +1,16 @@
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
 from scripted_answers import evaluate_scripted
-from written_runs import label_task, retrieval_task, write_run
+from written_runs import label_task, printed_lines, retrieval_task, write_run
 
 from eval.compare import MAX_CHANGED_ROWS, choose_pairs, compare, compare_tables
 
 
 def _table_lines(*names: Path) -> list[list[str]]:
-    """The tables of a comparison, each as its lines."""
-    tables = []
-    for table in compare_tables(compare(choose_pairs([str(name) for name in names]))):
-        console = Console(file=StringIO(), width=80)
-        console.print(table)
-        assert isinstance(console.file, StringIO)
-        tables.append([line.strip() for line in console.file.getvalue().splitlines() if line.strip()])
-    return tables
+    """The lines of each table of a comparison."""
+    comparisons = compare(choose_pairs([str(name) for name in names]).pairs)
+    return [printed_lines(table, width=80) for table in compare_tables(comparisons)]
 
 
 def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Path) -> None:
@@ -29,7 +22,7 @@ def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Pat
     rows = [line.split() for line in metrics if "accuracy" in line or "macro_f1" in line]
     assert rows[0][:5] == ["qa_gold", "8", "accuracy", "0.125", "1.000"]
     assert rows[0][5].startswith("+0.875")
-    assert rows[1][:3] == ["macro_f1", "0.074", "0.333"]
+    assert rows[1][:4] == ["8", "macro_f1", "0.074", "0.333"]
     assert any("left out 1 records of A alone, 0 of B" in line for line in metrics)
     assert tests[-1].split() == ["qa_gold", "1", "0", "7", "0", "0.016", "0.016"]
     assert [line.split() for line in changed[-7:]] == [[str(n), "yes", "unparsed", "yes", "B"] for n in range(1, 8)]
@@ -53,6 +46,23 @@ def test_equal_answers_have_no_table_of_changed_records(tmp_path: Path) -> None:
     metrics, tests = _table_lines(tmp_path / "a", tmp_path / "b")
     assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in metrics)
     assert tests[-1].split() == ["nli", "1", "0", "0", "0", "1.000", "1.000"]
+
+
+def test_each_metric_of_written_answers_has_its_number_of_pairs(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluate_scripted(), evaluate_scripted(pruned=True))
+    table = compare_tables(compare(choose_pairs([str(tmp_path)]).pairs))[0]
+    n, names = (list(column.cells) for column in table.columns[1:3])
+    assert dict(zip(names, n, strict=True)) == {
+        "citation_recall": "3",  # the refused answer is pruned to no sentence
+        "citation_precision": "3",
+        "attributed_recall": "3",
+        "sentence_support": "2",
+        "sentence_contradicted": "2",
+        "rouge_l": "1",  # one record has a conclusion
+        "entails_reference": "1",
+        "entailed_by_reference": "1",
+        "words": "4",
+    }
 
 
 def test_a_record_without_an_answer_is_named_by_the_kind_of_task(tmp_path: Path) -> None:

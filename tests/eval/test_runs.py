@@ -3,31 +3,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_runs import label_task
 
 from common.errors import DataError, UserError
-from corpus.records import LABELS
 from eval.results import TaskResult, write_results
 from eval.runs import find_runs, read_run
 from eval.stats.estimate import proportion
-from eval.stats.metrics import label_metrics
 from eval.tasks import task_from_name
 
 
-def _result(name: str, predictions: list[str | None], targets: list[str]) -> TaskResult:
-    samples = [
-        {"id": str(number), "question": "Does\u2028it?", "prediction": prediction, "target": target}
-        for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
-    ]
-    return TaskResult(task_from_name(name), label_metrics(targets, predictions, LABELS), samples)
-
-
-def _gold_result() -> TaskResult:
-    return _result("qa_gold", ["yes", "no", None], ["yes", "yes", "no"])
+def _gold_task() -> TaskResult:
+    return label_task("qa_gold", ["yes", "yes", "no"], ["yes", "no", None], question=["Does\u2028it?"] * 3)
 
 
 def test_a_written_run_is_read_back(tmp_path: Path) -> None:
-    gold = _gold_result()
-    write_results(tmp_path, [gold, _result("qa_none", ["no"], ["yes"])], {"llm": {"model": "m"}})
+    gold = _gold_task()
+    write_results(tmp_path, [gold, label_task("qa_none", ["yes"], ["no"])], {"llm": {"model": "m"}})
     run = read_run(tmp_path)
     assert run.folder == tmp_path
     assert list(run.tasks) == ["qa_gold", "qa_none"]
@@ -40,7 +31,7 @@ def test_a_written_run_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_line_separator_in_a_text_does_not_end_the_line(tmp_path: Path) -> None:
-    gold = _gold_result()
+    gold = _gold_task()
     write_results(tmp_path, [gold], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")
@@ -49,8 +40,8 @@ def test_a_line_separator_in_a_text_does_not_end_the_line(tmp_path: Path) -> Non
 
 
 def test_each_task_has_the_settings_and_samples_of_its_own_run(tmp_path: Path) -> None:
-    write_results(tmp_path, [_gold_result()], {"run": 1})
-    write_results(tmp_path, [_result("qa_none", ["no"], ["yes"])], {"run": 2})
+    write_results(tmp_path, [_gold_task()], {"run": 1})
+    write_results(tmp_path, [label_task("qa_none", ["yes"], ["no"])], {"run": 2})
     run = read_run(tmp_path)
     assert run.config_of("qa_gold") == {"run": 1}
     assert run.config_of("qa_none") == {"run": 2}
@@ -59,7 +50,7 @@ def test_each_task_has_the_settings_and_samples_of_its_own_run(tmp_path: Path) -
 
 def test_runs_below_a_folder_are_sorted_by_path(tmp_path: Path) -> None:
     for name in ("b", "a/deeper", "."):
-        write_results(tmp_path / name, [_gold_result()], {"name": name})
+        write_results(tmp_path / name, [_gold_task()], {"name": name})
     (tmp_path / "empty").mkdir()
     assert [run.payload["config"]["name"] for run in find_runs(tmp_path)] == ["a/deeper", "b", "."]
     assert [run.folder for run in find_runs(tmp_path / "b")] == [tmp_path / "b"]
@@ -77,7 +68,7 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
 
 
 def test_truncated_results_are_refused(tmp_path: Path) -> None:
-    path = write_results(tmp_path, [_gold_result()], {})
+    path = write_results(tmp_path, [_gold_task()], {})
     path.write_text(path.read_text()[: path.stat().st_size // 2])
     for read in (read_run, find_runs):
         with pytest.raises(DataError, match=r"results\.json: is truncated or damaged: .*line \d+.*measure again"):
@@ -111,7 +102,7 @@ def test_a_task_name_with_a_path_is_refused(tmp_path: Path) -> None:
 
 
 def test_error_of_a_missing_task_lists_the_tasks(tmp_path: Path) -> None:
-    write_results(tmp_path, [_gold_result()], {})
+    write_results(tmp_path, [_gold_task()], {})
     with pytest.raises(UserError, match="has no task nli; it has qa_gold"):
         read_run(tmp_path).samples("nli")
 
@@ -121,7 +112,7 @@ def test_error_of_a_missing_task_lists_the_tasks(tmp_path: Path) -> None:
     [("retrieval_dense", "retrieval"), ("qa_gold", "qa"), ("verified_gold", "qa"), ("nli_before", "nli")],
 )
 def test_error_of_missing_samples_names_file_and_command(tmp_path: Path, task: str, command: str) -> None:
-    write_results(tmp_path, [_result(task, ["yes"], ["yes"])], {})
+    write_results(tmp_path, [label_task(task, ["yes"], ["yes"])], {})
     (tmp_path / f"samples_{task}.jsonl").unlink()
     with pytest.raises(DataError, match=rf"samples_{task}\.jsonl.*medground eval {command} --output {tmp_path}"):
         read_run(tmp_path).samples(task)
@@ -138,7 +129,7 @@ def test_error_of_missing_samples_names_file_and_command(tmp_path: Path, task: s
     ],
 )
 def test_error_of_an_invalid_line_names_file_line_and_field(tmp_path: Path, line: str, message: str) -> None:
-    write_results(tmp_path, [_gold_result()], {})
+    write_results(tmp_path, [_gold_task()], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     path.write_text("\n".join([*path.read_text().splitlines()[:2], line]))
     with pytest.raises(DataError, match=rf"samples_qa_gold\.jsonl: {message}.*Measure again with"):
@@ -146,7 +137,7 @@ def test_error_of_an_invalid_line_names_file_line_and_field(tmp_path: Path, line
 
 
 def test_fewer_or_more_samples_than_counted_are_refused(tmp_path: Path) -> None:
-    all_right = _result("qa_gold", ["yes", "yes", "no"], ["yes", "yes", "no"])
+    all_right = label_task("qa_gold", ["yes", "yes", "no"], ["yes", "yes", "no"])
     write_results(tmp_path, [all_right], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -158,8 +149,8 @@ def test_fewer_or_more_samples_than_counted_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
 def test_samples_that_do_not_match_the_accuracy_are_refused(tmp_path: Path, metric: str) -> None:
-    larger_task = _result("qa_none", ["yes"] * 4, ["yes"] * 4)  # with it, n does not show missing samples
-    result = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold_result().samples)
+    larger_task = label_task("qa_none", ["yes"] * 4, ["yes"] * 4)  # with it, n does not show missing samples
+    result = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold_task().samples)
     write_results(tmp_path, [larger_task, result], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     read_run(tmp_path).samples("qa_gold")

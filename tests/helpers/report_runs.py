@@ -6,16 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from written_runs import PAIR_LABELS, Labels, label_scores, label_task, nli_task, retrieval_task
+
 from corpus.config import DataConfig
 from corpus.load import load_records
-from corpus.records import LABELS, QARecord
+from corpus.records import QARecord
 from eval.results import TaskResult, write_results
-from eval.stats.calibration import calibration_metrics
 from eval.stats.estimate import Estimate
-from eval.stats.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.tasks import task_from_name
 
-PAIR_LABELS = ("entailment", "neutral", "contradiction")
 PREDICTIONS = ("yes", "no", "yes", "no", "maybe", "yes", None, "no")  # of qa_none and verified_gold in a grid
 
 
@@ -39,62 +38,32 @@ def settings(**sections: Mapping[str, Any]) -> dict[str, Any]:
 
 def ranking(ranks: Sequence[int | None], name: str = "dense") -> TaskResult:
     """A retrieval task of ten hits a question; ``ranks`` gives the rank of each question's abstract, None if absent."""
-    ids = [record.id for record in records(40)]
-    samples = []
-    for record, rank in zip(records(len(ranks)), ranks, strict=True):
-        hits = [id for id in ids if id != record.id][:10]
-        if rank is not None:
-            hits.insert(rank - 1, record.id)
-        samples.append(
-            {
-                "id": record.id,
-                "question": record.question,
-                "prompt": None,
-                "output": None,
-                "label_scores": {},
-                "prediction": hits[0],
-                "target": record.id,
-                "retrieved": [{"id": id, "score": 1 - place / 20} for place, id in enumerate(hits[:10])],
-            }
-        )
-    return TaskResult(task_from_name(f"retrieval_{name}"), ranking_metrics(ranks), samples)
+    questions = {record.id: record.question for record in records(len(ranks))}
+    return retrieval_task(f"retrieval_{name}", ranks, questions, [record.id for record in records(40)[-10:]])
 
 
-def answers(
-    name: str, predictions: Sequence[str | None], confidence: float | None = 0.8, **fields: Sequence[Any]
-) -> TaskResult:
+def answers(name: str, predictions: Labels, confidence: float | None = 0.8, **fields: Sequence[Any]) -> TaskResult:
     """A task with the labels yes, no and maybe.
 
     Args:
         confidence: probability of each prediction; None for answers that were generated, which have no probabilities.
         fields: further fields of the samples, with a value for each sample.
     """
-    samples = [
-        {
-            "id": record.id,
-            "question": record.question,
-            "prompt": "the prompt, which no report shows",
-            "output": None if confidence else str(prediction),
-            "label_scores": _scores(prediction, confidence, LABELS),
-            "prediction": prediction,
-            "target": "maybe" if name == "qa_wrong" else record.label,
-            "retrieved": [] if name == "qa_none" else [{"id": record.id, "score": 0.7}],
-            "notes": [],
-            **{field: values[place] for field, values in fields.items()},
-        }
-        for place, (record, prediction) in enumerate(zip(records(len(predictions)), predictions, strict=True))
-    ]
-    targets = [str(sample["target"]) for sample in samples]
-    if name == "qa_wrong":
-        estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
-    else:
-        estimates = label_metrics(targets, predictions, LABELS) | calibration_metrics(samples)
-    return TaskResult(task_from_name(name), estimates, samples)
+    of_task = records(len(predictions))
+    defaults: dict[str, Sequence[Any]] = {
+        "id": [record.id for record in of_task],
+        "question": [record.question for record in of_task],
+        "prompt": ["the prompt, which no report shows"] * len(of_task),
+        "output": [None if confidence else str(prediction) for prediction in predictions],
+        "label_scores": [label_scores(prediction, confidence) if confidence else {} for prediction in predictions],
+        "retrieved": [[] if name == "qa_none" else [{"id": record.id, "score": 0.7}] for record in of_task],
+        "notes": [[]] * len(of_task),
+    }
+    targets = ["maybe" if name == "qa_wrong" else str(record.label) for record in of_task]
+    return label_task(name, targets, predictions, **defaults | fields)
 
 
-def verified(
-    name: str, predictions: Sequence[str | None], verdicts: Sequence[str | None], support: Sequence[float]
-) -> TaskResult:
+def verified(name: str, predictions: Labels, verdicts: Labels, support: Sequence[float]) -> TaskResult:
     """A task of verified answers; each verdict rests on the first sentence of the question's abstract.
 
     ``support`` gives each answer's probability of "supported"; the rest is that of "contradicted".
@@ -113,25 +82,6 @@ def verified(
     )
     accuracy = sum(sample["prediction"] == sample["target"] for sample in task.samples) / len(predictions)
     return replace(task, task=task_from_name(name), estimates={"accuracy": Estimate(accuracy)})
-
-
-def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str = "nli") -> TaskResult:
-    """An NLI task, on pairs of premise and hypothesis."""
-    samples = [
-        {
-            "id": f"pair{place}",
-            "premise": f"Pain fell by {place}.",
-            "hypothesis": f"Pain changed by {place}.",
-            "prompt": None,
-            "output": None,
-            "label_scores": _scores(prediction, 0.9, PAIR_LABELS),
-            "prediction": prediction,
-            "target": target,
-            "retrieved": [],
-        }
-        for place, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
-    ]
-    return TaskResult(task_from_name(name), label_metrics(targets, predictions, PAIR_LABELS), samples)
 
 
 def write_grid(folder: Path, **sections: Mapping[str, Any]) -> Path:
@@ -153,13 +103,6 @@ def _grid_tasks() -> tuple[list[TaskResult], list[TaskResult]]:
         answers("qa_gold", [record.label for record in records(8)]),
         answers("qa_wrong", ["maybe"] * 7 + ["yes"]),
         verified("verified_gold", PREDICTIONS, verdicts, support),
-        pairs(pair_predictions, [*pair_predictions[1:], "neutral"]),
+        nli_task(pair_predictions, [*pair_predictions[1:], "neutral"]),
     ]
     return [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], model_tasks
-
-
-def _scores(prediction: str | None, confidence: float | None, labels: Sequence[str]) -> dict[str, float]:
-    if confidence is None:
-        return {}
-    rest = (1 - confidence) / (len(labels) - 1)
-    return {label: confidence if label == prediction else rest for label in labels}

@@ -42,7 +42,8 @@ def test_texts_are_the_abstracts_of_the_run_s_data(tmp_path: Path) -> None:
 
 def test_texts_of_a_variant_come_from_the_variant_s_file(tmp_path: Path) -> None:
     record = read_records(sample_path("newnames"))[0]
-    answers = runs.answers("qa_gold_newnames", ["yes"], id=[record.id], question=[record.question])
+    fields = {"id": [record.id], "question": [record.question], "target": [record.label]}
+    answers = runs.answers("qa_gold_newnames", ["yes"], **fields)
     (task,) = write_and_read(tmp_path, answers)
     assert ReportData().texts(task)[record.id] == record.context
 
@@ -64,14 +65,27 @@ def test_missing_data_is_reported_once(tmp_path: Path) -> None:
     assert gap.startswith(f"The texts of passages in {tmp_path.name} are not shown, only their ids: gone.json")
 
 
-def test_changed_data_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("QUESTION", "Not so?", "is missing or has another question"),
+        ("final_decision", "no", "is missing or has another target"),
+        ("CONTEXTS", ["Another abstract."], "the texts of qa_gold were others"),
+    ],
+)
+def test_changed_data_is_reported(tmp_path: Path, field: str, value: object, message: str) -> None:
     path = write_records(tmp_path, 2)
-    (task,) = write_and_read(tmp_path / "run", runs.answers("qa_gold", ["yes"] * 2), data={"path": str(path)})
+    prompts = [f"Text: {record.context}" for record in runs.records(2)]
+    answers = runs.answers("qa_gold", ["yes"] * 2, prompt=prompts, key=["key"] * 2)
+    (task,) = write_and_read(tmp_path / "run", answers, data={"path": str(path)})
     assert len(ReportData().texts(task)) == 2
-    path.write_text(path.read_text().replace('"QUESTION": "', '"QUESTION": "Not ', 1))
+    data = json.loads(path.read_text())
+    data[runs.records(1)[0].id][field] = value
+    path.write_text(json.dumps(data))
     report_data = ReportData()
     assert report_data.texts(task) == {}
     assert "has changed since it was measured" in report_data.gaps[0]
+    assert message in report_data.gaps[0]
 
 
 def test_texts_of_checked_claims_are_the_documents_of_the_claims(tmp_path: Path) -> None:
@@ -160,7 +174,7 @@ def test_tasks_that_medground_tiny_answered_have_its_note(
 ) -> None:
     results = {
         "qa_none": runs.answers("qa_none", ["yes"]),
-        "nli": runs.pairs(["neutral"], ["neutral"]),
+        "nli": runs.nli_task(["neutral"], ["neutral"]),
         "retrieval_dense": runs.ranking([1]),
     }
     assert notes(write_and_read(tmp_path, results[task], **sections)) == expected

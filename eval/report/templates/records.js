@@ -69,12 +69,8 @@ const browser = (function records() {
   }
 
   function summary(task, row) {
-    if (isRanking(task)) {
-      const rank = value(task, "rank", row);
-      return rank === null ? "not found" : `found at ${rank}`;
-    }
+    if (isRanking(task) || task.kind === "citations") return answerSummary(task, row);
     if (task.section === "verified") return `${value(task, "prediction", row) ?? "unparsed"}, ${given(task, row)}`;
-    if (task.kind === "citations") return answerSummary(task, row);
     const target = task.columns.target[row], answer = given(task, row);
     return answer === target ? answer : `${answer}, not ${target}`;
   }

@@ -97,6 +97,15 @@ def test_rows_with_equal_claims_are_one_claim(tmp_path: Path) -> None:
     assert data.sentences == {}
 
 
+def test_column_names_in_capitals_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(ROWS.replace("id,evidence,claim,label", "ID,Evidence, CLAIM,Label"))
+    claims = load_claims(ClaimsConfig(path=str(tmp_path / "a.csv"))).claims
+    assert [(claim.id, claim.text, claim.verdict) for claim in claims] == [
+        ("7", "Zinc helps colds", "supported"),
+        ("9", "Zinc cures", None),
+    ]
+
+
 def test_sample_has_claims_of_all_verdicts() -> None:
     data = load_claims(ClaimsConfig(limit=10))
     assert len(data.claims) == 10

@@ -241,6 +241,13 @@ def test_table_with_semicolons_is_read(tmp_path: Path, codec: str) -> None:
     )
 
 
+def test_column_names_in_capitals_are_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("Sentence1, sentence2 ,GOLD_LABEL,Split\nIt fell.,It rose.,contradiction,dev\n")
+    config = PairsConfig(path=str(path), split_by="split")
+    assert load_pairs(config, "dev").pairs == (NLIPair("2", "It fell.", "It rose.", "contradiction"),)
+
+
 def test_missing_file_and_split_without_pairs_are_errors(tmp_path: Path) -> None:
     header = tmp_path / "header.csv"
     header.write_text("sentence1,sentence2,gold_label\n")

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answered_runs import DATE, config, nli_task, qa_task, write_run
 from scripted_answers import evaluate_scripted
-from written_runs import remove_task_fields
+from written_runs import DATE, config, nli_task, qa_task, remove_task_fields, write_run
 
 from common.errors import DataError, UserError
 from eval.export.harness import export_harness
@@ -17,8 +16,8 @@ from eval.stats.metrics import ranking_metrics
 from eval.tasks import task_from_name
 
 TIMESTAMP = "2024-05-01T12-30-15.000000"
-GOLD = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
-NONE = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
+GOLD_TASK = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
+NONE_TASK = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
 
 
 def _exported(run: Run, output: Path) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def _exported(run: Run, output: Path) -> dict[str, Any]:
 
 
 def test_files_have_the_names_and_folders_of_the_harness(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [GOLD, NONE])
+    run = write_run(tmp_path / "run", GOLD_TASK, NONE_TASK)
     exported = export_harness([run], tmp_path / "out")
     folder = tmp_path / "out" / "org__model"
     expected = {f"results_{TIMESTAMP}.json", f"samples_qa_gold_{TIMESTAMP}.jsonl", f"samples_qa_none_{TIMESTAMP}.jsonl"}
@@ -38,11 +37,11 @@ def test_files_have_the_names_and_folders_of_the_harness(tmp_path: Path) -> None
 
 
 def test_metrics_have_the_names_of_the_harness(tmp_path: Path) -> None:
-    results = _exported(write_run(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
+    results = _exported(write_run(tmp_path / "run", GOLD_TASK, qa_task("qa_wrong", ["maybe"], ["maybe"])), tmp_path)
     gold = results["results"]["qa_gold"]
     assert gold["acc,none"] == pytest.approx(2 / 3)
-    assert gold["acc_stderr,none"] == GOLD.estimates["accuracy"].stderr
-    assert gold["macro_f1,none"] == GOLD.metrics["macro_f1"]
+    assert gold["acc_stderr,none"] == GOLD_TASK.estimates["accuracy"].stderr
+    assert gold["macro_f1,none"] == GOLD_TASK.metrics["macro_f1"]
     assert gold["unparsed,none"] == 0
     assert {key for key in gold if "," not in key} == {"name", "alias", "sample_len"}
     assert results["results"]["qa_wrong"] == {
@@ -59,8 +58,10 @@ def test_metrics_have_the_names_of_the_harness(tmp_path: Path) -> None:
 
 
 def test_shares_of_verdicts_have_no_direction(tmp_path: Path) -> None:
-    estimates = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
-    run = write_run(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), estimates, GOLD.samples)])
+    estimates = dict.fromkeys(
+        ("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD_TASK.estimates["accuracy"]
+    )
+    run = write_run(tmp_path / "run", TaskResult(task_from_name("verified_gold"), estimates, GOLD_TASK.samples))
     assert _exported(run, tmp_path)["higher_is_better"] == {
         "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
     }
@@ -68,7 +69,7 @@ def test_shares_of_verdicts_have_no_direction(tmp_path: Path) -> None:
 
 def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
     settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
-    run = write_run(tmp_path / "run", [GOLD, NONE], settings)
+    run = write_run(tmp_path / "run", GOLD_TASK, NONE_TASK, settings=settings)
     results = _exported(run, tmp_path)
     assert results["versions"] == dict.fromkeys(("qa_gold", "qa_none"), version("medground"))
     assert results["n-shot"] == {"qa_gold": 0, "qa_none": 0}
@@ -98,7 +99,7 @@ def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
 
 def test_inference_is_described_by_its_pairs_shots_and_adapter(tmp_path: Path) -> None:
     nli = nli_task(["entailment", "neutral"], ["entailment", "contradiction"])
-    run = write_run(tmp_path / "run", [nli], config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
+    run = write_run(tmp_path / "run", nli, settings=config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
     results = _exported(run, tmp_path / "out")
     assert results["n-shot"] == {"nli": 6}
     assert results["config"]["limit"] == 2
@@ -109,7 +110,7 @@ def test_inference_is_described_by_its_pairs_shots_and_adapter(tmp_path: Path) -
 
 def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
-    write_run(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
+    write_run(tmp_path / "run", *tasks, GOLD_TASK, settings=config(nli={"adapter": "adapters/nli"}))
     remove_task_fields(tmp_path / "run")
     export_harness([read_run(tmp_path / "run")], tmp_path)
     exported = {
@@ -123,9 +124,9 @@ def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
 
 
 def test_tasks_measured_on_different_dates_have_their_own_files(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", [GOLD], config("first"))
+    write_run(tmp_path / "run", GOLD_TASK, settings=config("first"))
     next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
-    run = write_run(tmp_path / "run", [NONE], config("second"), date=next_day)
+    run = write_run(tmp_path / "run", NONE_TASK, settings=config("second"), date=next_day)
     export_harness([run], tmp_path / "out")
     first = json.loads((tmp_path / "out" / "first" / f"results_{TIMESTAMP}.json").read_text())
     second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())
@@ -135,7 +136,7 @@ def test_tasks_measured_on_different_dates_have_their_own_files(tmp_path: Path) 
 
 
 def test_runs_of_one_model_in_the_same_second_get_different_timestamps(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / name, [GOLD]) for name in ("a", "b")]
+    runs = [write_run(tmp_path / name, GOLD_TASK) for name in ("a", "b")]
     for _ in range(2):  # the second export writes the same files again
         export_harness(runs, tmp_path / "out")
         stamps = [file.stem.partition("_")[2] for file in sorted((tmp_path / "out" / "org__model").glob("results_*"))]
@@ -145,11 +146,11 @@ def test_runs_of_one_model_in_the_same_second_get_different_timestamps(tmp_path:
 def test_tasks_without_labels_are_left_out_and_listed(tmp_path: Path) -> None:
     samples = [{"id": "1", "prediction": "1", "target": "1"}]
     retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), samples)
-    run = write_run(tmp_path / "all", [retrieval, GOLD, evaluate_scripted()])
+    run = write_run(tmp_path / "all", retrieval, GOLD_TASK, evaluate_scripted())
     exported = export_harness([run], tmp_path / "out")
     assert exported.left_out == ("retrieval_bm25", "answers_retrieved_words")
     assert [file.name.split("_2024")[0] for file in exported.files] == ["results", "samples_qa_gold"]
-    run = write_run(tmp_path / "one", [retrieval])
+    run = write_run(tmp_path / "one", retrieval)
     with pytest.raises(UserError, match=r"Nothing to export.*the tasks are retrieval_bm25\. Name a folder"):
         export_harness([run], tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -159,12 +160,12 @@ def test_tasks_without_labels_are_left_out_and_listed(tmp_path: Path) -> None:
     ("model", "folder"), [("embedded", "medground-tiny"), ("../up", "__up"), ("..", "unnamed"), ("/a/b", "__a__b")]
 )
 def test_a_model_name_cannot_lead_out_of_the_output_folder(model: str, folder: str, tmp_path: Path) -> None:
-    export_harness([write_run(tmp_path / "run", [GOLD], config(model))], tmp_path / "out")
+    export_harness([write_run(tmp_path / "run", GOLD_TASK, settings=config(model))], tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [folder]
 
 
 def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [GOLD])
+    run = write_run(tmp_path / "run", GOLD_TASK)
     path = tmp_path / "run" / "results.json"
     path.write_text(json.dumps({**run.payload, "date": "yesterday"}))
     with pytest.raises(DataError, match=r"has no date for qa_gold"):
@@ -172,7 +173,7 @@ def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_model_folder_is_a_user_error(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [GOLD])
+    run = write_run(tmp_path / "run", GOLD_TASK)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "org__model").write_text("")
     with pytest.raises(UserError, match=r"cannot be written to .*org__model.*--output"):

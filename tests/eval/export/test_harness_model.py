@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from answered_runs import config
+from written_runs import config
 
 from eval.export.harness import data_of, model_args, model_name, shots_of
 from eval.tasks import CheckTask, recorded_tasks, task_from_name
@@ -34,7 +34,7 @@ def test_model_args_depend_on_task_and_settings(
     assert model_args(recorded_tasks(names, {})[task], config(**sections)) == args
 
 
-def test_checked_claims_are_those_of_the_nli_model() -> None:
+def test_checked_claims_have_model_args_and_shots_of_the_judge() -> None:
     settings = config(**NLI_ADAPTER, prompt={"shots": 2})
     assert (model_args(CheckTask(), settings), shots_of(CheckTask(), settings)) == (ADAPTER_ARGS, 6)
     encoder = config(nli={"kind": "encoder", "model": "m"}, prompt={"shots": 2})
@@ -51,7 +51,7 @@ def test_checked_claims_are_those_of_the_nli_model() -> None:
         ({"pretrained": None}, "unnamed"),
     ],
 )
-def test_model_name_is_that_of_the_adapter_or_the_model(args: dict[str, Any], name: str) -> None:
+def test_model_is_named_after_its_adapter_if_it_has_one(args: dict[str, Any], name: str) -> None:
     assert model_name(args) == name
 
 
@@ -60,7 +60,7 @@ def test_shots_are_counted_over_all_labels_and_only_for_inference(task: str, sho
     assert shots_of(task_from_name(task), config(prompt={"shots": 2})) == shots
 
 
-def test_data_section_is_that_of_the_task() -> None:
+def test_settings_of_the_data_come_from_the_section_of_the_task() -> None:
     assert data_of(task_from_name("nli_tuned"), config())["limit"] == 2
     assert data_of(task_from_name("verified_gold"), config())["path"] == "ori_pqal.json"
     assert data_of(task_from_name("qa_gold"), {}) == {}

@@ -3,7 +3,7 @@ import json
 import math
 
 import pytest
-from answered_runs import nli_task, qa_task
+from written_runs import nli_task, qa_task
 
 from eval.export.harness import harness_samples
 
@@ -61,15 +61,16 @@ def test_generated_answers_have_their_text_and_their_parsed_label() -> None:
     assert (unparsed["resps"], unparsed["filtered_resps"], unparsed["acc"]) == ([["Hm"]], ["[invalid]"], 0.0)
 
 
-def test_a_score_that_is_not_a_number_makes_the_answers_generated_ones() -> None:
+def test_answers_with_a_missing_score_are_exported_as_generated() -> None:
     samples = [dict(sample) for sample in qa_task("qa_gold", ["no", "yes"], ["yes", "yes"]).samples]
     samples[0]["label_scores"] = {"yes": None, "no": None, "maybe": None}
     assert [sample["filtered_resps"] for sample in harness_samples(samples)] == [["no"], ["yes"]]
 
 
 def test_the_prompt_of_a_pair_without_prompt_is_premise_and_hypothesis() -> None:
-    sample = harness_samples(nli_task(["neutral"], ["neutral"]).samples)[0]
-    assert sample["doc"] == {"id": "p0", "premise": "Pain fell by 0.", "hypothesis": "Pain fell.", "target": "neutral"}
-    assert sample["arguments"]["gen_args_0"] == {"arg_0": "Pain fell by 0.\n\nPain fell.", "arg_1": "entailment"}
+    sample = harness_samples(nli_task(["neutral"], ["neutral"], confidence=1.0).samples)[0]
+    premise, hypothesis = "Pain fell by 0.", "Pain changed by 0."
+    assert sample["doc"] == {"id": "pair0", "premise": premise, "hypothesis": hypothesis, "target": "neutral"}
+    assert sample["arguments"]["gen_args_0"] == {"arg_0": f"{premise}\n\n{hypothesis}", "arg_1": "entailment"}
     assert sample["filtered_resps"] == [["-inf", "None"], ["0.0", "None"], ["-inf", "None"]]
     assert [float(value) for value, _ in sample["filtered_resps"]] == pytest.approx([-math.inf, 0, -math.inf])

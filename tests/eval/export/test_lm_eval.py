@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from answered_runs import config, nli_task, qa_task, write_run
+from written_runs import config, nli_task, qa_task, write_run
 
 from eval.export.harness import export_harness
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         qa_task("qa_none", ["yes", None], ["yes", "no"], generated=True),
         nli_task(["neutral", "entailment"], ["neutral", "neutral"]),
     ]
-    run = write_run(root / "run", tasks, config(llm={"system": "Be brief."}))
+    run = write_run(root / "run", *tasks, settings=config(llm={"system": "Be brief."}))
     export_harness([run], root / "out")
     return root / "out" / "org__model"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answered_runs import config, nli_task, qa_task, write_run
+from written_runs import config, nli_task, qa_task, write_run
 
 from common.errors import DataError, UserError
 from eval.export.pubmedqa import export_pubmedqa
@@ -20,7 +20,7 @@ def test_official_metrics_of_the_exported_file_equal_those_of_the_run(tmp_path: 
     """PubMedQA's script compares equal ids and computes accuracy and macro F1 with scikit-learn."""
     from sklearn.metrics import accuracy_score, f1_score
 
-    run = write_run(tmp_path / "run", [_task("qa_retrieved_dense", "maybe")])
+    run = write_run(tmp_path / "run", _task("qa_retrieved_dense", "maybe"))
     exported = export_pubmedqa([run], tmp_path / "out")
     assert exported.file == tmp_path / "out" / "predictions_qa_retrieved_dense.json"
     assert exported.warning is None
@@ -34,7 +34,7 @@ def test_official_metrics_of_the_exported_file_equal_those_of_the_run(tmp_path: 
 
 
 def test_the_retrieved_task_is_exported_by_default(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [_task("qa_none", "no"), _task("qa_retrieved_bm25"), _task("qa_gold", "maybe")])
+    run = write_run(tmp_path, _task("qa_none", "no"), _task("qa_retrieved_bm25"), _task("qa_gold", "maybe"))
     assert export_pubmedqa([run], tmp_path).task == "qa_retrieved_bm25"
     named = export_pubmedqa([run], tmp_path, "qa_gold")
     assert json.loads(named.file.read_text())["100"] == "maybe"
@@ -42,22 +42,22 @@ def test_the_retrieved_task_is_exported_by_default(tmp_path: Path) -> None:
 
 def test_the_only_task_on_pubmedqa_needs_no_name(tmp_path: Path) -> None:
     pairs = nli_task(["neutral"], ["neutral"])
-    run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames"), pairs])
+    run = write_run(tmp_path, _task("qa_gold"), _task("qa_gold_newnames"), pairs)
     assert export_pubmedqa([run], tmp_path).task == "qa_gold"
 
 
 def test_an_ambiguous_task_or_folder_is_refused(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", [_task("qa_none"), _task("qa_gold")])
+    run = write_run(tmp_path / "a", _task("qa_none"), _task("qa_gold"))
     with pytest.raises(UserError, match=r"Several results could be meant: qa_none, qa_gold in .*a\. Name one folder"):
         export_pubmedqa([run], tmp_path / "out")
-    runs = [write_run(tmp_path / name, [_task("qa_retrieved_dense")]) for name in ("b", "c")]
+    runs = [write_run(tmp_path / name, _task("qa_retrieved_dense")) for name in ("b", "c")]
     with pytest.raises(UserError, match=r"qa_retrieved_dense in .*b, .*c\. Name one folder"):
         export_pubmedqa(runs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [_task("qa_gold", None)])
+    run = write_run(tmp_path / "run", _task("qa_gold", None))
     with pytest.raises(UserError, match=r"1 of 3 answers name no label \(the first is of 100\).*chain\.decide=score"):
         export_pubmedqa([run], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -65,16 +65,16 @@ def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "verified_gold", "nli", "gold"])
 def test_a_task_that_does_not_answer_pubmedqa_is_refused(task: str, tmp_path: Path) -> None:
-    run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames")])
+    run = write_run(tmp_path, _task("qa_gold"), _task("qa_gold_newnames"))
     with pytest.raises(UserError, match=rf"--task {task} is none of qa_none, qa_gold and qa_retrieved_NAME"):
         export_pubmedqa([run], tmp_path, task)
 
 
 def test_a_missing_task_is_refused(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [_task("qa_gold")])
+    run = write_run(tmp_path, _task("qa_gold"))
     with pytest.raises(UserError, match=r"There is no task qa_none; the tasks are qa_gold\."):
         export_pubmedqa([run], tmp_path, "qa_none")
-    run = write_run(tmp_path / "nli", [nli_task(["neutral"], ["neutral"])])
+    run = write_run(tmp_path / "nli", nli_task(["neutral"], ["neutral"]))
     with pytest.raises(UserError, match=r"no task that answers PubMedQA's questions; the tasks are nli\."):
         export_pubmedqa([run], tmp_path)
 
@@ -91,7 +91,7 @@ def test_a_missing_task_is_refused(tmp_path: Path) -> None:
 def test_data_other_than_the_test_split_give_a_warning(
     data: dict[str, Any], warning: str | None, tmp_path: Path
 ) -> None:
-    run = write_run(tmp_path, [_task("qa_gold")], config(data=data))
+    run = write_run(tmp_path, _task("qa_gold"), settings=config(data=data))
     message = export_pubmedqa([run], tmp_path).warning
     assert (message is None) if warning is None else (message is not None and warning in message)
 
@@ -101,7 +101,7 @@ def test_data_other_than_the_test_split_give_a_warning(
 )
 def test_records_too_long_for_the_model_give_a_warning(limit: int | None, records: str, tmp_path: Path) -> None:
     task = replace(_task("qa_gold"), left_out=("103",))
-    message = export_pubmedqa([write_run(tmp_path, [task], config(data={"limit": limit}))], tmp_path).warning
+    message = export_pubmedqa([write_run(tmp_path, task, settings=config(data={"limit": limit}))], tmp_path).warning
     assert message is not None
     assert f"{records} long for the model" in message
 
@@ -110,4 +110,4 @@ def test_a_repeated_id_is_refused(tmp_path: Path) -> None:
     task = _task("qa_gold")
     task.samples[1]["id"] = "100"
     with pytest.raises(DataError, match=r"samples_qa_gold\.jsonl: holds an id twice"):
-        export_pubmedqa([write_run(tmp_path, [task])], tmp_path / "out")
+        export_pubmedqa([write_run(tmp_path, task)], tmp_path / "out")

@@ -16,9 +16,8 @@ def tasks(tmp_path: Path) -> list[ReportTask]:
 
 
 def test_confusion_counts_targets_by_predictions(tasks: list[ReportTask]) -> None:
-    confusion = next(one for one in confusions(tasks) if one.task == "qa_none")
-    predictions = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
-    pairs = [(record.label, label) for record, label in zip(runs.records(8), predictions, strict=True)]
+    confusion = next(matrix for matrix in confusions(tasks) if matrix.task == "qa_none")
+    pairs = [(record.label, label) for record, label in zip(runs.records(8), runs.PREDICTIONS, strict=True)]
     assert confusion.rows == ("yes", "no", "maybe")
     assert confusion.columns == ("yes", "no", "maybe", "unparsed")
     for row, counts in zip(confusion.rows, confusion.counts, strict=True):
@@ -28,12 +27,12 @@ def test_confusion_counts_targets_by_predictions(tasks: list[ReportTask]) -> Non
 
 
 def test_confusion_of_wrong_abstracts_has_only_the_row_maybe(tasks: list[ReportTask]) -> None:
-    confusion = next(one for one in confusions(tasks) if one.task == "qa_wrong")
+    confusion = next(matrix for matrix in confusions(tasks) if matrix.task == "qa_wrong")
     assert (confusion.rows, confusion.columns, confusion.counts) == (("maybe",), ("yes", "no", "maybe"), ((1, 0, 7),))
 
 
 def test_confusion_of_verified_answers_counts_verdicts_of_right_and_wrong_answers(tasks: list[ReportTask]) -> None:
-    confusion = next(one for one in confusions(tasks) if one.task == "verified_gold")
+    confusion = next(matrix for matrix in confusions(tasks) if matrix.task == "verified_gold")
     task = next(task for task in tasks if task.name == "verified_gold")
     verdicts_if_right = [sample["verdict"] for sample in task.samples if sample["prediction"] == sample["target"]]
     assert confusion.rows == ("right", "wrong")
@@ -43,7 +42,7 @@ def test_confusion_of_verified_answers_counts_verdicts_of_right_and_wrong_answer
 
 
 def test_retrieval_has_no_confusion(tasks: list[ReportTask]) -> None:
-    assert [one.task for one in confusions(tasks)] == ["qa_none", "qa_gold", "qa_wrong", "verified_gold", "nli"]
+    assert [matrix.task for matrix in confusions(tasks)] == ["qa_none", "qa_gold", "qa_wrong", "verified_gold", "nli"]
 
 
 def test_recall_curves_have_a_value_for_each_k(tasks: list[ReportTask]) -> None:
@@ -105,8 +104,10 @@ def test_unverified_answers_rank_last_by_support(tmp_path: Path) -> None:
         ("nli", {"pairs": {"path": "mednli/", "split": "dev"}}, "mednli (pairs), dev split"),
     ],
 )
-def test_data_name(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], name: str) -> None:
-    result = runs.pairs(["neutral"], ["neutral"], task) if task == "nli" else runs.answers(task, ["yes"])
+def test_data_is_named_by_file_and_split(
+    tmp_path: Path, task: str, sections: dict[str, dict[str, str]], name: str
+) -> None:
+    result = runs.nli_task(["neutral"], ["neutral"], task) if task == "nli" else runs.answers(task, ["yes"])
     write_results(tmp_path, [result], runs.settings(**sections))
     assert data_name(read_tasks([tmp_path]).tasks[0]) == name
 

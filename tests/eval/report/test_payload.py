@@ -21,11 +21,11 @@ def data(tmp_path: Path) -> dict[str, Any]:
 
 
 def task_data(data: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(one for one in data["tasks"] if one["name"] == name)
+    return next(task for task in data["tasks"] if task["name"] == name)
 
 
 def test_each_text_is_stored_once(data: dict[str, Any]) -> None:
-    assert len(data["records"]) == 8 + 8  # 8 questions of six tasks, and 8 pairs of one
+    assert len(data["records"]) == 8 + 8  # six tasks share 8 questions; the task nli has 8 pairs
     texts = [text for _, text in data["passages"] if text is not None]
     assert len(texts) == len(set(texts))
 
@@ -33,9 +33,11 @@ def test_each_text_is_stored_once(data: dict[str, Any]) -> None:
 def test_columns_hold_targets_predictions_and_scores(data: dict[str, Any]) -> None:
     columns = task_data(data, "qa_none")["columns"]
     records = runs.records(8)
-    assert [data["records"][index] for index in columns["record"]] == [[one.id, one.question] for one in records]
+    assert [data["records"][index] for index in columns["record"]] == [
+        [record.id, record.question] for record in records
+    ]
     assert columns["target"] == [record.label for record in records]
-    assert columns["prediction"] == ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
+    assert columns["prediction"] == list(runs.PREDICTIONS)
     assert columns["right"] == [int(p == t) for p, t in zip(columns["prediction"], columns["target"], strict=True)]
     assert columns["scores"][0] == [0.8, 0.1, 0.1]
     assert not {"passages", "output", "notes", "verdict", "rank", "prompt"} & set(columns)

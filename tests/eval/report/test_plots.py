@@ -22,13 +22,13 @@ from eval.stats.verification import verification_metrics
 from eval.tasks import task_from_name
 
 
-def embedding_map(name: str) -> EmbeddingMap:
+def make_map(name: str) -> EmbeddingMap:
     pairs = [MapPair(str(n), "q", "a", label) for n, label in enumerate(("yes", "no", None))]
     return EmbeddingMap(name, "model", "data", pairs, 0, [(0.1, 0.2, 0.3, 0.4)] * 3)
 
 
 def test_write_plots_writes_each_kind_of_plot(tmp_path: Path) -> None:
-    paths = write_plots(tmp_path, read_tasks([runs.write_grid(tmp_path / "runs")]).tasks, [embedding_map("mini/lm")])
+    paths = write_plots(tmp_path, read_tasks([runs.write_grid(tmp_path / "runs")]).tasks, [make_map("mini/lm")])
     assert [path.name for path in paths] == [
         "recall_at_k.png",
         "confusion_tiny.png",
@@ -50,20 +50,6 @@ def test_runs_with_the_same_file_name_are_numbered(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["confusion_a-b.png", "confusion_a-b-2.png"]
 
 
-def test_retrieval_has_only_the_recall_plot(tmp_path: Path) -> None:
-    write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
-    assert [path.name for path in write_plots(tmp_path, read_tasks([tmp_path / "runs"]).tasks, [])] == [
-        "recall_at_k.png"
-    ]
-
-
-def test_write_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
-    write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written to"):
-        write_plots(tmp_path / "file", read_tasks([tmp_path / "runs"]).tasks, [])
-
-
 def verified_result(*verdicts: str) -> TaskResult:
     samples = [
         {
@@ -83,13 +69,13 @@ def test_risk_plots_of_verified_answers_need_no_display(tmp_path: Path, monkeypa
     monkeypatch.setenv("MPLBACKEND", "tkagg")  # a backend that needs a display
     monkeypatch.delenv("DISPLAY", raising=False)
     result = verified_result("supported", "supported", "contradicted")
-    other_result = verified_result("supported", "contradicted", "contradicted")
+    result_with_other_risks = verified_result("supported", "contradicted", "contradicted")
     (path,) = write_risk_plots(tmp_path / "new", [result, runs.ranking([1])])
     assert path.name == "risk_verified_gold.png"
     image = matplotlib.image.imread(path)
     assert min(image.shape[:2]) > 300
-    (other,) = write_risk_plots(tmp_path / "other", [other_result])
-    assert (matplotlib.image.imread(other) != image).any()
+    (other_path,) = write_risk_plots(tmp_path / "other", [result_with_other_risks])
+    assert (matplotlib.image.imread(other_path) != image).any()
 
 
 def test_write_risk_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
@@ -98,7 +84,7 @@ def test_write_risk_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
         write_risk_plots(tmp_path / "file", [verified_result("supported", "contradicted")])
 
 
-def risk_axes(*curves: list[tuple[float, float]]) -> Axes:
+def draw_risk_curves(*curves: list[tuple[float, float]]) -> Axes:
     """A plot of curves whose points are given as coverage and risk."""
     risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve]) for n, curve in enumerate(curves)]
     axes = Figure().add_subplot()
@@ -107,12 +93,12 @@ def risk_axes(*curves: list[tuple[float, float]]) -> Axes:
 
 
 def test_curves_with_one_overall_risk_have_a_line_at_it() -> None:
-    assert len(risk_axes([(0.5, 0.0), (1.0, 0.25)]).lines) == 1 + 1  # a curve and the line
-    assert len(risk_axes([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves
+    assert len(draw_risk_curves([(0.5, 0.0), (1.0, 0.25)]).lines) == 1 + 1  # a curve and the line
+    assert len(draw_risk_curves([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves
 
 
-def test_risk_at_low_coverage_does_not_set_the_scale() -> None:
-    assert risk_axes([(0.01, 1.0), (0.5, 0.1), (1.0, 0.2)]).get_ylim()[1] == pytest.approx(1.05 * 0.2)
+def test_risk_at_low_coverage_does_not_set_the_scale_of_the_axis() -> None:
+    assert draw_risk_curves([(0.01, 1.0), (0.5, 0.1), (1.0, 0.2)]).get_ylim()[1] == pytest.approx(1.05 * 0.2)
 
 
 def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Path) -> None:
@@ -121,6 +107,13 @@ def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Pa
     draw_recall(axes, plot)
     assert (len(axes.lines), len(axes.collections)) == (2, 2)
     assert axes.lines[0].get_ydata()[0] == 0.625
+
+
+def test_each_of_twelve_curves_has_its_own_style() -> None:
+    axes = Figure().add_subplot()
+    draw_recall(axes, RecallPlot("data", 1, [RecallCurve(str(n), [Estimate(0.5)]) for n in range(12)]))
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12  # seen without markers too
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 12
 
 
 def test_recall_without_intervals_has_no_band() -> None:

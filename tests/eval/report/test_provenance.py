@@ -27,7 +27,7 @@ def test_facts_name_models_retrievers_data_and_runs(tmp_path: Path) -> None:
 
 def test_tasks_measured_with_other_settings_have_their_own_row(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.answers("qa_none", ["yes"])], runs.settings(llm={"model": "first"}))
-    write_results(tmp_path, [runs.pairs(["neutral"], ["neutral"])], runs.settings(llm={"model": "second"}))
+    write_results(tmp_path, [runs.nli_task(["neutral"], ["neutral"])], runs.settings(llm={"model": "second"}))
     rows = run_table(read_tasks([tmp_path]).tasks).rows
     assert sorted((row.cell("model").text, row.cell("tasks").text) for row in rows) == [
         ("first", "qa_none"),
@@ -59,7 +59,7 @@ def test_retrieval_runs_show_the_settings_of_their_retrievers(tmp_path: Path) ->
 def test_model_name_includes_the_adapter_of_the_task(
     tmp_path: Path, task: str, sections: dict[str, dict[str, str]], name: str
 ) -> None:
-    result = runs.pairs(["neutral"], ["neutral"]) if task == "nli" else runs.answers(task, ["yes"])
+    result = runs.nli_task(["neutral"], ["neutral"]) if task == "nli" else runs.answers(task, ["yes"])
     write_results(tmp_path, [result], runs.settings(**sections))
     assert model_name(read_tasks([tmp_path]).tasks) == name
 

@@ -74,14 +74,16 @@ def test_unsupportable_answers_are_right_unless_supported() -> None:
         ("nli_tuned", {}, "tuned"),
     ],
 )
-def test_title_of_a_task(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str) -> None:
-    result = runs.pairs(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
+def test_title_names_the_context_or_the_shots_of_a_task(
+    tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str
+) -> None:
+    result = runs.nli_task(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
     write_results(tmp_path, [result], runs.settings(**sections))
     assert read_tasks([tmp_path]).tasks[0].title == title
 
 
 def test_nli_of_a_grid_with_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
-    zero_shot, tuned = (runs.pairs(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
+    zero_shot, tuned = (runs.nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
     zero_shot = replace(zero_shot, task=NLITask(shots=0, tuned=False))
     write_results(tmp_path, [zero_shot, tuned], runs.settings(nli={"adapter": "adapters/nli"}))
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
@@ -120,20 +122,6 @@ def test_a_damaged_grid_file_is_refused(tmp_path: Path, text: str) -> None:
         read_tasks([tmp_path])
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no results\.json"):
-        read_tasks([tmp_path])
-    with pytest.raises(UserError, match="does not exist"):
-        read_tasks([tmp_path / "none"])
-
-
-def test_missing_samples_are_refused(tmp_path: Path) -> None:
-    runs.write_grid(tmp_path)
-    (tmp_path / "tiny" / "samples_qa_gold.jsonl").unlink()
-    with pytest.raises(UserError, match="the samples of qa_gold are missing"):
-        read_tasks([tmp_path])
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [("retrieved", "x"), ("retrieved", [1]), ("label_scores", [1]), ("label_scores", {"yes": "much"}), ("notes", 3)],
@@ -145,13 +133,3 @@ def test_samples_of_another_format_are_refused(tmp_path: Path, field: str, value
     path.write_text(json.dumps(json.loads(first) | {field: value}) + "\n" + second + "\n")
     with pytest.raises(UserError, match=r"qa_gold: .*the sample.* format"):
         read_tasks([tmp_path])
-
-
-def test_each_task_has_the_settings_of_its_own_run(tmp_path: Path) -> None:
-    write_results(tmp_path, [runs.answers("qa_none", ["yes"])], runs.settings(llm={"model": "first"}))
-    write_results(tmp_path, [runs.answers("qa_gold", ["yes"])], runs.settings(llm={"model": "second"}))
-    tasks = tasks_by_name(read_tasks([tmp_path]))
-    assert {name: task.config["llm"]["model"] for name, task in tasks.items()} == {
-        "qa_none": "first",
-        "qa_gold": "second",
-    }

@@ -11,7 +11,7 @@ def terms_of(folder: Path) -> set[str]:
     return {term for term, _ in terms(read_tasks([folder]).tasks)}
 
 
-def test_terms_are_only_those_of_the_tasks(tmp_path: Path) -> None:
+def test_glossary_has_only_terms_of_the_tasks(tmp_path: Path) -> None:
     write_results(tmp_path / "retrieval", [runs.ranking([1, 2])], runs.settings())
     assert terms_of(tmp_path / "retrieval") == {"95 % interval", "accuracy@1, recall@k", "MRR@10, nDCG@10"}
     write_results(tmp_path / "generated", [runs.answers("qa_none", ["yes", "no"], confidence=None)], runs.settings())

@@ -4,26 +4,26 @@ from eval.report.views import Cell, Row, View, count_cell, difference_cell, draw
 from eval.stats.estimate import Estimate
 
 
-def view(*runs: str) -> View:
+def make_view(*runs: str) -> View:
     """A table with a row for each of ``runs`` and a reference row, which has no run."""
     rows = tuple(Row(f"row {n}", cells={"run": Cell(run), "n": count_cell(1000)}) for n, run in enumerate(runs))
     return View("title", "task", ("run", "n"), (*rows, Row("reference", cells={"n": count_cell(1)}, is_reference=True)))
 
 
 def test_without_constant_drops_a_column_of_equal_cells() -> None:
-    assert view("a", "a").without_constant("run").columns == ("n",)
-    assert view("a", "b").without_constant("run").columns == ("run", "n")
+    assert make_view("a", "a").without_constant("run").columns == ("n",)
+    assert make_view("a", "b").without_constant("run").columns == ("run", "n")
 
 
 def test_columns_are_numeric_or_drawn_as_their_cells() -> None:
-    assert view("a").is_numeric("n")
-    assert not view("a").is_numeric("run")
-    assert not view("a").is_drawn("n")
-    assert view("a").rows[0].cell("none") == Cell()
+    assert make_view("a").is_numeric("n")
+    assert not make_view("a").is_numeric("run")
+    assert not make_view("a").is_drawn("n")
+    assert make_view("a").rows[0].cell("none") == Cell()
 
 
 def test_metric_cell_has_interval_drawing_and_published_value() -> None:
-    cell = metric_cell(Estimate(0.5, 0.1, 0.25, 0.75), published=0.4, drawn=True)
+    cell = metric_cell(Estimate(0.5, 0.1, 0.25, 0.75), published=0.4, with_drawing=True)
     assert (cell.text, cell.interval, cell.published) == ("0.500", "0.250\u20130.750", "0.400")
     assert "<svg" in cell.drawing
     assert metric_cell(Estimate(0.5)).interval == ""

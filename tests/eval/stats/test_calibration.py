@@ -55,12 +55,6 @@ def test_metrics_and_bins_of_three_samples() -> None:
     assert (upper.accuracy.low, upper.accuracy.high) == pytest.approx((expected.low, expected.high))
 
 
-@pytest.mark.parametrize("score", [float("nan"), None])
-def test_scores_that_are_not_numbers_have_no_metrics(score: Any) -> None:
-    samples = [{"label_scores": {"yes": score, "no": 0.5}, "prediction": "no", "target": "no"}]
-    assert calibration_metrics(samples) == {}
-
-
 def test_a_probability_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
     (only,) = reliability([_sample({"yes": 0.6, "no": 0.4}, "yes")])
     assert (only.low, only.high) == pytest.approx((8 / 15, 9 / 15))
@@ -118,8 +112,8 @@ def test_ece_interval_starts_near_0_only_for_a_calibrated_model() -> None:
 
 def test_samples_without_scores_have_no_calibration() -> None:
     scored, unscored = _sample({"yes": 0.9, "no": 0.1}, "yes"), _sample({}, "yes")
-    partly_scored = {**scored, "label_scores": {"yes": None, "no": 0.1}}
-    for samples in ([], [unscored], [scored, unscored], [scored, partly_scored]):
+    partly_scored = [{**scored, "label_scores": {"yes": score, "no": 0.1}} for score in (None, float("nan"))]
+    for samples in ([], [unscored], [scored, unscored], *([scored, sample] for sample in partly_scored)):
         assert calibration_metrics(samples) == {}
         assert reliability(samples) == []
 

@@ -21,7 +21,7 @@ def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
 
 
 # Each word is a fact: the passage "a b" entails the statements "a", "b" and "a b".
-# id, statement, passages, whether the sentence is supported, number of precise citations
+# test id (the passages in words), statement, passages, whether the sentence is supported, number of precise citations
 CASES: list[tuple[str, str, list[str], bool, int]] = [
     ("one supporting", "a", ["a"], True, 1),
     ("one unsupporting", "a", ["b"], False, 0),
@@ -41,7 +41,9 @@ CASES: list[tuple[str, str, list[str], bool, int]] = [
     ("statement", "passages", "supported", "precise"),
     [pytest.param(*case, id=name) for name, *case in CASES],
 )
-def test_score_of_one_sentence(statement: str, passages: list[str], supported: bool, precise: int) -> None:
+def test_support_and_precise_citations_of_one_sentence(
+    statement: str, passages: list[str], supported: bool, precise: int
+) -> None:
     [score] = score_citations([CitedSentence(statement, tuple(passages))], entails)
     assert score == CitationScore(supported, len(passages), precise)
 
@@ -102,5 +104,5 @@ def test_metrics_are_means_over_the_answers_that_have_a_value() -> None:
         ("", "a", 0.0),
     ],
 )
-def test_rouge_l(reference: str, text: str, value: float) -> None:
+def test_rouge_l_is_f1_of_the_longest_common_subsequence(reference: str, text: str, value: float) -> None:
     assert rouge_l(reference, text) == pytest.approx(value)

@@ -27,12 +27,14 @@ def test_correct_sentences_belong_to_whole_predicted_rationales(
     assert correct_sentences(predicted, rationales, has_right_label=has_right_label) == correct
 
 
-def sample(correct: int, predicted: int, gold: int, found: bool | None = None) -> dict[str, Any]:
+def make_sample(correct: int, predicted: int, gold: int, found: bool | None = None) -> dict[str, Any]:
     return {"evidence": {"correct": correct, "predicted": predicted, "gold": gold}, "found": found}
 
 
 def test_evidence_metrics_are_over_the_sentences_of_all_claims() -> None:
-    estimates = evidence_metrics([sample(1, 2, 1, True), sample(2, 2, 3, False), sample(0, 1, 0), sample(0, 0, 2)])
+    estimates = evidence_metrics(
+        [make_sample(1, 2, 1, True), make_sample(2, 2, 3, False), make_sample(0, 1, 0), make_sample(0, 0, 2)]
+    )
     assert estimates["evidence_precision"].value == pytest.approx(3 / 5)
     assert estimates["evidence_recall"].value == pytest.approx(3 / 6)
     assert estimates["evidence_f1"].value == pytest.approx(2 * 3 / (5 + 6))
@@ -45,5 +47,5 @@ def test_evidence_metrics_are_over_the_sentences_of_all_claims() -> None:
 
 def test_evidence_metrics_need_gold_sentences() -> None:
     assert evidence_metrics([{"evidence": None, "found": None}]) == {}
-    assert evidence_metrics([sample(0, 1, 0)]) == {}
-    assert evidence_metrics([sample(0, 0, 1)])["evidence_f1"].value == 0
+    assert evidence_metrics([make_sample(0, 1, 0)]) == {}
+    assert evidence_metrics([make_sample(0, 0, 1)])["evidence_f1"].value == 0

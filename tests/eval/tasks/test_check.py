@@ -45,7 +45,7 @@ class Judge(NLIModel):
         if "too long" in hypothesis:
             return TooLongError("The pair is too long.")
         label = "entailment" if "works" in premise else "contradiction" if "fails" in premise else "neutral"
-        return Judgement(label=label, label_scores={one: 0.8 if one == label else 0.1 for one in self.labels})
+        return Judgement(label=label, label_scores={name: 0.8 if name == label else 0.1 for name in self.labels})
 
 
 def write_and_load_claims(
@@ -57,7 +57,7 @@ def write_and_load_claims(
 
 
 def make_claim_checker(data: ClaimData) -> Checker:
-    texts = {str(one.id): one.page_content for one in data.documents}
+    texts = {str(document.id): document.page_content for document in data.documents}
     return make_checker(WordRetriever(texts=texts, top_k=3), Judge(), CheckConfig(passages=1))
 
 
@@ -121,14 +121,22 @@ def test_a_claim_too_long_for_the_model_is_left_out(tmp_path: Path) -> None:
 def test_runs_are_compared_by_claim(tmp_path: Path) -> None:
     data = write_and_load_claims(tmp_path)
     for name, threshold in (("a", 0.5), ("b", 0.9)):
-        texts = {str(one.id): one.page_content for one in data.documents}
+        texts = {str(document.id): document.page_content for document in data.documents}
         checks = make_checker(WordRetriever(texts=texts), Judge(), CheckConfig(threshold=threshold))
         write_results(tmp_path / name, [CheckTask().evaluate(checks, data, identity={}, quiet=True)], {})
-    (comparison,) = compare(choose_pairs([str(tmp_path / "a"), str(tmp_path / "b")]))
+    (comparison,) = compare(choose_pairs([str(tmp_path / "a"), str(tmp_path / "b")]).pairs)
     differences = {name: metric.difference.value for name, metric in comparison.figures.items()}
     assert differences["accuracy"] == pytest.approx(0.25 - 0.75)
     assert "macro_f1" in differences
     assert read_run(tmp_path / "a").tasks["check_given"] == CheckTask()
+
+
+def test_samples_agree_only_with_the_documents_that_were_checked(tmp_path: Path) -> None:
+    data = write_and_load_claims(tmp_path)
+    samples = CheckTask().evaluate(make_claim_checker(data), data, identity={}, quiet=True).samples
+    texts = {str(document.id): document.page_content for document in data.documents}
+    assert CheckTask().agrees_with(samples, texts, {})
+    assert not CheckTask().agrees_with(samples, texts | {"i": "Iron was changed."}, {})
 
 
 def test_only_the_context_retrieved_takes_a_retriever() -> None:

@@ -19,15 +19,15 @@ from eval.tasks.nli import CHUNK
 IDENTITY = {"model": "words"}
 
 
-def pair(key: str, premise: str, label: str) -> NLIPair:
+def make_pair(key: str, premise: str, label: str) -> NLIPair:
     return NLIPair(key, premise, "Is there use in zinc? The answer is yes.", label)
 
 
 PAIRS = [
-    pair("a", "Zinc works.", "entailment"),
-    pair("b", "Zinc fails.", "contradiction"),
-    pair("c", "Iron fails.", "neutral"),
-    pair("d", "Iron works.", "entailment"),
+    make_pair("a", "Zinc works.", "entailment"),
+    make_pair("b", "Zinc fails.", "contradiction"),
+    make_pair("c", "Iron fails.", "neutral"),
+    make_pair("d", "Iron works.", "entailment"),
 ]
 
 
@@ -41,7 +41,7 @@ class LabelsOnlyZinc(WordNLI):
         return super()._judge(premise, hypothesis)
 
 
-def test_metrics_of_labels() -> None:
+def test_metrics_compare_predicted_labels_with_targets() -> None:
     result = NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
     assert result.name == "nli"
     assert result.metrics["accuracy"] == 0.75
@@ -72,7 +72,7 @@ class AcceptsTwoWords(WordNLI):
 
 
 def test_a_pair_too_long_for_the_model_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    long = pair("long", "Zinc works very well.", "entailment")
+    long = make_pair("long", "Zinc works very well.", "entailment")
     result = NLITask().evaluate(AcceptsTwoWords(), [PAIRS[0], long, *PAIRS[1:]], identity=IDENTITY, quiet=True)
     assert [sample["id"] for sample in result.samples] == ["a", "b", "c", "d"]
     assert result.metrics["accuracy"] == 0.75
@@ -83,7 +83,7 @@ def test_a_pair_too_long_for_the_model_is_left_out(tmp_path: Path, caplog: pytes
 
 
 def test_only_pairs_too_long_for_the_model_are_refused() -> None:
-    long = pair("long", "Zinc works very well.", "entailment")
+    long = make_pair("long", "Zinc works very well.", "entailment")
     with pytest.raises(UserError, match="all 1 records are too long"):
         NLITask().evaluate(AcceptsTwoWords(), [long], identity=IDENTITY, quiet=True)
 
@@ -112,7 +112,7 @@ def test_keys_depend_on_pair_or_prompt_and_on_identity() -> None:
 
     first = keys(WordNLI(), PAIRS, model="m")
     assert len(set(first)) == len(PAIRS)
-    other_ids_and_labels = [pair(f"{one.id}2", one.premise, "neutral") for one in PAIRS]
+    other_ids_and_labels = [make_pair(f"{pair.id}2", pair.premise, "neutral") for pair in PAIRS]
     assert first == keys(WordNLI(), other_ids_and_labels, model="m")
     assert set(first).isdisjoint(keys(WordNLI(), PAIRS, model="n"))
     with_prompt = keys(LabelsOnlyZinc(), PAIRS, model="m")
@@ -122,7 +122,9 @@ def test_keys_depend_on_pair_or_prompt_and_on_identity() -> None:
 
 def test_pairs_are_classified_in_chunks_and_samples_keep_their_order() -> None:
     model = WordNLI()
-    pairs = [pair(str(n), f"Zinc {'works' if n % 2 else 'fails'} {n}.", "entailment") for n in range(2 * CHUNK + 1)]
+    pairs = [
+        make_pair(str(n), f"Zinc {'works' if n % 2 else 'fails'} {n}.", "entailment") for n in range(2 * CHUNK + 1)
+    ]
     result = NLITask(tag="many").evaluate(model, pairs, identity=IDENTITY, quiet=True)
     assert [len(call) for call in model.calls] == [CHUNK, CHUNK, 1]
     assert [sample["id"] for sample in result.samples] == [p.id for p in pairs]
@@ -134,13 +136,13 @@ def test_a_label_unknown_to_the_model_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"nli: the data has the label maybe, and the model knows entailment, .*pairs\.labels"
     ):
-        NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "Zinc.", "maybe")], identity=IDENTITY, quiet=True)
+        NLITask().evaluate(WordNLI(), [*PAIRS, make_pair("e", "Zinc.", "maybe")], identity=IDENTITY, quiet=True)
 
 
 def test_error_of_a_pair_names_the_pair() -> None:
     # "TOO LONG" makes WordNLI return a UserError, not the TooLongError of a pair that is left out.
     with pytest.raises(UserError, match="nli, pair e: The pair is too long"):
-        NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
+        NLITask().evaluate(WordNLI(), [*PAIRS, make_pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
 
 
 def test_an_unexpected_exception_is_raised_unchanged() -> None:

@@ -112,6 +112,14 @@ def test_keys_depend_on_all_abstracts() -> None:
     assert len({sample["key"] for sample in twelve.samples}) == 12
 
 
+def test_samples_agree_only_with_the_abstracts_that_were_searched() -> None:
+    for depth in (10, 12):
+        result = _evaluate(_records(), depth=depth)
+        texts = {record.id: record.context for record in _records()}
+        assert result.task.agrees_with(result.samples, texts, IDENTITY)
+        assert not result.task.agrees_with(result.samples, texts | {"07": "changed"}, IDENTITY)
+
+
 def test_no_records_and_small_depths_are_refused() -> None:
     with pytest.raises(UserError, match="no records"):
         _evaluate([], OverlapRetriever([]))

@@ -1,13 +1,12 @@
 import re
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from rich.console import Console
 from word_nli import WordNLI
+from written_runs import printed_lines
 
 from chains.answer import Answer, Passage
 from chains.qa.base import AnswerChain, Question
@@ -43,30 +42,32 @@ class MarkerReader(AnswerChain):
         )
 
 
-def record(number: int, label: Label, text: str) -> QARecord:
+def make_record(number: int, label: Label, text: str) -> QARecord:
     return QARecord(id=f"r{number}", question=f"Is there use in drug{number}?", contexts=(text,), label=label)
 
 
 # WordNLI supports "yes" if the premise says "WORD works", and "no" if it says "WORD fails"; FAINTLY lowers its score.
 RECORDS = [
-    record(0, "yes", "Adults came. Drug0 works. ANSWER yes 0.9."),  # right, supported
-    record(1, "no", "Adults came. Drug1 fails. ANSWER no 0.6."),  # right, supported
-    record(2, "no", "Adults came. Drug2 works FAINTLY. ANSWER yes 0.7."),  # wrong, supported with a lower score
-    record(3, "no", "Adults came. Drug3 fails. ANSWER yes 0.8."),  # wrong, contradicted
-    record(4, "maybe", "Adults came. ANSWER maybe 0.95."),  # right, not enough evidence
+    make_record(0, "yes", "Adults came. Drug0 works. ANSWER yes 0.9."),  # right, supported
+    make_record(1, "no", "Adults came. Drug1 fails. ANSWER no 0.6."),  # right, supported
+    make_record(2, "no", "Adults came. Drug2 works FAINTLY. ANSWER yes 0.7."),  # wrong, supported with a lower score
+    make_record(3, "no", "Adults came. Drug3 fails. ANSWER yes 0.8."),  # wrong, contradicted
+    make_record(4, "maybe", "Adults came. ANSWER maybe 0.95."),  # right, not enough evidence
 ]
 
 
-def chain(policy="report", *, scored: bool = True) -> AnswerChain:
+def make_verified_chain(policy="report", *, scored: bool = True) -> AnswerChain:
     return verified_chain(MarkerReader(), WordNLI(scored=scored), verify=policy)
 
 
-def gold(records: Sequence[QARecord] = RECORDS, **options: Any) -> TaskResult:
-    return task_from_name("verified_gold").evaluate(chain(**options), records, identity=IDENTITY, quiet=True)
+def evaluate_gold(records: Sequence[QARecord] = RECORDS, **options: Any) -> TaskResult:
+    return task_from_name("verified_gold").evaluate(
+        make_verified_chain(**options), records, identity=IDENTITY, quiet=True
+    )
 
 
 def test_metrics_of_verdicts_accuracy_and_risk() -> None:
-    result = gold()
+    result = evaluate_gold()
     assert result.name == "verified_gold"
     metrics = result.metrics
     assert metrics["share_supported"] == 0.6
@@ -85,7 +86,7 @@ def test_metrics_of_verdicts_accuracy_and_risk() -> None:
 
 
 def test_samples_hold_the_fields_of_the_verification() -> None:
-    samples = gold().samples
+    samples = evaluate_gold().samples
     assert [sample["verdict"] for sample in samples] == [*["supported"] * 3, "contradicted", "not enough evidence"]
     first = dict(samples[0])
     assert (first["id"], first["prediction"], first["target"]) == ("r0", "yes", "yes")
@@ -97,7 +98,7 @@ def test_samples_hold_the_fields_of_the_verification() -> None:
 
 
 def test_context_wrong_has_metrics_of_verdicts_only() -> None:
-    result = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name("verified_wrong").evaluate(make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert set(result.metrics) == {
         "share_supported",
         "share_contradicted",
@@ -109,26 +110,26 @@ def test_context_wrong_has_metrics_of_verdicts_only() -> None:
 
 
 def test_context_swapped_gives_the_other_abstract_only_to_the_verifier() -> None:
-    # The abstract of r2 supports every answer, that of r1 contradicts the answer of r0, and the others say nothing.
+    # r2's abstract supports every answer, r1's contradicts the answer of r0; the abstracts of r0 and r3 decide nothing.
     texts = {0: "Drug0 works", 1: "Drug0 fails", 2: "Drug0 works. Drug1 works. Drug2 works. Drug3 works"}
-    records = [record(n, "yes", f"{texts.get(n, '')}. ANSWER yes 0.{n + 1}.") for n in range(4)]
+    records = [make_record(n, "yes", f"{texts.get(n, '')}. ANSWER yes 0.{n + 1}.") for n in range(4)]
     result = VerificationTask(context="swapped").evaluate(
         MarkerReader(), verifier=Verifier(WordNLI()), records=records, identity=IDENTITY, quiet=True
     )
     assert result.name == "verified_swapped"
-    assert {one["prediction"] for one in result.samples} == {"yes"}
-    assert [one["retrieved"][0]["id"] for one in result.samples] == [one["id"] for one in result.samples]
-    against = {one["id"]: one["verified_against"] for one in result.samples}
+    assert {sample["prediction"] for sample in result.samples} == {"yes"}
+    assert [sample["retrieved"][0]["id"] for sample in result.samples] == [sample["id"] for sample in result.samples]
+    against = {sample["id"]: sample["verified_against"] for sample in result.samples}
     assert sorted(against.values()) == sorted(against)
     assert all(id != other for id, other in against.items())
-    with_r2 = next(one for one in result.samples if one["verified_against"] == "r2")
+    with_r2 = next(sample for sample in result.samples if sample["verified_against"] == "r2")
     assert with_r2["verdict"] == "supported"
-    assert result.metrics["share_supported"] == sum(one["verdict"] == "supported" for one in result.samples) / 4
+    assert result.metrics["share_supported"] == sum(sample["verdict"] == "supported" for sample in result.samples) / 4
     assert "accuracy" not in result.metrics
 
 
 def test_answers_without_passages_are_unverified_and_wrong() -> None:
-    result = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name("verified_none").evaluate(make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert result.metrics["unverified"] == 5
     assert result.metrics["share_supported"] == 0
     assert not {"accuracy_supported", "accuracy_gain", "aurc_confidence"} & set(result.metrics)
@@ -136,26 +137,26 @@ def test_answers_without_passages_are_unverified_and_wrong() -> None:
 
 
 def test_generated_verdicts_rank_answers_by_supported_or_not() -> None:
-    metrics = gold(scored=False).metrics
+    metrics = evaluate_gold(scored=False).metrics
     assert metrics["risk@0.6"] == pytest.approx(1 / 3)
     assert metrics["risk@0.2"] == pytest.approx(1 / 3)
 
 
 def test_withheld_answers_are_refused() -> None:
     with pytest.raises(UserError, match=r"verified_gold: the chain withheld answers.*chain\.verify to report"):
-        gold(policy="abstain")
+        evaluate_gold(policy="abstain")
 
 
 def test_no_records_invalid_contexts_and_missing_verifier_are_refused() -> None:
     with pytest.raises(UserError, match="there are no records"):
-        gold([])
+        evaluate_gold([])
     with pytest.raises(ValidationError, match="'none', 'gold', 'retrieved', 'wrong' or 'swapped'"):
         VerificationTask(context="other")
     with pytest.raises(ValueError, match="a verifier belongs to the context swapped"):
         VerificationTask(context="swapped").evaluate(MarkerReader(), RECORDS, identity=IDENTITY)
 
 
-def sample(verdict: str | None, prediction: str, confidence: float = 0.5) -> dict[str, Any]:
+def make_sample(verdict: str | None, prediction: str, confidence: float = 0.5) -> dict[str, Any]:
     """A sample with the target yes; ``confidence`` is the probability of yes and of supported."""
     rest = (1 - confidence) / 2
     scores = {"supported": confidence, "contradicted": rest, "not enough evidence": rest} if verdict else {}
@@ -164,11 +165,11 @@ def sample(verdict: str | None, prediction: str, confidence: float = 0.5) -> dic
     return {"verdict": verdict, "verdict_scores": scores, **labels}
 
 
-def samples_by_verdict(supported: tuple[int, int], others: tuple[int, int]) -> list[dict[str, Any]]:
-    """Samples with the given numbers of right and wrong answers, supported or without enough evidence."""
+def samples_by_verdict(supported: tuple[int, int], not_enough: tuple[int, int]) -> list[dict[str, Any]]:
+    """Samples with these verdicts; each argument has the numbers of right and of wrong answers."""
     return [
-        sample(verdict, prediction)
-        for verdict, counts in (("supported", supported), ("not enough evidence", others))
+        make_sample(verdict, prediction)
+        for verdict, counts in (("supported", supported), ("not enough evidence", not_enough))
         for prediction, count in zip(("yes", "no"), counts, strict=True)
         for _ in range(count)
     ]
@@ -190,8 +191,8 @@ def test_gain_interval_agrees_with_a_bootstrap_over_records() -> None:
     samples = samples_by_verdict((40, 10), (25, 25))
     gain = verification_metrics(samples)["accuracy_gain"]
     rng = np.random.default_rng(3)
-    right = np.array([one["prediction"] == "yes" for one in samples])
-    supported = np.array([one["verdict"] == "supported" for one in samples])
+    right = np.array([sample["prediction"] == "yes" for sample in samples])
+    supported = np.array([sample["verdict"] == "supported" for sample in samples])
     drawn = rng.integers(0, len(samples), size=(4000, len(samples)))
     gains = [right[row][supported[row]].mean() - right[row].mean() for row in drawn]
     assert (gain.low, gain.high) == pytest.approx(tuple(np.quantile(gains, [0.025, 0.975])), abs=0.015)
@@ -199,32 +200,25 @@ def test_gain_interval_agrees_with_a_bootstrap_over_records() -> None:
 
 
 def test_gain_of_a_resample_without_supported_answer_is_0() -> None:
-    gain = verification_metrics([sample("supported", "yes"), sample("contradicted", "no")])["accuracy_gain"]
+    gain = verification_metrics([make_sample("supported", "yes"), make_sample("contradicted", "no")])["accuracy_gain"]
     assert (gain.value, gain.low, gain.high) == (0.5, 0, 0.5)
 
 
 def test_one_sample_has_no_interval_and_none_are_refused() -> None:
-    metrics = verification_metrics([sample("supported", "yes")])
+    metrics = verification_metrics([make_sample("supported", "yes")])
     assert metrics["accuracy_gain"].low is None
     with pytest.raises(ValueError, match="0 answers"):
         verification_metrics([])
 
 
 def test_unverified_answers_rank_last() -> None:
-    samples = [sample(None, "no"), sample("contradicted", "yes", 0.0), sample("supported", "yes", 0.9)]
+    samples = [make_sample(None, "no"), make_sample("contradicted", "yes", 0.0), make_sample("supported", "yes", 0.9)]
     assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
 
 
-def table_lines(results: Sequence[TaskResult]) -> list[str]:
-    console = Console(file=StringIO(), width=100)
-    console.print(*result_tables(results))
-    assert isinstance(console.file, StringIO)
-    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
-
-
 def test_tables_of_verdicts_accuracy_and_risk() -> None:
-    wrong = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
-    lines = table_lines([gold(), wrong])
+    wrong = task_from_name("verified_wrong").evaluate(make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True)
+    lines = printed_lines(*result_tables([evaluate_gold(), wrong]))
     rows = [line.split() for line in lines if re.match(r"verified_\w+ ", line)]
     assert rows[0][:3] == ["verified_gold", "5", "0.600"]
     assert rows[0][4:] == ["0.200", "0.200", "0"]
@@ -240,6 +234,10 @@ def test_tables_of_verdicts_accuracy_and_risk() -> None:
 
 
 def test_accuracy_table_without_supported_answers() -> None:
-    without_passages = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
-    rows = [line.split() for line in table_lines([without_passages]) if line.startswith("verified_none")]
+    without_passages = task_from_name("verified_none").evaluate(
+        make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True
+    )
+    rows = [
+        line.split() for line in printed_lines(*result_tables([without_passages])) if line.startswith("verified_none")
+    ]
     assert rows[1] == ["verified_none", "0.000", "(0.000-0.434)"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answered_runs import config, qa_task, write_run
+from written_runs import config, qa_task, write_run
 
 from eval.results import TaskResult
 from eval.stats.metrics import ranking_metrics
@@ -33,7 +33,7 @@ def test_evaluation_is_exported_to_lm_eval_and_to_pubmedqa(command: Callable[...
 
 def test_all_runs_below_a_folder_are_exported_to_lm_eval(command: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_run(tmp_path / "grid" / name, [GOLD_TASK], config(name))
+        write_run(tmp_path / "grid" / name, GOLD_TASK, settings=config(name))
     assert command("export", "grid", "--format", "lm-eval", "--output", "out").status == 0
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["a", "b"]
 
@@ -41,13 +41,13 @@ def test_all_runs_below_a_folder_are_exported_to_lm_eval(command: Callable[..., 
 def test_retrieval_task_is_left_out_with_a_message(command: Callable[..., Any], tmp_path: Path) -> None:
     samples = [{"id": "1", "prediction": "1", "target": "1"}]
     retrieval_task = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), samples)
-    write_run(tmp_path / "run", [retrieval_task, GOLD_TASK])
+    write_run(tmp_path / "run", retrieval_task, GOLD_TASK)
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
     assert exported.err == "left out, because no model assigns labels in it: retrieval_bm25\n"
 
 
 def test_invalid_arguments_are_reported(command: Callable[..., Any], tmp_path: Path) -> None:
-    write_run(tmp_path / "run", [GOLD_TASK])
+    write_run(tmp_path / "run", GOLD_TASK)
     missing = command("export", "none", "--format", "lm-eval", "--output", "out")
     assert missing.status == 1
     assert missing.err.startswith("medground: none does not exist.")
