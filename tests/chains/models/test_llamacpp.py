@@ -279,20 +279,9 @@ def test_without_xllamacpp_the_error_has_the_install_command(tiny_gguf: Path, mo
         load_llamacpp(llama_config(tiny_gguf))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"kind": "llamacpp"}, "needs model"),
-        ({"kind": "llamacpp", "model": "a.gguf", "quantization": "4bit"}, "quantization is for kind huggingface"),
-        ({"kind": "llamacpp", "model": "a.gguf", "adapter": "x"}, "adapter is for kind huggingface"),
-        ({"kind": "llamacpp", "model": "a.gguf", "base_url": "http://a"}, "base_url is for kind openai"),
-        ({"model": "a.gguf", "threads": 2}, "threads is for kind llamacpp"),
-        ({"model": "a.gguf", "window": 64}, "window is for kind openai or llamacpp"),
-    ],
-)
-def test_settings_of_another_kind_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        LLMConfig(**settings)
+def test_kind_llamacpp_needs_a_model() -> None:
+    with pytest.raises(ValidationError, match="needs model"):
+        LLMConfig(kind="llamacpp")
 
 
 def test_default_threads_are_omp_num_threads_or_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
