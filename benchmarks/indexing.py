@@ -155,7 +155,7 @@ def main() -> None:
         print(f"by processor time {bench.format_spread(figures['processor_ratio'])}")
     if options.documents:
         report["memory"] = measure_memory(texts, options.documents, options.dtype)
-        print(", ".join(f"{size} documents {each['peak_mb']:.0f} MB" for size, each in report["memory"].items()))
+        print(", ".join(f"{size} documents {each['peak_mb']:.0f} MiB" for size, each in report["memory"].items()))
     bench.write_report(options.output, report)
 
 

@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def _format(figures: dict[str, float]) -> str:
-    text = f"{figures['seconds']:.2f} s, {figures['processor']:.2f} s of processor time, {figures['memory_mb']:.0f} MB"
+    text = f"{figures['seconds']:.2f} s, {figures['processor']:.2f} s of processor time, {figures['memory_mb']:.0f} MiB"
     return text + (f" ({figures['anonymous_mb']:.0f} anonymous)" if "anonymous_mb" in figures else "")
 
 
