@@ -363,7 +363,7 @@ def evaluate_questions(steps: Steps, records: Path) -> None:
 
 
 def evaluate_verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> None:
-    """Part d: evaluate support by quotes, written answers with citations, and verified answers with both judges."""
+    """Part d: evaluate support by quotes, written answers and verified answers, with encoder and adapter as judge."""
     quotes = steps.work / "quotes.jsonl"
     if not quotes.exists():
         write_jsonl(quotes, _quote_pairs(records))
@@ -443,7 +443,7 @@ def _support_figures(output: Path) -> Figures:
 
 
 def compare_speed(steps: Steps, pairs: Settings, count: int) -> None:
-    """Part e: train ``count`` steps of 16 pairs with each recipe, then compare both on the same 1,000 test pairs."""
+    """Part e: train ``count`` steps of 16 pairs with each recipe, then compare the adapters on 1,000 test pairs."""
     recipes: dict[str, tuple[str, Settings]] = {
         "tutorial": ("tutorial_qlora.yaml", {}),
         "ours": ("qlora.yaml", {**ADAPTER, "answer_pairs": False}),
@@ -500,7 +500,7 @@ def _as_dict(value: object) -> dict[str, Any]:
 
 def main() -> None:
     """Run the parts that the command line names, print a table and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
