@@ -27,7 +27,7 @@ def check_choices(**arguments: tuple[str, Any]) -> None:
 
 # Settings of ``LLMConfig`` that affect only some kinds, with these kinds. ``concurrency`` and ``batch_tokens``, which
 # change no result, are accepted with every kind.
-_KINDS_WITH_SETTING = {
+_KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
     "base_url": ("openai",),
     "window": ("openai", "llamacpp"),
     "threads": ("llamacpp",),
