@@ -112,7 +112,7 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
     raise ValueError(f"a quote beyond its abstract: {citation}")
 
 
-def measure_pubmedqa(
+def print_pubmedqa(
     path: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None, *, fit: bool
 ) -> None:
     """Print the table of PubMedQA's test split."""
@@ -202,9 +202,7 @@ def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[Labell
     return citations[:limit], {str(row["doc_id"]): row["abstract"] for row in corpus if str(row["doc_id"]) in cited_ids}
 
 
-def measure_claims(
-    folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None
-) -> None:
+def print_claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None) -> None:
     """Print the table of the labelled citations."""
     citations, candidates = read_claims(folder, part, limit)
     rng = random.Random(0)
@@ -225,7 +223,7 @@ def measure_claims(
     print_table(f"Citation Integrity, {part}: {len(citations)} claims over shuffled candidates", values)
 
 
-def measure_attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
+def print_attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
     """Print by threshold how many claims are attributed to a paper, and how many of these to the cited paper."""
     citations, candidates = read_claims(folder, part, limit)
     passages = {id: Passage(id=id, text="\n\n".join(sentences)) for id, sentences in candidates.items()}
@@ -304,10 +302,10 @@ def main() -> None:
     reranker = options.cross_encoder and load_reranker(options.cross_encoder, "float32", ("maybe", "neutral"))
     relevance = reranker.relevance if reranker else None
     if options.data:
-        measure_pubmedqa(options.data, options.limit, embedder, relevance, fit=options.fit)
+        print_pubmedqa(options.data, options.limit, embedder, relevance, fit=options.fit)
     if options.claims:
-        measure_claims(options.claims, options.part, options.limit, embedder, relevance)
-        measure_attribution(options.claims, options.part, options.limit, embedder)
+        print_claims(options.claims, options.part, options.limit, embedder, relevance)
+        print_attribution(options.claims, options.part, options.limit, embedder)
 
 
 if __name__ == "__main__":

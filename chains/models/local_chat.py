@@ -69,7 +69,7 @@ class LocalPipeline(HuggingFacePipeline):
         for prompt_ids, continuation in zip(ids, continuations, strict=True):
             text, stopped = _cut_at_stop(continuation.text, stop)
             truncated = continuation.truncated and not stopped
-            info = _generation_info(len(prompt_ids), continuation.tokens, truncated=truncated)
+            info = self._message_metadata(len(prompt_ids), continuation.tokens, truncated=truncated)
             generations.append([Generation(text=text, generation_info=info)])
         return LLMResult(generations=generations)
 
@@ -97,8 +97,15 @@ class LocalPipeline(HuggingFacePipeline):
         if pending:
             yield GenerationChunk(text=pending)
         truncated = not stopped and is_truncated(generated_ids, self.local.model, options["max_new_tokens"])
-        info = _generation_info(len(ids), len(generated_ids), truncated=truncated)
+        info = self._message_metadata(len(ids), len(generated_ids), truncated=truncated)
         yield GenerationChunk(text="", generation_info=info)
+
+    def _message_metadata(self, prompt_tokens: int, answer_tokens: int, *, truncated: bool) -> dict[str, Any]:
+        """The metadata of an answer's message."""
+        total = prompt_tokens + answer_tokens
+        usage = UsageMetadata(input_tokens=prompt_tokens, output_tokens=answer_tokens, total_tokens=total)
+        response = {"model_name": self.model_id, "finish_reason": "length" if truncated else "stop"}
+        return {"usage_metadata": usage, "response_metadata": response}
 
     def _stops(self, stop: list[str] | None) -> list[str]:
         """The stop texts, with those of the chat template."""
@@ -242,7 +249,7 @@ class LocalChat(ChatHuggingFace):
             message = AIMessageChunk(content=prepended + piece.text)
             prepended = ""
             if piece.generation_info:  # the last piece, without text
-                message = AIMessageChunk(content="", **self._metadata(piece), chunk_position="last")
+                message = AIMessageChunk(content="", **piece.generation_info, chunk_position="last")
             chunk = ChatGenerationChunk(message=message)
             if run_manager:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -264,22 +271,10 @@ class LocalChat(ChatHuggingFace):
         return [stops] if isinstance(stops, str) else stops
 
     def _message(self, generation: Generation, prompt: str) -> AIMessage:
-        return AIMessage(content=open_reasoning_tag(prompt) + generation.text, **self._metadata(generation))
-
-    def _metadata(self, generation: Generation) -> dict[str, Any]:
-        """The metadata of the message with this generation."""
-        info = generation.generation_info or {}
-        response = {"model_name": self.model_id, "finish_reason": info["finish_reason"]}
-        return {"usage_metadata": info["usage"], "response_metadata": response}
+        return AIMessage(content=open_reasoning_tag(prompt) + generation.text, **(generation.generation_info or {}))
 
 
 def _cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before its first stop text, and whether it has a stop text."""
     starts = [start for stop_text in stop if (start := text.find(stop_text)) >= 0]
     return (text[: min(starts)], True) if starts else (text, False)
-
-
-def _generation_info(prompt_tokens: int, answer_tokens: int, *, truncated: bool) -> dict[str, Any]:
-    total = prompt_tokens + answer_tokens
-    usage = UsageMetadata(input_tokens=prompt_tokens, output_tokens=answer_tokens, total_tokens=total)
-    return {"usage": usage, "finish_reason": "length" if truncated else "stop"}

@@ -111,6 +111,12 @@ GEMMA4 = markers("<|turn>ROLE\n", "<turn|>\n", assistant="model")
 KIMI = markers("<|im_ROLE|>ROLE<|im_middle|>", "<|im_end|>")
 MISTRAL = ("[INST]{}[/INST]", "", "</s>", "[SYSTEM_PROMPT]{}[/SYSTEM_PROMPT]")
 DEEPSEEK = ("<|User|>{}", "<|Assistant|>", "<|end_of_sentence|>", "{}")
+GPT_OSS = (
+    "<|start|>user<|message|>{}<|end|>",
+    "<|start|>assistant",
+    "<|return|>",
+    "<|start|>developer<|message|>{}<|end|>",
+)
 EXAONE = markers("[|ROLE|]", "[|endofturn|]\n")
 OPTIONAL_DATE = (
     "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}{{ '26 Jul 2024' }}{% endif %}\n"
@@ -208,20 +214,10 @@ FORMS = {
         lead=" ",
     ),
     "apriel 1.5": Form(*markers("<|ROLE|>\n", "\n<|end|>\n"), bos="<s>", stop="\n<|end|>"),
-    "gpt-oss, one end": Form(  # every message has the same end, as in templates for training
-        "<|start|>user<|message|>{}<|end|>",
-        "<|start|>assistant",
-        "<|end|>",
-        "<|start|>developer<|message|>{}<|end|>",
-        lead="<|channel|>final<|message|>",
-    ),
+    # Every message has the same end, as in templates for training.
+    "gpt-oss, one end": Form(*GPT_OSS[:2], "<|end|>", GPT_OSS[3], lead="<|channel|>final<|message|>"),
     "gpt-oss": Form(
-        "<|start|>user<|message|>{}<|end|>",
-        "<|start|>assistant",
-        "<|return|>",
-        "<|start|>developer<|message|>{}<|end|>",
-        lead="<|channel|>final<|message|>",
-        date="Current date: {{ strftime_now('%Y-%m-%d') }}\n",
+        *GPT_OSS, lead="<|channel|>final<|message|>", date="Current date: {{ strftime_now('%Y-%m-%d') }}\n"
     ),
 }
 # The special tokens of all forms in one vocabulary.

