@@ -32,7 +32,7 @@ from medground.settings import load_settings
 
 def main() -> None:
     """Ask all questions and print the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--adapter", help="adapter of medground train qlora; without one nothing is verified")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--absent", type=int, default=50, help="number of questions whose abstract is left out")

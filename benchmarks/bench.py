@@ -17,7 +17,7 @@ from common.errors import UserError
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser with the description ``doc`` and the option ``--output``."""
     new = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     new.add_argument("--output", type=Path, help="JSON file for the figures")

@@ -4,21 +4,21 @@
         [--cross-encoder DIR]
 
 PubMedQA (``--data``, with test_ground_truth.json beside it): the chain answers each question of the official test split
-with quotes from the five abstracts that BM25 ranks first among all 1,000. Measured are whether the first quote is from
-the question's abstract, whether it is from a results section, and the share of the conclusion's words in the first
+with quotes from the five abstracts that BM25 ranks first among all 1,000. The measures are whether the first quote is
+from the question's abstract, whether it is from a results section, and the share of the conclusion's words in the first
 quote (the abstracts lack their conclusions). Two more lines are the shares of answers whose evidence is marked as weak,
 with and without the question's abstract among the five.
 
 Citation Integrity (``--claims``, a folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl in SciFact's
-layout): the chain quotes sentences for each claim from its candidate sentences, each of which is a paragraph. Measured
-is whether the first quote, or one of three, is a labelled sentence. The file has the labelled sentence first, so the
-candidates are shuffled, with a fixed seed. Then each claim is attributed to one of five papers, as the chain attributes
-sentences of a written answer without citation marks: first the cited paper and the four nearest others by BM25, then
-the five nearest others. Constants are chosen on ``--part train``.
+layout): the chain quotes sentences for each claim from its candidate sentences, each of which is a paragraph. The
+measures are whether the first quote, and whether one of three, is a labelled sentence. The file has the labelled
+sentence first, so the candidates are shuffled, with a fixed seed. Then each claim is attributed to one of five papers,
+as the chain attributes sentences of a written answer without citation marks: first the cited paper and the four nearest
+others by BM25, then the five nearest others. Constants are chosen on ``--part train``.
 
-``--embedder`` names a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``;
-``--cross-encoder`` one that ``medground train encoder`` wrote, as for ``chain.quote_cross_encoder``. Measure them on
-claims that they were not trained on.
+``--embedder`` is a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``; ``--cross-encoder``
+is a folder that ``medground train encoder`` wrote, as for ``chain.quote_cross_encoder``. Neither model may have been
+trained on the claims.
 
 Each table compares ranking by shared words, the chain, and the chain without an embedder, without the corpus's word
 frequencies, and without the weights for findings. ``--fit`` first fits these weights
@@ -76,7 +76,9 @@ def rank_by_shared_words(question: str, passages: Sequence[Passage]) -> list[Cit
     return sorted(ranked, key=lambda citation: -citation.score)
 
 
-def rankings(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Ranking]:
+def make_rankings(
+    embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None
+) -> dict[str, Ranking]:
     """The rankings of quotes to compare, by name; "the chain" is the default."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
@@ -95,7 +97,7 @@ def rankings(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Rele
     return by_name
 
 
-def displayed(quotes: Quotes) -> Quotes:
+def displayed_quotes(quotes: Quotes) -> Quotes:
     """The first of the ranked quotes, as many as the chain displays."""
     return [quote for quote in quotes if quote.score >= MIN_RELATIVE_SCORE * quotes[0].score][:QUOTES]
 
@@ -110,7 +112,9 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
     raise ValueError(f"a quote beyond its abstract: {citation}")
 
 
-def pubmedqa(path: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None, *, fit: bool) -> None:
+def print_pubmedqa(
+    path: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None, *, fit: bool
+) -> None:
     """Print the table of PubMedQA's test split."""
     data = DataConfig(path=path)
     train, test = [*load_records(data, "train"), *load_records(data, "dev")], load_records(data, "test")
@@ -127,23 +131,23 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, relevance: Rele
     six_passages = [[as_passage(document) for document in found] for found in results]
     passages = [six[:PASSAGES] for six in six_passages]
 
-    def is_own(quote: Citation, record: QARecord) -> bool:
+    def is_from_own_abstract(quote: Citation, record: QARecord) -> bool:
         return quote.passage_id == record.id
 
     def conclusion_coverage(quotes: Quotes, record: QARecord) -> float:
         return coverage(record.conclusion, [quotes[0].quote, *record.contexts])[0]
 
     measures: dict[str, Callable[[Quotes, QARecord], float]] = {
-        "first quote of the question's own abstract": lambda quotes, record: is_own(quotes[0], record),
+        "first quote of the question's own abstract": lambda quotes, record: is_from_own_abstract(quotes[0], record),
         "first quote of a section of results": lambda quotes, _: is_finding(quotes[0], records),
         f"one of {QUOTES} quotes of its own results": lambda quotes, record: any(
-            is_own(quote, record) and is_finding(quote, records) for quote in quotes
+            is_from_own_abstract(quote, record) and is_finding(quote, records) for quote in quotes
         ),
         "the conclusion's words in the first quote": conclusion_coverage,
     }
     quotes_by_ranking = {
-        name: [displayed(rank(record.question, read)) for record, read in zip(test, passages, strict=True)]
-        for name, rank in rankings(embedder, retriever.frequencies, relevance).items()
+        name: [displayed_quotes(rank(record.question, read)) for record, read in zip(test, passages, strict=True)]
+        for name, rank in make_rankings(embedder, retriever.frequencies, relevance).items()
     }
     values = {
         title: {
@@ -152,7 +156,7 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, relevance: Rele
         }
         for title, measure in measures.items()
     }
-    table(f"PubMedQA, {len(test)} questions of the official test split", values)
+    print_table(f"PubMedQA, {len(test)} questions of the official test split", values)
     without_own = [
         [passage for passage in six if passage.id != record.id][:PASSAGES]
         for record, six in zip(test, six_passages, strict=True)
@@ -198,14 +202,14 @@ def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[Labell
     return citations[:limit], {str(row["doc_id"]): row["abstract"] for row in corpus if str(row["doc_id"]) in cited_ids}
 
 
-def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None) -> None:
+def print_claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None) -> None:
     """Print the table of the labelled citations."""
     citations, candidates = read_claims(folder, part, limit)
     rng = random.Random(0)
-    first, among = "labelled sentence first", f"among {QUOTES}"
-    values: dict[str, dict[str, list[float]]] = {first: {}, among: {}}
+    first, among_quotes = "labelled sentence first", f"among {QUOTES}"
+    values: dict[str, dict[str, list[float]]] = {first: {}, among_quotes: {}}
     corpus = [Document(page_content=" ".join(sentences)) for sentences in candidates.values()]
-    by_name = rankings(embedder, BM25Retriever(corpus).frequencies, relevance)
+    by_name = make_rankings(embedder, BM25Retriever(corpus).frequencies, relevance)
     for citation in citations:
         sentences = list(enumerate(candidates[citation.document]))
         rng.shuffle(sentences)
@@ -215,16 +219,16 @@ def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, rel
                 _sentence_number(quote, sentences) in citation.labelled for quote in rank(citation.claim, [passage])
             ]
             values[first].setdefault(name, []).append(any(is_labelled[:1]))
-            values[among].setdefault(name, []).append(any(is_labelled[:QUOTES]))
-    table(f"Citation Integrity, {part}: {len(citations)} claims over shuffled candidates", values)
+            values[among_quotes].setdefault(name, []).append(any(is_labelled[:QUOTES]))
+    print_table(f"Citation Integrity, {part}: {len(citations)} claims over shuffled candidates", values)
 
 
-def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
+def print_attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
     """Print by threshold how many claims are attributed to a paper, and how many of these to the cited paper."""
     citations, candidates = read_claims(folder, part, limit)
     passages = {id: Passage(id=id, text="\n\n".join(sentences)) for id, sentences in candidates.items()}
     retriever = BM25Retriever([Document(id=each.id, page_content=each.text) for each in passages.values()])
-    results = retriever.search([citation.claim for citation in citations], 400)
+    results = retriever.search([citation.claim for citation in citations], 400)  # a paper has a document for each claim
     for name, similarity in (("cosine", embedder), ("words", None)):
         with_cited: list[tuple[float, bool]] = []  # similarity to the attributed paper, and whether it is the cited one
         without_cited: list[float] = []  # similarity to the attributed paper
@@ -269,10 +273,10 @@ def _sentence_number(quote: Citation, sentences: Sequence[tuple[int, str]]) -> i
     raise ValueError(f"a quote beyond its text: {quote}")
 
 
-def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def print_table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """Print the means with 95% intervals, and the chain's paired differences from the other rankings.
 
-    ``values`` are those of each question or claim, by measure and ranking.
+    ``values`` has a value for each question or claim, by measure and ranking.
     """
     print(title)
     for measure, by_ranking in values.items():
@@ -285,7 +289,7 @@ def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> No
 
 def main() -> None:
     """Print the tables for the data given by the options."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", help="PubMedQA's ori_pqal.json")
     parser.add_argument("--claims", type=Path, help="folder of Citation Integrity")
     parser.add_argument("--part", choices=("train", "dev", "test"), default="dev", help="part of the claims")
@@ -298,10 +302,10 @@ def main() -> None:
     reranker = options.cross_encoder and load_reranker(options.cross_encoder, "float32", ("maybe", "neutral"))
     relevance = reranker.relevance if reranker else None
     if options.data:
-        pubmedqa(options.data, options.limit, embedder, relevance, fit=options.fit)
+        print_pubmedqa(options.data, options.limit, embedder, relevance, fit=options.fit)
     if options.claims:
-        claims(options.claims, options.part, options.limit, embedder, relevance)
-        attribution(options.claims, options.part, options.limit, embedder)
+        print_claims(options.claims, options.part, options.limit, embedder, relevance)
+        print_attribution(options.claims, options.part, options.limit, embedder)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ METRICS = ("accuracy", "macro_f1", *(f"f1_{label}" for label in LABELS))
 
 def main() -> None:
     """Train and evaluate with each seed; print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", required=True, help="PubMedQA's ori_pqal.json, its test_ground_truth.json beside it")
     parser.add_argument("--config", type=Path, default=bench.CONFIGS / "encoder.yaml", help="a settings file")
     parser.add_argument("--seeds", type=int, default=3, help="number of runs, with seeds from 1")

@@ -50,7 +50,7 @@ ENGINES = (
     *(f"{name} {dtype}" for dtype in ("float32", "bfloat16") for name in ("medground", "unpacked", "loop", "lm-eval")),
 )
 UNITS = {"write": "tokens/s", "read": "prompt tokens/s", "score": "records/s"}  # by job
-# Pairs of engines whose rates are divided, in each job that both have.
+# Pairs of engines whose rates are divided, in each job that both engines have.
 COMPARED = [
     (numerator.format(dtype), denominator.format(dtype))
     for numerator, denominator in (
@@ -243,7 +243,7 @@ def _agreement(runs: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, A
     return agreement
 
 
-def table(result: dict[str, Any]) -> str:
+def format_table(result: dict[str, Any]) -> str:
     """A Markdown table of the engines' median rates and memory, and lines with the ratios."""
     lines = [
         "| engine | " + " | ".join(f"{job}, {unit}" for job, unit in UNITS.items()) + " | peak memory, MiB |",
@@ -260,7 +260,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--jobs", nargs="+", choices=list(UNITS), default=list(UNITS))
     parser.add_argument("--data", help="PubMedQA's ori_pqal.json; the sample's test questions without it")
@@ -275,7 +275,7 @@ def main() -> None:
     source_of(_smollm2())  # converts it to safetensors
     settings = options.threads, options.tokens, options.data, options.limit
     result = measure(options.engines, options.jobs, options.rounds, *settings)
-    print(table(result))
+    print(format_table(result))
     bench.write_report(options.output, {**vars(options), **result})
 
 

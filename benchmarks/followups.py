@@ -55,8 +55,8 @@ def measure(retriever: Retriever, conversations: Sequence[Sequence[Message]]) ->
 
 
 def main() -> None:
-    """Print the shares with 95% intervals."""
-    parser = bench.parser(__doc__)
+    """Measure, print and write the figures."""
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--conversations", type=int, default=20)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--seed", type=int, default=SEED)

@@ -36,9 +36,9 @@ def claim_pairs(
 ) -> list[dict[str, str]]:
     """NLI pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
 
-    Left out are the held-out claims, and documents of which one of ``premises`` quotes a sentence; both are
-    ``normalized``. A document that does not decide a claim gives up to ``neutral`` neutral pairs, with sentences that
-    are labelled for other claims.
+    The held-out claims are left out, and documents of which one of ``premises`` quotes a sentence; claims and premises
+    are ``normalized``. A document that does not decide a claim gives up to ``neutral`` neutral pairs, with sentences
+    that are labelled for other claims.
     """
     labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
     all_premises = " | ".join(premises)
@@ -67,8 +67,8 @@ def claim_pairs(
                 labelled = [(numbers, "neutral") for numbers in rng.sample(others, min(neutral, len(others)))]
             for numbers, label in labelled if id not in quoted_documents else ():
                 premise = " ".join(documents[id][number].strip() for number in numbers)
-                key = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
-                rows.append({"id": key, "premise": premise, "hypothesis": claim["claim"].strip(), "label": label})
+                pair_id = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
+                rows.append({"id": pair_id, "premise": premise, "hypothesis": claim["claim"].strip(), "label": label})
     return rows
 
 

@@ -135,7 +135,7 @@ def main() -> None:
         indexed = index_all(Path(folder), Path(store), dtype)
         print(json.dumps({**indexed, "texts": [], "peak_mb": bench.peak_mib()}))
         return
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", type=Path, help="a PubMedQA json file; else the sample")
     parser.add_argument("--limit", type=int, default=500, help="number of abstracts of the timed runs")
     parser.add_argument("--rounds", type=int, default=5)
@@ -155,7 +155,7 @@ def main() -> None:
         print(f"by processor time {bench.format_spread(figures['processor_ratio'])}")
     if options.documents:
         report["memory"] = measure_memory(texts, options.documents, options.dtype)
-        print(", ".join(f"{size} documents {each['peak_mb']:.0f} MB" for size, each in report["memory"].items()))
+        print(", ".join(f"{size} documents {each['peak_mb']:.0f} MiB" for size, each in report["memory"].items()))
     bench.write_report(options.output, report)
 
 

@@ -74,7 +74,7 @@ def make_chain(path: str, llm: LocalLLM, tokens: int) -> NLIChain:
 
 
 def measure(path: str, llm: LocalLLM, pairs: Sequence[Pair], tokens: int, rounds: int) -> dict[str, Any]:
-    """Rates of both modes on one path, their ratios, and differences of their predictions."""
+    """Rates with shared and with whole prompts on one path, their ratios, and differences of the predictions."""
     chain = make_chain(path, llm, tokens)
     rates: dict[str, list[float]] = {"shared": [], "whole": []}
     processor: dict[str, list[float]] = {"shared": [], "whole": []}
@@ -121,7 +121,7 @@ def margin(judgement: Judgement) -> float:
 
 def main() -> None:
     """Measure the paths, print one table and write the JSON file."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
     parser.add_argument("--shared", type=int, default=800, help="approximate number of shared tokens")
     parser.add_argument("--limit", type=int, default=100, help="number of pairs")

@@ -1,4 +1,4 @@
-"""A pretrained cross-encoder that ranks passages, fine-tuned as a judge and as a ranker of quotes.
+"""Fine-tunes a passage-ranking cross-encoder as an NLI judge and as a ranker of quotes.
 
     python benchmarks/ranker.py --data DIR --work DIR [--model FOLDER] [--only judge | quotes]
 
@@ -25,25 +25,27 @@ import bench
 import torch
 from citations import paper_number, read_claims
 from healthver_pairs import claim_pairs, normalized, published_pair, write_splits
-from real_models import ENCODER, Steps, check_claims, encoder_settings, folder_settings, table
+from real_models import ENCODER, Steps, check_claims, encoder_settings, folder_settings, format_figures
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 DEV_CLAIMS = 40  # of HealthVer's test file
-NEUTRAL_PAIRS = 2  # of a training claim and a document that does not decide it
-CLAIMS, SENTENCES = 8, 6  # claims of a batch, and sentences of each
+NEUTRAL_PAIRS = 2  # maximum for a training claim and a document that does not decide it
+CLAIMS_PER_BATCH = 8
+SENTENCES_PER_CLAIM = 6
+WARMUP_STEPS = 60
 
 
-def judge_pairs(data: Path, folder: Path) -> None:
+def write_judge_pairs(data: Path, folder: Path) -> None:
     """Write the pairs of HealthVer's published division to ``folder``; those of the dev file are the test split."""
     rng = random.Random(0)
     test = _published_pairs(data / "healthver" / "healthver_dev.csv", "dev")
-    other = _published_pairs(data / "healthver_test" / "healthver_test.csv", "test")
-    claims = {normalized(pair["hypothesis"]) for pair in other}
+    test_file_pairs = _published_pairs(data / "healthver_test" / "healthver_test.csv", "test")
+    claims = {normalized(pair["hypothesis"]) for pair in test_file_pairs}
     dev_claims = set(rng.sample(sorted(claims), DEV_CLAIMS))
     held_out = dev_claims | {normalized(pair["hypothesis"]) for pair in test}
     train = claim_pairs(data / "healthver_claims", rng, held_out, neutral=NEUTRAL_PAIRS)
-    train += [pair for pair in other if normalized(pair["hypothesis"]) not in dev_claims]
-    dev = [pair for pair in other if normalized(pair["hypothesis"]) in dev_claims]
+    train += [pair for pair in test_file_pairs if normalized(pair["hypothesis"]) not in dev_claims]
+    dev = [pair for pair in test_file_pairs if normalized(pair["hypothesis"]) in dev_claims]
     write_splits(folder, {"train": train, "dev": dev, "test": test})
 
 
@@ -77,16 +79,17 @@ def train_quotes(ranker: str, citint: Path, output: Path, rate: float = 3e-5) ->
             if (paper := paper_number(each.document)) not in held_out:
                 rankings.append((paper, Ranking(each.claim, candidates[each.document], each.labelled)))
     rng.shuffle(rankings)
-    train = [ranking for paper, ranking in rankings if paper % 10]  # the others were for trying other recipes
+    train = [ranking for paper, ranking in rankings if paper % 10]  # the recipe was chosen on the other papers
     tokenizer = AutoTokenizer.from_pretrained(ranker)
     model = AutoModelForSequenceClassification.from_pretrained(ranker, num_labels=1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     rng.shuffle(train)
-    steps = math.ceil(len(train) / CLAIMS)
+    steps = math.ceil(len(train) / CLAIMS_PER_BATCH)
     model.train()
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 60) * (1 - step / steps)
-        batch = [_sampled(ranking, rng) for ranking in train[step * CLAIMS : (step + 1) * CLAIMS]]
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / WARMUP_STEPS) * (1 - step / steps)
+        start = step * CLAIMS_PER_BATCH
+        batch = [_sample_sentences(ranking, rng) for ranking in train[start : start + CLAIMS_PER_BATCH]]
         logits = _logits(model, tokenizer, batch).split([len(ranking.sentences) for ranking in batch])
         losses = [
             torch.logsumexp(each, 0) - torch.logsumexp(each[sorted(ranking.labelled)], 0)
@@ -103,14 +106,14 @@ def train_quotes(ranker: str, citint: Path, output: Path, rate: float = 3e-5) ->
     tokenizer.save_pretrained(output)
 
 
-def _sampled(ranking: Ranking, rng: random.Random) -> Ranking:
-    """A labelled sentence and random others, if the paper has more sentences than ``SENTENCES``."""
+def _sample_sentences(ranking: Ranking, rng: random.Random) -> Ranking:
+    """The ranking cut to ``SENTENCES_PER_CLAIM``: a random labelled sentence and random unlabelled ones."""
     count = len(ranking.sentences)
-    if count <= SENTENCES:
+    if count <= SENTENCES_PER_CLAIM:
         return ranking
     labelled = rng.choice(sorted(ranking.labelled))
     others = [number for number in range(count) if number not in ranking.labelled]
-    chosen = [labelled, *rng.sample(others, min(SENTENCES - 1, len(others)))]
+    chosen = [labelled, *rng.sample(others, min(SENTENCES_PER_CLAIM - 1, len(others)))]
     return Ranking(ranking.claim, [ranking.sentences[number] for number in chosen], frozenset({0}))
 
 
@@ -128,8 +131,8 @@ def _logits(model: Any, tokenizer: Any, batch: Sequence[Ranking]) -> torch.Tenso
 
 
 def main() -> None:
-    """Train and measure what ``--only`` names, print a table and write the figures."""
-    parser = bench.parser(__doc__)
+    """Train and measure the judge and the ranker, print and write the figures."""
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
     parser.add_argument("--model", default="cross-encoder/ms-marco-MiniLM-L12-v2", help="cross-encoder to fine-tune")
@@ -139,7 +142,7 @@ def main() -> None:
     recipe = {**ENCODER, "model": options.model}
     if options.only != "quotes":
         pairs = steps.work / "judge-pairs"
-        judge_pairs(data, pairs)
+        write_judge_pairs(data, pairs)
         judge = steps.train(
             "judge",
             "encoder",
@@ -150,7 +153,7 @@ def main() -> None:
         check_claims(steps, "judge", pairs, encoder_settings(judge))
     if options.only != "judge":
         train_quotes(options.model, data / "citint", steps.work / "models" / "quotes")
-    print(table(steps.done))
+    print(format_figures(steps.done))
     bench.write_report(options.output, {"steps": steps.done})
 
 

@@ -1,4 +1,4 @@
-"""A pretrained 135M language model and a small encoder on real data, run by medground's commands.
+"""Figures of SmolLM2-135M and of MiniLM encoders on real data, measured by medground's commands.
 
     python benchmarks/real_models.py --part a --data DIR --work DIR
 
@@ -6,11 +6,12 @@
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
 a   NLI on SICK, official split: zero-shot, 3-shot, QLoRA, LoRA, merged adapter, MiniLM encoder
-b   NLI on HealthVer's dev file, split by question: as part a, and an encoder trained on SICK first. If the folder
-    ``healthver_test`` has the published test file: SmolLM2 trained on SICK, then on the training part and on pairs of
-    the test file about other questions; claims of the held-out questions are checked with it. If the folder
-    ``healthver_claims`` has HealthVer's training claims and documents in SciFact's layout: an encoder trained on these,
-    and checks with it
+b   NLI on HealthVer's dev file, split by question: the models of part a, and an encoder trained on SICK, then on
+    HealthVer. Two further judges are trained if their folders exist, and check the claims of the held-out questions:
+    - ``healthver_test``, the published test file: SmolLM2 trained on SICK, then on the training part and on pairs of
+      the test file about other questions
+    - ``healthver_claims``, HealthVer's training claims and documents in SciFact's layout, and ``general``, pairs of
+      SNLI, SICK and SciFact: an encoder trained on ``general``, then on all HealthVer pairs
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then QLoRA on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapters of part b; citations of written answers
 e   speed of QLoRA with the tutorial's recipe and with medground's, for the same number of steps
@@ -86,24 +87,24 @@ class Steps:
     def run(self, name: str, command: Sequence[str], settings: Settings, read: Callable[[], Figures]) -> Figures:
         """Run a command of medground unless its figures are stored, and return the figures.
 
-        These are the command, its time, processor time and peak memory, and the figures that ``read`` returns after it.
-        They are empty if the step is not to be run.
+        The figures are the command, its seconds, CPU seconds and peak memory in bytes, and those that ``read`` returns
+        after the command. They are empty if ``only`` leaves the step out.
         """
         file = self.work / f"{name}.json"
         if not file.exists():
             if self._only not in name:
                 return {}
-            options = [part for key, value in settings.items() for part in ("--set", f"{key}={_yaml(value)}")]
-            words = [*command, *options]
-            print(f"{name}: medground {shlex.join(words)}", file=sys.stderr, flush=True)
+            options = [word for key, value in settings.items() for word in ("--set", f"{key}={_to_yaml(value)}")]
+            arguments = [*command, *options]
+            print(f"{name}: medground {shlex.join(arguments)}", file=sys.stderr, flush=True)
             started = time.perf_counter()
-            child = subprocess.Popen([sys.executable, "-m", "medground", *words], stdout=sys.stderr)
+            child = subprocess.Popen([sys.executable, "-m", "medground", *arguments], stdout=sys.stderr)
             _, status, usage = os.wait4(child.pid, 0)
             child.returncode = os.waitstatus_to_exitcode(status)
             if child.returncode:
                 sys.exit(f"{name} failed with status {child.returncode}. The same call resumes from this step.")
             figures = {
-                "command": f"medground {shlex.join(words)}",
+                "command": f"medground {shlex.join(arguments)}",
                 "seconds": round(time.perf_counter() - started, 1),
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
                 "peak_memory": round(bench.max_rss_mib(usage) * 2**20),
@@ -114,33 +115,33 @@ class Steps:
         return self.done[name]
 
     def train(self, name: str, kind: str, settings: Settings, recipe: Settings, *options: str) -> Path:
-        """Train a model or an adapter; ``recipe`` are the settings of section ``train.KIND``. Returns its folder."""
+        """Train a model or an adapter and return its folder; ``recipe`` are the settings of section ``train.KIND``."""
         output = self.work / "models" / name
         settings = {**settings, **{f"train.{kind}.{key}": value for key, value in recipe.items()}}
         command = ["train", kind, "--output", str(output), *options]
-        self.run(f"train-{name}", command, settings, lambda: _summary(output))
+        self.run(f"train-{name}", command, settings, lambda: _training_figures(output))
         return output
 
     def evaluate(self, name: str, pairs: Settings, settings: Settings, *options: str) -> Path:
-        """Evaluate a model on the test pairs; returns the folder of results."""
+        """Evaluate a model on the test pairs and return the folder of results."""
         output = self.work / "results" / name
         command = ["eval", "nli", "--output", str(output), *options]
         self.run(f"eval-{name}", command, {**pairs, **settings}, lambda: _pair_figures(output, pairs))
         return output
 
 
-def _yaml(value: Any) -> str:
+def _to_yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _summary(output: Path) -> Figures:
+def _training_figures(output: Path) -> Figures:
     """Figures of a training run."""
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     names = ("train_pairs", "dev_accuracy", "examples_per_second", "step", "steps", "seconds_training", "recipe")
     return {name: summary[name] for name in names if name in summary}
 
 
-def _accuracy(samples: Sequence[Mapping[str, Any]]) -> Figures:
+def _accuracy_figures(samples: Sequence[Mapping[str, Any]]) -> Figures:
     accuracy = proportion(sum(each["prediction"] == each["target"] for each in samples), len(samples))
     return {"n": len(samples), "accuracy": accuracy.value, "interval": [accuracy.low, accuracy.high]}
 
@@ -150,7 +151,7 @@ def _task_figures(output: Path, task: str) -> Figures:
     run = read_run(output)
     samples = run.samples(task)
     majority = max(Counter(each["target"] for each in samples).values()) / len(samples)
-    return {**_accuracy(samples), "majority": majority, "metrics": run.results[task]}
+    return {**_accuracy_figures(samples), "majority": majority, "metrics": run.results[task]}
 
 
 def _pair_figures(output: Path, pairs: Settings) -> Figures:
@@ -160,53 +161,53 @@ def _pair_figures(output: Path, pairs: Settings) -> Figures:
     seen = {normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
     samples = read_run(output).samples("nli")
     unseen = [each for each in samples if seen.isdisjoint(normalized(each[key]) for key in ("premise", "hypothesis"))]
-    return {**figures, "no_text_in_training": _accuracy(unseen) if unseen else None}
+    return {**figures, "no_text_in_training": _accuracy_figures(unseen) if unseen else None}
 
 
 def _pairs_config(pairs: Settings) -> PairsConfig:
     return PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
 
 
-def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
-    """Part b: an encoder trained on SICK, then on HealthVer, whose file is small."""
+def train_encoder_twice(steps: Steps, sick: Settings, healthver: Settings) -> None:
+    """Part b: train an encoder on SICK, then on HealthVer, whose file is small, and evaluate it."""
     base = steps.train("sick-encoder", "encoder", sick, {**ENCODER, "every": 141})
     recipe = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
     model = steps.train("healthver-from-sick", "encoder", healthver, recipe)
     steps.evaluate("healthver-from-sick", healthver, encoder_settings(model))
 
 
-def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: Path) -> Path:
-    """Part b: an adapter trained on SICK, then on HealthVer's pairs about questions that are not held out.
+def train_judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published_test: Path) -> Path:
+    """Part b: train an adapter on SICK, then on HealthVer, and check the held-out claims with it.
 
-    These pairs are the training part, and the pairs of the published test file that share no question, evidence or
-    claim with the dev and test parts.
+    The training pairs of HealthVer are its training part, and the pairs of the published test file that share no
+    question, evidence or claim with the dev and test parts.
 
     Returns:
-        An adapter of the pretrained model that combines both trained adapters.
+        The folder of one adapter of the pretrained model that combines both trained adapters.
     """
-    folder = _write_pairs(steps, healthver, published)
+    folder = _write_pairs(steps, healthver, published_test)
     pairs = folder_settings(folder)
-    sick_adapter, _ = _trained(steps, "sick", sick, SICK_RECIPE)
-    base = _merged(steps, "sick", sick_adapter, sick)
+    sick_adapter, _ = _train_both(steps, "sick", sick, SICK_RECIPE)
+    base = _merge(steps, "sick", sick_adapter, sick)
     recipe = {**ADAPTER, "batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
     model = {"llm.model": str(base), "llm.dtype": "bfloat16"}
     adapter = steps.train("healthver-more", "qlora", {**model, **pairs}, recipe)
     steps.evaluate("healthver-more", pairs, {**model, "llm.adapter": str(adapter)})
     if not (sick_adapter.exists() and adapter.exists()):  # --only has left out a training step
         return adapter
-    combined = _combined((sick_adapter, adapter), steps.work / "models" / "judge")
+    combined = _combine((sick_adapter, adapter), steps.work / "models" / "judge")
     check_claims(steps, "healthver", folder, {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(combined)})
     return combined
 
 
-def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: Path, claims: Path) -> Path:
-    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``claim_pairs``.
+def train_judge_encoder(steps: Steps, general: Path, healthver: Settings, published_test: Path, claims: Path) -> Path:
+    """Part b: train an encoder on the pairs in ``general``, then on HealthVer, and check the held-out claims with it.
 
-    ``general`` is the folder with pairs of SNLI, SICK and SciFact.
+    The training pairs of HealthVer are those of ``train_judge_adapter`` and ``claim_pairs(claims)``.
     """
     general_recipe = {**ENCODER, "epochs": 2, "every": 300}
     base = steps.train("general-encoder", "encoder", folder_settings(general), general_recipe)
-    folder = _write_pairs(steps, healthver, published, claims)
+    folder = _write_pairs(steps, healthver, published_test, claims)
     recipe = {**ENCODER, "model": str(base), "learning_rate": 1e-4, "epochs": 4, "every": 120}
     judge = steps.train("judge-encoder", "encoder", folder_settings(folder), recipe)
     steps.evaluate("judge-encoder", folder_settings(folder), encoder_settings(judge))
@@ -215,13 +216,13 @@ def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: P
 
 
 def check_claims(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
-    """Check the claims of the test part, with the temperature and the threshold that are best on the dev pairs."""
+    """Check the claims of the test part; the judge's temperature and threshold are the best on the dev pairs."""
     dev, output = steps.work / "results" / f"dev-{name}", steps.work / "results" / f"check-{name}"
 
     def calibrate() -> Figures:
         samples = read_run(dev).samples("nli")
         temperature = fit_temperature(samples)
-        assert temperature is not None  # it is None only without probabilities, which the judge gives
+        assert temperature is not None  # None is only for samples without probabilities
         threshold, accuracy = best_threshold(samples, temperature.value)
         return {"temperature": asdict(temperature), "threshold": threshold, "dev_accuracy": asdict(accuracy)}
 
@@ -237,7 +238,7 @@ def check_claims(steps: Steps, name: str, folder: Path, judge: Settings) -> None
 
 
 def folder_settings(folder: Path) -> Settings:
-    """Settings for pairs in a folder that ``_write_pairs`` wrote."""
+    """Settings for the pairs in ``folder``, which ``_write_pairs`` or a user wrote."""
     return {
         "pairs.path": str(folder),
         "pairs.files": {split: f"{split}.jsonl" for split in PAIR_SPLITS},
@@ -245,8 +246,8 @@ def folder_settings(folder: Path) -> Settings:
     }
 
 
-def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path | None = None) -> Path:
-    """Write the train, dev and test pairs of ``judge_adapter``, with ``claim_pairs`` if given, to a folder."""
+def _write_pairs(steps: Steps, healthver: Settings, published_test: Path, claims: Path | None = None) -> Path:
+    """Write the train, dev and test pairs of a judge to a folder; with ``claims``, ``claim_pairs`` are added."""
     config = _pairs_config(healthver)
     parts = {split: load_pairs(config, split).pairs for split in PAIR_SPLITS}
     with (Path(str(config.folder)) / "healthver_dev.csv").open(encoding="utf-8", newline="") as lines:
@@ -255,7 +256,7 @@ def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Pat
     held_out_texts = {questions[pair.id] for pair in held_out}
     held_out_texts |= {normalized(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
     rows = {split: [asdict(pair) for pair in pairs] for split, pairs in parts.items()}
-    with published.open(encoding="utf-8", newline="") as lines:
+    with published_test.open(encoding="utf-8", newline="") as lines:
         rows["train"] += [
             published_pair(row, "test")
             for row in csv.DictReader(lines)
@@ -269,8 +270,8 @@ def _write_pairs(steps: Steps, healthver: Settings, published: Path, claims: Pat
     return write_splits(steps.work / ("healthver-pairs" if claims is None else "judge-pairs"), rows)
 
 
-def _combined(adapters: Sequence[Path], output: Path) -> Path:
-    """One adapter of the pretrained model with the sum of several adapters' weight changes (PEFT's ``cat``)."""
+def _combine(adapters: Sequence[Path], output: Path) -> Path:
+    """Write one adapter with the sum of several adapters' weight changes (PEFT's ``cat``); returns ``output``."""
     if not output.exists():
         import torch
         from peft import PeftModel
@@ -287,7 +288,7 @@ def _combined(adapters: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
+def _merge(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
     """Merge an adapter into the pretrained model; returns the folder of the merged model."""
     merged = steps.work / "models" / f"{name}-merged"
     command = ["merge", str(adapter), str(merged), "--limit", "1000"]
@@ -296,7 +297,7 @@ def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
     return merged
 
 
-def _trained(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> tuple[Path, Path]:
+def _train_both(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> tuple[Path, Path]:
     """Train a QLoRA adapter and an encoder on the pairs; returns the folders of the adapter and the encoder."""
     encoder = steps.train(f"{name}-encoder", "encoder", pairs, {**ENCODER, "every": recipe["every"]})
     adapter = steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs}, {**ADAPTER, **recipe})
@@ -308,20 +309,23 @@ def encoder_settings(encoder: Path) -> Settings:
     return {"nli.kind": "encoder", "nli.model": str(encoder)}
 
 
-def inference(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> None:
-    """NLI of parts a and b."""
-    adapter, encoder = _trained(steps, name, pairs, recipe)
+def evaluate_inference(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> None:
+    """Parts a and b: train an adapter and an encoder, merge the adapter, and evaluate NLI with and without them."""
+    adapter, encoder = _train_both(steps, name, pairs, recipe)
     steps.evaluate(f"{name}-encoder", pairs, encoder_settings(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
-    _merged(steps, name, adapter, pairs)
+    _merge(steps, name, adapter, pairs)
     steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
     steps.evaluate(f"{name}-3-shot", pairs, {**MODEL, "prompt.shots": 3})
     lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs}, {**ADAPTER, **recipe})
     steps.evaluate(f"{name}-lora", pairs, {**MODEL, "llm.adapter": str(lora)})
 
 
-def questions(steps: Steps, records: Path) -> None:
-    """Part c. For training, the context is the premise and the question the hypothesis, labelled yes, no or maybe."""
+def evaluate_questions(steps: Steps, records: Path) -> None:
+    """Part c: evaluate question answering, then train an adapter on the other records and evaluate it.
+
+    For training, the context is the premise and the question the hypothesis, labelled yes, no or maybe.
+    """
     output = steps.work / "results" / "qa"
     tasks = [
         {"kind": "qa", "context": "none"},
@@ -358,8 +362,8 @@ def questions(steps: Steps, records: Path) -> None:
     )
 
 
-def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> None:
-    """Part d: support of answers by quotes from the question's abstract and another; citations; verified answers."""
+def evaluate_verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> None:
+    """Part d: evaluate support by quotes, written answers and verified answers, with encoder and adapter as judge."""
     quotes = steps.work / "quotes.jsonl"
     if not quotes.exists():
         write_jsonl(quotes, _quote_pairs(records))
@@ -372,7 +376,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
             f"support-{name}",
             ["eval", "nli", "--output", str(support)],
             {**MODEL, **model, "llm.dtype": "bfloat16", "pairs.path": str(quotes)},
-            partial(_support, support),
+            partial(_support_figures, support),
         )
         output = steps.work / "results" / f"answers-{name}"
         steps.run(
@@ -392,16 +396,17 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
 
 
 def _quote_pairs(records: Path) -> list[dict[str, Any]]:
-    """Pairs whose hypothesis is a correct answer, and whose premise are three quotes for its question.
+    """Pairs of a premise with three quotes for a question, and the question's correct answer as hypothesis.
 
-    The quotes are from the question's abstract ("own"), labelled as entailment, or from another ("other"), as neutral.
+    The quotes come from the question's own abstract, with the label entailment and an id that ends in ``-own``, or from
+    another record's abstract, with the label neutral and an id that ends in ``-other``.
     """
     embedder = MiniLMEmbedder()
     test = [record for record in load_records(DataConfig(path=str(records))) if record.label in ("yes", "no")]
     rows = []
     for number, record in enumerate(test):
         statement = answer_statement(record.question, str(record.label))
-        other = test[(number + len(test) // 2) % len(test)]
+        other = test[(number + len(test) // 2) % len(test)]  # half the list away
         for source, name, label in ((record, "own", "entailment"), (other, "other", "neutral")):
             quotes = cite(record.question, [Passage(id=source.id, text=source.context)], embedder)[:3]
             premise = " ".join(quote.quote for quote in quotes)
@@ -415,10 +420,10 @@ def _all_metrics(output: Path) -> Figures:
     return {"metrics": read_run(output).results}
 
 
-def _support(output: Path) -> Figures:
-    """Shares of entailment and contradiction for quotes of "own" and "other" abstracts, and their paired differences.
+def _support_figures(output: Path) -> Figures:
+    """Shares of entailment and contradiction among the ``_quote_pairs`` of each kind, and their paired differences.
 
-    An abstract without a quote for the question neither supports nor contradicts the answer.
+    An abstract without a quote for the question counts as neither.
     """
     figures: Figures = {}
     predictions = {each["id"]: each["prediction"] for each in read_run(output).samples("nli")}
@@ -437,8 +442,8 @@ def _support(output: Path) -> Figures:
     return figures
 
 
-def speed(steps: Steps, pairs: Settings, count: int) -> None:
-    """Part e: train ``count`` steps of 16 pairs with each recipe, then compare both on the same 1,000 test pairs."""
+def compare_speed(steps: Steps, pairs: Settings, count: int) -> None:
+    """Part e: train ``count`` steps of 16 pairs with each recipe, then compare the adapters on 1,000 test pairs."""
     recipes: dict[str, tuple[str, Settings]] = {
         "tutorial": ("tutorial_qlora.yaml", {}),
         "ours": ("qlora.yaml", {**ADAPTER, "answer_pairs": False}),
@@ -459,28 +464,28 @@ def speed(steps: Steps, pairs: Settings, count: int) -> None:
     )
 
 
-def table(done: Mapping[str, Figures]) -> str:
+def format_figures(done: Mapping[str, Figures]) -> str:
     """Lines with the main figures of each step."""
     lines = []
     for name, step in done.items():
         by_task = {name: step} if "majority" in step else step
-        tasks = {task: figures for task, figures in by_task.items() if "majority" in _dict(figures)}
+        tasks = {task: figures for task, figures in by_task.items() if "majority" in _as_dict(figures)}
         for task, figures in tasks.items():
             low, high = figures["interval"]
             line = f"{name}, {task}" if task != name else name
             line += f": n {figures['n']}, accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f})"
             line += f", macro F1 {figures['metrics']['macro_f1']:.3f}, majority {figures['majority']:.3f}"
-            if new := figures.get("no_text_in_training"):
-                line += f"; no text in training: n {new['n']}, accuracy {new['accuracy']:.3f}"
+            if unseen := figures.get("no_text_in_training"):
+                line += f"; no text in training: n {unseen['n']}, accuracy {unseen['accuracy']:.3f}"
             lines.append(line)
         if "examples_per_second" in step:
             lines.append(f"{name}: {step['examples_per_second']} examples/s, dev accuracy {step.get('dev_accuracy')}")
         if "compared" in step:
             lines.append(f"{name}: labels agree on {step['compared']['agreement']:.2%} of {step['pairs']} pairs")
         if "own_entailment" in step:
-            shares = [f"{kind} {value['share']:.3f}" for kind, value in step.items() if "share" in _dict(value)]
+            shares = [f"{kind} {value['share']:.3f}" for kind, value in step.items() if "share" in _as_dict(value)]
             lines.append(f"{name}: {', '.join(shares)}")
-        for task, metrics in _dict(step.get("metrics")).items() if name.startswith(("verify", "answers")) else ():
+        for task, metrics in _as_dict(step.get("metrics")).items() if name.startswith(("verify", "answers")) else ():
             names = ("accuracy", "share_supported", "accuracy_supported", "aurc", "aurc_confidence")
             names += ("citation_precision", "citation_recall", "sentence_support")
             values = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
@@ -489,13 +494,13 @@ def table(done: Mapping[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def _dict(value: object) -> dict[str, Any]:
+def _as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
 def main() -> None:
     """Run the parts that the command line names, print a table and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
@@ -507,27 +512,27 @@ def main() -> None:
     healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
     records = data / "pubmedqa" / "ori_pqal.json"
     steps = Steps(options.work.expanduser().absolute(), options.only)
-    published, claims = data / "healthver_test" / "healthver_test.csv", data / "healthver_claims"
+    published_test, claims = data / "healthver_test" / "healthver_test.csv", data / "healthver_claims"
     for part in options.part:
         if part == "a":
-            inference(steps, "sick", sick, SICK_RECIPE)
+            evaluate_inference(steps, "sick", sick, SICK_RECIPE)
         elif part == "b":
-            inference(steps, "healthver", healthver, HEALTHVER_RECIPE)
-            transfer(steps, sick, healthver)
-            if published.exists():
-                judge_adapter(steps, sick, healthver, published)
+            evaluate_inference(steps, "healthver", healthver, HEALTHVER_RECIPE)
+            train_encoder_twice(steps, sick, healthver)
+            if published_test.exists():
+                train_judge_adapter(steps, sick, healthver, published_test)
             if claims.exists():
-                judge_encoder(steps, data / "general", healthver, published, claims)
+                train_judge_encoder(steps, data / "general", healthver, published_test, claims)
         elif part == "c":
-            questions(steps, records)
+            evaluate_questions(steps, records)
         elif part == "d":
-            adapter, encoder = _trained(steps, "healthver", healthver, HEALTHVER_RECIPE)
-            if published.exists():
-                adapter = judge_adapter(steps, sick, healthver, published)
-            verification(steps, records, encoder, adapter)
+            adapter, encoder = _train_both(steps, "healthver", healthver, HEALTHVER_RECIPE)
+            if published_test.exists():
+                adapter = train_judge_adapter(steps, sick, healthver, published_test)
+            evaluate_verification(steps, records, encoder, adapter)
         else:
-            speed(steps, sick, options.steps)
-    print(table(steps.done))
+            compare_speed(steps, sick, options.steps)
+    print(format_figures(steps.done))
     bench.write_report(options.output, {"steps": steps.done})
 
 

@@ -126,7 +126,7 @@ def summarise(systems: dict[str, System], timings: dict[str, list[Timing]], n: i
     return summary
 
 
-def table(summary: dict[str, Any]) -> str:
+def format_table(summary: dict[str, Any]) -> str:
     """The summary as text."""
     lines = [f"{'':20}{'dtype':16}{'abstracts/s':>12}{'ratio':>22}{'questions/s':>13}{'ratio':>22}{'accuracy@1':>12}"]
     for name, row in summary.items():
@@ -139,7 +139,7 @@ def table(summary: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a PubMedQA json file")
     parser.add_argument("--limit", type=int, help="maximum number of records")
     parser.add_argument("--rounds", type=int, default=5)
@@ -155,7 +155,7 @@ def main() -> None:
     }
     timings = measure(systems, records, options.rounds)
     summary = summarise(systems, timings, len(records))
-    print(table(summary))
+    print(format_table(summary))
     bench.write_report(options.output, {"n": len(records), "sides": summary})
 
 

@@ -33,7 +33,7 @@ from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import QARecord, documents
 from eval.stats.estimate import proportion
-from eval.stats.significance import mcnemar, mean_difference
+from eval.stats.significance import holm, mcnemar, mean_difference
 from eval.tables import with_interval
 from finetune.config import EmbedderTrainConfig
 from finetune.embedder.train import train_embedder
@@ -106,7 +106,7 @@ class Experiment:
         results = retriever.search([record.question for record in records], depth)
         return {record.id: found for record, found in zip(records, results, strict=True)}
 
-    def bm25(self, records: Sequence[QARecord]) -> dict[tuple[float, float], Results]:
+    def search_bm25(self, records: Sequence[QARecord]) -> dict[tuple[float, float], Results]:
         """BM25's results by k1 and b."""
         retrievers = self.retrievers({f"{k1} {b}": BM25Config(k1=k1, b=b) for k1, b in BM25})
         return {(k1, b): self.search(retrievers[f"{k1} {b}"], records) for k1, b in BM25}
@@ -118,7 +118,7 @@ class Experiment:
         return [shuffled[start::count] for start in range(count)]
 
 
-def fused(settings: FusionSettings, dense: Sequence[Document], bm25: Sequence[Document]) -> list[str]:
+def fuse(settings: FusionSettings, dense: Sequence[Document], bm25: Sequence[Document]) -> list[str]:
     """Ids of the fused results, best first."""
     lists = [dense[: settings.candidates], bm25[: settings.candidates]]
     hits = weighted_scores(lists, [1 - settings.bm25, settings.bm25], settings.candidates, settings.fusion)
@@ -134,7 +134,7 @@ def ranks_by_fusion(dense: Results, bm25: Mapping[tuple[float, float], Results],
     ranks: dict[FusionSettings, list[int | None]] = {}
     for fusion, (k1, b), candidates, weight in product(FUSIONS, BM25, CANDIDATES, WEIGHTS):
         settings = FusionSettings(fusion, k1, b, weight, candidates)
-        fused_ids = [fused(settings, dense[id], bm25[settings.k1, settings.b][id]) for id in ids]
+        fused_ids = [fuse(settings, dense[id], bm25[settings.k1, settings.b][id]) for id in ids]
         ranks[settings] = [
             found.index(id) + 1 if id in found else None for id, found in zip(ids, fused_ids, strict=True)
         ]
@@ -168,10 +168,10 @@ def _first_is_correct(results: Results) -> dict[str, bool]:
 
 
 def _fused_is_correct(settings: FusionSettings, dense: Results, bm25: Results) -> dict[str, bool]:
-    return {id: fused(settings, found, bm25[id])[0] == id for id, found in dense.items()}
+    return {id: fuse(settings, found, bm25[id])[0] == id for id, found in dense.items()}
 
 
-def untuned(experiment: Experiment) -> tuple[FusionSettings, IsCorrect, dict[str, Any]]:
+def measure_untuned(experiment: Experiment) -> tuple[FusionSettings, IsCorrect, dict[str, Any]]:
     """The best fusion of the untuned embedder, the retrievers' correctness, and the figures of the selection."""
     configs: dict[str, RetrieverConfig] = {
         "dense": DenseConfig(),
@@ -184,7 +184,7 @@ def untuned(experiment: Experiment) -> tuple[FusionSettings, IsCorrect, dict[str
         name: experiment.search(retriever, experiment.records, DEPTH if name == "dense" else 100)
         for name, retriever in retrievers.items()
     }
-    bm25 = experiment.bm25(experiment.records)
+    bm25 = experiment.search_bm25(experiment.records)
     ids = [record.id for record in experiment.train]
     ranks = ranks_by_fusion(results["dense"], bm25, ids)
     best = best_fusion(ranks, range(len(ids)))
@@ -204,9 +204,9 @@ def untuned(experiment: Experiment) -> tuple[FusionSettings, IsCorrect, dict[str
     return best, is_correct, figures
 
 
-def tuned(experiment: Experiment) -> tuple[str, FusionSettings, IsCorrect, dict[str, Any]]:
+def measure_tuned(experiment: Experiment) -> tuple[str, FusionSettings, IsCorrect, dict[str, Any]]:
     """The best recipe's model and fusion, their correctness on the test split, and the figures of the selection."""
-    bm25 = experiment.bm25(experiment.records)
+    bm25 = experiment.search_bm25(experiment.records)
     ids = [record.id for record in experiment.train]
     fusions: dict[str, FusionSettings] = {}
     cross_validation: dict[str, dict[str, Any]] = {}
@@ -248,7 +248,7 @@ def _train(changes: Mapping[str, Any], records: Sequence[QARecord], output: Path
     return str(train_embedder(config, output, train=records))
 
 
-def with_distractors(
+def measure_with_distractors(
     experiment: Experiment, count: int, fusion: FusionSettings, trained: tuple[str, FusionSettings] | None
 ) -> IsCorrect:
     """The correctness of the retrievers with ``count`` distractors; ``trained`` is a model and its fusion."""
@@ -267,33 +267,38 @@ def with_distractors(
     return is_correct
 
 
-def table(title: str, is_correct: IsCorrect, records: Sequence[QARecord]) -> dict[str, Any]:
-    """Print accuracy@1 of each retriever on ``records`` and its paired gain over dense; returns these figures."""
+def print_table(title: str, is_correct: IsCorrect, records: Sequence[QARecord]) -> dict[str, Any]:
+    """Print accuracy@1 of each retriever on ``records`` and its paired gain over dense; returns these figures.
+
+    ``p_holm`` is the p-value of the gain (McNemar's exact test) after Holm's correction for all gains of the table.
+    """
     ids = [record.id for record in records]
+    # Retrievers that are measured on the test split only are left out of the other tables.
+    correct = {name: [by_id[id] for id in ids] for name, by_id in is_correct.items() if by_id.keys() >= set(ids)}
+    p_values = {name: mcnemar(correct["dense"], values).p for name, values in correct.items() if name != "dense"}
+    p_holm = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     rows: dict[str, Any] = {}
-    print(f"\n{title} ({len(ids)} questions)\n{'':20}{'accuracy@1 (95%)':>26}{'gain over dense (95%)':>32}{'p':>8}")
-    for name, by_id in is_correct.items():
-        if not all(id in by_id for id in ids):  # measured on the test split only
-            continue
-        correct, dense_correct = [by_id[id] for id in ids], [is_correct["dense"][id] for id in ids]
-        accuracy, gain = proportion(sum(correct), len(ids)), mean_difference(dense_correct, correct)
-        p = mcnemar(dense_correct, correct).p
-        rows[name] = {"accuracy@1": asdict(accuracy), "gain": asdict(gain), "p": p}
-        comparison = "" if name == "dense" else f"{with_interval(gain, signed=True):>32}{p:>8.3f}"
+    print(f"\n{title} ({len(ids)} questions)")
+    print(f"{'':20}{'accuracy@1 (95%)':>26}{'gain over dense (95%)':>32}{'p by Holm':>11}")
+    for name, values in correct.items():
+        accuracy, gain = proportion(sum(values), len(ids)), mean_difference(correct["dense"], values)
+        p = {"p": p_values.get(name, 1.0), "p_holm": p_holm.get(name, 1.0)}
+        rows[name] = {"accuracy@1": asdict(accuracy), "gain": asdict(gain), **p}
+        comparison = "" if name == "dense" else f"{with_interval(gain, signed=True):>32}{p['p_holm']:>11.3f}"
         print(f"{name:20}{with_interval(accuracy):>26}{comparison}")
     return rows
 
 
 def main() -> None:
     """Select settings, measure, print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a PubMedQA json file, its test split beside it")
     parser.add_argument("--work", type=Path, required=True, help="folder for vectors and models")
     parser.add_argument("--parts", nargs="*", choices=("tuned", "distractors"), default=("tuned", "distractors"))
     parser.add_argument("--distractors", type=int, default=20_000)
     options = parser.parse_args()
     experiment = Experiment(options.data, options.work)
-    fusion, is_correct, figures = untuned(experiment)
+    fusion, is_correct, figures = measure_untuned(experiment)
     report: dict[str, Any] = {"untuned": figures}
     print(f"fusion chosen on {len(experiment.train)} questions: {fusion}; nested {figures['nested_accuracy@1']:.3f}")
     for title, records in (
@@ -301,19 +306,19 @@ def main() -> None:
         ("test", experiment.test),
         ("all", experiment.records),
     ):
-        report["untuned"][title] = table(title, is_correct, records)
+        report["untuned"][title] = print_table(title, is_correct, records)
     trained = None
     if "tuned" in options.parts:
-        model, tuned_fusion, tuned_is_correct, figures = tuned(experiment)
+        model, tuned_fusion, tuned_is_correct, figures = measure_tuned(experiment)
         trained = model, tuned_fusion
         print(f"recipe chosen by cross-validation: {figures['recipe']}, fused by {tuned_fusion}")
-        report["tuned"] = {**figures, "test": table("test", {**is_correct, **tuned_is_correct}, experiment.test)}
+        report["tuned"] = {**figures, "test": print_table("test", {**is_correct, **tuned_is_correct}, experiment.test)}
     if "distractors" in options.parts:
-        is_correct = with_distractors(experiment, options.distractors, fusion, trained)
+        is_correct = measure_with_distractors(experiment, options.distractors, fusion, trained)
         title = f"among {options.distractors:,} further abstracts"
         report["distractors"] = {
-            "test": table(f"test, {title}", is_correct, experiment.test),
-            "all": table(f"all, {title}", is_correct, experiment.records),
+            "test": print_table(f"test, {title}", is_correct, experiment.test),
+            "all": print_table(f"all, {title}", is_correct, experiment.records),
         }
     bench.write_report(options.output, report)
 

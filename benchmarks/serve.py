@@ -70,7 +70,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, questi
     return int(head.split()[1])
 
 
-async def load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
+async def measure_load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
     """Throughput and latency percentiles with ``clients`` clients for ``seconds``.
 
     Raises:
@@ -115,16 +115,16 @@ async def load(url: str, clients: int, seconds: float, questions: list[str]) -> 
 
 def main() -> None:
     """Measure, print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--set", action="append", default=[], help="a setting of the service, KEY=VALUE")
     options = parser.parse_args()
     questions = [record.question for record in load_records(DataConfig(split="all"))]
     with tempfile.TemporaryDirectory() as folder, serving(folder, options.set) as url:
-        asyncio.run(load(url, 4, 3, questions))  # warm up
-        one = asyncio.run(load(url, 1, options.seconds / 2, questions))
-        many = asyncio.run(load(url, options.clients, options.seconds, questions))
+        asyncio.run(measure_load(url, 4, 3, questions))  # warm up
+        one = asyncio.run(measure_load(url, 1, options.seconds / 2, questions))
+        many = asyncio.run(measure_load(url, options.clients, options.seconds, questions))
     ratio = round(many["per_second"] / one["per_second"], 2)
     report = {"one": one, "many": many, "ratio": ratio}
     print(json.dumps(report, indent=2))

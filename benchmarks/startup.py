@@ -10,8 +10,8 @@ time; anonymous memory must fit into the machine.
 - Sizes: ``retrieve`` over ``--sizes`` passages of random words. MiniLM would take hours to embed the larger library, so
   the vectors are random, with 384 numbers, as MiniLM's have.
 
-Each is measured with the retrievers dense, bm25 and their hybrid ("both"). ``--folder`` keeps the libraries for further
-runs.
+Both are measured with the retrievers dense, bm25 and their hybrid ("both"). ``--folder`` keeps the libraries for
+further runs.
 """
 
 import json
@@ -117,7 +117,7 @@ def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, 
 
 def main() -> None:
     """Measure, print and write the figures."""
-    parser = bench.parser(__doc__)
+    parser = bench.make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000], help="passages of each library")
     parser.add_argument("--runs", type=int, default=5, help="processes per measurement")
     parser.add_argument("--folder", type=Path, help="folder that keeps the libraries")
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def _format(figures: dict[str, float]) -> str:
-    text = f"{figures['seconds']:.2f} s, {figures['processor']:.2f} s of processor time, {figures['memory_mb']:.0f} MB"
+    text = f"{figures['seconds']:.2f} s, {figures['processor']:.2f} s of processor time, {figures['memory_mb']:.0f} MiB"
     return text + (f" ({figures['anonymous_mb']:.0f} anonymous)" if "anonymous_mb" in figures else "")
 
 

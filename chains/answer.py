@@ -154,7 +154,8 @@ class Answer(BaseModel):
     the sentences removed by ``chain.verify: prune``, with their positions in the original text. ``conflicts`` are the
     statements of a verified answer on which its passages disagree; a note describes each.
 
-    ``reused``: whether all results of the model came from the cache.
+    ``reused``: whether all results of the model came from the cache. ``truncated``: whether the token limit cut the
+    written text off; a note says so.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -175,6 +176,7 @@ class Answer(BaseModel):
     output: str | None = None
     notes: tuple[str, ...] = ()
     reused: bool = Field(default=False, exclude=True, repr=False)
+    truncated: bool = Field(default=False, exclude=True, repr=False)
 
     def noted(self, *notes: str, **update: Any) -> "Answer":
         """A copy with further notes and other changed fields."""

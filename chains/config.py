@@ -25,6 +25,24 @@ def check_choices(**arguments: tuple[str, Any]) -> None:
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
 
 
+# Settings of ``LLMConfig`` that affect only some kinds, with these kinds. ``concurrency`` and ``batch_tokens``, which
+# change no result, are accepted with every kind.
+_KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
+    "base_url": ("openai",),
+    "window": ("openai", "llamacpp"),
+    "threads": ("llamacpp",),
+    "gpu_layers": ("llamacpp",),
+    "gguf_file": ("huggingface", "llamacpp"),
+    **dict.fromkeys(
+        ("dtype", "quantization", "double_quant", "adapter", "merge_adapter", "device_map"), ("huggingface",)
+    ),
+}
+_NO_EFFECT_REASONS = {
+    "llamacpp": ", whose GGUF file has its own number format and any adapter merged into its weights",
+    "openai": ", whose server loads the model and its adapters",
+}
+
+
 class LLMConfig(Section):
     """The language model that answers."""
 
@@ -103,24 +121,21 @@ class LLMConfig(Section):
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        """Refuse settings that do not apply to ``kind``."""
-        llamacpp, openai = ("llamacpp",), ("openai",)
-        kinds_of = {"base_url": openai, "window": openai + llamacpp, "threads": llamacpp, "gpu_layers": llamacpp}
-        for name, kinds in kinds_of.items():
-            if getattr(self, name) is not None and self.kind not in kinds:
+        """Refuse settings that have no effect on models of this ``kind``.
+
+        ``extractive`` accepts those of ``huggingface``, so that it can replace the model of a settings file.
+        """
+        for name, kinds in _KINDS_WITH_SETTING.items():
+            default = type(self).model_fields[name].default
+            without_model = self.kind == "extractive" and "huggingface" in kinds
+            if self.kind not in kinds and not without_model and getattr(self, name) != default:
+                reason = _NO_EFFECT_REASONS.get(self.kind, "") if kinds == ("huggingface",) else ""
                 raise ValueError(
-                    f"{name} is for kind {' or '.join(kinds)}, and the kind is {self.kind}; set it to null"
+                    f"{name} is for kind {' or '.join(kinds)}, and the kind is {self.kind}{reason}; set it to "
+                    f"{'null' if default is None else str(default).lower()}"
                 )
-        if self.kind == "llamacpp":
-            if self.model == "embedded":
-                raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")
-            required = {"dtype": "auto", "quantization": "none", "adapter": None, "device_map": "auto"}
-            for name, default in required.items():
-                if getattr(self, name) != default:
-                    raise ValueError(
-                        f"{name} is for kind huggingface; a GGUF file has its own number format, and an adapter is "
-                        f"merged before the file is written. Set {name} to {default or 'null'}"
-                    )
+        if self.kind == "llamacpp" and self.model == "embedded":
+            raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")
         if self.kind != "openai":
             return self
         if self.base_url is None or not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", self.base_url):
@@ -130,8 +145,6 @@ class LLMConfig(Section):
             )
         if self.model == "embedded":
             raise ValueError("kind openai needs model, the name that the server serves it by")
-        if self.adapter is not None:
-            raise ValueError("adapter is for kind huggingface; a server loads its adapters when it starts")
         return self
 
 

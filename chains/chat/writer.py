@@ -29,7 +29,22 @@ if TYPE_CHECKING:
 NOT_WRITTEN = (
     "the model wrote no answer; a model that reasons first may need more tokens than chat.max_new_tokens allows"
 )
+TRUNCATED = "the text is incomplete: the model reached the limit of chat.max_new_tokens"
+# Why a model stopped is in one of these fields of a message's metadata: of OpenAI and Gemini, Anthropic, and Ollama.
+_FINISH_REASON_FIELDS = ("finish_reason", "stop_reason", "done_reason")
+_TRUNCATION_REASONS = ("length", "max_tokens")
 _WORD = re.compile(r"\S+\s*|\s+")
+
+
+@dataclass
+class WrittenText:
+    """Facts about a text that ``Writer.write`` yields, complete after its last piece.
+
+    ``marks`` has the removed citation numbers. ``truncated``: whether the model stopped at its token limit.
+    """
+
+    marks: MarkWriter
+    truncated: bool = False
 
 
 class Writer:
@@ -62,32 +77,38 @@ class Writer:
         # A parser would run the model to its end after the stream is closed (langchain-core 1.7).
         self.chain: Runnable[Any, Any] = self._template | model
 
-    def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
-        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
+    def write(self, history: Sequence[Turn], answer: Answer, written: WrittenText | None = None) -> Iterator[str]:
+        """The answer in pieces as they are generated, with normalised citation marks and without reasoning.
 
-        ``marks`` normalises the text's citation marks and records those it removes.
+        Closing the iterator stops the model. ``written`` records facts about the text.
         """
-        marks = marks or MarkWriter(len(answer.passages))
+        written = written or WrittenText(MarkWriter(len(answer.passages)))
         prompt = self._prompt(history, answer)
         if self._cache is None:
-            yield from marks.write(self._generated(prompt))
+            yield from written.marks.write(self._generated(prompt, written))
             return
         key = self._key(prompt)
         if key not in self._cache:
-            self._cache.put({key: "".join(self._generated(prompt))})
-        yield from marks.write([self._cache[key]])
+            text = "".join(self._generated(prompt, written))
+            self._cache.put({key: {"text": text, "truncated": written.truncated}})
+        written.truncated = self._cache[key]["truncated"]
+        yield from written.marks.write([self._cache[key]["text"]])
 
     def is_cached(self, history: Sequence[Turn], answer: Answer) -> bool:
         """Whether the cache has the text that ``write`` returns."""
         return self._cache is not None and self._key(self._prompt(history, answer)) in self._cache
 
-    def _generated(self, prompt: dict[str, Any]) -> Iterator[str]:
-        chunks = self.chain.stream(prompt)
-        yield from answer_pieces(chunk if isinstance(chunk, str) else str(chunk.text) for chunk in chunks)
+    def _generated(self, prompt: dict[str, Any], written: WrittenText) -> Iterator[str]:
+        def texts() -> Iterator[str]:
+            for chunk in self.chain.stream(prompt):
+                written.truncated = written.truncated or _is_truncated(chunk)
+                yield chunk if isinstance(chunk, str) else str(chunk.text)
+
+        yield from answer_pieces(texts())
 
     def _key(self, prompt: Mapping[str, Any]) -> str:
         messages = as_dicts(self._template.format_messages(**prompt))
-        return content_key(written=messages, identity=self._identity)
+        return content_key(written_text=messages, identity=self._identity)
 
     def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
@@ -146,13 +167,17 @@ class WrittenAnswers:
         return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        marks, text = MarkWriter(len(answer.passages)), ""
+        written, text = WrittenText(MarkWriter(len(answer.passages))), ""
         reused = answer.reused and self.writer.is_cached(history, answer)
-        for piece in self.writer.write(history, answer, marks):
+        for piece in self.writer.write(history, answer, written):
             text += piece
             yield piece
-        notes = marks.notes if any(map(str.isalnum, without_marks(text))) else (*marks.notes, NOT_WRITTEN)
-        answer = answer.noted(*notes, text=text, reused=reused)
+        notes = [*written.marks.notes]
+        if not any(map(str.isalnum, without_marks(text))):
+            notes.append(NOT_WRITTEN)
+        elif written.truncated:
+            notes.append(TRUNCATED)
+        answer = answer.noted(*notes, text=text, reused=reused, truncated=written.truncated)
         yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write_one(self, answer: Answer) -> Answer | UserError:
@@ -189,6 +214,12 @@ class WrittenAnswers:
                 return rewritten.noted(note, reused=reused)
             outcome = f"written again from up to {max_read} passages"
         return first.noted(f"{outcome}: not every sentence was supported", reused=reused)
+
+
+def _is_truncated(chunk: Any) -> bool:
+    """Whether the metadata of a message chunk report that the model stopped at its token limit."""
+    metadata = getattr(chunk, "response_metadata", {})  # a LangChain LLM yields texts
+    return any(str(metadata.get(field)).lower() in _TRUNCATION_REASONS for field in _FINISH_REASON_FIELDS)
 
 
 def apply_policy(answer: Answer, policy: Verify) -> Answer:

@@ -97,12 +97,12 @@ def as_llm(model: object) -> LLM:
         return model  # type: ignore[return-value]
     from chains.models.langchain_llm import LangChainLLM, language_model
 
-    found = language_model(model)
+    inner = language_model(model)
     # The chat model or pipeline of an LLM on this machine has the LLM in ``local``. Configurable alternatives and
     # fallbacks have their first model's attributes too, but may call another model.
-    if found is model and (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
+    if inner is model and (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
         return local  # type: ignore[no-any-return]
-    if found is not None:
+    if inner is not None:
         return LangChainLLM(model)  # type: ignore[arg-type]
     raise UserError(
         "The llm must be a LangChain chat model or LLM, or come from chains.models.make_llm; this is "

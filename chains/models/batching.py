@@ -1,4 +1,4 @@
-"""Batches of texts of similar length, halved where memory does not suffice."""
+"""Batches of texts of similar length; a batch that does not fit in memory is halved."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar

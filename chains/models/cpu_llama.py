@@ -32,8 +32,8 @@ KeysValues = tuple[Tensor, Tensor]  # of one layer, each (key heads, tokens, hea
 def pack_llama(model: Any) -> "PackedLlama | None":
     """The packed form of ``model``, or None if it is not supported.
 
-    Supported are Llama, Mistral, Qwen 2 and Qwen 3 models without sliding windows, quantisation or attached adapters,
-    in float32, or in bfloat16 on a processor with bfloat16 instructions, with weights of at most ``MAX_BYTES``.
+    Llama, Mistral, Qwen 2 and Qwen 3 models are supported if they have no sliding windows, quantisation or attached
+    adapters, at most ``MAX_BYTES`` of weights, and the dtype float32, or bfloat16 on a processor that computes in it.
     """
     if type(model) not in _SUPPORTED or model.device.type != "cpu" or not packs_linear():
         return None
@@ -52,7 +52,8 @@ def pack_llama(model: Any) -> "PackedLlama | None":
     if sum(value.numel() * value.element_size() for value in parameters) > MAX_BYTES:
         return None
     blocks = [block for layer in model.model.layers for block in (layer.self_attn, layer.mlp)]
-    projections = [m for block in blocks for m in block.children() if getattr(m, "weight", torch.empty(0)).ndim > 1]
+    modules = [module for block in blocks for module in block.children()]
+    projections = [module for module in modules if getattr(module, "weight", torch.empty(0)).ndim > 1]
     if any(type(projection) is not nn.Linear for projection in projections):  # adapters and quantised layers
         return None
     return PackedLlama(model)
@@ -125,12 +126,12 @@ class _Layer:
         self._query_heads = query.out_features // self._size
         self._key_heads = key.out_features // self._size
         if last:
-            self._query, self._key_value = _packed(query, batch=16), _packed(key, value)
+            self._query, self._key_value = _pack_layers(query, batch=16), _pack_layers(key, value)
         else:
-            self._query_key_value = _packed(query, key, value)
-        self._out = _packed(attention.o_proj)
-        self._gate = _packed(mlp.gate_proj, activation="swish")
-        self._up, self._down = _packed(mlp.up_proj), _packed(mlp.down_proj)
+            self._query_key_value = _pack_layers(query, key, value)
+        self._out = _pack_layers(attention.o_proj)
+        self._gate = _pack_layers(mlp.gate_proj, activation="swish")
+        self._up, self._down = _pack_layers(mlp.up_proj), _pack_layers(mlp.down_proj)
         self._attention_norm, self._mlp_norm = _RMSNorm(layer.input_layernorm), _RMSNorm(layer.post_attention_layernorm)
         has_head_norms = hasattr(attention, "q_norm")  # Qwen 3
         self._query_norm = _RMSNorm(attention.q_norm) if has_head_norms else None
@@ -241,8 +242,8 @@ class _AttendableKeys:
         return keys, values
 
 
-def _packed(*layers: nn.Linear, activation: str = "none", batch: int = 4096) -> PackedLinear:
-    """Linear layers of the same input, packed as one layer with concatenated outputs."""
+def _pack_layers(*layers: nn.Linear, activation: str = "none", batch: int = 4096) -> PackedLinear:
+    """Pack linear layers of the same input as one layer with concatenated outputs."""
     weights = [layer.weight.detach() for layer in layers]
     biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
     assert len(biases) in (0, len(layers))  # in the supported architectures, all of these layers have a bias or none

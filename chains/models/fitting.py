@@ -1,4 +1,4 @@
-"""Cutting and splitting of texts at sentences and words, so that the parts fit a context window."""
+"""Truncation and splitting of texts at sentences and words, so that the parts fit a context window."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def longest_part(text: str, fits: Callable[[str], bool], *, from_end: bool = Fal
     words = word_spans(text, *sentences[-1 if from_end else 0]) if sentences else []
     for spans in (sentences, words):
         if count := _count_fitting_spans(text, spans, fits, from_end):
-            return _merged(spans, count, from_end)
+            return _joint_span(spans, count, from_end)
     return None
 
 
@@ -38,7 +38,7 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
     spans = sentence_spans(text)  # sentences, and words of sentences that do not fit
     while spans:
         if count := _count_fitting_spans(text, spans, fits):
-            parts.append(text[slice(*_merged(spans, count))])
+            parts.append(text[slice(*_joint_span(spans, count))])
             spans = spans[count:]
         elif len(words := word_spans(text, *spans[0])) > 1:
             spans = [*words, *spans[1:]]
@@ -49,10 +49,10 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
 
 def _count_fitting_spans(text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool = False) -> int:
     """The number of first or last sentences or words that fit together."""
-    return count_fitting(len(spans), lambda count: fits(text[slice(*_merged(spans, count, from_end))]))
+    return count_fitting(len(spans), lambda count: fits(text[slice(*_joint_span(spans, count, from_end))]))
 
 
-def _merged(spans: Sequence[Span], count: int, from_end: bool = False) -> Span:
+def _joint_span(spans: Sequence[Span], count: int, from_end: bool = False) -> Span:
     """The span of the first or last ``count`` sentences or words."""
     chosen = spans[-count:] if from_end else spans[:count]
     return chosen[0][0], chosen[-1][1]

@@ -52,10 +52,10 @@ def no_finite_numbers(name: str, dtype: object) -> UserError:
     )
 
 
-def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
-    """A stopping criterion at the end of an answer, for turns of several messages with the same end token.
+def stop_after_answer(lead: Sequence[int], end: int) -> "StoppingCriteria":
+    """A stopping criterion at the end of an answer, for turns of several messages that all end with the token ``end``.
 
-    Of these messages, the answer is the one that contains the tokens ``lead``; ``end`` is the end token.
+    The answer is the message that contains the tokens ``lead``.
     """
     import torch
     from transformers import StoppingCriteria
@@ -77,10 +77,14 @@ def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
 
 
 class Continuation(NamedTuple):
-    """A continuation without special tokens, and the number of generated tokens including the end token."""
+    """A continuation without special tokens, and the number of generated tokens including the end token.
+
+    ``truncated``: whether generation stopped at the maximum number of tokens, without an end token.
+    """
 
     text: str
     tokens: int
+    truncated: bool = False
 
 
 def continuation_batches(
@@ -101,7 +105,7 @@ def continuation_batches(
         prompts: token ids.
         max_new_tokens: maximum length of a continuation.
         batch_tokens: maximum tokens of a batch with padding and continuations.
-        share: compute a prefix that all prompts share only once, if that saves time.
+        share: compute the prefix that all prompts have in common once, if that saves time.
         generation: further arguments of ``generate``.
     """
     from chains.models.prefix import CACHED_PER_COMPUTED, SharedPrefix, shared_prefix_length
@@ -139,19 +143,31 @@ def continuation_batches(
                 **({"past_key_values": prefix().cache(extend=True)} if shared else {}),
                 **generation,
             )
-        return [
-            Continuation(decoder.decode(row), _count_generated(row, model, pad)) for row in output[:, width:].tolist()
-        ]
+        continuations = []
+        for row in output[:, width:].tolist():
+            count = _count_generated(row, model, pad)
+            truncated = is_truncated(row[:count], model, max_new_tokens)
+            continuations.append(Continuation(decoder.decode(row), count, truncated))
+        return continuations
 
     lengths = [len(ids) - shared + shared // CACHED_PER_COMPUTED + max_new_tokens for ids in prompts]
     return in_batches(lengths, batch_tokens, write, LARGE_MODEL_ADVICE)
 
 
+def is_truncated(generated: Sequence[int], model: "PreTrainedModel", max_new_tokens: int) -> bool:
+    """Whether generated tokens end at the limit ``max_new_tokens`` instead of an end token."""
+    return len(generated) >= max_new_tokens and generated[-1] not in _end_ids(model)
+
+
+def _end_ids(model: "PreTrainedModel") -> set[int | None]:
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    return set(ends if isinstance(ends, list) else [ends])
+
+
 def _count_generated(row: Sequence[int], model: "PreTrainedModel", pad: int) -> int:
     """Number of generated tokens in a row: up to its first end token, else up to the padding after a stop string."""
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    stops = set(ends if isinstance(ends, list) else [ends])
+    end_ids = _end_ids(model)
     for count, token in enumerate(row, start=1):
-        if token in stops:
+        if token in end_ids:
             return count
     return max((count for count, token in enumerate(row, start=1) if token != pad), default=0)

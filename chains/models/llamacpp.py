@@ -187,8 +187,8 @@ class LlamaCppLLM(TemplatePrompts):
 class Engine:
     """llama.cpp's server in this process, which continues token ids greedily.
 
-    It is reached through a Unix socket in a folder that only this user can open, or a loopback port on systems without
-    Unix sockets. Every request carries a random key.
+    The server listens on a Unix socket in a folder that only this user can open, or on a loopback port on systems
+    without Unix sockets. Every request carries a random key.
     """
 
     def __init__(self, name: str, file: Path, window: int, threads: int, gpu_layers: int | None) -> None:

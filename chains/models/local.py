@@ -16,7 +16,7 @@ from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adap
 from chains.models.base import Prompt
 from chains.models.fetch import source_of
 from chains.models.generation import no_finite_numbers
-from chains.models.gguf import converted, gguf_path
+from chains.models.gguf import converted_folder, gguf_path
 from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import Scorable, encode, scored_batches, with_labels
@@ -118,7 +118,7 @@ class LocalLLM(TemplatePrompts):
         """Digest of everything that can affect the answer to a prompt.
 
         That is weights, adapter, architecture, tokenizer, texts around an answer, dtype, device and library versions.
-        The folder's name has no effect, and that of the chat template is part of the prompt.
+        The folder's name is left out, since it has no effect, and the chat template, since it is part of the prompt.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
@@ -242,7 +242,7 @@ def model_source(config: LLMConfig) -> str:
     if (known := known_model(config.model)) is not None and config.gguf_file is None:
         return source_of(known)
     file = gguf_path(config)
-    return config.model if file is None else str(converted(file))
+    return config.model if file is None else str(converted_folder(file))
 
 
 def resolve_dtype(config: LLMConfig) -> "torch.dtype":

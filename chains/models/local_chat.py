@@ -23,11 +23,17 @@ from pydantic import PrivateAttr
 
 from chains.models.base import check_room
 from chains.models.batching import in_order
-from chains.models.generation import Continuation, Decoder, check_finite, continuation_batches, stop_at_end_of
+from chains.models.generation import (
+    Continuation,
+    Decoder,
+    check_finite,
+    continuation_batches,
+    is_truncated,
+    stop_after_answer,
+)
 from chains.models.one_pass import apply_to_valid
 from chains.models.reasoning import open_reasoning_tag
 from chains.models.scoring import encode
-from chains.models.templates import render
 from chains.prompts import as_dicts
 from common.errors import UserError
 
@@ -59,10 +65,12 @@ class LocalPipeline(HuggingFacePipeline):
             options = {"batch_tokens": local.config.batch_tokens, **self._options(stop, kwargs)}
             batches = continuation_batches(local.model, local.tokenizer, ids, **options)
             continuations: list[Continuation] = in_order(batches)
-        generations = [
-            [Generation(text=_cut_at_stop(text, stop)[0], generation_info=_usage(len(prompt), tokens))]
-            for prompt, (text, tokens) in zip(ids, continuations, strict=True)
-        ]
+        generations = []
+        for prompt_ids, continuation in zip(ids, continuations, strict=True):
+            text, stopped = _cut_at_stop(continuation.text, stop)
+            truncated = continuation.truncated and not stopped
+            info = self._message_metadata(len(prompt_ids), continuation.tokens, truncated=truncated)
+            generations.append([Generation(text=text, generation_info=info)])
         return LLMResult(generations=generations)
 
     def _stream(
@@ -74,12 +82,13 @@ class LocalPipeline(HuggingFacePipeline):
     ) -> Iterator[GenerationChunk]:
         [ids] = encode(self.local.tokenizer, [prompt])
         stop = self._stops(stop)
-        pending, generated_tokens = "", 0
-        withheld = max(map(len, stop), default=1) - 1  # last characters of the text, which may begin a stop text
-        for piece, count in self._pieces(ids, self._options(stop, kwargs)):
-            generated_tokens = count
+        options = self._options(stop, kwargs)
+        pending, stopped = "", False
+        generated_ids: list[int] = []
+        delayed = max(map(len, stop), default=1) - 1  # number of last characters, which may begin a stop text
+        for piece in self._pieces(ids, options, generated_ids):
             pending, stopped = _cut_at_stop(pending + piece, stop)
-            ready = pending if stopped else pending[: max(len(pending) - withheld, 0)]
+            ready = pending if stopped else pending[: max(len(pending) - delayed, 0)]
             pending = pending[len(ready) :]
             if ready:
                 yield GenerationChunk(text=ready)
@@ -87,7 +96,16 @@ class LocalPipeline(HuggingFacePipeline):
                 break
         if pending:
             yield GenerationChunk(text=pending)
-        yield GenerationChunk(text="", generation_info=_usage(len(ids), generated_tokens))
+        truncated = not stopped and is_truncated(generated_ids, self.local.model, options["max_new_tokens"])
+        info = self._message_metadata(len(ids), len(generated_ids), truncated=truncated)
+        yield GenerationChunk(text="", generation_info=info)
+
+    def _message_metadata(self, prompt_tokens: int, answer_tokens: int, *, truncated: bool) -> dict[str, Any]:
+        """The metadata of an answer's message."""
+        total = prompt_tokens + answer_tokens
+        usage = UsageMetadata(input_tokens=prompt_tokens, output_tokens=answer_tokens, total_tokens=total)
+        response = {"model_name": self.model_id, "finish_reason": "length" if truncated else "stop"}
+        return {"usage_metadata": usage, "response_metadata": response}
 
     def _stops(self, stop: list[str] | None) -> list[str]:
         """The stop texts, with those of the chat template."""
@@ -100,31 +118,30 @@ class LocalPipeline(HuggingFacePipeline):
             "max_new_tokens": kwargs.get("max_tokens") or local.config.max_new_tokens,
             "logits_processor": check_finite(local.name, local.model.dtype),
             **({"stop_strings": stop} if stop else {}),
-            **({"stopping_criteria": [stop_at_end_of(*local.answer_message)]} if local.answer_message else {}),
+            **({"stopping_criteria": [stop_after_answer(*local.answer_message)]} if local.answer_message else {}),
             **kwargs.get("pipeline_kwargs", {}),
         }
 
-    def _pieces(self, ids: list[int], options: dict[str, Any]) -> Iterator[tuple[str, int]]:
-        """Each piece of generated text, and the number of tokens generated so far."""
+    def _pieces(self, ids: list[int], options: dict[str, Any], generated_ids: list[int]) -> Iterator[str]:
+        """The generated text in pieces; the ids of its tokens are appended to ``generated_ids``."""
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
         local, closed = self.local, Event()
         errors: list[BaseException] = []
-        token_count = -len(ids)  # the streamer gets the prompt first
 
         class StopIfClosed(StoppingCriteria):
             def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
                 return torch.full((len(input_ids),), closed.is_set(), device=input_ids.device)
 
-        class CountingStreamer(TextIteratorStreamer):
+        class RecordingStreamer(TextIteratorStreamer):
             def put(self, value: torch.Tensor) -> None:
-                nonlocal token_count
-                token_count += value.numel()
+                if not self.next_tokens_are_prompt:
+                    generated_ids.extend(value.flatten().tolist())
                 super().put(value)  # type: ignore[no-untyped-call]
 
         decoder: Any = Decoder(local.tokenizer)
-        streamer: Any = CountingStreamer(decoder, skip_prompt=True)
+        streamer: Any = RecordingStreamer(decoder, skip_prompt=True)
         criteria = StoppingCriteriaList([StopIfClosed(), *options.get("stopping_criteria", ())])
 
         def generate() -> None:
@@ -150,8 +167,7 @@ class LocalPipeline(HuggingFacePipeline):
         worker = Thread(target=generate, daemon=True)
         worker.start()
         try:
-            for text in streamer:
-                yield text, max(token_count, 0)
+            yield from streamer
         finally:
             closed.set()
             worker.join()
@@ -233,10 +249,7 @@ class LocalChat(ChatHuggingFace):
             message = AIMessageChunk(content=prepended + piece.text)
             prepended = ""
             if piece.generation_info:  # the last piece, without text
-                usage, metadata = _usage_metadata(piece), {"model_name": self.model_id}
-                message = AIMessageChunk(
-                    content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
-                )
+                message = AIMessageChunk(content="", **piece.generation_info, chunk_position="last")
             chunk = ChatGenerationChunk(message=message)
             if run_manager:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -245,14 +258,10 @@ class LocalChat(ChatHuggingFace):
     _agenerate = BaseChatModel._agenerate  # type: ignore[assignment]
     _astream = BaseChatModel._astream
 
-    def _to_chat_prompt(self, messages: list[BaseMessage]) -> str:
-        return render(self.tokenizer, [as_dicts(messages)])[0]
-
     def _request(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The prompt and the generation options; ``TooLongError`` if prompt and answer exceed the window."""
-        prompt = self._to_chat_prompt(messages)
+        [(prompt, ids)] = self.llm.local.prompts([as_dicts(messages)])
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
-        [ids] = encode(self.tokenizer, [prompt])
         max_tokens = options["max_tokens"] or self.llm.local.config.max_new_tokens
         check_room(len(ids), max_tokens, self.llm.local.window)
         return prompt, options
@@ -262,24 +271,10 @@ class LocalChat(ChatHuggingFace):
         return [stops] if isinstance(stops, str) else stops
 
     def _message(self, generation: Generation, prompt: str) -> AIMessage:
-        return AIMessage(
-            content=open_reasoning_tag(prompt) + generation.text,
-            usage_metadata=_usage_metadata(generation),
-            response_metadata={"model_name": self.model_id},
-        )
+        return AIMessage(content=open_reasoning_tag(prompt) + generation.text, **(generation.generation_info or {}))
 
 
 def _cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before its first stop text, and whether it has a stop text."""
     starts = [start for stop_text in stop if (start := text.find(stop_text)) >= 0]
     return (text[: min(starts)], True) if starts else (text, False)
-
-
-def _usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
-    total_tokens = input_tokens + output_tokens
-    return {"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens}
-
-
-def _usage_metadata(generation: Generation) -> UsageMetadata:
-    usage: UsageMetadata = generation.generation_info  # type: ignore[assignment]
-    return usage

@@ -102,8 +102,8 @@ class RemoteLLM(ChatPrompts):
 def label_logprobs(logprobs: object, labels: Sequence[str]) -> list[float] | None:
     """The labels' log-likelihoods from the ``logprobs`` of a choice in OpenAI's format; None if no label is found.
 
-    They come from the alternatives (``top_logprobs``) to the answer's first token that is not white space. An
-    alternative counts for the only label that it begins or equals, ignoring case; likelihoods of a label are summed.
+    The likelihoods come from the alternatives (``top_logprobs``) to the answer's first token that is not white space.
+    An alternative counts for the only label that it begins or equals, ignoring case; a label's likelihoods are summed.
     """
     match logprobs:
         case {"content": [*tokens]}:

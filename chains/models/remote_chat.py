@@ -75,7 +75,7 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         timeout=http_options["timeout"],
         use_responses_api=False,
         http_client=_Client(server, limits=httpx.Limits(max_connections=None), **http_options),
-        # A kept connection could not be used in a later event loop, as of a second ``asyncio.run``.
+        # A connection kept alive cannot be used in another event loop, such as that of a second ``asyncio.run``.
         http_async_client=_AsyncClient(
             server, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0), **http_options
         ),

@@ -62,7 +62,7 @@ def scored_batches(
         prompts: prompts and labels, from ``with_labels``.
         batch_tokens: maximum tokens of a batch with padding.
         packed: runs the forward pass for labels of one token, if given.
-        share: compute a prefix that all prompts share only once, if that saves time.
+        share: compute the prefix that all prompts have in common once, if that saves time.
 
     Raises:
         UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.
@@ -270,7 +270,7 @@ def _score_uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "T
 
 
 def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
-    """Token ids (prompts, tokens), padded with each prompt's last token, which has no effect there."""
+    """Token ids (prompts, tokens); the padding, each prompt's last token, does not affect the scores."""
     import torch
 
     width = max(len(prompt.ids) for prompt in prompts)

@@ -124,7 +124,7 @@ def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The text after an answer up to its end token, which is the tokenizer's if the template has none."""
+    """The text after an answer up to its end token; the tokenizer's end token if the template has none."""
     after = _after_answer(tokenizer)
     if token := end_token(tokenizer):
         return after.partition(token)[0] + token if token in after else token
@@ -142,9 +142,10 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 
 
 def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The first token, or else the text, before the user's next turn, which models without an end of turn generate.
+    """The beginning of the user's next turn, for templates without an end of turn; empty for other templates.
 
-    Empty if the template ends an answer; templates such as GLM-4's do not.
+    Models with such a template (GLM-4) generate it after an answer. It is the first special token before the user's
+    text, or all text before it if there is none.
     """
     if _after_answer(tokenizer).strip():
         return ""

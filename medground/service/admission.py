@@ -72,6 +72,7 @@ class Admission:
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
+            RuntimeError: the system cannot start another thread.
         """
         cancellation = Cancellation()
         with self._lock:
@@ -92,10 +93,13 @@ class Admission:
 
         try:
             self._pool.submit(work)
-        except RuntimeError as error:  # the pool was shut down after the check above
+        except RuntimeError as error:  # the pool was shut down after the check above, or no thread can be started
             with self._lock:
                 self._active.discard(cancellation)
-            raise Closing from error
+            if self._closing:
+                raise Closing from error
+            cancellation.cancel()  # the pool keeps the work in its queue even if it cannot start a thread
+            raise
         return request
 
     def close(self) -> None:

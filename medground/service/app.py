@@ -33,6 +33,7 @@ from medground.service.protocol import (
     Rename,
     check_result,
     evidence,
+    finish_reason,
     footnotes,
     history,
 )
@@ -278,7 +279,8 @@ async def _complete_response(service: Service, events: AsyncGenerator[ChatEvent]
     assert isinstance(done, DoneEvent)  # the last event of every message
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
-    return JSONResponse(Completion().complete(text, evidence(done.turn, done.conversation, service.note)))
+    extension = evidence(done.turn, done.conversation, service.note)
+    return JSONResponse(Completion().complete(text, finish_reason(done.turn.answer), extension))
 
 
 async def _last_event(events: AsyncGenerator[Event]) -> Event:
@@ -327,7 +329,8 @@ async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]
                     if notes := footnotes(event.turn.answer, service.note):
                         yield _sse(completion.chunk(notes))
                     _log_text(service, event)
-                    yield _sse(completion.last(evidence(event.turn, event.conversation, service.note)))
+                    extension = evidence(event.turn, event.conversation, service.note)
+                    yield _sse(completion.last(finish_reason(event.turn.answer), extension))
         complete = True
         yield "data: [DONE]\n\n"
     except Exception as error:

@@ -214,6 +214,11 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
     return {"conversation": conversation, "question": turn.question, "text": turn.text, **fields, "notes": notes}
 
 
+def finish_reason(answer: Answer | None) -> str:
+    """``length`` if the token limit cut the answer's text off, else ``stop``."""
+    return "length" if answer is not None and answer.truncated and answer.withheld is None else "stop"
+
+
 def check_result(statement: str, result: Check | UserError) -> dict[str, Any]:
     """The JSON object of a checked statement, documented in docs/check.md; with ``error`` if the check failed."""
     if isinstance(result, Check):
@@ -228,13 +233,13 @@ class Completion:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
 
-    def complete(self, text: str, extension: dict[str, Any]) -> dict[str, Any]:
-        """The answer as one object; ``extension`` is the field ``medground``."""
+    def complete(self, text: str, reason: str, extension: dict[str, Any]) -> dict[str, Any]:
+        """The answer as one object; ``reason`` is its ``finish_reason``, ``extension`` the field ``medground``."""
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": None},
             "logprobs": None,
-            "finish_reason": "stop",
+            "finish_reason": reason,
         }
         return {**self._head("chat.completion"), "choices": [choice], "usage": None, "medground": extension}
 
@@ -243,9 +248,9 @@ class Completion:
         delta = {**({"role": "assistant"} if first else {}), "content": text or ""}
         return self._chunk(delta, None)
 
-    def last(self, extension: dict[str, Any]) -> dict[str, Any]:
-        """The last chunk; ``extension`` is the field ``medground``."""
-        return {**self._chunk({}, "stop"), "medground": extension}
+    def last(self, reason: str, extension: dict[str, Any]) -> dict[str, Any]:
+        """The last chunk; ``reason`` is its ``finish_reason``, ``extension`` the field ``medground``."""
+        return {**self._chunk({}, reason), "medground": extension}
 
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}

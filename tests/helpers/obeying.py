@@ -97,9 +97,13 @@ def _tool_call(tool: str, argument: str, number: int) -> AIMessage:
 
 
 class ObeyingWriter(BaseChatModel):
-    """A model for ``chains.chat.writer``, which writes answers; ``shown`` records the messages of each call."""
+    """A model for ``chains.chat.writer``, which writes answers.
+
+    ``shown`` records the messages of each call; ``response_metadata`` is that of each answer.
+    """
 
     shown: list[Messages] = Field(default_factory=list)
+    response_metadata: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def _llm_type(self) -> str:
@@ -113,7 +117,8 @@ class ObeyingWriter(BaseChatModel):
         text = f"I was told: {order[1]}." if order else "It says so [1]."
         if _REVEAL.search(instructions):
             text = "\n".join(message["content"] for message in shown) + text
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+        message = AIMessage(text, response_metadata=self.response_metadata)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 class ObeyingLLM:

@@ -320,6 +320,6 @@ def test_nli_adapter_changes_judgements_and_not_answers(tmp_path: Path) -> None:
 
 
 def test_judging_settings_refuse_an_adapter_for_a_served_model(tmp_path: Path) -> None:
-    served = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x", "nli.adapter": "a"}
+    served = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x", "llm.dtype": "auto"}
     with pytest.raises(UserError, match=r"nli\.adapter needs llm\.kind huggingface"):
-        judging_settings(settings(tmp_path, **served))
+        judging_settings(settings(tmp_path, **served, **{"nli.adapter": "a"}))

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
 from chains.chat import Chat, Turn
-from chains.chat.writer import NOT_WRITTEN, Writer, WrittenAnswers
+from chains.chat.writer import NOT_WRITTEN, TRUNCATED, Writer, WrittenAnswers
 from chains.config import Verify
 from chains.models.base import TooLongError
 from chains.qa.base import MappedChain
 from chains.qa.chain import qa_chain
 from chains.verification.sentences import SentenceVerifier
 from common.errors import UserError
+from common.result_cache import ResultCache
 
 TEXTS = {"a": "Aspirin works. It lowered pain.", "z": "Zinc fails. It was dear."}
 QUESTION = "Is it so of aspirin?"
@@ -56,6 +58,28 @@ def test_note_reports_that_the_model_wrote_no_answer(policy: Verify, text: str) 
     answer = make_chat(policy, text).reply([], QUESTION).answer
     assert answer is not None
     assert NOT_WRITTEN in answer.notes
+
+
+@pytest.mark.parametrize(
+    ("metadata", "truncated"),
+    [
+        ({"finish_reason": "length"}, True),
+        ({"finish_reason": "MAX_TOKENS"}, True),
+        ({"stop_reason": "max_tokens"}, True),
+        ({"finish_reason": "stop"}, False),
+        ({}, False),
+    ],
+)
+def test_note_reports_that_the_token_limit_cut_the_text_off(
+    metadata: dict[str, str], truncated: bool, tmp_path: Path
+) -> None:
+    model = ObeyingWriter(response_metadata=metadata)
+    answer = make_qa_chain().invoke(QUESTION)
+    for has_cache in (False, True, True):
+        cache = ResultCache(tmp_path / "cache.jsonl") if has_cache else None
+        [written] = WrittenAnswers(Writer(model, cache=cache)).write_all([answer])
+        assert (written.truncated, TRUNCATED in written.notes) == (truncated, truncated)
+    assert len(model.shown) == 2  # the last text is read from the cache
 
 
 def test_pruned_sentences_are_not_streamed() -> None:

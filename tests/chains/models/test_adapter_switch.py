@@ -1,4 +1,4 @@
-"""Two models over one base: results of separately loaded models in any number of threads, weights stored once."""
+"""Two models over one base give the results of separately loaded models, in any number of threads."""
 
 import gc
 import json
@@ -91,9 +91,9 @@ def test_shared_models_equal_separate_models_in_eight_threads(folders, adapters,
     plain = load(folders[name], precision)
     adapted = load(folders[name], precision, adapter=adapters[name])
     expected = run(make_calls(plain, adapted))
-    of_one_text = len(expected) // len(TEXTS)
+    calls_per_text = len(expected) // len(TEXTS)
     for model in (plain, adapted):  # the adapter changes answers and judgements
-        assert run(make_calls(model, model)[:of_one_text]) != expected[:of_one_text]
+        assert run(make_calls(model, model)[:calls_per_text]) != expected[:calls_per_text]
 
     shared = share_base(load(folders[name], precision), adapters[name])
     assert run(make_calls(*shared)) == expected
@@ -126,7 +126,7 @@ def test_judging_waits_while_the_guard_of_answering_is_open(folders, adapters) -
     thread.join()
 
 
-def logits(model: Any) -> torch.Tensor:
+def compute_logits(model: Any) -> torch.Tensor:
     """The model's logits for a fixed text."""
     with torch.no_grad():
         return model(torch.arange(3, 20)[None]).logits
@@ -134,19 +134,19 @@ def logits(model: Any) -> torch.Tensor:
 
 def test_leaving_a_guard_restores_the_adapter_state(folders, adapters) -> None:
     llm = load(folders["gemma"])
-    off = logits(llm.model)
+    off = compute_logits(llm.model)
     shared = share_base(llm, adapters["gemma"])
     with shared.judging.guard():
-        on = logits(shared.judging.model)
+        on = compute_logits(shared.judging.model)
         with shared.answering.guard():
-            assert torch.equal(logits(shared.answering.model), off)
-        assert torch.equal(logits(shared.judging.model), on)
+            assert torch.equal(compute_logits(shared.answering.model), off)
+        assert torch.equal(compute_logits(shared.judging.model), on)
         with pytest.raises(ZeroDivisionError), shared.answering.guard():
             1 / 0  # noqa: B018
-        assert torch.equal(logits(shared.judging.model), on)
+        assert torch.equal(compute_logits(shared.judging.model), on)
     assert not torch.allclose(on, off, atol=0.1)
-    assert torch.equal(logits(shared.judging.model), off)
-    assert torch.equal(on, logits(load(folders["gemma"], adapter=adapters["gemma"]).model))
+    assert torch.equal(compute_logits(shared.judging.model), off)
+    assert torch.equal(on, compute_logits(load(folders["gemma"], adapter=adapters["gemma"]).model))
 
 
 def storages(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
@@ -160,7 +160,7 @@ def model_storages(model: Any) -> dict[int, int]:
 
 def process_storages() -> dict[int, int]:
     gc.collect()
-    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    tensors = [candidate for candidate in gc.get_objects() if issubclass(type(candidate), torch.Tensor)]
     return storages(tensor for tensor in tensors if not tensor.is_mkldnn)  # packed weights lack an address
 
 
@@ -241,14 +241,14 @@ def test_a_base_with_an_adapter_is_refused(folders, adapters) -> None:
 
 def test_a_refused_adapter_leaves_the_base_unchanged(folders, adapters, tmp_path: Path) -> None:
     llm = load(folders["chat"])
-    before, modules = logits(llm.model), [name for name, _ in llm.model.named_modules()]
+    before, modules = compute_logits(llm.model), [name for name, _ in llm.model.named_modules()]
     wide = checkpoints.make_chat(tmp_path / "wide", hidden=128)
     misfit = checkpoints.make_adapter(wide, tmp_path / "adapter")
     for adapter in (misfit, tmp_path / "absent"):
         with pytest.raises(UserError, match=r"does not fit|no such folder"):
             share_base(llm, str(adapter))
     assert [name for name, _ in llm.model.named_modules()] == modules
-    assert torch.equal(logits(llm.model), before)
+    assert torch.equal(compute_logits(llm.model), before)
     shared = share_base(llm, adapters["chat"])
     assert shared.judging.config.adapter == adapters["chat"]
     assert shared.answering.config.adapter is None

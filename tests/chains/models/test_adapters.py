@@ -20,7 +20,7 @@ def base(tmp_path_factory) -> Path:
     return checkpoints.make_chat(tmp_path_factory.mktemp("base"))
 
 
-def refusal(base: Path, adapter: Path) -> str:
+def load_error(base: Path, adapter: Path) -> str:
     """The message of the error when ``adapter`` is loaded."""
     with pytest.raises(UserError) as caught:
         load_llm(LLMConfig(model=str(base), dtype="float32", adapter=str(adapter)))
@@ -44,7 +44,7 @@ def test_an_adapter_of_another_model_does_not_fit(
 ) -> None:
     other = make_other(tmp_path / "other")
     adapter = checkpoints.make_adapter(other, tmp_path / "adapter")
-    assert f"does not fit the model {base}: it was made for {other}" in refusal(base, adapter)
+    assert f"does not fit the model {base}: it was made for {other}" in load_error(base, adapter)
 
 
 def test_adapter_bases_are_compared_only_if_they_are_hub_ids(
@@ -53,18 +53,18 @@ def test_adapter_bases_are_compared_only_if_they_are_hub_ids(
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter", base_name="someone/else")
     assert load_llm(LLMConfig(model=str(base), adapter=str(adapter))).name == str(base)
     monkeypatch.setattr("chains.models.adapters.is_hub_id", lambda name: True)
-    assert "it was made for someone/else" in refusal(base, adapter)
+    assert "it was made for someone/else" in load_error(base, adapter)
 
 
 def test_a_folder_without_adapter_is_refused(base: Path, tmp_path: Path) -> None:
-    assert "adapter_config.json" in refusal(base, tmp_path)
-    assert "no such folder" in refusal(base, tmp_path / "absent")
+    assert "adapter_config.json" in load_error(base, tmp_path)
+    assert "no such folder" in load_error(base, tmp_path / "absent")
 
 
 def test_an_adapter_without_weights_is_refused(base: Path, tmp_path: Path) -> None:
     adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
     (adapter / "adapter_model.safetensors").unlink()
-    assert f"{adapter}: the folder has no adapter_model.safetensors" in refusal(base, adapter)
+    assert f"{adapter}: the folder has no adapter_model.safetensors" in load_error(base, adapter)
 
 
 def make_lora(base: Path, folder: Path, **settings: Any) -> Path:

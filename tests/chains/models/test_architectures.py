@@ -1,4 +1,4 @@
-"""In every architecture, a prompt in a batch has the scores and text that it has alone, also with a shared prefix."""
+"""A prompt gets the same scores and text in a batch, after a shared prefix and alone, in every architecture."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ def model(name: str) -> PreTrainedModel:
     return architectures.make_model(name)
 
 
-def naive_scores(model: PreTrainedModel, prompt: list[int], labels: Sequence[tuple[int, ...]]) -> list[float]:
+def score_naively(model: PreTrainedModel, prompt: list[int], labels: Sequence[tuple[int, ...]]) -> list[float]:
     """The labels' log-likelihoods from a forward pass for each prompt and label, without padding, cache or mask."""
     scores = []
     for label in labels:
@@ -56,7 +56,7 @@ def naive_scores(model: PreTrainedModel, prompt: list[int], labels: Sequence[tup
     return scores
 
 
-def naive_text(model: PreTrainedModel, prompt: list[int]) -> str:
+def generate_naively(model: PreTrainedModel, prompt: list[int]) -> str:
     """The greedy continuation as decoded by ``numbered_tokenizer``, from a whole forward pass for each token."""
     generated: list[int] = []
     while len(generated) < NEW_TOKENS and END_TOKEN not in generated:
@@ -68,7 +68,7 @@ def naive_text(model: PreTrainedModel, prompt: list[int]) -> str:
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 def test_scores_in_batches_equal_scores_alone(model: PreTrainedModel, labels: tuple[tuple[int, ...], ...]) -> None:
-    expected = torch.tensor([naive_scores(model, prompt, labels) for prompt in PROMPTS])
+    expected = torch.tensor([score_naively(model, prompt, labels) for prompt in PROMPTS])
     prompts = [Scorable(prompt, labels) for prompt in PROMPTS]
     for share, batch_tokens in BATCHES:
         scores = torch.tensor(label_log_likelihoods(model, prompts, batch_tokens, share=share))
@@ -76,7 +76,7 @@ def test_scores_in_batches_equal_scores_alone(model: PreTrainedModel, labels: tu
 
 
 def test_texts_in_batches_equal_texts_alone(model: PreTrainedModel) -> None:
-    expected = [naive_text(model, prompt) for prompt in PROMPTS]
+    expected = [generate_naively(model, prompt) for prompt in PROMPTS]
     tokenizer = architectures.numbered_tokenizer()
     for share, batch_tokens in BATCHES:
         texts = generate_texts(
@@ -85,7 +85,7 @@ def test_texts_in_batches_equal_texts_alone(model: PreTrainedModel) -> None:
         assert texts == expected
 
 
-def test_length_of_the_shared_prefix(name: str, model: PreTrainedModel) -> None:
+def test_the_prefix_is_shared_unless_the_architecture_forbids_it(name: str, model: PreTrainedModel) -> None:
     shared = 0 if name in WITHOUT_SHARING else len(SHARED)
     assert shared_prefix_length(model, PROMPTS, 0) == shared
     has_window = getattr(model.config.get_text_config(), "sliding_window", None)  # shorter than the prompts
@@ -97,7 +97,7 @@ def test_a_prompt_tuning_adapter_generates_in_batches_but_cannot_score() -> None
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     model = get_peft_model(architectures.make_model("llama"), config).eval()
     torch.nn.init.normal_(model.prompt_encoder["default"].embedding.weight, std=0.5)
-    expected = [naive_text(model, prompt) for prompt in PROMPTS]
+    expected = [generate_naively(model, prompt) for prompt in PROMPTS]
     tokenizer = architectures.numbered_tokenizer()
     texts = generate_texts(model, tokenizer, PROMPTS, max_new_tokens=NEW_TOKENS, batch_tokens=100_000)
     assert texts == expected

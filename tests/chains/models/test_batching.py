@@ -38,7 +38,7 @@ def raise_cublas_error() -> None:
 def limited_memory(
     model: torch.nn.Module, tokens: int, raise_error: Callable[[], None]
 ) -> AbstractContextManager[list[int]]:
-    """Forward passes over more than ``tokens`` tokens fail; yields the token counts of the others."""
+    """Forward passes over more than ``tokens`` tokens fail; yields the token counts of the passes that succeed."""
     return forward_sizes(model, lambda size: raise_error() if size > tokens else None)
 
 

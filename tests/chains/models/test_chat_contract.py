@@ -26,7 +26,7 @@ def llm(request: pytest.FixtureRequest) -> Any:
     return make_llm(LLMConfig(kind="llamacpp", model=str(file), threads=1, max_new_tokens=6))
 
 
-def streamed(llm: Any, conversation: Any = QUESTION, **options: Any) -> str:
+def stream_text(llm: Any, conversation: Any = QUESTION, **options: Any) -> str:
     return "".join(str(chunk.text) for chunk in llm.chat.stream(conversation, **options))
 
 
@@ -44,11 +44,20 @@ def test_max_tokens_cuts_the_answer(llm: Any) -> None:
     assert whole.startswith(shorter)
 
 
+def test_finish_reason_is_length_if_max_tokens_cuts_the_answer(llm: Any) -> None:
+    stop = str(llm.chat.invoke(QUESTION).text)[2:7]
+    for options, reason in (({}, "length"), ({"stop": [stop]}, "stop")):
+        streamed_message = sum(llm.chat.stream(QUESTION, **options), start=AIMessageChunk(""))
+        batched = llm.chat.batch([QUESTION, QUESTION], **options)[0]
+        for message in (llm.chat.invoke(QUESTION, **options), streamed_message, batched):
+            assert message.response_metadata["finish_reason"] == reason
+
+
 def test_an_answer_ends_before_a_stop_text(llm: Any) -> None:
     whole = str(llm.chat.invoke(QUESTION).text)
     stop = whole[2:7]  # begins within a token and may end within one
     before = whole[: whole.index(stop)]
-    assert streamed(llm, stop=[stop]) == before
+    assert stream_text(llm, stop=[stop]) == before
     assert llm.chat.invoke(QUESTION, stop=[stop]).text == before
     assert llm.chat.bind(stop=["absent", stop]).invoke(QUESTION).text == before
 
@@ -83,7 +92,7 @@ def test_a_prompt_longer_than_the_window_is_refused(llm: Any) -> None:
 def test_all_turns_of_a_conversation_are_in_the_prompt(llm: Any) -> None:
     turns = [SystemMessage("Be brief."), HumanMessage("Is it?"), AIMessage("No."), HumanMessage("Why?")]
     whole = llm.chat.invoke(turns, max_tokens=40)
-    assert streamed(llm, turns, max_tokens=40).strip() == str(whole.text).strip()
+    assert stream_text(llm, turns, max_tokens=40).strip() == str(whole.text).strip()
     last = llm.chat.invoke(turns[-1:], max_tokens=40)
     assert whole.usage_metadata["input_tokens"] > last.usage_metadata["input_tokens"]
 
@@ -97,14 +106,14 @@ def test_closing_a_stream_stops_generation(llm: Any) -> None:
     seconds_after_closing = time.monotonic() - start
     start = time.monotonic()
     list(llm.chat.stream(QUESTION, max_tokens=900))
-    assert seconds_after_closing < 0.5 * (time.monotonic() - start)
+    assert seconds_after_closing < 0.5 * (time.monotonic() - start)  # than the whole stream takes
 
 
 def test_threads_get_the_same_answers_as_single_calls(llm: Any) -> None:
     questions = [f"Is it {word}?" for word in ("so", "not", "old", "new")]
-    expected = [streamed(llm, question) for question in questions]
+    expected = [stream_text(llm, question) for question in questions]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda question: streamed(llm, question), questions)) == expected
+        assert list(pool.map(lambda question: stream_text(llm, question), questions)) == expected
 
 
 def test_the_event_loop_runs_during_generation(llm: Any) -> None:

@@ -1,4 +1,4 @@
-"""Chat templates with the markers of current open models: prompts, stopping and training texts, with tiny models."""
+"""Prompts, end of generation and training texts of tiny models with the chat templates of current open models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +108,14 @@ COMMAND = markers(
     "<|START_OF_TURN_TOKEN|><|ROLE_TOKEN|>", "<|END_OF_TURN_TOKEN|>", user="USER", assistant="CHATBOT", system="SYSTEM"
 )
 GEMMA4 = markers("<|turn>ROLE\n", "<turn|>\n", assistant="model")
-KIMI = (
-    "<|im_user|>user<|im_middle|>{}<|im_end|>",
-    "<|im_assistant|>assistant<|im_middle|>",
-    "<|im_end|>",
-    "<|im_system|>system<|im_middle|>{}<|im_end|>",
+KIMI = markers("<|im_ROLE|>ROLE<|im_middle|>", "<|im_end|>")
+MISTRAL = ("[INST]{}[/INST]", "", "</s>", "[SYSTEM_PROMPT]{}[/SYSTEM_PROMPT]")
+DEEPSEEK = ("<|User|>{}", "<|Assistant|>", "<|end_of_sentence|>", "{}")
+GPT_OSS = (
+    "<|start|>user<|message|>{}<|end|>",
+    "<|start|>assistant",
+    "<|return|>",
+    "<|start|>developer<|message|>{}<|end|>",
 )
 EXAONE = markers("[|ROLE|]", "[|endofturn|]\n")
 OPTIONAL_DATE = (
@@ -138,23 +141,8 @@ FORMS = {
     "mistral": Form("[INST] {} [/INST]", "", " </s>", bos="<s>"),
     "mistral nemo": Form("[INST]{}[/INST]", "", "</s>", "{}\n\n", bos="<s>", joins="last"),
     "biomistral": Form("[INST] {} [/INST]", "", "</s>", bos="<s>", joins="first", system="{}\n\n"),
-    "mistral small": Form(
-        "[INST]{}[/INST]",
-        "",
-        "</s>",
-        "[SYSTEM_PROMPT]{}[/SYSTEM_PROMPT]",
-        bos="<s>",
-        date="{{ strftime_now('%Y-%m-%d') }}",
-    ),
-    "magistral": Form(
-        "[INST]{}[/INST]",
-        "",
-        "</s>",
-        "[SYSTEM_PROMPT]{}[/SYSTEM_PROMPT]",
-        bos="<s>",
-        opens="[THINK]",
-        closes="[/THINK]",
-    ),
+    "mistral small": Form(*MISTRAL, bos="<s>", date="{{ strftime_now('%Y-%m-%d') }}"),
+    "magistral": Form(*MISTRAL, bos="<s>", opens="[THINK]", closes="[/THINK]"),
     "phi 3": Form(*PHI3),
     "phi 3 mini, first": Form(*PHI3[:3], "", bos="<s>"),
     "phi 4": Form(*PHI4),
@@ -170,21 +158,11 @@ FORMS = {
         bos="[gMASK]<sop>",
         stop="<|user|>",
     ),
-    "deepseek r1": Form(
-        "<|User|>{}",
-        "<|Assistant|>",
-        "<|end_of_sentence|>",
-        "{}",
-        bos="<|begin_of_sentence|>",
-        opens="<think>\n",
-        closes="</think>",
-    ),
+    "deepseek r1": Form(*DEEPSEEK, bos="<|begin_of_sentence|>", opens="<think>\n", closes="</think>"),
     "olmo 2": Form(*markers("<|ROLE|>\n", "<|endoftext|>\n"), bos="<|bos|>"),
     "exaone 3.5": Form(*EXAONE),
     "deepseek v2": Form("User: {}\n\n", "Assistant: ", "<|end_of_sentence|>", "{}\n\n", bos="<|begin_of_sentence|>"),
-    "deepseek v3.1": Form(
-        "<|User|>{}", "<|Assistant|></think>", "<|end_of_sentence|>", "{}", bos="<|begin_of_sentence|>"
-    ),
+    "deepseek v3.1": Form(DEEPSEEK[0], "<|Assistant|></think>", *DEEPSEEK[2:], bos="<|begin_of_sentence|>"),
     "nemotron mini": Form(
         "<extra_id_1>User\n{}\n", "<extra_id_1>Assistant\n", "\n", "<extra_id_0>System\n{}\n\n", stop="<extra_id_1>"
     ),
@@ -209,10 +187,7 @@ FORMS = {
     "alpaca": Form("### Instruction:\n{}\n\n", "### Response:\n", "</s>\n\n", "{}\n\n", bos="<s>"),
     "internlm 2": Form(*CHATML, bos="<s>"),
     "openchat": Form(
-        "GPT4 Correct User: {}<|end_of_turn|>",
-        "GPT4 Correct Assistant: ",
-        "<|end_of_turn|>",
-        "GPT4 Correct System: {}<|end_of_turn|>",
+        *markers("GPT4 Correct ROLE: ", "<|end_of_turn|>", user="User", assistant="Assistant", system="System"),
         bos="<s>",
     ),
     "gemma 4": Form(*GEMMA4, bos="<bos>", opens="<|channel>thought\n<channel|>"),
@@ -239,20 +214,10 @@ FORMS = {
         lead=" ",
     ),
     "apriel 1.5": Form(*markers("<|ROLE|>\n", "\n<|end|>\n"), bos="<s>", stop="\n<|end|>"),
-    "gpt-oss, one end": Form(  # every message has the same end, as in templates for training
-        "<|start|>user<|message|>{}<|end|>",
-        "<|start|>assistant",
-        "<|end|>",
-        "<|start|>developer<|message|>{}<|end|>",
-        lead="<|channel|>final<|message|>",
-    ),
+    # Every message has the same end, as in templates for training.
+    "gpt-oss, one end": Form(*GPT_OSS[:2], "<|end|>", GPT_OSS[3], lead="<|channel|>final<|message|>"),
     "gpt-oss": Form(
-        "<|start|>user<|message|>{}<|end|>",
-        "<|start|>assistant",
-        "<|return|>",
-        "<|start|>developer<|message|>{}<|end|>",
-        lead="<|channel|>final<|message|>",
-        date="Current date: {{ strftime_now('%Y-%m-%d') }}\n",
+        *GPT_OSS, lead="<|channel|>final<|message|>", date="Current date: {{ strftime_now('%Y-%m-%d') }}\n"
     ),
 }
 # The special tokens of all forms in one vocabulary.
@@ -302,7 +267,7 @@ def llm(form: Form, tmp_path_factory: pytest.TempPathFactory) -> LocalLLM:
     return make_model(tmp_path_factory.mktemp("model"), form.template(), TOKENS, bos)
 
 
-def answer_of_tokens(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str:
+def answer_from_tokens(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str:
     """The chat model's answer if the model generates the tokens ``ids``."""
     start = len(llm.prompts([[USER]])[0][1])
     forward = LlamaForCausalLM.forward
@@ -356,7 +321,7 @@ def test_generation_stops_at_the_end_of_the_turn(form: Form, llm: LocalLLM, monk
     else:
         before = form.lead
     [ids] = encode(llm.tokenizer, [before + "It fell." + (form.stop or form.end.strip()) + " It rose."])
-    assert answer_of_tokens(llm, ids, monkeypatch).rstrip().endswith("It fell.")
+    assert answer_from_tokens(llm, ids, monkeypatch).rstrip().endswith("It fell.")
 
 
 def test_training_texts_are_prompt_lead_label_and_end(llm: LocalLLM) -> None:
@@ -400,4 +365,4 @@ def test_an_end_text_that_is_not_a_token_stops_generation(tmp_path: Path, monkey
     llm = make_model(tmp_path, Form(*CHATML).template(), ["<|endoftext|>"], None)
     assert llm.stop_texts == ("<|im_end|>",)
     [ids] = encode(llm.tokenizer, ["It fell.<|im_end|>\nIt rose."])
-    assert answer_of_tokens(llm, ids, monkeypatch) == "It fell."
+    assert answer_from_tokens(llm, ids, monkeypatch) == "It fell."

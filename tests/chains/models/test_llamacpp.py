@@ -37,7 +37,7 @@ def llama_config(model: Path | str, **settings: Any) -> LLMConfig:
     return LLMConfig(**{"kind": "llamacpp", "model": str(model), "threads": 1, **settings})
 
 
-def close(first: list[float], second: list[float]) -> bool:
+def is_close(first: list[float], second: list[float]) -> bool:
     """Whether log-likelihoods are equal up to the rounding of llama.cpp's 16-bit keys and values."""
     return first == pytest.approx(second, abs=0.02)
 
@@ -53,7 +53,7 @@ def original() -> LocalLLM:
     return load_llm(LLMConfig(model=str(EMBEDDED), dtype="float32", device_map="cpu", max_new_tokens=8))
 
 
-def scores(llm: Any, prompts: list[Any], labels: list[str] = LABELS) -> list[list[float]]:
+def score_labels(llm: Any, prompts: list[Any], labels: list[str] = LABELS) -> list[list[float]]:
     return in_order(llm.score(prompts, labels))
 
 
@@ -70,16 +70,16 @@ def test_prompts_window_and_cleaning_equal_those_of_transformers(llm: LlamaCppLL
 def test_label_scores_equal_those_of_transformers(llm: LlamaCppLLM, original: LocalLLM, labels: list[str]) -> None:
     questions = ["Does aspirin reduce stroke?", "Is tea hot?", "Was it so in 1,024 of 9 patients?", "Is tea cold?"]
     prompts = original.prompts([[{"role": "user", "content": question}] for question in questions])
-    for row, expected in zip(scores(llm, prompts, labels), scores(original, prompts, labels), strict=True):
-        assert close(row, list(expected))
+    for row, expected in zip(score_labels(llm, prompts, labels), score_labels(original, prompts, labels), strict=True):
+        assert is_close(row, list(expected))
         assert row.index(max(row)) == expected.index(max(expected))
 
 
 def test_scores_of_improbable_labels_equal_those_of_transformers(llm: LlamaCppLLM, original: LocalLLM) -> None:
     prompts = original.prompts([QUESTION])
-    expected = scores(original, prompts, ["Ω", "q"])[0]
+    expected = score_labels(original, prompts, ["Ω", "q"])[0]
     assert max(expected) < math.log(1 / 32)  # so not among the 32 most probable tokens, which a request asks for
-    assert close(scores(llm, prompts, ["Ω", "q"])[0], list(expected))
+    assert is_close(score_labels(llm, prompts, ["Ω", "q"])[0], list(expected))
 
 
 def test_a_prefix_shared_by_two_prompts_is_computed_once(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,17 +94,17 @@ def test_a_prefix_shared_by_two_prompts_is_computed_once(llm: LlamaCppLLM, monke
     monkeypatch.setattr(type(llm.engine), "complete", counting_complete)
     prefix = "Aspirin and stroke were studied in many trials. " * 8
     prompts = llm.prompts([[{"role": "user", "content": f"{prefix}{end}"}] for end in ("Is it so?", "Is it not?")])
-    together = scores(llm, prompts)
+    together = score_labels(llm, prompts)
     assert sum(computed_tokens) < 0.7 * sum(len(ids) for _, ids in prompts)
-    assert close(scores(llm, prompts[1:])[0], together[1])
+    assert is_close(score_labels(llm, prompts[1:])[0], together[1])
 
 
 def test_a_prompt_longer_than_the_window_gets_an_error_and_others_are_scored(tiny_gguf: Path) -> None:
     small = load_llamacpp(llama_config(tiny_gguf, window=64))
     assert small.window == 64
     prompts = small.prompts([QUESTION, [{"role": "user", "content": "word " * 200}]])
-    first, second = scores(small, prompts)
-    assert len(first) == 3
+    first, second = score_labels(small, prompts)
+    assert len(first) == len(LABELS)
     assert isinstance(second, TooLongError)
     with pytest.raises(TooLongError, match=r"the model's window is 64"):
         small.chat.invoke("word " * 200)
@@ -168,10 +168,10 @@ def test_other_methods_of_structured_output_and_tools_are_refused(llm: LlamaCppL
 
 def test_threads_get_the_same_scores_as_single_calls(llm: LlamaCppLLM) -> None:
     prompts = llm.prompts([[{"role": "user", "content": f"Is it {number}?"}] for number in range(6)])
-    expected = [scores(llm, [prompt])[0] for prompt in prompts]
+    expected = [score_labels(llm, [prompt])[0] for prompt in prompts]
     with ThreadPoolExecutor(6) as pool:
-        rows = list(pool.map(lambda prompt: scores(llm, [prompt])[0], prompts))
-    assert all(close(row, expected_row) for row, expected_row in zip(rows, expected, strict=True))
+        rows = list(pool.map(lambda prompt: score_labels(llm, [prompt])[0], prompts))
+    assert all(is_close(row, expected_row) for row, expected_row in zip(rows, expected, strict=True))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows uses a port instead of a socket")
@@ -277,22 +277,6 @@ def test_without_xllamacpp_the_error_has_the_install_command(tiny_gguf: Path, mo
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(UserError, match=r"pip install 'medground\[llamacpp\]'"):
         load_llamacpp(llama_config(tiny_gguf))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"kind": "llamacpp"}, "needs model"),
-        ({"kind": "llamacpp", "model": "a.gguf", "quantization": "4bit"}, "quantization is for kind huggingface"),
-        ({"kind": "llamacpp", "model": "a.gguf", "adapter": "x"}, "adapter is for kind huggingface"),
-        ({"kind": "llamacpp", "model": "a.gguf", "base_url": "http://a"}, "base_url is for kind openai"),
-        ({"model": "a.gguf", "threads": 2}, "threads is for kind llamacpp"),
-        ({"model": "a.gguf", "window": 64}, "window is for kind openai or llamacpp"),
-    ],
-)
-def test_settings_of_another_kind_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        LLMConfig(**settings)
 
 
 def test_default_threads_are_omp_num_threads_or_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

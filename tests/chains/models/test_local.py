@@ -35,13 +35,13 @@ def adapters(folders, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("name", ["gemma", "llama2", "gpt2"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "4bit", "8bit"])
-@pytest.mark.parametrize("adapted", ["plain", "attached", "merged"])
-def test_every_architecture_answers(folders, adapters, name: str, precision: str, adapted: str) -> None:
+@pytest.mark.parametrize("adapter_use", ["plain", "attached", "merged"])
+def test_every_architecture_answers(folders, adapters, name: str, precision: str, adapter_use: str) -> None:
     settings = {"quantization": precision} if precision.endswith("bit") else {"dtype": precision}
-    if adapted != "plain":
-        settings |= {"adapter": str(adapters[name]), "merge_adapter": adapted == "merged"}
+    if adapter_use != "plain":
+        settings |= {"adapter": str(adapters[name]), "merge_adapter": adapter_use == "merged"}
     config = LLMConfig(model=str(folders[name]), **settings)
-    if adapted == "merged" and precision.endswith("bit"):
+    if adapter_use == "merged" and precision.endswith("bit"):
         with pytest.raises(UserError, match=r"cannot be merged .* llm.quantization to none"):
             load_llm(config)
         return
@@ -58,15 +58,15 @@ def test_every_architecture_answers(folders, adapters, name: str, precision: str
 
 @pytest.mark.parametrize("name", ["gemma", "llama2", "gpt2"])
 def test_an_adapter_changes_the_scores_and_merging_does_not(folders, adapters, name: str) -> None:
-    def scores(**settings) -> dict[str, float]:
+    def label_scores(**settings) -> dict[str, float]:
         llm = load_llm(LLMConfig(model=str(folders[name]), dtype="float32", **settings))
         return qa_chain(llm, context="gold", system="Be brief.").invoke(QUESTION).label_scores
 
     adapter = str(adapters[name])
-    plain, attached = scores(), scores(adapter=adapter)
-    assert attached == pytest.approx(scores(adapter=adapter, merge_adapter=True), abs=1e-4)
+    plain, attached = label_scores(), label_scores(adapter=adapter)
+    assert attached == pytest.approx(label_scores(adapter=adapter, merge_adapter=True), abs=1e-4)
     assert attached != pytest.approx(plain, abs=1e-3)
-    assert scores(adapter=adapter, quantization="4bit", double_quant=True) != pytest.approx(plain, abs=1e-3)
+    assert label_scores(adapter=adapter, quantization="4bit", double_quant=True) != pytest.approx(plain, abs=1e-3)
 
 
 def test_padding_tokens_are_in_the_vocabulary(folders) -> None:
@@ -108,7 +108,7 @@ def test_dtype_auto_on_a_cpu_is_bfloat16_or_float32() -> None:
     assert resolve_dtype(LLMConfig(device_map="cpu")) in (torch.bfloat16, torch.float32)
 
 
-def refusal(**settings) -> str:
+def load_error(**settings) -> str:
     """The message of the error when a model is loaded."""
     with pytest.raises(UserError) as caught:
         load_llm(LLMConfig(**settings))
@@ -118,15 +118,15 @@ def refusal(**settings) -> str:
 
 
 def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
-    assert "absent-folder" in refusal(model=str(tmp_path / "absent-folder"))
-    assert "config.json" in refusal(model=str(tmp_path))
+    assert "absent-folder" in load_error(model=str(tmp_path / "absent-folder"))
+    assert "config.json" in load_error(model=str(tmp_path))
 
 
 def test_truncated_weights_are_refused(folders, tmp_path: Path) -> None:
     folder = shutil.copytree(folders["chat"], tmp_path / "truncated")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    assert str(folder) in refusal(model=str(folder))
+    assert str(folder) in load_error(model=str(folder))
 
 
 def test_weights_without_a_needed_tensor_are_refused(folders, tmp_path: Path) -> None:
@@ -134,21 +134,21 @@ def test_weights_without_a_needed_tensor_are_refused(folders, tmp_path: Path) ->
     weights = load_file(folder / "model.safetensors")
     del weights["model.norm.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert "model.norm.weight" in refusal(model=str(folder))
+    assert "model.norm.weight" in load_error(model=str(folder))
 
 
 def test_a_vision_model_is_refused(tmp_path: Path) -> None:
     CLIPVisionConfig().save_pretrained(tmp_path)
-    assert "not a causal language model" in refusal(model=str(tmp_path))
+    assert "not a causal language model" in load_error(model=str(tmp_path))
 
 
 def test_an_absent_device_is_refused(folders) -> None:
-    assert "cuda:97" in refusal(model=str(folders["chat"]), device_map="cuda:97")
-    assert "has no device 'abacus'" in refusal(model=str(folders["chat"]), device_map="abacus")
+    assert "cuda:97" in load_error(model=str(folders["chat"]), device_map="cuda:97")
+    assert "has no device 'abacus'" in load_error(model=str(folders["chat"]), device_map="abacus")
 
 
 def test_merging_without_an_adapter_is_refused(folders) -> None:
-    assert "llm.adapter" in refusal(model=str(folders["chat"]), merge_adapter=True)
+    assert "llm.adapter" in load_error(model=str(folders["chat"]), merge_adapter=True)
 
 
 def test_the_head_gets_contiguous_states(folders, monkeypatch: pytest.MonkeyPatch) -> None:

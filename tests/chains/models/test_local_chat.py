@@ -48,3 +48,13 @@ def test_a_stream_raises_the_error_of_a_forward_pass(llm: LocalLLM, monkeypatch:
 def test_a_stream_raises_the_error_of_invalid_options(llm: LocalLLM) -> None:
     with pytest.raises(ValueError, match="nonsense"):
         list(llm.chat.stream("Is it?", pipeline_kwargs={"nonsense": 1}))
+
+
+def test_finish_reason_is_stop_if_the_last_token_within_the_limit_is_an_end_token(
+    llm: LocalLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert llm.chat.invoke("Is it?", max_tokens=1).response_metadata["finish_reason"] == "length"
+    monkeypatch.setattr(llm.model.generation_config, "eos_token_id", list(range(len(llm.tokenizer))))
+    *_, last_chunk = llm.chat.stream("Is it?", max_tokens=1)
+    for message in (llm.chat.invoke("Is it?", max_tokens=1), last_chunk):
+        assert message.response_metadata["finish_reason"] == "stop"

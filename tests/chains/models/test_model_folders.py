@@ -46,7 +46,7 @@ def load(folder: Path | str, **settings: str) -> LocalLLM:
     )
 
 
-def refusal(folder: Path, **settings: str) -> str:
+def load_error(folder: Path, **settings: str) -> str:
     """The message of the error when the model is loaded."""
     with pytest.raises(UserError) as caught:
         load(folder, **settings)
@@ -88,7 +88,7 @@ def test_more_layers_than_in_the_config_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("change", [{"num_attention_heads": 7}, {"hidden_size": "x"}], ids=str)
 def test_an_invalid_value_in_the_config_is_reported(folder: Path, change: dict[str, object]) -> None:
     change_config(folder, **change)
-    assert "its config.json has an invalid value (" in refusal(folder)
+    assert "its config.json has an invalid value (" in load_error(folder)
 
 
 def test_weights_of_another_head_are_ignored(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_weights_of_another_head_are_ignored(folder: Path) -> None:
 @pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
 def test_a_quantized_config_with_unquantized_weights_is_refused(folder: Path, bits: str) -> None:
     change_config(folder, quantization_config={"quant_method": "bitsandbytes", bits: True})
-    assert "Remove quantization_config from config.json" in refusal(folder)
+    assert "Remove quantization_config from config.json" in load_error(folder)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_quantized_config_with_unquantized_weights_is_refused(folder: Path, bi
 )
 def test_quantizing_quantized_weights_is_refused(folder: Path, stored: dict[str, object], quantization: str) -> None:
     change_config(folder, quantization_config=stored)
-    message = refusal(folder, quantization=quantization)
+    message = load_error(folder, quantization=quantization)
     assert f"and llm.quantization is {quantization}. Set it to none" in message
 
 
@@ -151,13 +151,13 @@ def test_a_model_with_an_adapter_in_its_folder_is_refused(base: Path, folder: Pa
     adapter = make_adapter(base, tmp_path / "adapter")
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(adapter / name, folder)
-    assert "comes with an adapter (adapter_config.json). Name the adapter's folder in llm.adapter" in refusal(folder)
+    assert "comes with an adapter (adapter_config.json). Name the adapter's folder in llm.adapter" in load_error(folder)
 
 
 def test_an_adapter_of_a_classifier_is_refused(base: Path, tmp_path: Path) -> None:
     adapter = make_adapter(base, tmp_path / "adapter")
     change_weights(adapter / "adapter_model.safetensors", **{"base_model.model.score.weight": torch.ones(3, 64)})
-    message = refusal(base, adapter=str(adapter))
+    message = load_error(base, adapter=str(adapter))
     assert "has weights that a causal language model has no place for (base_model.model.score.weight)" in message
     assert load(base).model.num_parameters() > 0
 
@@ -167,7 +167,7 @@ def test_an_untrained_adapter_is_refused(base: Path, tmp_path: Path) -> None:
     path = adapter / "adapter_model.safetensors"
     untrained = {name: torch.zeros_like(weight) for name, weight in load_file(path).items() if "lora_B" in name}
     change_weights(path, **untrained)
-    assert "changes nothing: its lora_B weights are all 0" in refusal(base, adapter=str(adapter))
+    assert "changes nothing: its lora_B weights are all 0" in load_error(base, adapter=str(adapter))
     name, weight = untrained.popitem()
     weight[0, 0] = 1e-3
     change_weights(path, **{name: weight})
@@ -177,13 +177,13 @@ def test_an_untrained_adapter_is_refused(base: Path, tmp_path: Path) -> None:
 def test_the_error_names_the_model_s_folder_or_file_inside(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shutil.copytree(folder, tmp_path / "run/checkpoint-500")
-    assert f"Name the model's own folder, such as {tmp_path / 'run/checkpoint-500'}" in refusal(tmp_path / "run")
+    assert f"Name the model's own folder, such as {tmp_path / 'run/checkpoint-500'}" in load_error(tmp_path / "run")
     cache = tmp_path / "models--me--tuned"
     shutil.copytree(folder, cache / "snapshots/abc")
-    assert f"such as {cache / 'snapshots/abc'}" in refusal(cache)
+    assert f"such as {cache / 'snapshots/abc'}" in load_error(cache)
     (tmp_path / "quantised").mkdir()
     (tmp_path / "quantised/model-Q4.gguf").write_bytes(b"GGUF")
-    assert f"Name its GGUF file: {tmp_path / 'quantised/model-Q4.gguf'}" in refusal(tmp_path / "quantised")
+    assert f"Name its GGUF file: {tmp_path / 'quantised/model-Q4.gguf'}" in load_error(tmp_path / "quantised")
 
 
 def test_missing_files_and_git_lfs_pointers_are_reported(folder: Path) -> None:
@@ -191,16 +191,16 @@ def test_missing_files_and_git_lfs_pointers_are_reported(folder: Path) -> None:
     tokenizer, weights = folder / "tokenizer.json", folder / "model.safetensors"
     content = tokenizer.read_text()
     tokenizer.write_text(pointer)
-    assert "tokenizer.json is a pointer of Git LFS" in refusal(folder)
+    assert "tokenizer.json is a pointer of Git LFS" in load_error(folder)
     tokenizer.unlink()
-    assert "(there is no tokenizer, such as tokenizer.json)" in refusal(folder)
+    assert "(there is no tokenizer, such as tokenizer.json)" in load_error(folder)
     tokenizer.write_text(content)
     weights.write_text(pointer)
-    assert "model.safetensors is a pointer of Git LFS" in refusal(folder)
+    assert "model.safetensors is a pointer of Git LFS" in load_error(folder)
     weights.unlink()
-    assert "(there are no weights, *.safetensors)" in refusal(folder)
+    assert "(there are no weights, *.safetensors)" in load_error(folder)
     (folder / "config.json").unlink()
-    assert "(there is no config.json)" in refusal(folder)
+    assert "(there is no config.json)" in load_error(folder)
 
 
 def test_a_tilde_in_model_paths_is_expanded(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

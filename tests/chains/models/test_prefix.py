@@ -18,15 +18,15 @@ from common.cpu import packs_linear
 LABELS = {"one token": ((5,), (6,), (7,)), "several tokens": ((5, 6, 9), (5,), (6, 7))}
 
 
-def random_ids(length: int, seed: int = 1) -> list[int]:
+def draw_ids(length: int, seed: int = 1) -> list[int]:
     return torch.randint(
         3, architectures.VOCABULARY_SIZE, (length,), generator=torch.Generator().manual_seed(seed)
     ).tolist()
 
 
-def few_shot_prompts(shared: int, count: int, suffix: int = 20) -> list[list[int]]:
+def make_few_shot_prompts(shared: int, count: int, suffix: int = 20) -> list[list[int]]:
     """``count`` prompts of ``shared`` equal tokens, followed by ``suffix`` to twice as many other tokens."""
-    return [[*random_ids(shared), 3 + i, *random_ids(suffix - 1 + i * suffix // count, seed=i)] for i in range(count)]
+    return [[*draw_ids(shared), 3 + i, *draw_ids(suffix - 1 + i * suffix // count, seed=i)] for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +35,22 @@ def llama() -> PreTrainedModel:
 
 
 def test_the_longest_common_prefix_is_shared_but_no_last_token(llama: PreTrainedModel) -> None:
-    assert shared_prefix_length(llama, few_shot_prompts(30, 4), 0) == 30
-    assert shared_prefix_length(llama, few_shot_prompts(30, 1), 0) == 0
-    assert shared_prefix_length(llama, few_shot_prompts(0, 4), 0) == 0
-    assert shared_prefix_length(llama, [random_ids(30)] * 3, 0) == 29
-    assert shared_prefix_length(llama, [random_ids(30), random_ids(30)[:12], random_ids(30)], 0) == 11
+    assert shared_prefix_length(llama, make_few_shot_prompts(30, 4), 0) == 30
+    assert shared_prefix_length(llama, make_few_shot_prompts(30, 1), 0) == 0
+    assert shared_prefix_length(llama, make_few_shot_prompts(0, 4), 0) == 0
+    assert shared_prefix_length(llama, [draw_ids(30)] * 3, 0) == 29
+    assert shared_prefix_length(llama, [draw_ids(30), draw_ids(30)[:12], draw_ids(30)], 0) == 11
     assert shared_prefix_length(llama, [[7], [7], [7]], 0) == 0
 
 
 def test_a_prefix_is_shared_if_it_saves_a_tenth_of_the_tokens(llama: PreTrainedModel) -> None:
-    assert shared_prefix_length(llama, few_shot_prompts(12, 20, suffix=100), 0) == 0
-    assert shared_prefix_length(llama, few_shot_prompts(25, 20, suffix=100), 0) == 25
-    assert shared_prefix_length(llama, few_shot_prompts(25, 2, suffix=100), 0) == 0  # computed once instead of twice
+    assert shared_prefix_length(llama, make_few_shot_prompts(12, 20, suffix=100), 0) == 0
+    assert shared_prefix_length(llama, make_few_shot_prompts(25, 20, suffix=100), 0) == 25
+    assert shared_prefix_length(llama, make_few_shot_prompts(25, 2, suffix=100), 0) == 0  # 25 of about 300 tokens
 
 
 def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
-    token_lists = few_shot_prompts(100, 8)
+    token_lists = make_few_shot_prompts(100, 8)
     suffixes = sum(map(len, token_lists)) - 8 * 100
     for labels in LABELS.values():
         prompts = [Scorable(ids, labels) for ids in token_lists]
@@ -64,7 +64,7 @@ def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
 
 
 def test_a_batch_s_tokens_are_suffixes_and_an_eighth_of_the_prefix(llama: PreTrainedModel) -> None:
-    prompts = [Scorable(ids, LABELS["one token"]) for ids in few_shot_prompts(80, 12, suffix=10)]
+    prompts = [Scorable(ids, LABELS["one token"]) for ids in make_few_shot_prompts(80, 12, suffix=10)]
     with forward_sizes(llama) as sizes:
         label_log_likelihoods(llama, prompts, 60)
     longest = max(len(prompt.ids) for prompt in prompts) - 80
@@ -72,7 +72,7 @@ def test_a_batch_s_tokens_are_suffixes_and_an_eighth_of_the_prefix(llama: PreTra
 
 
 def test_texts_continue_from_the_prefix_without_changing_it(llama: PreTrainedModel) -> None:
-    prefix, suffix = random_ids(30), random_ids(9, seed=2)
+    prefix, suffix = draw_ids(30), draw_ids(9, seed=2)
     shared = SharedPrefix(llama, prefix)
     assert len(shared) == 30
     with torch.inference_mode():
@@ -93,7 +93,7 @@ def test_a_shared_prefix_includes_an_attached_lora(llama: PreTrainedModel, label
     torch.manual_seed(3)
     model = architectures.make_model("llama")
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
-    prompts = [Scorable(ids, labels) for ids in few_shot_prompts(40, 6)]
+    prompts = [Scorable(ids, labels) for ids in make_few_shot_prompts(40, 6)]
     assert shared_prefix_length(adapted, [prompt.ids for prompt in prompts], 0) == 40
     unshared = torch.tensor(label_log_likelihoods(adapted, prompts, 200, share=False))
     shared = torch.tensor(label_log_likelihoods(adapted, prompts, 200))
@@ -105,7 +105,7 @@ def test_a_shared_prefix_includes_an_attached_lora(llama: PreTrainedModel, label
 def test_with_prompt_tuning_no_prefix_is_shared() -> None:
     model = architectures.make_model("llama")
     tuned = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
-    assert shared_prefix_length(tuned, few_shot_prompts(40, 6), 0) == 0
+    assert shared_prefix_length(tuned, make_few_shot_prompts(40, 6), 0) == 0
 
 
 @pytest.mark.skipif(not packs_linear(), reason="the CPU has no kernels for packed weights")
@@ -126,7 +126,7 @@ def test_a_packed_llama_scores_the_same_with_a_shared_prefix(shared: int, suffix
     model = LlamaForCausalLM(config).eval()
     packed = pack_llama(model)
     assert packed is not None
-    token_lists = few_shot_prompts(shared, 4, suffix)
+    token_lists = make_few_shot_prompts(shared, 4, suffix)
     prefix = packed.prefix_keys_values(token_lists[0][:shared])
     after_prefix = packed.next_token_log_probabilities([ids[shared:] for ids in token_lists], prefix)
     expected = packed.next_token_log_probabilities(token_lists)
@@ -147,7 +147,7 @@ def test_few_shot_prompts_are_scored_at_least_twice_as_fast(tmp_path, request) -
     torch.set_num_threads(1)
     request.addfinalizer(lambda: torch.set_num_threads(threads))
     llm = load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path, window=2048, hidden=128)), dtype="float32"))
-    token_lists = few_shot_prompts(800, 8, suffix=40)
+    token_lists = make_few_shot_prompts(800, 8, suffix=40)
     for packed in (llm.packed, None):
         for labels in LABELS.values():
             prompts = [Scorable(ids, labels) for ids in token_lists]

@@ -160,15 +160,15 @@ def test_turn_marks_in_a_question_are_not_sent(stub: Stub) -> None:
 
 def test_the_prompt_family_follows_the_model_s_name(stub: Stub) -> None:
     stub.models = (404, "")
-    names = {"google/medgemma-4b-it": "gemma", "meta-llama/Llama-2-7b-chat-hf": "llama2", "qwen3": "generic"}
-    assert {name: make_llm(stub, model=name).family("auto") for name in names} == names
+    families = {"google/medgemma-4b-it": "gemma", "meta-llama/Llama-2-7b-chat-hf": "llama2", "qwen3": "generic"}
+    assert {name: make_llm(stub, model=name).family("auto") for name in families} == families
     assert make_llm(stub, model="qwen3").family("gemma") == "gemma"
 
 
 def test_a_model_absent_from_the_server_is_refused(stub: Stub) -> None:
     with pytest.raises(UserError, match=r"has no model 'gone' \(llm\.model\); it has stub\."):
         make_llm(stub, model="gone")
-    stub.models = (200, {"data": [{"id": "llama3:latest"}]})
+    stub.models = (200, {"data": [{"id": "llama3:latest"}]})  # with Ollama's default tag
     assert make_llm(stub, model="llama3").name == "llama3"
 
 
@@ -212,11 +212,11 @@ def test_an_error_ends_the_batch_after_earlier_results_are_cached(stub: Stub, tm
     with pytest.raises(StatusError, match="boom"):
         qa_chain(make_llm(stub, cache, concurrency=1), context="none").batch([f"Is it {n}?" for n in range(50)])
     assert len(cache) == 3
-    assert len(stub.bodies) < 10
+    assert len(stub.bodies) < 10  # of 50 requests
 
 
 @pytest.mark.parametrize("with_cache", [False, True])
-def test_too_long_prompts_are_errors_of_single_inputs(stub: Stub, tmp_path: Path, with_cache: bool) -> None:
+def test_a_too_long_prompt_is_an_error_of_its_input_only(stub: Stub, tmp_path: Path, with_cache: bool) -> None:
     def reply(body):
         if "long" in body["messages"][0]["content"]:
             return 400, {"error": {"message": "This model's maximum context length is 2048 tokens."}}

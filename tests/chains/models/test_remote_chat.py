@@ -29,7 +29,8 @@ def ask(stub: Stub, **options: Any) -> str:
     return str(model.invoke("Is it?").text)
 
 
-def error_message(stub: Stub, error_type: type[ServerError] = StatusError, **options: Any) -> str:
+def raised_message(stub: Stub, error_type: type[ServerError] = StatusError, **options: Any) -> str:
+    """The message of the error that ``ask`` raises."""
     with pytest.raises(error_type) as caught:
         ask(stub, **options)
     return str(caught.value)
@@ -117,7 +118,7 @@ def test_a_model_is_used_in_several_event_loops(stub: Stub) -> None:
 
 def test_an_incomplete_response_is_a_broken_connection(stub: Stub) -> None:
     stub.reply = lambda _: (200, "{}", {"Content-Length": "999"})
-    assert "The connection to the server at" in error_message(stub, ServerError)
+    assert "The connection to the server at" in raised_message(stub, ServerError)
 
 
 @pytest.mark.parametrize("drops", [1, 2])
@@ -144,7 +145,7 @@ def test_a_dropped_connection_is_retried_once(stub: Stub, drops: int) -> None:
 def test_a_refused_key_is_not_in_the_message(stub: Stub, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stub.reply = lambda _: (status, {"error": {"message": "no entry"}})
     monkeypatch.setenv("MEDGROUND_LLM_KEY", "my-secret")
-    message = error_message(stub)
+    message = raised_message(stub)
     assert "refuses the key in MEDGROUND_LLM_KEY" in message
     assert "my-secret" not in message
 
@@ -162,7 +163,7 @@ def test_a_refused_key_is_not_in_the_message(stub: Stub, status: int, monkeypatc
 )
 def test_the_server_s_description_is_in_the_message(stub: Stub, document: object, description: str | None) -> None:
     stub.reply = lambda _: (400, document)
-    message = error_message(stub)
+    message = raised_message(stub)
     assert "refuses the request with status 400." in message
     assert message.endswith(f"It says: {description}" if description else "400.")
 
@@ -170,22 +171,22 @@ def test_the_server_s_description_is_in_the_message(stub: Stub, document: object
 def test_the_error_of_a_too_long_prompt_advises_to_set_the_window(stub: Stub) -> None:
     description = "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens."
     stub.reply = lambda _: (400, {"error": {"message": description, "code": "context_length_exceeded"}})
-    message = error_message(stub)
+    message = raised_message(stub)
     assert description in message
     assert "Set llm.window" in message
     stub.reply = lambda _: (422, {"error": "Input validation error: `inputs` must have less than 1024 tokens."})
-    assert "Set llm.window" in error_message(stub)
+    assert "Set llm.window" in raised_message(stub)
     stub.reply = lambda _: (504, "the upstream took too long", {"Retry-After": "999"})
-    assert "failed with status 504" in error_message(stub)
+    assert "failed with status 504" in raised_message(stub)
 
 
 def test_errors_of_a_wrong_path_a_failed_server_and_a_redirect(stub: Stub) -> None:
     stub.reply = lambda _: (404, {"detail": "Not Found"})
-    assert "404, not found. It says: Not Found Check llm.base_url and llm.model." in error_message(stub)
+    assert "404, not found. It says: Not Found Check llm.base_url and llm.model." in raised_message(stub)
     stub.reply = lambda _: (500, "boom")
-    assert "failed with status 500. It says: boom" in error_message(stub)
+    assert "failed with status 500. It says: boom" in raised_message(stub)
     stub.reply = lambda _: (307, "", {"Location": "http://203.0.113.7/v1"})
-    assert "redirects to http://203.0.113.7/v1; redirects are not followed" in error_message(stub)
+    assert "redirects to http://203.0.113.7/v1; redirects are not followed" in raised_message(stub)
     assert len(stub.bodies) == 3
 
 
@@ -193,7 +194,7 @@ def test_errors_of_a_wrong_path_a_failed_server_and_a_redirect(stub: Stub) -> No
 @pytest.mark.parametrize("document", ["<html>", "", "[1,"])
 def test_responses_without_json_are_refused(stub: Stub, document: str, content_type: str) -> None:
     stub.reply = lambda _: (200, document, {"Content-Type": content_type})
-    assert "with a response that is not in OpenAI's format" in error_message(stub, ServerError)
+    assert "with a response that is not in OpenAI's format" in raised_message(stub, ServerError)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -215,6 +216,6 @@ def test_retries_wait_for_the_seconds_in_retry_after(stub: Stub, status: int) ->
 def test_retries_wait_even_if_retry_after_has_no_valid_time(stub: Stub, retry_after: str) -> None:
     stub.reply = lambda _: (429, {"error": {"message": "slow down"}}, {"Retry-After": retry_after})
     start = time.monotonic()
-    assert "is too busy. It says: slow down Try again later" in error_message(stub, retries=1)
-    assert time.monotonic() - start >= 0.3
+    assert "is too busy. It says: slow down Try again later" in raised_message(stub, retries=1)
+    assert time.monotonic() - start >= 0.3  # the SDK's shortest pause is 0.375 s
     assert len(stub.bodies) == 2

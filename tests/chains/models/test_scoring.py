@@ -22,12 +22,12 @@ def llm(request, tmp_path_factory) -> LocalLLM:
     return load_llm(LLMConfig(model=str(folder), dtype="float32"))
 
 
-def scores(llm: LocalLLM, texts: list[str], labels: list[str], batch_tokens: int, lead: str = ""):
+def score_labels(llm: LocalLLM, texts: list[str], labels: list[str], batch_tokens: int, lead: str = ""):
     prompts = with_labels(llm.tokenizer, texts, encode(llm.tokenizer, texts), labels, lead)
     return torch.tensor(label_log_likelihoods(llm.model, prompts, batch_tokens))
 
 
-def naive_score(llm: LocalLLM, text: str, label: str) -> float:
+def score_naively(llm: LocalLLM, text: str, label: str) -> float:
     """The label's log-likelihood from a forward pass of prompt and label, without padding, cache or mask."""
     prompt = llm.tokenizer(text, add_special_tokens=False).input_ids
     whole = llm.tokenizer(text + label, add_special_tokens=False).input_ids
@@ -41,13 +41,13 @@ def naive_score(llm: LocalLLM, text: str, label: str) -> float:
     "labels", [["a", "b", "c"], ["yes", "no", "maybe"], ["may", "maybe", "maybe not", "no", "none"]]
 )
 def test_batched_scores_equal_naive_scores(llm: LocalLLM, labels: list[str]) -> None:
-    expected = torch.tensor([[naive_score(llm, text, label) for label in labels] for text in PROMPTS])
+    expected = torch.tensor([[score_naively(llm, text, label) for label in labels] for text in PROMPTS])
     for batch_tokens in (1, 300, 100_000):
-        torch.testing.assert_close(scores(llm, PROMPTS, labels, batch_tokens), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(score_labels(llm, PROMPTS, labels, batch_tokens), expected, atol=1e-4, rtol=0)
 
 
 def test_a_label_is_more_likely_than_a_longer_label_that_it_begins(llm: LocalLLM) -> None:
-    shorter, longer = scores(llm, PROMPTS[:1], ["may", "may not"], 1000)[0]
+    shorter, longer = score_labels(llm, PROMPTS[:1], ["may", "may not"], 1000)[0]
     assert shorter > longer
 
 
@@ -68,8 +68,8 @@ def test_the_label_lead_is_the_template_s_text_before_an_answer(llm: LocalLLM) -
 
 
 def test_bfloat16_is_close_to_float32(llm: LocalLLM) -> None:
-    half = load_llm(LLMConfig(model=llm.name, dtype="bfloat16"))
-    difference = scores(half, PROMPTS, ["a", "b"], 1000) - scores(llm, PROMPTS, ["a", "b"], 1000)
+    bfloat16_llm = load_llm(LLMConfig(model=llm.name, dtype="bfloat16"))
+    difference = score_labels(bfloat16_llm, PROMPTS, ["a", "b"], 1000) - score_labels(llm, PROMPTS, ["a", "b"], 1000)
     assert float(difference.abs().max()) < 0.1
 
 

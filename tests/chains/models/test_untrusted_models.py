@@ -39,7 +39,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def make(loader: str, folder: Path) -> Path:
+def make_folder(loader: str, folder: Path) -> Path:
     """A folder for one of ``LOADERS``."""
     return checkpoints.make_chat(folder) if loader == "model" else make_classifier(folder)
 
@@ -58,7 +58,7 @@ def add_code(folder: Path, names: list[str]) -> None:
 def test_code_of_a_model_is_refused_without_a_prompt(
     loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make(loader, tmp_path / "model")
+    folder = make_folder(loader, tmp_path / "model")
     add_code(folder, ["AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"])
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\ny\n"))
     with pytest.raises(UserError, match="is never run here"):
@@ -70,7 +70,7 @@ def test_code_of_a_model_is_refused_without_a_prompt(
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_weights_in_a_pickle_are_refused(loader: str, tmp_path: Path) -> None:
-    folder = make(loader, tmp_path / "model")
+    folder = make_folder(loader, tmp_path / "model")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"only in pytorch_model\.bin, a pickle"):
@@ -88,7 +88,7 @@ def test_an_adapter_in_a_pickle_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loader", ["model", "classifier", "encoder"])
 def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(loader: str, tmp_path: Path) -> None:
-    folder = make(loader, tmp_path / "model")
+    folder = make_folder(loader, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     size = len(tokenizer)
     tokenizer.add_tokens(["dyspnoea"])
@@ -131,11 +131,11 @@ def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> P
     adapted.peft_config["default"].base_model_name_or_path = str(base)
     adapted.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    save_file({"logits": logits(adapted, len(tokenizer))}, folder / "expected.tensors")
+    save_file({"logits": compute_logits(adapted, len(tokenizer))}, folder / "expected.tensors")
     return folder
 
 
-def logits(model: Any, tokens: int) -> torch.Tensor:
+def compute_logits(model: Any, tokens: int) -> torch.Tensor:
     """The logits of a fixed text that ends with the last of ``tokens``."""
     with torch.inference_mode():
         return model(torch.tensor([[1, 7, 9, tokens - 1]])).logits
@@ -153,16 +153,17 @@ def test_the_chat_template_of_an_adapter_is_used(tmp_path: Path) -> None:
     assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == expected
 
 
-# Settings with which the embeddings of added tokens are saved with an adapter.
-EMBEDDINGS: dict[str, dict[str, Any]] = {
+NEW_TOKEN = 400  # id of a token added to ``checkpoints.make_chat``'s tokenizer
+# Adapter settings with which the embedding of the added token is saved with the adapter.
+EMBEDDING_SETTINGS: dict[str, dict[str, Any]] = {
     "trained embeddings": {"modules_to_save": ["embed_tokens", "lm_head"]},
     "untrained embeddings": {},
-    "trained new tokens": {"trainable_token_indices": [400]},
+    "trained new tokens": {"trainable_token_indices": [NEW_TOKEN]},
 }
 
 
 @pytest.mark.parametrize("spare", [0, 20], ids=["no spare embeddings", "spare embeddings"])
-@pytest.mark.parametrize("settings", EMBEDDINGS.values(), ids=EMBEDDINGS)
+@pytest.mark.parametrize("settings", EMBEDDING_SETTINGS.values(), ids=EMBEDDING_SETTINGS)
 def test_an_adapter_s_embeddings_and_tokenizer_are_used(tmp_path: Path, settings: dict[str, Any], spare: int) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -173,14 +174,14 @@ def test_an_adapter_s_embeddings_and_tokenizer_are_used(tmp_path: Path, settings
         model.save_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
     tokenizer.chat_template = NOTE_TEMPLATE
-    assert size == 400
+    assert size == NEW_TOKEN
     adapter = make_adapter(base, tmp_path / "adapter", tokenizer, **settings)
     expected = load_file(adapter / "expected.tensors")["logits"]
     for merged in (False, True):
         llm = load(base, adapter=str(adapter), merge_adapter=merged)
         assert llm.prompts([USER])[0][1][1] == size
         assert llm.model.get_input_embeddings().weight.shape[0] == size + 1
-        assert torch.allclose(logits(llm.model, size + 1), expected, atol=1e-4)
+        assert torch.allclose(compute_logits(llm.model, size + 1), expected, atol=1e-4)
         assert llm.chat.invoke("Is it so?") is not None
 
 

@@ -94,6 +94,22 @@ async def test_request_beyond_the_timeout_raises_timed_out() -> None:
     admission.stop()
 
 
+async def test_thread_that_cannot_be_started_raises_its_error_and_frees_the_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    admission = Admission(slots=1, timeout=5)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        admission.open(lambda: numbers(1))
+    assert admission.active == 0
+    monkeypatch.undo()
+    assert [number async for number in admission.open(lambda: numbers(1)).events()] == [0]
+    admission.stop()
+
+
 async def test_close_refuses_new_requests_and_stop_ends_admitted_ones() -> None:
     admission = Admission(slots=1, timeout=5)
     events = admission.open(lambda: numbers(1000, 0.02)).events()

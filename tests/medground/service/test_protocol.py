@@ -6,7 +6,7 @@ from types import NoneType
 import pytest
 
 from chains.answer import Answer, Citation, Passage
-from medground.service.protocol import ChatRequest, Message, footnotes, history
+from medground.service.protocol import ChatRequest, Message, finish_reason, footnotes, history
 
 
 def message(role: str, content: object) -> Message:
@@ -54,6 +54,13 @@ def test_message_text_joins_the_parts_of_its_content(content: object, text: str)
 def test_answer_without_quotes_and_notes_has_no_footnotes() -> None:
     assert footnotes(Answer(question="Q", text="Yes."), None) == ""
     assert footnotes(None, "A note.") == ""
+
+
+def test_finish_reason_is_length_for_a_truncated_answer_that_is_shown() -> None:
+    answer = Answer(question="Q", text="Yes, it", truncated=True)
+    assert finish_reason(answer) == "length"
+    assert finish_reason(answer.withhold("No answer is given.")) == "stop"
+    assert finish_reason(Answer(question="Q", text="Yes.")) == finish_reason(None) == "stop"
 
 
 @pytest.mark.parametrize("verdict", [None, "not enough evidence"])
