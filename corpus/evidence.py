@@ -125,6 +125,7 @@ _PUBLICATION = re.compile(
     r"|\b(?:pp?|S|С|с)\. ?\d|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)"
 )
+_REFERENCE_HEADING = re.compile(r"[\s#*_]*(?P<name>[^\n:]{1,80}?)[\s#*_]*(?::[\s*_]*|\n\s*(?:[-=]{3,}\s+)?|\Z)")
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
 _MAX_HEADING_WORDS = 12
@@ -213,6 +214,15 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
     found = sentences(text, section, title)
     kinds = {sentence.kind for sentence in found}
     return any(sentence.is_evidence for sentence in found) or not kinds & {Kind.REFERENCE, Kind.NAVIGATION}
+
+
+def is_reference_list(text: str) -> bool:
+    """Whether a text is a list of references below or after its heading: "Sources: [1] Lee. Zinc for colds. 2019."."""
+    heading = _REFERENCE_HEADING.match(text)
+    if heading is None or not {_normalized(heading["name"]), f"{_normalized(heading['name'])}s"} & _REFERENCES:
+        return False
+    entries = text[heading.end() :]
+    return all(_continues_list(entries[start:end], Kind.REFERENCE) for start, end in _blocks(entries))
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:

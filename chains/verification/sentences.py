@@ -183,19 +183,20 @@ def windows(text: str) -> list[Span]:
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence is supported, or claims nothing: a refusal, or only signs such as a line of hyphens."""
-    claims_nothing = is_refusal(sentence.text) or not any(map(str.isalnum, without_marks(sentence.text)))
-    return sentence.verdict == "supported" or (sentence.verification is None and claims_nothing)
+    """Whether a sentence is supported, or is a refusal and was not judged."""
+    return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
 
 
 def prune(answer: Answer) -> Answer:
     """The answer without unsupported sentences, which move to ``removed``; a note counts them.
 
-    The remaining sentences are joined with the line breaks that the text has between them, at most two, or a space.
+    A list of references after the last sentence is removed too, since it is not verified. The remaining sentences are
+    joined with the line breaks that the text has between them, at most two, or a space.
     """
     removed = tuple(one for one in answer.sentences if not supported(one))
     if not removed:
-        return answer
+        end = answer.sentences[-1].end if answer.sentences else None
+        return answer.model_copy(update={"text": answer.text[:end]})
     text = ""
     remaining: list[Sentence] = []
     previous = None
