@@ -89,12 +89,15 @@ _CONTENTS = _normalized_names(
     περιεχομενα  目次  目录  目錄  차례  목차  المحتويات
     """
 )
+_DATE = r"(?:\d{1,2}[ ./])?(?:[a-zä]{3,9}\.? |\d{1,2}[./])?(?:\d{1,2}, )?(?:19|20)\d\d(?:-\d\d-\d\d)?"
 _NAVIGATION = re.compile(
     r"(?:(?:skip|jump) to (?:main |the )?(?:content|navigation)|(?:back|go) to (?:the )?(?:top|contents|start)"
     r"|(?:next|previous)(?: page| section| chapter)?|home|menu|search|(?:print|share|e-?mail)(?: this)?(?: page)?"
     r"|download(?: as)?(?: the)?(?: pdf| citation)?|(?:read|learn|show) (?:more|less|all)|see also|click here.{0,40}"
     r"|log ?in|sign in|register|subscribe|contact us|cookie.{0,40}|page \d+(?: of \d+)?|copyright.{0,80}|©.{0,80}"
-    r"|all rights reserved)\W*\Z",
+    rf"|all rights reserved|status: (?:reviewed|approved|draft|published)(?: (?:on |in )?{_DATE})?|version:? \d[\d.]*"
+    rf"|(?:(?:last|next|date) )?(?:reviewed|updated|revised|review)(?: date)?(?: on| in)?:? {_DATE}"
+    rf"|(?:valid until|gültig bis|stand):? {_DATE})\W*\Z",
     re.IGNORECASE,
 )
 _BREADCRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")

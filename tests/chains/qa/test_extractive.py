@@ -29,6 +29,13 @@ def test_answer_is_verbatim_quotes_with_citations_best_first() -> None:
         assert text[citation.start : citation.end] == citation.quote
 
 
+def test_line_on_the_review_of_a_document_is_not_quoted() -> None:
+    retriever = WordRetriever(texts={"a": "Aspirin reduced the risk of stroke.\n\nStatus: reviewed 2024."})
+    assert (
+        extractive_chain(retriever).invoke("Does aspirin reduce stroke?").text == "Aspirin reduced the risk of stroke."
+    )
+
+
 def test_no_shared_word_is_noted() -> None:
     answer = extractive_chain(RETRIEVER).invoke("Warum?")
     assert (answer.text, answer.citations) == ("", ())
