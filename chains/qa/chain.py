@@ -49,7 +49,7 @@ def qa_chain(
         system: a system message; by default the model's setting.
         open_questions: whether a question for a fact (how many, which, when) gets passages and citations but no label
             or text, for a chain that writes the answer.
-        evidence: whether the model reads the retrieved ``passages`` or ``summaries`` that it writes of each first
+        evidence: what the model reads: the retrieved ``passages``, or the ``summaries`` that it has written of them
             (``summaries.Summarizer``).
 
     Raises:

@@ -64,7 +64,7 @@ def _with_conflicts(answer: Answer, results: Sequence[Check | UserError]) -> Ans
 
 
 def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """The conflicts between different quotes; two opposite statements have the same conflict with exchanged sides."""
+    """One conflict for each set of quotes: two opposite statements have the same quotes on exchanged sides."""
     by_quotes: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
     for conflict in conflicts:
         sides = (conflict.supporting, conflict.contradicting)

@@ -213,7 +213,7 @@ def prune(answer: Answer) -> Answer:
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether a sentence has letters, unlike the number of a list item, and is no refusal, and there are passages."""
+    """Whether an answer has passages and the sentence has letters, unlike the number of a list item, and no refusal."""
     text = without_marks(sentence.text, len(answer.passages))
     return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
@@ -268,7 +268,7 @@ class _Claim:
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that most strongly supports or contradicts the sentence; if ``joint``, that most supports it."""
+        """The window that most strongly supports or contradicts the sentence; with ``joint``, that supports it most."""
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
         return max(self.windows, key=lambda window: strength(window.scores), default=None)

@@ -1,4 +1,4 @@
-"""Claims with labelled evidence, from files in SciFact's format or rows of evidence, claim and label as HealthVer's."""
+"""Claims with labelled evidence, from files in SciFact's format or with rows of evidence, claim and label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -69,9 +69,9 @@ class Segment:
     Attributes:
         start: offset of the first character.
         end: offset after the last character.
-        kind: ``statement``, or what else the segment is.
+        kind: ``statement``, or the kind of a segment that is not checked.
         statement: the text in one line, without a bullet; for a row of a table, with the names of its columns.
-        query: search query: ``statement``, preceded by the previous sentence if it refers back to that.
+        query: search query: ``statement``, after the previous sentence if the statement refers back to it.
     """
 
     start: int
@@ -142,7 +142,8 @@ def split_statements(text: str) -> list[Segment]:
 def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
     """The spans of a sentence and of lines in it that are segments of their own.
 
-    These are greetings, closings and, after a label such as "Medication:" or a bullet, the items of a list.
+    These are greetings, closings and, after a label such as "Medication:" or a bullet, the items of a list. ``widest``
+    is the length of the longest line of the text, which shows whether a line was wrapped.
     """
     spans: list[Span] = []
     start = line_start = sentence.start
@@ -153,7 +154,7 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
         if _CLOSING.match(line.strip()) or (start == line_start and _GREETING.match(line.strip())):
             spans += [(start, line_start), (line_start, line_end)]
             start = line_end
-        elif is_list and below and _is_list_item(line, below, widest):
+        elif is_list and below.strip() and _is_list_item(line, below, widest):
             spans.append((start, line_end))
             start = line_end
         line_start = line_end
@@ -164,8 +165,7 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
 def _is_list_item(line: str, below: str, widest: int) -> bool:
     """Whether a line is no sentence and the line below does not continue it.
 
-    A line continues the line above if it is indented, begins in lower case, or begins with a word that had no room
-    there within ``widest`` characters.
+    The line below continues it if indented, in lower case, or if its first word had no room within ``widest``.
     """
     word = below.split(maxsplit=1)[0]
     continues = below[0].isspace() or word[0].islower() or len(line.rstrip()) + 1 + len(word) > widest
@@ -173,7 +173,7 @@ def _is_list_item(line: str, below: str, widest: int) -> bool:
 
 
 def _without_bullet(text: str) -> str:
-    """A text in one line, without its bullet; the number in "3. Tag nach OP" is none."""
+    """A text in one line, without its bullet; the ordinal number in "3. Tag nach OP" is no bullet."""
     bullet = _BULLET.match(text)
     is_ordinal = bullet and bullet[0].strip()[:-1].isdigit() and AFTER_GERMAN_ORDINAL.match(text, bullet.end())
     return " ".join((text[bullet.end() :] if bullet and not is_ordinal else text).split())

@@ -121,21 +121,18 @@ def url() -> Iterator[str]:
         yield stub.url
 
 
+def make_pipeline(folder: Path, settings: dict[str, Any]) -> Pipeline:
+    """A pipeline over ``CORPUS`` with its files in ``folder``."""
+    paths = {"chat.path": str(folder / "chat.sqlite3"), "store.path": str(folder / "store")}
+    all_settings = load_settings(None, {}, {**settings, **paths, "retriever": "bm25"})
+    return Pipeline.from_settings(all_settings, CORPUS, quiet=True)
+
+
 def test_pipeline_and_chat_report_conflicts_if_answers_are_verified(url: str, tmp_path: Path) -> None:
     def answers(verify: str) -> list[Answer | None]:
-        settings = {
-            "llm.kind": "openai",
-            "llm.base_url": url,
-            "llm.model": "stub",
-            "retriever": "bm25",
-            "chain.passages": 2,
-            "chain.verify": verify,
-            "chain.decide": "generate",
-            "chat.answers": "brief",
-            "chat.path": str(tmp_path / "chat.sqlite3"),
-            "store.path": str(tmp_path / "store"),
-        }
-        pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
+        llm = {"llm.kind": "openai", "llm.base_url": url, "llm.model": "stub"}
+        chain = {"chain.passages": 2, "chain.verify": verify, "chain.decide": "generate"}
+        pipeline = make_pipeline(tmp_path, {**llm, **chain, "chat.answers": "brief"})
         question = "Has zinc shortened colds?"
         return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
 
@@ -178,16 +175,8 @@ def test_extractive_answers_report_conflicts_if_an_encoder_verifies(
     verify: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pipeline, "judge", lambda _: OverlapNLI())
-    settings = {
-        "llm.kind": "extractive",
-        "nli.kind": "encoder",
-        "nli.model": "judge",
-        "retriever": "bm25",
-        "chain.verify": verify,
-        "chat.path": str(tmp_path / "chat.sqlite3"),
-        "store.path": str(tmp_path / "store"),
-    }
-    pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
+    judge = {"nli.kind": "encoder", "nli.model": "judge", "chain.verify": verify}
+    pipeline = make_pipeline(tmp_path, {"llm.kind": "extractive", **judge})
     question = "Has zinc shortened colds?"
     for answer in (pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer):
         assert len(answer.conflicts) == count

@@ -198,8 +198,7 @@ def test_all_answers_are_judged_in_three_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spans"),
-    [("", []), ("One.", ["One."]), ("A b. C d. E f. G h.", ["A b. C d. E f.", "C d. E f. G h."])],
+    ("text", "spans"), [("", []), ("One.", ["One."]), ("A b. C d. E f. G h.", ["A b. C d. E f.", "C d. E f. G h."])]
 )
 def test_windows_have_three_sentences_and_start_one_sentence_later(text: str, spans: Sequence[str]) -> None:
     assert [text[start:end] for start, end in windows(text)] == spans
