@@ -157,7 +157,7 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     """The sentences of a text, each with the passages that its marks cite.
 
     A mark between two sentences belongs to the first, unless it begins the line of the second, or their line begins
-    with a mark and does not end with one. Rules such as --- and a list of references at the end are not sentences.
+    with a mark and does not end with one. Rules such as --- and a list of references after the text are not sentences.
     """
     marks = find_marks(text, passages)
     characters = list(text)
@@ -165,7 +165,7 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
         characters[mark.start : mark.end] = " " * (mark.end - mark.start)
     unmarked = "".join(characters)
     spans = [span for span in sentence_spans(unmarked) if any(map(str.isalnum, unmarked[slice(*span)]))]
-    references = next((start for start, _ in spans if is_reference_list(text[start:])), len(text))
+    references = next((start for start, _ in spans[1:] if is_reference_list(text[start:])), len(text))
     spans = [span for span in spans if span[0] < references]
     cited: list[list[int]] = [[] for _ in spans]
     for mark in marks:

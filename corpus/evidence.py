@@ -129,6 +129,7 @@ _PUBLICATION = re.compile(
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)"
 )
 _REFERENCE_HEADING = re.compile(r"[\s#*_]*(?P<name>[^\n:]{1,80}?)[\s#*_]*(?::[\s*_]*|\n\s*(?:[-=]{3,}\s+)?|\Z)")
+_ENDS_WITH_MARK = re.compile(r"[^\W\d_][^\n]*\[\d{1,3}\]\W*\Z")
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
 _MAX_HEADING_WORDS = 12
@@ -220,12 +221,15 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
 
 
 def is_reference_list(text: str) -> bool:
-    """Whether a text is a list of references below or after its heading: "Sources: [1] Lee. Zinc for colds. 2019."."""
+    """Whether a text is a list of references below or after its heading: "Sources: [1] Lee. Zinc for colds. 2019.".
+
+    An entry that ends with a citation mark, such as "Meat is rich in zinc [1].", is a cited statement instead.
+    """
     heading = _REFERENCE_HEADING.match(text)
     if heading is None or not {_normalized(heading["name"]), f"{_normalized(heading['name'])}s"} & _REFERENCES:
         return False
-    entries = text[heading.end() :]
-    return all(_continues_list(entries[start:end], Kind.REFERENCE) for start, end in _blocks(entries))
+    entries = [text[heading.end() :][start:end] for start, end in _blocks(text[heading.end() :])]
+    return all(_continues_list(entry, Kind.REFERENCE) and not _ENDS_WITH_MARK.search(entry) for entry in entries)
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:

@@ -122,14 +122,14 @@ class QAChain(AnswerChain):
             return found
         return self.summarizer.summarize([question.text for question in questions], found)
 
-    def _evidence(self, question: str, passages: Sequence[Passage], in_prompt: int | None = None) -> Answer:
-        """An answer without a text: passages, and citations from the first ``in_prompt`` characters of the context."""
+    def _evidence(self, question: str, passages: Sequence[Passage], context_characters: int | None = None) -> Answer:
+        """An answer without a text: passages, and citations from the first characters of the context."""
         searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
             text="",
             citations=best_per_passage(
-                cite(searched, passages if in_prompt is None else _truncated(passages, in_prompt))
+                cite(searched, passages if context_characters is None else _truncated(passages, context_characters))
             ),
             passages=tuple(passages),
             notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),

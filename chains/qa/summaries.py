@@ -38,8 +38,8 @@ class Summarizer:
         """The passages of each question with their summaries, the most relevant first; all prompts are one batch."""
         prompts = [
             {"question": self._clean(question), "passage": fence([without_marks(self._clean(one.text))])}
-            for question, of_question in zip(questions, passages, strict=True)
-            for one in of_question
+            for question, question_passages in zip(questions, passages, strict=True)
+            for one in question_passages
         ]
         outputs: Sequence[object] = self._chain.batch(prompts, return_exceptions=True) if prompts else []
         for output in outputs:
@@ -47,7 +47,8 @@ class Summarizer:
                 raise output
         remaining = iter(outputs)
         return [
-            _ranked([_summarized(one, next(remaining)) for one in of_question], of_question) for of_question in passages
+            _ranked([_summarized(one, next(remaining)) for one in question_passages], question_passages)
+            for question_passages in passages
         ]
 
 

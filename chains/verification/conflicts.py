@@ -25,10 +25,10 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
         else []
         for answer in answers
     ]
-    checks = iter(checker.check_all([claim for of_answer in claims for claim in of_answer]))
+    checks = iter(checker.check_all([claim for answer_claims in claims for claim in answer_claims]))
     return [
-        _with_conflicts(answer, [next(checks) for _ in of_answer])
-        for answer, of_answer in zip(answers, claims, strict=True)
+        _with_conflicts(answer, [next(checks) for _ in answer_claims])
+        for answer, answer_claims in zip(answers, claims, strict=True)
     ]
 
 

@@ -167,15 +167,15 @@ def _scifact(
         document_ids = dict.fromkeys(
             [*map(str, evidence), *(map(value_text, cited) if isinstance(cited, list) else ())]
         )
-        of_documents = []
+        claim_evidence = []
         for name in document_ids:
             if name not in sentences:
                 problem = f"names the document {escape(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
-            of_documents.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
+            claim_evidence.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
         if id in claims:
             raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
-        claims[id] = ClaimRecord(id, text, tuple(of_documents))
+        claims[id] = ClaimRecord(id, text, tuple(claim_evidence))
     return list(claims.values()), documents, sentences
 
 

@@ -112,6 +112,11 @@ def test_marks_are_removed_and_renumbered() -> None:
         ("It fell [1].\n\n---\n\nIt rose [2].", [("It fell [1].", (1,)), ("It rose [2].", (2,))]),
         ("It fell.\n\n**References:**\n[1] Smith J. Zinc.\n[2] Lee.", [("It fell.", ())]),
         ("It fell [1]. Source: [1]", [("It fell [1].", (1,))]),
+        (
+            "Eat it.\nSources:\n- Meat [1]\n- Fish [2]",
+            [("Eat it.", ()), ("Sources:", ()), ("- Meat [1]", (1,)), ("- Fish [2]", (2,))],
+        ),
+        ("References: [1] Lee. Zinc.", [("References: [1] Lee.", (1,)), ("Zinc.", ())]),
         ("Sources: both agree [1].", [("Sources: both agree [1].", (1,))]),
         ("下降[1]。上升。[2]", [("下降[1]。", (1,)), ("上升。[2]", (2,))]),
     ],

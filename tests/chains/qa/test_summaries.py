@@ -55,7 +55,7 @@ class ScriptedSummarizer(BaseChatModel):
 
 
 class SummarizingLLM(ObeyingLLM):
-    """Scores labels like ``ObeyingLLM``, keeping the prompts in ``label_prompts``, and writes with ``model``."""
+    """Scores labels like ``ObeyingLLM`` and writes with ``model``; ``label_prompts`` records the prompts of labels."""
 
     def __init__(self, model: BaseChatModel) -> None:
         self.model = model

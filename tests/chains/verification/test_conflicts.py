@@ -129,18 +129,18 @@ def make_pipeline(folder: Path, settings: dict[str, Any]) -> Pipeline:
 
 
 def test_pipeline_and_chat_report_conflicts_if_answers_are_verified(url: str, tmp_path: Path) -> None:
-    def answers(verify: str) -> list[Answer | None]:
+    def ask(verify: str) -> list[Answer | None]:
         llm = {"llm.kind": "openai", "llm.base_url": url, "llm.model": "stub"}
         chain = {"chain.passages": 2, "chain.verify": verify, "chain.decide": "generate"}
         pipeline = make_pipeline(tmp_path, {**llm, **chain, "chat.answers": "brief"})
         question = "Has zinc shortened colds?"
         return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
 
-    for answer in answers("report"):
+    for answer in ask("report"):
         assert [{one.passage_id for one in answer.conflicts[0].supporting}] == [{"old"}]
         assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
         assert json.loads(answer.model_dump_json())["conflicts"]
-    assert [answer.conflicts for answer in answers("off") if answer is not None] == [(), ()]
+    assert [answer.conflicts for answer in ask("off") if answer is not None] == [(), ()]
 
 
 def extractive_answer(question: str, *passages: Passage) -> Answer:
