@@ -229,4 +229,5 @@ def _marks_precede_sentences(line: str, unmarked: str) -> bool:
     """Whether a line begins with a mark and does not end with one; ``unmarked`` is the line without its marks."""
     marker = _LINE_START.match(line)
     start = marker.end() if marker else 0
-    return not unmarked[start:].startswith(line[start:][:1]) and len(unmarked.rstrip()) == len(line.rstrip())
+    begins_with_mark = line[start : start + 1] != unmarked[start : start + 1]
+    return begins_with_mark and len(unmarked.rstrip()) == len(line.rstrip())
