@@ -76,7 +76,7 @@ def test_agreeing_evidence_is_no_conflict(text: str, passages: tuple[Passage, ..
 
 
 @pytest.mark.parametrize("cited", [1, 2])
-def test_conflict_with_a_passage_that_the_sentence_does_not_cite(cited: int) -> None:
+def test_conflict_with_a_passage_that_the_sentence_does_not_cite_is_reported(cited: int) -> None:
     answer = with_conflicts(
         verified_answer(f"Zinc shortened colds [{cited}]. Tea was liked by all [3].", OLD, NEW, OTHER)
     )
@@ -91,7 +91,7 @@ def test_removed_sentence_keeps_its_conflict() -> None:
     assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
 
 
-def test_statement_of_the_answer_is_checked() -> None:
+def test_statement_of_the_answers_verdict_is_checked_for_conflicts() -> None:
     answer = Answer(
         question="Zinc shortened colds?",
         text="yes",

@@ -326,7 +326,7 @@ def test_boolean_labels_match_in_any_spelling(tmp_path: Path) -> None:
             assert [pair.label for pair in data.pairs] == ["yes", "no", "no", "no"]
 
 
-def test_split_by_column_with_names_of_splits(tmp_path: Path) -> None:
+def test_split_by_a_column_of_split_names_gives_these_splits(tmp_path: Path) -> None:
     # Dev has most rows, so that a division by the shares 70, 10 and 20 % would differ.
     names = ["Train", "validation", "validation", "test"]
     rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, renamed_rows(), strict=True)]
