@@ -25,9 +25,9 @@ class Summarizer:
     """Condenses each passage to its statements on a question, and gives it a relevance from 0 to 10.
 
     This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are sorted by relevance.
-    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage that does not fit in
-    the model's window, or for which the model writes nothing, has no summary. A passage for which the model writes no
-    number has no relevance and comes last.
+    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage has no summary if its
+    prompt does not fit in the model's window or the model writes nothing. A passage without a number in the model's
+    output has no relevance and comes last.
     """
 
     def __init__(self, llm: LLM, system: str | None = None) -> None:

@@ -26,7 +26,7 @@ _DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
-_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # what follows is a finding
+_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # verbs before a finding
 _REFUSAL = re.compile(
     rf"\b{_SOURCES}\b(?:(?!\b{_REPORTS}\b)[^.;]){{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"

@@ -68,7 +68,7 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The majority verdict of supporting and contradicting documents; None if there are as many of each.
+        """The majority verdict of supporting and contradicting documents; None if their numbers are equal and not 0.
 
         A document that the data labels twice counts once for each of its verdicts.
         """
