@@ -1,4 +1,4 @@
-"""Numbers of passages, and citation marks such as [1], [1, 2] and [1-3] in texts."""
+"""Numbers of passages, and citation marks such as [1], [1, 2], [1-3] and (passage 1) in texts."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from chains.answer import Passage, Sentence
+from corpus.evidence import is_reference_list
 from corpus.sentences import Span, sentence_spans
 
 _OPENING, _CLOSING = r"[\[［【]", r"[\]］】]"
@@ -16,20 +17,35 @@ _SOURCE_NAMES = (
 )
 _PAGES = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|S\.)|,\s*+pages?\b)[^\[\]［］【】\n]{0,40}+)?"  # such as ", p. 3"
 _SPACE = r"(?<!\s)\s*+"  # matches a whole run or nothing, so that long runs take linear time
+_RANGE = rf"(?:\s*+{_DASH}\s*+|\s++(?:to|through|bis|à|a)\s++)"
+_SEPARATOR = rf"(?:{_RANGE}|\s*+[,;、，&]\s*+|\s++(?:and|or|und|oder|et|ou|y|o)\s++)"
+_NUMBERS = rf"\d{{1,3}}(?:{_SEPARATOR}(?:{_SOURCE_NAMES}\s*+:?\s*+)?\d{{1,3}})*"
+# Parentheses need a name: of 272 numbers alone in parentheses in PubMedQA's 1,000 abstracts none is a citation.
+_NAME_IN_PARENTHESES = r"(?:passages?|sources?|documents?|abstracts?|excerpts?)"
 _MARK = re.compile(
-    rf"{_SPACE}(?P<double>\[(?=\[[^\[\]]*\]\]))?{_OPENING}\s*+\^?(?:{_SOURCE_NAMES}\s*+)?:?\s*+\#?"
-    rf"(?P<numbers>\d{{1,3}}(?:\s*+(?:{_DASH}|[,;、，&]|and|und|et|y)\s*+(?:{_SOURCE_NAMES}\s*+:?\s*+)?\d{{1,3}})*)"
-    rf"{_PAGES}\s*+{_CLOSING}(?(double)\])",
+    rf"{_SPACE}(?:(?P<double>\[(?=\[[^\[\]]*\]\]))?(?:\\?{_OPENING}|(?P<parenthesis>\((?={_NAME_IN_PARENTHESES})))\s*+\^?"
+    rf"(?:{_SOURCE_NAMES}\s*+)?:?\s*+\#?(?P<numbers>{_NUMBERS}){_PAGES}\s*+"
+    rf"(?(parenthesis)\)|\\?{_CLOSING}(?(double)\]))"
+    rf"|(?<=\S)<sup>\s*+(?P<bracket>\[)?(?P<superscript>{_NUMBERS})\s*+(?(bracket)\])\s*+</sup>"
+    rf"|\#\#(?P<hashes>\d{{1,3}})\$\$)",  # the form of RAGFlow
     re.IGNORECASE,
 )
-_NUMBER_OR_RANGE = re.compile(rf"(\d+)(?:\s*{_DASH}\s*(\d+))?")
+_NUMBER_OR_RANGE = re.compile(rf"(\d+)(?:{_RANGE}(\d+))?", re.IGNORECASE)
 _MAX_BRACKET = 200  # characters of a bracket with numbers; it limits the delay of a streamed text
 _UNFINISHED_MARK = re.compile(
-    rf"{_SPACE}(?:\[\[[^\[\]]{{0,{_MAX_BRACKET}}}\]|{_OPENING}[^\]］】]{{0,{_MAX_BRACKET}}})?\Z"
+    rf"{_SPACE}(?:\[\[[^\[\]]{{0,{_MAX_BRACKET}}}\]|\\?{_OPENING}[^\]］】]{{0,{_MAX_BRACKET}}}|\\"
+    rf"|\((?:[a-z]{{0,9}}|{_NAME_IN_PARENTHESES}[^()]{{0,{_MAX_BRACKET}}})"
+    rf"|<(?:s|su|sup|sup>[^<>]{{0,{_MAX_BRACKET}}}(?:</?s?u?p?)?)?|\#\#?\d{{0,3}}\$?)?\Z",
+    re.IGNORECASE,
 )  # the end of a partial stream that later pieces may complete to a mark
 _CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at the end of a text
-    rf"{_SPACE}(?:{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}})?\Z"
+    rf"{_SPACE}(?:\\?{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}}\\?"
+    rf"|\#\#\d{{1,3}}\$?)?\Z"
 )
+_BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; a number or a short unit, as in m², has an exponent
+    r"(?:[^\W\d_]{3}|[\u3040-\u30ff\u4e00-\u9fff]|[.,;:!?。%)\]\"'”’»])\Z"
+)
+_LINE_START = re.compile(r"\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)?")  # white space and the marker of a list item
 _BEFORE_INTERVAL = re.compile(r"\b(?:CIs?|CrI|IQR|KI|IC|interval|range[sd]?|Intervall)\b[\s:,=]*\Z", re.IGNORECASE)
 _AFTER_NUMBER = re.compile(r"\d\s*%?[\s:,]*\Z")
 _LOOKBACK = 40  # characters before a bracket in which words and numbers show that it is an interval
@@ -141,18 +157,22 @@ def _with_numbers(
 def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     """The sentences of a text, each with the passages that its marks cite.
 
-    A mark between two sentences belongs to the first, unless it begins the line of the second.
+    A mark between two sentences belongs to the first, unless it begins the line of the second, or their line begins
+    with a mark and does not end with one. Rules such as --- and a list of references after the text are not sentences.
     """
     marks = find_marks(text, passages)
     characters = list(text)
     for mark in marks:
         characters[mark.start : mark.end] = " " * (mark.end - mark.start)
-    spans = sentence_spans("".join(characters))
+    unmarked = "".join(characters)
+    spans = [span for span in sentence_spans(unmarked) if any(map(str.isalnum, unmarked[slice(*span)]))]
+    references = next((start for start, _ in spans[1:] if is_reference_list(text[start:])), len(text))
+    spans = [span for span in spans if span[0] < references]
     cited: list[list[int]] = [[] for _ in spans]
     for mark in marks:
-        if not spans:
+        if not spans or mark.start >= references:
             break
-        index = _sentence_of(mark, spans, text)
+        index = _sentence_of(mark, spans, text, unmarked)
         start, end = spans[index]
         spans[index] = (min(start, _bracket(text, mark)), max(end, mark.end))
         cited[index] += mark.numbers
@@ -165,12 +185,14 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
 def _mark(match: re.Match[str], passages: int) -> Mark | None:
     """The mark of a match; None for a bracket that is not a mark (see ``find_marks``)."""
     numbers: list[int] = []
-    items = _NUMBER_OR_RANGE.findall(match["numbers"])
+    items = _NUMBER_OR_RANGE.findall(match["numbers"] or match["superscript"] or match["hashes"])
     for first, last in items:
         low, high = int(first), int(last or first)
         numbers += range(low, high + 1) if low <= high else (low, high)
     mark = Mark(*match.span(), tuple(dict.fromkeys(numbers)))
     if mark.end - _bracket(match.string, mark) > _MAX_BRACKET:
+        return None
+    if match["superscript"] and not _BEFORE_SUPERSCRIPT_MARK.search(match.string, max(0, mark.start - 3), mark.start):
         return None
     if len(items) > 1 or items[0][1]:
         before = match.string[max(0, mark.start - _LOOKBACK) : mark.start]
@@ -185,13 +207,28 @@ def _bracket(text: str, mark: Mark) -> int:
     return mark.end - len(text[mark.start : mark.end].lstrip())
 
 
-def _sentence_of(mark: Mark, spans: Sequence[Span], text: str) -> int:
-    """The index of the sentence to which a mark belongs (see ``cited_sentences``)."""
+def _sentence_of(mark: Mark, spans: Sequence[Span], text: str, unmarked: str) -> int:
+    """The index of the sentence to which a mark belongs (see ``cited_sentences``).
+
+    ``unmarked`` is the text with spaces in place of the marks.
+    """
     index = next((index for index, (_, end) in enumerate(spans) if mark.start < end), len(spans))
     if index == len(spans):
         return index - 1
     bracket = _bracket(text, mark)
     if index == 0 or spans[index][0] < bracket:
         return index
+    if "\n" in text[mark.end : spans[index][0]]:
+        return index - 1
     begins_line = "\n" in text[spans[index - 1][1] : bracket]
-    return index if begins_line and "\n" not in text[mark.end : spans[index][0]] else index - 1
+    line_start, line_end = text.rfind("\n", 0, bracket) + 1, text.find("\n", bracket)
+    line = slice(line_start, line_end if line_end >= 0 else len(text))
+    return index if begins_line or _marks_precede_sentences(text[line], unmarked[line]) else index - 1
+
+
+def _marks_precede_sentences(line: str, unmarked: str) -> bool:
+    """Whether a line begins with a mark and does not end with one; ``unmarked`` is the line without its marks."""
+    marker = _LINE_START.match(line)
+    start = marker.end() if marker else 0
+    begins_with_mark = line[start : start + 1] != unmarked[start : start + 1]
+    return begins_with_mark and len(unmarked.rstrip()) == len(line.rstrip())

@@ -260,9 +260,9 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = max(scores.values(), default=1.0)  # division by the largest makes one power 1, so that the sum is not 0
+    largest = max(scores.values(), default=0.0) or 1.0  # division by the largest makes one power 1, so the sum is not 0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
-    total = sum(powers.values())
+    total = sum(powers.values()) or 1.0  # the sum is 0 if all probabilities are
     return {label: power / total for label, power in powers.items()}
 
 

@@ -98,12 +98,15 @@ _CONTENTS = _normalized_names(
     περιεχομενα  目次  目录  目錄  차례  목차  المحتويات
     """
 )
+_DATE = r"(?:\d{1,2}[ ./])?(?:[a-zä]{3,9}\.? |\d{1,2}[./])?(?:\d{1,2}, )?(?:19|20)\d\d(?:-\d\d-\d\d)?"
 _NAVIGATION = re.compile(
     r"(?:(?:skip|jump) to (?:main |the )?(?:content|navigation)|(?:back|go) to (?:the )?(?:top|contents|start)"
     r"|(?:next|previous)(?: page| section| chapter)?|home|menu|search|(?:print|share|e-?mail)(?: this)?(?: page)?"
     r"|download(?: as)?(?: the)?(?: pdf| citation)?|(?:read|learn|show) (?:more|less|all)|see also|click here.{0,40}"
     r"|log ?in|sign in|register|subscribe|contact us|cookie.{0,40}|page \d+(?: of \d+)?|copyright.{0,80}|©.{0,80}"
-    r"|all rights reserved)\W*\Z",
+    rf"|all rights reserved|status: (?:reviewed|approved|draft|published)(?: (?:on |in )?{_DATE})?|version:? \d[\d.]*"
+    rf"|(?:(?:last|next|date) )?(?:reviewed|updated|revised|review)(?: date)?(?: on| in)?:? {_DATE}"
+    rf"|(?:valid until|gültig bis|stand):? {_DATE})\W*\Z",
     re.IGNORECASE,
 )
 _BREADCRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
@@ -134,6 +137,8 @@ _PUBLICATION = re.compile(
     r"|\b(?:pp?|S|С|с)\. ?\d|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)"
 )
+_REFERENCE_HEADING = re.compile(r"[\s#*_]*(?P<name>[^\n:]{1,80}?)[\s#*_]*(?::[\s*_]*|\n\s*(?:[-=]{3,}\s+)?|\Z)")
+_ENDS_WITH_MARK = re.compile(r"[^\W\d_][^\n]*\[\d{1,3}\]\W*\Z")
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
 _MAX_ANONYMOUS_ENTRY = 400  # characters of a reference without authors
@@ -226,6 +231,18 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
     found = sentences(text, section, title)
     kinds = {sentence.kind for sentence in found}
     return any(sentence.is_evidence for sentence in found) or not kinds & {Kind.REFERENCE, Kind.NAVIGATION}
+
+
+def is_reference_list(text: str) -> bool:
+    """Whether a text is a list of references below or after its heading: "Sources: [1] Lee. Zinc for colds. 2019.".
+
+    An entry that ends with a citation mark, such as "Meat is rich in zinc [1].", is a cited statement instead.
+    """
+    heading = _REFERENCE_HEADING.match(text)
+    if heading is None or not {_normalized(heading["name"]), f"{_normalized(heading['name'])}s"} & _REFERENCES:
+        return False
+    entries = [text[heading.end() :][start:end] for start, end in _blocks(text[heading.end() :])]
+    return all(_continues_list(entry, Kind.REFERENCE) and not _ENDS_WITH_MARK.search(entry) for entry in entries)
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:

@@ -38,7 +38,8 @@ _LIST_NUMBER = re.compile(  # "1. Measure lactate", at the beginning or within a
 
 # Abbreviations by what follows their full stop. Case matters: "Ms." is a title, "MS." a disease, "ms." a unit.
 _NEVER_ENDS = re.compile(
-    r"\b(?:Drs?|PD|Profs?|Mrs?|Ms|Mx|Messrs|Rev|Hon|Capt|Sgt|Lt|Gen|St|Ste|Mt|Sra?|Srta|Dra|Dott|dott|Mme"
+    r"\b(?:PD|Profs?|Mrs?|Ms|Mx|Messrs|Rev|Hon|Capt|Sgt|Lt|Gen|St|Ste|Mt|[Ss]r(?:a|es|as|ta)?|[Dd]r(?:s|a|es|as)?"
+    r"|Dña|D[ªa]|Profas?|Exm[oa]|Ilm[oa]|[Ss]igg?|Dott|dott|Mme|Pr|[Dd]hr|[Mm]w|[Mm]evr|[Pp]rof|lek|hab|[Пп]роф|[Аа]кад|[Дд]оц"
     r"|Mlle|Hr|Frl|Fr|[Cc]f|vs|viz|[Vv]gl|[Bb]zw|[Gg]gf|[Ii]nkl|[Ee]xkl|[Ii]ncl|[Ee]xcl|[Ee]vtl|[Ss]og|[Ii]nsb|zzgl|[Mm]ind"
     r"|ca|[Aa]pprox|[Rr]esp|[Ee]sp|bes|tgl|Tbl|Tabl|gem|[Ss]ubsp|ssp|[Ss]pp?|var|dept|[Aa]vg|[Tt]emp|[Pp]oss|[Pp]rob"
     r"|[Pp]t|[Vv]it|рис|табл|стр|см|напр|Dr\. (?:med|rer|phil)|e\. ?g|E\.g|i\. ?e|I\.e|z\. ?B|d\. ?h|u\. ?a|o\. ?g"
@@ -55,7 +56,7 @@ _BEFORE_NAME = re.compile(r"\b(?:[A-Za-z]\. ?){1,4}[A-Za-z]\.$|\b(?:et al|Inc|Lt
 _DOSING = re.compile(r"\b(?:[ap]\.m|[btq]\.i\.d|[qo]\.d|p\.o|p\.r\.n|i\.v|i\.m|s\.c)\.$")  # names seldom follow these
 _INITIAL = re.compile(r"(\S*)(?:\s|\A|(?<=[(-]))[^\W\d_a-zªº]\.$")
 _BEFORE_INITIAL = re.compile(
-    r"(?:by|and|of|from|to|with|for|or|&|und|von|et|y|de|thank|der|die|.*[,;:(.]|[^\W\d_a-z].*|)\Z"
+    r"(?:by|and|of|from|to|with|for|or|&|und|von|et|y|de|a|al|con|por|que|sr|don|thank|der|die|.*[,;:(.]|[^\W\d_a-z].*|)\Z"
 )
 _BEFORE_LETTER_NAME = re.compile(  # words before a letter that is a name: "vitamin D", "Group A"
     r"(?:vitamins?|hepatitis|groups?|types?|arms?|class|grade|stage|panel|figure|table|appendix|factor|protein|influenza"

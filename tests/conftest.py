@@ -45,14 +45,14 @@ def exempt_imports_from_garbage_collection() -> Iterator[None]:
     """Exempt the modules that a test file has imported while it ran; a collection that visits them takes 0.2 s."""
     modules_before = len(sys.modules)
     yield
-    if len(sys.modules) > modules_before + 50:  # fewer do not repay the collection below
+    if len(sys.modules) > modules_before + 50:  # the collection below takes longer than fewer modules save
         gc.collect()
         gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def refused_connections(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """The connections that this test attempted in vain; any fails the test, even if the code swallowed the error."""
+    """The connections that the guard refused in this test; one fails the test, even if the code swallowed the error."""
     assert socket.socket.connect is _guarded_connect, "a pytest plugin has removed the guard against connections"
     _refused.clear()
     yield _refused

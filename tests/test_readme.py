@@ -18,7 +18,7 @@ def test_every_make_target_exists(target: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"configs/[\w.-]+\.yaml|docs/[\w.-]+\.md", README))))
-def test_every_file_exists(path: str) -> None:
+def test_every_file_named_in_the_readme_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 

@@ -19,7 +19,7 @@ from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
 
-NOTE_QUESTION_CHARACTERS = 200  # of the question in a note
+NOTE_QUESTION_CHARACTERS = 200  # greatest length of a question that a note quotes
 
 ChainInput = str | dict[str, Any]
 
@@ -28,8 +28,7 @@ ChainInput = str | dict[str, Any]
 class Question:
     """A validated input; ``context`` is the gold text, if given, and ``passage_id`` its id.
 
-    ``config`` is LangChain's for this question: callbacks, tags, metadata and configurable values. None means no such
-    configuration.
+    ``config`` is LangChain's configuration for this question, with callbacks, tags, metadata and configurable values.
     """
 
     text: str

@@ -50,7 +50,7 @@ def qa_chain(
         system: a system message; by default the model's setting.
         open_questions: whether a question for a fact (how many, which, when) gets passages and citations but no label
             or text, for a chain that writes the answer.
-        evidence: whether the model reads the retrieved ``passages`` or ``summaries`` that it writes of each first
+        evidence: what the model reads: the retrieved ``passages``, or the ``summaries`` that it has written of them
             (``summaries.Summarizer``).
 
     Raises:
@@ -123,14 +123,14 @@ class QAChain(AnswerChain):
             return found
         return self.summarizer.summarize([question.text for question in questions], found)
 
-    def _evidence(self, question: str, passages: Sequence[Passage], in_prompt: int | None = None) -> Answer:
-        """An answer without a text: passages, and citations from the first ``in_prompt`` characters of the context."""
+    def _evidence(self, question: str, passages: Sequence[Passage], context_characters: int | None = None) -> Answer:
+        """An answer without a text: passages, and citations from the first characters of the context."""
         searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
             text="",
             citations=best_per_passage(
-                cite(searched, passages if in_prompt is None else _truncated(passages, in_prompt))
+                cite(searched, passages if context_characters is None else _truncated(passages, context_characters))
             ),
             passages=tuple(passages),
             notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),

@@ -41,8 +41,7 @@ def extractive_chain(
         max_sentences: maximum number of quotes.
         notes: added to every answer.
         frequencies: document frequencies to weigh words; by default the retriever's, if it has them.
-        relevance: of a cross-encoder that ranks the sentences, such as ``Reranker.relevance``; None for no
-            cross-encoder.
+        relevance: scores sentences by a cross-encoder, such as ``Reranker.relevance``; None for no cross-encoder.
 
     Raises:
         UserError: ``passages`` or ``max_sentences`` is not a whole number of at least 1, or the retriever is not a

@@ -25,9 +25,9 @@ class Summarizer:
     """Condenses each passage to its statements on a question, and gives it a relevance from 0 to 10.
 
     This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are sorted by relevance.
-    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage that does not fit in
-    the model's window, or for which the model writes nothing, has no summary. A passage for which the model writes no
-    number has no relevance and comes last.
+    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage has no summary if its
+    prompt does not fit in the model's window or the model writes nothing. A passage without a number in the model's
+    output has no relevance and comes last.
     """
 
     def __init__(self, llm: LLM, system: str | None = None) -> None:
@@ -38,8 +38,8 @@ class Summarizer:
         """The passages of each question with their summaries, the most relevant first; all prompts are one batch."""
         prompts = [
             {"question": self._clean(question), "passage": fence([without_marks(self._clean(one.text))])}
-            for question, of_question in zip(questions, passages, strict=True)
-            for one in of_question
+            for question, question_passages in zip(questions, passages, strict=True)
+            for one in question_passages
         ]
         outputs: Sequence[object] = self._chain.batch(prompts, return_exceptions=True) if prompts else []
         for output in outputs:
@@ -47,7 +47,8 @@ class Summarizer:
                 raise output
         remaining = iter(outputs)
         return [
-            _ranked([_summarized(one, next(remaining)) for one in of_question], of_question) for of_question in passages
+            _ranked([_summarized(one, next(remaining)) for one in question_passages], question_passages)
+            for question_passages in passages
         ]
 
 

@@ -76,7 +76,7 @@ class PromptFitter:
             shorter = QuestionInContext(inputs.question, (inputs.context or "")[: ends[count]])
             return FittedPrompt(self._prompts([shorter])[0], shorter, ends[count], len(ends) - 1 - count)
 
-        def fits(number: int) -> bool:  # of number - 1 sentences, because count_fitting begins with 1
+        def fits(number: int) -> bool:  # count_fitting begins with 1, so ``number`` is one more than the sentences
             return self._llm.length(with_sentences(number - 1).prompt) <= room
 
         if number := count_fitting(len(ends) - 1, fits):

@@ -66,12 +66,12 @@ class Verifier:
                 verified[index] = answer.noted("not verified: the answer does not say yes, no or maybe")
             else:
                 claims[index] = _Claim(answer, answer_statement(answer.question, "yes"), reused=answer.reused)
-        decided = self._by_sentence(self._by_passage(list(claims.values())))
+        decided = self._choose_sentences(self._choose_passages(list(claims.values())))
         for index, claim in zip(claims, decided, strict=True):
             verified[index] = claim.verified()
         return verified
 
-    def _by_passage(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
+    def _choose_passages(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
         """Each claim with its deciding passage."""
         judgements = self._judge([(passage.text, claim) for claim in claims for passage in claim.answer.passages])
         decided = []
@@ -95,7 +95,7 @@ class Verifier:
             decided.append(replace(claim, notes=tuple(notes), reused=reused))
         return decided
 
-    def _by_sentence(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
+    def _choose_sentences(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
         """Each claim with the sentence of its deciding passage that has the highest probability of the verdict."""
         spans = [
             evidence_spans(claim.passage, sentence_spans(claim.passage.text))

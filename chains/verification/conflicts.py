@@ -25,10 +25,10 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
         else []
         for answer in answers
     ]
-    checks = iter(checker.check_all([claim for of_answer in claims for claim in of_answer]))
+    checks = iter(checker.check_all([claim for answer_claims in claims for claim in answer_claims]))
     return [
-        _with_conflicts(answer, [next(checks) for _ in of_answer])
-        for answer, of_answer in zip(answers, claims, strict=True)
+        _with_conflicts(answer, [next(checks) for _ in answer_claims])
+        for answer, answer_claims in zip(answers, claims, strict=True)
     ]
 
 
@@ -64,7 +64,7 @@ def _with_conflicts(answer: Answer, results: Sequence[Check | UserError]) -> Ans
 
 
 def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """The conflicts between different quotes; two opposite statements have the same conflict with exchanged sides."""
+    """One conflict for each set of quotes: two opposite statements have the same quotes on exchanged sides."""
     by_quotes: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
     for conflict in conflicts:
         sides = (conflict.supporting, conflict.contradicting)

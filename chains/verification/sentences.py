@@ -26,7 +26,7 @@ _DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
-_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # what follows is a finding
+_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # verbs before a finding
 _REFUSAL = re.compile(
     rf"\b{_SOURCES}\b(?:(?!\b{_REPORTS}\b)[^.;]){{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
@@ -183,19 +183,20 @@ def windows(text: str) -> list[Span]:
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence is supported, or claims nothing: a refusal, or only signs such as a line of hyphens."""
-    claims_nothing = is_refusal(sentence.text) or not any(map(str.isalnum, without_marks(sentence.text)))
-    return sentence.verdict == "supported" or (sentence.verification is None and claims_nothing)
+    """Whether a sentence is supported, or is a refusal and was not judged."""
+    return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
 
 
 def prune(answer: Answer) -> Answer:
     """The answer without unsupported sentences, which move to ``removed``; a note counts them.
 
-    The remaining sentences are joined with the line breaks that the text has between them, at most two, or a space.
+    A list of references after the last sentence is removed too, since it is not verified. The remaining sentences are
+    joined with the line breaks that the text has between them, at most two, or a space.
     """
     removed = tuple(one for one in answer.sentences if not supported(one))
     if not removed:
-        return answer
+        end = answer.sentences[-1].end if answer.sentences else None
+        return answer.model_copy(update={"text": answer.text[:end]})
     text = ""
     remaining: list[Sentence] = []
     previous = None
@@ -212,7 +213,7 @@ def prune(answer: Answer) -> Answer:
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether a sentence has letters, unlike the number of a list item, and is no refusal, and there are passages."""
+    """Whether an answer has passages and the sentence has letters, unlike the number of a list item, and no refusal."""
     text = without_marks(sentence.text, len(answer.passages))
     return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
@@ -267,7 +268,7 @@ class _Claim:
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that most strongly supports or contradicts the sentence; if ``joint``, that most supports it."""
+        """The window that most strongly supports or contradicts the sentence; with ``joint``, that supports it most."""
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
         return max(self.windows, key=lambda window: strength(window.scores), default=None)

@@ -31,10 +31,10 @@ class Check(BaseModel):
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
     the probability that it supports or contradicts the statement. ``conflicting``: whether there are quotes on both
-    sides; the verdict is then that of the strongest evidence. ``scores`` are the probabilities of the three verdicts
-    for one judged text: the strongest evidence for the verdict, or for "not enough evidence" the strongest of all
-    judged texts; empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result
-    in words. ``reused``: whether all judgements came from the cache.
+    sides; the strongest evidence then decides the verdict. ``scores`` are the probabilities of the three verdicts for
+    the strongest evidence for the verdict, or, if the verdict is "not enough evidence", for the strongest judged text;
+    empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result in words.
+    ``reused``: whether all judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,9 +87,9 @@ def year_of(passage: Passage) -> int | None:
 class Claim:
     """A statement to check.
 
-    ``query`` is the text to search for, by default the statement; for a sentence that refers to its previous sentence,
-    the query should contain both. ``passages`` are judged instead of retrieved passages. ``config`` is LangChain's, for
-    the retriever.
+    ``query`` is the text to search for, by default the statement. If the statement refers back to the sentence before
+    it, the query should contain both sentences. ``passages`` are judged instead of retrieved passages. ``config`` is
+    LangChain's configuration for the retriever.
     """
 
     statement: str

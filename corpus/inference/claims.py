@@ -1,4 +1,4 @@
-"""Claims with labelled evidence, from files in SciFact's format or rows of evidence, claim and label as HealthVer's."""
+"""Claims with labelled evidence, from files in SciFact's format or with rows of evidence, claim and label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The majority verdict of supporting and contradicting documents; None if there are as many of each.
+        """The majority verdict of supporting and contradicting documents; None if their numbers are equal and not 0.
 
         A document that the data labels twice counts once for each of its verdicts.
         """
@@ -168,15 +168,15 @@ def _scifact(
         document_ids = dict.fromkeys(
             [*map(str, evidence), *(map(value_text, cited) if isinstance(cited, list) else ())]
         )
-        of_documents = []
+        claim_evidence = []
         for name in document_ids:
             if name not in sentences:
                 problem = f"names the document {escape(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
-            of_documents.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
+            claim_evidence.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
         if id in claims:
             raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
-        claims[id] = ClaimRecord(id, text, tuple(of_documents))
+        claims[id] = ClaimRecord(id, text, tuple(claim_evidence))
     return list(claims.values()), documents, sentences
 
 

@@ -22,7 +22,7 @@ class PairSet:
         files: accepted file names of each split, from the official releases.
         columns: the official names of premise, hypothesis, label and id.
         labels: the label that models are prompted with, by official label.
-        rows: reads a file. The rows of a file with several splits name theirs as ``split``.
+        rows: reads a file. Each row of a file with several splits has the name of its split as ``split``.
     """
 
     title: str
@@ -47,7 +47,7 @@ def _sick_rows(path: Path) -> Rows:
 
 
 def _scifact_rows(path: Path) -> Rows:
-    """A pair for each claim and abstract that it cites; the premise is the title and the abstract."""
+    """A row for each pair of a claim and a cited abstract; the premise is the title and the abstract."""
     abstracts = {}
     corpus = path.parent / "corpus.jsonl"
     for line, row in json_lines(corpus):
@@ -87,7 +87,7 @@ def _verdict(path: Path, record: str, evidence: object) -> str:
 
 
 def _nli4ct_rows(path: Path) -> Rows:
-    """A pair for each statement; the premise is the section of its one or two trials that the statement is about."""
+    """A row for each statement; the premise is the section that the statement is about, of one or two trials."""
     trials: dict[str, tuple[Path, Mapping[str, Any]]] = {}
 
     def section(key: str, row: Mapping[str, Any], role: str) -> str:

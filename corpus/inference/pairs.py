@@ -25,7 +25,7 @@ from corpus.rows import (
 )
 from corpus.sample import DATA
 
-MAX_LISTED = 10  # files of a folder in a message
+MAX_LISTED = 10  # files of a folder that a message lists
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
@@ -36,7 +36,11 @@ _SPLIT_NAMES: dict[str, PairSplit] = {
     **dict.fromkeys(("dev", "development", "validation", "valid", "val"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_SPLIT_SHARES: dict[PairSplit, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of pairs.split_by
+_SPLIT_SHARES: dict[PairSplit, float] = {
+    "train": 0.7,
+    "dev": 0.1,
+    "test": 0.2,
+}  # if pairs.split_by divides a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +162,8 @@ def _single_file(config: PairsConfig) -> Path:
 def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
     """The rows of a split of a file in which all rows with the same value of ``column`` are in one split.
 
-    If all values are names of splits, such as train, validation and test, they are the splits; if some are the names of
-    two splits, the others are mistakes.
+    If all values are names of splits, such as train, validation and test, they are the splits. If only some are, and
+    name two or more splits, another value is an error.
 
     Otherwise the values are assigned one by one, from the value with most rows to that with fewest, ties by SHA-256:
     each to the split that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. The division depends
@@ -231,7 +235,7 @@ def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list
 
 
 def without_premises_of(excluded: Sequence[NLIPair], pairs: Sequence[NLIPair]) -> list[NLIPair]:
-    """The ``pairs`` without those whose premise is also in ``excluded``, in order; white space and case are ignored."""
+    """The ``pairs`` whose premise is not in ``excluded``, in order; white space and case are ignored."""
     premises = {_folded(pair.premise) for pair in excluded}
     return [pair for pair in pairs if _folded(pair.premise) not in premises]
 

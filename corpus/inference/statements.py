@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -25,24 +25,35 @@ _SEGMENT_KINDS: dict[Kind, SegmentKind] = {
 }
 _GREETING = re.compile(
     r"\W*(?:(?:dear|hello|to whom it may concern|sehr geehrte[rsn]?|guten tag|hallo|bonjour|estimad[oa]s?|querid[oa]s?"
-    r"|geachte|egregio)\b(?:\s+[^\s,:!]+){0,8}\s*[,:!.]?"
+    r"|geachte|egregio|prezad[oa]s?|уважаем(?:ый|ая|ые)|szanown[aiy]\w*)\b(?:\s+[^\s,:!]+){0,8}\s*[,:!.]?"
     # Words that also begin sentences: "Madame Dupont prend du bisoprolol.", "Beste Ergebnisse wurden erzielt."
     r"|(?:hi|good (?:morning|afternoon|day)|liebe[rs]?|ch(?:er|ère)s?|madame|monsieur|beste|gentile)\b"
-    r"(?:\.|(?:\s+[^\s,:!]+){0,2}|(?:\s+[^\s,:!]+){0,5}\s*[,:!]))\s*\Z",
+    r"(?:\.|(?:\s+[^\s,:!]+){0,2}|(?:\s+[^\s,:!]+){0,5}\s*[,:!])"
+    r"|(?:尊敬的|亲爱的)[^，。：:！!]{1,20}[，：:！!]?|[您你]好[，。！!]?)\s*\Z",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
     r"\W*(?:yours(?: \w+)?|(?:kind(?:est)?|best|warm(?:est)?|with (?:kind|best|warm)) (?:regards|wishes|greetings)"
     r"|(?:kind |best )?regards|sincerely(?: yours)?|respectfully(?: yours)?|mit (?:freundlichen|besten|kollegialen) gr"
     r"(?:ü|ue)(?:ß|ss)en|hochachtungsvoll|cordialement|bien à vous|atentamente|saludos(?: cordiales)?"
-    r"|met vriendelijke groet(?:en)?|cordiali saluti|distinti saluti)\s*[,.!]?\s*\Z",
+    r"|met vriendelijke groet(?:en)?|cordiali saluti|distinti saluti|此致|敬礼)\s*[,.!！。]?\s*\Z",
     re.IGNORECASE,
 )
 _REQUEST = re.compile(
     r"\W*(?:please\b|(?:many )?thank(?:s(?! to\b)| you)\b|i (?:would|should) be (?:very )?grateful\b|do not hesitate\b"
-    r"|we look forward\b|i look forward\b|bitte\b|vielen dank\b|merci\b|veuillez\b|gracias(?! al?\b)\b)",
+    r"|we look forward\b|i look forward\b|bitte\b|vielen dank\b|merci\b|veuillez\b|gracias(?! al?\b)\b|谢谢|感谢|请"
+    r"|감사합니다)",
     re.IGNORECASE,
 )
+_AUTHORS_AND_YEAR = (
+    r"(?:(?:van|von|der|den|de|di|la|le) )*[^\W\d_a-z][\w'’-]+"
+    r"(?:(?:,? (?:and|und|et|y|e|&))? (?:[^\W\d_a-z][\w'’-]+|al\.?))*,? (?:19|20)\d\d[a-z]?(?:, pp?\. ?[\d–-]+)?"
+)
+_CITATION = re.compile(  # "(Smith et al., 2019; Lee 2020)." or "(see Table 2)." without a statement
+    rf"(?:\((?:(?:see|e\.g\.,?|cf\.|vgl\.|siehe) )?(?:{_AUTHORS_AND_YEAR}(?:; {_AUTHORS_AND_YEAR})*"
+    r"|(?:[Tt]able|[Ff]ig(?:ure|\.)|[Tt]ab(?:elle|\.)|[Aa]bb(?:ildung|\.)) ?\d+[a-z]?)\)[\s.;,]*)+\Z"
+)
+_LABEL_LINE = re.compile(r"[^\W\d_][^:：.\n]{0,40}[:：]\s*\Z")  # "Medication:"
 _SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
 _LABELLED_FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _FINAL_PUNCTUATION = tuple(".!?。！？;；।؟…")
@@ -58,9 +69,9 @@ class Segment:
     Attributes:
         start: offset of the first character.
         end: offset after the last character.
-        kind: ``statement``, or what else the segment is.
+        kind: ``statement``, or the kind of a segment that is not checked.
         statement: the text in one line, without a bullet; for a row of a table, with the names of its columns.
-        query: search query: ``statement``, preceded by the previous sentence if it refers back to that.
+        query: search query: ``statement``, after the previous sentence if the statement refers back to it.
     """
 
     start: int
@@ -113,11 +124,12 @@ def split_statements(text: str) -> list[Segment]:
     dates and names, are not statements.
     """
     segments: list[Segment] = []
+    widest = max(map(len, text.split("\n")))
     for sentence in sentences(text):
         whole = (sentence.start, sentence.end)
         is_row = sentence.kind is Kind.ROW
         headings = table_cells(sentence.header) if sentence.header else ()
-        for start, end in [whole] if is_row else _split_greetings(text, sentence):
+        for start, end in [whole] if is_row else _split_lines(text, sentence, widest):
             content = text[start:end]
             statement = labelled_cells(content, headings) if is_row else _without_bullet(content)
             is_whole = (start, end) == whole
@@ -127,22 +139,41 @@ def split_statements(text: str) -> list[Segment]:
     return segments
 
 
-def _split_greetings(text: str, sentence: Sentence) -> list[Span]:
-    """The spans of a sentence and of greetings and closings in it, which fill whole lines before or after it."""
+def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
+    """The spans of a sentence and of lines in it that are segments of their own.
+
+    These are greetings, closings and, after a label such as "Medication:" or a bullet, the items of a list. ``widest``
+    is the length of the longest line of the text, which shows whether a line was wrapped.
+    """
     spans: list[Span] = []
     start = line_start = sentence.start
-    for line in text[sentence.start : sentence.end].splitlines(keepends=True):
+    lines = text[sentence.start : sentence.end].splitlines(keepends=True)
+    is_list = _LABEL_LINE.match(lines[0]) or _BULLET.match(lines[0])
+    for line, below in zip_longest(lines, lines[1:], fillvalue=""):
         line_end = line_start + len(line)
         if _CLOSING.match(line.strip()) or (start == line_start and _GREETING.match(line.strip())):
             spans += [(start, line_start), (line_start, line_end)]
+            start = line_end
+        elif is_list and below.strip() and _is_list_item(line, below, widest):
+            spans.append((start, line_end))
             start = line_end
         line_start = line_end
     spans.append((start, sentence.end))
     return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
 
+def _is_list_item(line: str, below: str, widest: int) -> bool:
+    """Whether a line is no sentence and the line below does not continue it.
+
+    The line below continues it if indented, in lower case, or if its first word had no room within ``widest``.
+    """
+    word = below.split(maxsplit=1)[0]
+    continues = below[0].isspace() or word[0].islower() or len(line.rstrip()) + 1 + len(word) > widest
+    return not continues and not _is_sentence(_BULLET.sub("", line))
+
+
 def _without_bullet(text: str) -> str:
-    """A text in one line, without its bullet; the number in "3. Tag nach OP" is none."""
+    """A text in one line, without its bullet; the ordinal number in "3. Tag nach OP" is no bullet."""
     bullet = _BULLET.match(text)
     is_ordinal = bullet and bullet[0].strip()[:-1].isdigit() and AFTER_GERMAN_ORDINAL.match(text, bullet.end())
     return " ".join((text[bullet.end() :] if bullet and not is_ordinal else text).split())
@@ -154,6 +185,8 @@ def _segment_kind(text: str, kind: Kind) -> SegmentKind:
         return "greeting"
     if kind in _SEGMENT_KINDS:
         return _SEGMENT_KINDS[kind]
+    if _CITATION.match(text):
+        return "reference"
     if _REQUEST.match(text):
         return "request"
     if (

@@ -16,6 +16,8 @@ TEXTS = [
     f"A wide [1{' ' * 300}] bracket.",
     "Cut [" + "1, " * 90,
     "Also 【1】 and ［2］ and [ID:3] and [文献1].\r\n [3]",
+    r"Escaped \[1\] and \[2, 3\], cut \[1",
+    "A word<sup>1</sup> and <sup>18</sup>F and m<sup>2</sup>. ##2$$ (Passage 1; passage 3) (in part) ##1$",
 ]
 
 
@@ -61,6 +63,13 @@ def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
         ("a [文献2] b", "a [2] b"),
         ("a [3-1] b", "a [3][1] b"),
         ("a [1, 1, 2] b", "a [1][2] b"),
+        ("a [1 to 3] b [2 bis 3] c [1 or 3]", "a [1][2][3] b [2][3] c [1][3]"),
+        (r"a \[1\] b \[2, 3\]", "a [1] b [2][3]"),
+        ("Zinc helps<sup>1</sup>. It is safe.<sup>[2,3]</sup>", "Zinc helps[1]. It is safe.[2][3]"),
+        ("10<sup>2</sup> kg/m<sup>2</sup> <sup>3</sup>He", "10<sup>2</sup> kg/m<sup>2</sup> <sup>3</sup>He"),
+        ("a ##1$$ ##2$$", "a [1] [2]"),
+        ("a (Passage 1), b (sources 1 and 2)", "a [1], b [1][2]"),
+        ("(1) age, PaO(2), cases (3).", "(1) age, PaO(2), cases (3)."),
         ("a [1234] b", "a [1234] b"),  # a year or an id
         ("a [Figure 2] b", "a [Figure 2] b"),
         ("a [2.5] b", "a [2.5] b"),
@@ -98,6 +107,18 @@ def test_marks_are_removed_and_renumbered() -> None:
         ("It fell. [1][2] It rose.[3]", [("It fell. [1][2]", (1, 2)), ("It rose.[3]", (3,))]),
         ("Findings:\n[1] It fell.\n[2] It rose.", [("Findings:\n[1] It fell.", (1,)), ("[2] It rose.", (2,))]),
         ("It fell.\n[1]\nIt rose.", [("It fell.\n[1]", (1,)), ("It rose.", ())]),
+        ("[1] It fell. [2] It rose.", [("[1] It fell.", (1,)), ("[2] It rose.", (2,))]),
+        ("- [1] It fell. [2][3] It rose.", [("- [1] It fell.", (1,)), ("[2][3] It rose.", (2, 3))]),
+        ("[1] It fell. It rose. [2]", [("[1] It fell.", (1,)), ("It rose. [2]", (2,))]),
+        ("It fell [1].\n\n---\n\nIt rose [2].", [("It fell [1].", (1,)), ("It rose [2].", (2,))]),
+        ("It fell.\n\n**References:**\n[1] Smith J. Zinc.\n[2] Lee.", [("It fell.", ())]),
+        ("It fell [1]. Source: [1]", [("It fell [1].", (1,))]),
+        (
+            "Eat it.\nSources:\n- Meat [1]\n- Fish [2]",
+            [("Eat it.", ()), ("Sources:", ()), ("- Meat [1]", (1,)), ("- Fish [2]", (2,))],
+        ),
+        ("References: [1] Lee. Zinc.", [("References: [1] Lee.", (1,)), ("Zinc.", ())]),
+        ("Sources: both agree [1].", [("Sources: both agree [1].", (1,))]),
         ("下降[1]。上升。[2]", [("下降[1]。", (1,)), ("上升。[2]", (2,))]),
     ],
 )

@@ -257,3 +257,13 @@ def test_temperature_divides_the_logits() -> None:
     assert (first.label, generated.label, generated.label_scores) == ("entailment", "neutral", {})
     assert str(error) == "too long"
     assert CalibratedNLI(FixedScores(), 1e-3).judge(pairs[:1])[0].label_scores["entailment"] == pytest.approx(1)
+
+
+def test_scores_that_are_all_zero_stay_zero_at_any_temperature() -> None:
+    class Zeros(NLIModel):
+        labels = LABELS
+
+        def judge(self, pairs: Sequence[tuple[str, str]]) -> list[Judgement | UserError]:
+            return [Judgement(label="neutral", label_scores=dict.fromkeys(LABELS, 0.0))]
+
+    assert CalibratedNLI(Zeros(), 2).judge([("a", "b")])[0].label_scores == dict.fromkeys(LABELS, 0.0)

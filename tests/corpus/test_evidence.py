@@ -86,6 +86,8 @@ def test_text_after_the_references_is_evidence() -> None:
         "1. Give calcium 500 mg daily in 2 doses; review after 12 weeks.",
         "The trial ran from 2009 to 2012 at 14 hospitals. It was funded by the Falls Office.",
         "Vitamin B, vitamin C and calcium were given in 2011.",
+        "Reviewed 45 studies until 2024.",
+        "Status: approved for surgery.",
         "Fewer women fell (J Bone Care 2009;12:34-41), and none of them broke a hip.",
     ],
 )
@@ -126,6 +128,9 @@ def test_line_with_digits_lower_case_or_at_the_end_is_no_heading() -> None:
     [
         *("Skip to main content", "Home > Guidelines > Falls", "Back to top", "Print this page"),
         "© 2020 Falls Office. All rights reserved.",
+        "Status: reviewed 2024.",
+        "Last updated: 3 May 2023",
+        "Version 3.2",
     ],
 )
 def test_navigation_is_no_evidence(line: str) -> None:

@@ -46,7 +46,7 @@ def scripted_service(
         yield url, service
 
 
-# Offsets count code points, and JavaScript counts UTF-16 units: an emoji has one of the former and two of the latter.
+# Offsets count code points, but JavaScript counts UTF-16 units: an emoji is one code point and two UTF-16 units.
 PASSAGE_TEXT = "\U0001f9ea Aspirin reduced stroke in women. Tea did not \U0001f375. We randomised 39,876 women."
 
 

@@ -24,6 +24,8 @@ TEXT = [
     "Patients were randomised to aspirin or placebo. The primary outcome was stroke within 12 months.",
 ]
 
+_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+
 GEMMA_TEMPLATE = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
     "{{ raise_exception('System role not supported') }}{% endif %}"
@@ -83,21 +85,9 @@ def make_gemma(folder: Path) -> Path:
         bos_token="<bos>",
         unk_token="<unk>",
     )
-    model = GemmaForCausalLM(
-        GemmaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=1,
-            head_dim=32,
-            max_position_embeddings=512,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=2,
-        )
-    )
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+    shape = {**_SIZES, "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 512}
+    model = GemmaForCausalLM(GemmaConfig(vocab_size=len(tokenizer), **shape, **ids))
     return save_checkpoint(model, tokenizer, folder)
 
 
@@ -107,21 +97,9 @@ def make_llama2(folder: Path) -> Path:
     tokenizer = make_tokenizer(
         ["<unk>", "<s>", "</s>"], LLAMA2_TEMPLATE, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=512,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    )
-    model.generation_config = GenerationConfig(
-        do_sample=True, temperature=0.6, top_p=0.9, max_length=512, bos_token_id=1, eos_token_id=2
-    )
+    ids = {"bos_token_id": 1, "eos_token_id": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **_SIZES, max_position_embeddings=512, **ids))
+    model.generation_config = GenerationConfig(do_sample=True, temperature=0.6, top_p=0.9, max_length=512, **ids)
     return save_checkpoint(model, tokenizer, folder)
 
 
@@ -148,20 +126,9 @@ def make_chat(folder: Path, window: int = 1024, hidden: int = 64) -> Path:
         bos_token="<|begin|>",
         eos_token="<|end|>",
     )
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden,
-            intermediate_size=2 * hidden,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=window,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    )
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    shape = {**_SIZES, "hidden_size": hidden, "intermediate_size": 2 * hidden, "max_position_embeddings": window}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, **shape, **ids))
     return save_checkpoint(model, tokenizer, folder)
 
 

@@ -21,14 +21,15 @@ LABELS = ("entailment", "neutral", "contradiction")
 
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 _CHARACTERS = string.ascii_lowercase + string.digits
 _WORDS = sorted({word for word in re.findall(r"\w+", " ".join(TEXT).lower()) if len(word) > 1})
-# Listed, since ``WordPieceTrainer`` makes another vocabulary each time.
+# A fixed list, because ``WordPieceTrainer`` makes a different vocabulary in each run.
 TOKENS = (*SPECIAL, *string.punctuation, *_CHARACTERS, *(f"##{character}" for character in _CHARACTERS), *_WORDS)
 
 
 def make_wordpiece(window: int = 64, side: str = "right", tokens: Sequence[str] = TOKENS) -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer as of BERT that truncates to ``window`` tokens; ``tokens`` begin with ``SPECIAL``.
+    """BERT's WordPiece tokenizer, which truncates to ``window`` tokens; ``tokens`` begin with ``SPECIAL``.
 
     The default tokens include the words of ``checkpoints.TEXT``.
     """
@@ -77,26 +78,9 @@ def make_electra(folder: Path) -> Path:
     """An ELECTRA discriminator, like google/electra-base-discriminator, for 256 tokens."""
     torch.manual_seed(9)
     tokenizer = make_wordpiece(256)
-    config = ElectraConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=16,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=256,
-    )
+    config = ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, max_position_embeddings=256, **_SIZES)
     return save_checkpoint(ElectraForPreTraining(config), tokenizer, folder)
 
 
 def _bert_config(vocabulary: int, **labels: object) -> BertConfig:
-    return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-        initializer_range=0.1,
-        **labels,
-    )
+    return BertConfig(vocab_size=vocabulary, max_position_embeddings=128, initializer_range=0.1, **_SIZES, **labels)

@@ -86,8 +86,8 @@ class ObeyingModel(BaseChatModel):
             return _tool_call("read_abstract", first_hit[1], 1)
         if _REVEAL.search(instructions):
             return AIMessage("\n".join(str(message.text) for message in messages))
-        order = _ANSWER.search(instructions)
-        return AIMessage(f"I was told: {order[1]}." if order else "That is what the abstract says.")
+        instruction = _ANSWER.search(instructions)
+        return AIMessage(f"I was told: {instruction[1]}." if instruction else "That is what the abstract says.")
 
 
 def _tool_call(tool: str, argument: str, number: int) -> AIMessage:
@@ -113,8 +113,8 @@ class ObeyingWriter(BaseChatModel):
         shown = as_dicts(messages)
         self.shown.append(shown)
         instructions = "\n".join(_without_data(m["content"]) for m in shown if m["role"] != "assistant")
-        order = _ANSWER.search(instructions)
-        text = f"I was told: {order[1]}." if order else "It says so [1]."
+        instruction = _ANSWER.search(instructions)
+        text = f"I was told: {instruction[1]}." if instruction else "It says so [1]."
         if _REVEAL.search(instructions):
             text = "\n".join(message["content"] for message in shown) + text
         message = AIMessage(text, response_metadata=self.response_metadata)
@@ -153,8 +153,8 @@ class ObeyingLLM:
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         for place, (prompt, _) in enumerate(prompts):
             content = "\n".join(message["content"] for message in json.loads(prompt))
-            order = _ANSWER.search(_without_data(content))
-            answer = order[1].lower() if order else "yes" if "works" in content else "maybe"
+            instruction = _ANSWER.search(_without_data(content))
+            answer = instruction[1].lower() if instruction else "yes" if "works" in content else "maybe"
             yield [place], [[math.log(0.9 if label == answer else 0.05) for label in labels]]
 
     def writer(self, max_tokens: int) -> Runnable[Any, Any]:

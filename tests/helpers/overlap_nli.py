@@ -6,7 +6,11 @@ from word_nli import WordNLI
 
 
 class OverlapNLI(WordNLI):
-    """Entailment if the premise or a sentence of it has all words of the hypothesis, contradiction if one has "not"."""
+    """Judges by the words of the premise and of each of its sentences.
+
+    A text with all words of the hypothesis, except "not", gives entailment, or contradiction if only the text or only
+    the hypothesis has "not"; otherwise the label is neutral.
+    """
 
     def _label(self, premise: str, hypothesis: str) -> tuple[str, float]:
         label = "neutral"

@@ -73,7 +73,7 @@ class RetrieverContract:
     def test_empty_corpus_has_no_hits(self, make: MakeRetriever) -> None:
         assert make([]).search(QUESTIONS, 3) == [[], [], []]
 
-    def test_no_questions(self, make: MakeRetriever) -> None:
+    def test_no_questions_have_no_results(self, make: MakeRetriever) -> None:
         assert make(DOCUMENTS).search([], 3) == []
 
     @pytest.mark.parametrize("question", ["", "   \n\t "])

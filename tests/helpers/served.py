@@ -33,7 +33,7 @@ HTTP = httpx.Client(
 
 
 class Scripted(AnswerChain):
-    """A chain whose answers are those of ``answer``, by default ``yes``; ``batches`` records the questions.
+    """A chain that answers with the function ``answer``, by default ``yes``; ``batches`` records the questions.
 
     A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.
     """

@@ -20,11 +20,10 @@ TEXTS = {"a": "Aspirin reduced stroke.", "b": "Zinc shortened the cold."}
 QUESTIONS = ["Does aspirin reduce stroke?", "Does zinc shorten the cold?"]
 
 
-class NumberingRetriever(BaseRetriever):
-    """A LangChain retriever without batched search, ids and scores."""
-
-    def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
-        return [Document(page_content=f"{query} {n}") for n in range(3)]
+# Finds documents without ids and scores.
+NUMBERING_RETRIEVER: Runnable[str, list[Document]] = RunnableLambda(
+    lambda query: [Document(page_content=f"{query} {n}") for n in range(3)]
+)
 
 
 class WardRetriever(BaseRetriever):
@@ -72,7 +71,7 @@ class EventRecorder(BaseCallbackHandler):
             self.failed.append(str(error))
 
 
-def questions(*texts: str) -> list[Question]:
+def as_questions(*texts: str) -> list[Question]:
     return [Question(text) for text in texts]
 
 
@@ -81,15 +80,15 @@ def passage_ids(answers: Any) -> list[list[str]]:
 
 
 def test_retrieve_accepts_any_langchain_retriever() -> None:
-    found = retrieve(NumberingRetriever(), questions("a", "b"), 2)
+    found = retrieve(NUMBERING_RETRIEVER, as_questions("a", "b"), 2)
     assert [[passage.text for passage in passages] for passages in found] == [["a 0", "a 1"], ["b 0", "b 1"]]
     assert found[0][0].score is None
-    assert retrieve(NumberingRetriever(), [], 2) == []
-    assert [passage.id for passage in retrieve(WardRetriever(), questions("x"), 1)[0]] == ["A"]
+    assert retrieve(NUMBERING_RETRIEVER, [], 2) == []
+    assert [passage.id for passage in retrieve(WardRetriever(), as_questions("x"), 1)[0]] == ["A"]
 
 
 def test_id_of_a_document_without_id_is_a_hash_of_its_text() -> None:
-    [first], [second] = retrieve(NumberingRetriever(), questions("a", "b"), 1)
+    [first], [second] = retrieve(NUMBERING_RETRIEVER, as_questions("a", "b"), 1)
     assert first.id != second.id
     assert first.id == hashlib.sha256(b"a 0").hexdigest()[:16]
 
@@ -97,7 +96,7 @@ def test_id_of_a_document_without_id_is_a_hash_of_its_text() -> None:
 @pytest.mark.parametrize("found", [["text"], None, "text"])
 def test_result_that_is_no_list_of_documents_is_refused(found: object) -> None:
     with pytest.raises(UserError, match="list of LangChain documents"):
-        retrieve(RunnableLambda(lambda _: found), questions("a"), 1)
+        retrieve(RunnableLambda(lambda _: found), as_questions("a"), 1)
 
 
 def test_object_that_is_no_retriever_is_refused() -> None:
@@ -107,7 +106,7 @@ def test_object_that_is_no_retriever_is_refused() -> None:
 
 def test_document_without_text_is_left_out() -> None:
     retriever: Runnable[Any, Any] = RunnableLambda(lambda _: [Document(" \n"), Document("Text.")])
-    assert [passage.text for passage in retrieve(retriever, questions("a"), 1)[0]] == ["Text."]
+    assert [passage.text for passage in retrieve(retriever, as_questions("a"), 1)[0]] == ["Text."]
 
 
 def test_passages_with_the_same_id_get_distinct_ids() -> None:

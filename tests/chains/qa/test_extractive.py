@@ -29,6 +29,13 @@ def test_answer_is_verbatim_quotes_with_citations_best_first() -> None:
         assert text[citation.start : citation.end] == citation.quote
 
 
+def test_line_on_the_review_of_a_document_is_not_quoted() -> None:
+    retriever = WordRetriever(texts={"a": "Aspirin reduced the risk of stroke.\n\nStatus: reviewed 2024."})
+    assert (
+        extractive_chain(retriever).invoke("Does aspirin reduce stroke?").text == "Aspirin reduced the risk of stroke."
+    )
+
+
 def test_no_shared_word_is_noted() -> None:
     answer = extractive_chain(RETRIEVER).invoke("Warum?")
     assert (answer.text, answer.citations) == ("", ())
@@ -61,7 +68,7 @@ def test_zero_sentences_and_empty_question_are_refused() -> None:
         extractive_chain(RETRIEVER).invoke(" ")
 
 
-def test_copies_of_a_passage_do_not_count() -> None:
+def test_copies_of_a_passage_count_once() -> None:
     copied = "Zinc shortened the common cold in adults."
     texts = {f"copy{number}": copied for number in range(4)} | {"other": "Zinc made adults with a cold feel sick."}
     answer = extractive_chain(WordRetriever(texts=texts), passages=3).invoke("Does zinc help adults with a cold?")
@@ -82,7 +89,7 @@ def test_retraction_of_a_quoted_document_is_noted() -> None:
     assert answer.notes == ("Retracted: Zinc",)
 
 
-def test_passages_of_references_do_not_count() -> None:
+def test_passage_of_references_is_left_out() -> None:
     entry = "Berg B, Alm A. Does zinc help adults with a cold? J Cold. 2011;4:12-19."
     texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"finding": "Zinc helped 40 adults."}
     answer = extractive_chain(WordRetriever(texts=texts), passages=2).invoke("Does zinc help adults with a cold?")

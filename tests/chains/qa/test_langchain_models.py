@@ -28,7 +28,7 @@ RECORDS = [one for one in load_records(DataConfig()) if one.label in ("yes", "no
 QUESTIONS: list[Any] = [one.question for one in RECORDS]
 
 
-def retriever() -> WordRetriever:
+def make_retriever() -> WordRetriever:
     return WordRetriever(texts={one.id: one.context for one in RECORDS})
 
 
@@ -45,7 +45,7 @@ def tiny() -> HuggingFacePipeline:
 @pytest.fixture(scope="module")
 def tiny_labels() -> list[str | None]:
     """The labels that medground-tiny generates as a ``LocalLLM``."""
-    answers = qa_chain(load_llm(LLMConfig(dtype="float32")), retriever(), decide="generate").batch(QUESTIONS)
+    answers = qa_chain(load_llm(LLMConfig(dtype="float32")), make_retriever(), decide="generate").batch(QUESTIONS)
     return [answer.label for answer in answers]
 
 
@@ -65,7 +65,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_all_runnable_methods_give_the_same_answers_and_events(model: Any, tiny_labels: list[str | None]) -> None:
-    chain = qa_chain(model, retriever())
+    chain = qa_chain(model, make_retriever())
     answers = chain.batch(QUESTIONS)
     is_tiny = isinstance(model, ChatHuggingFace | HuggingFacePipeline)
     assert [answer.label for answer in answers] == (tiny_labels if is_tiny else ["yes"] * len(QUESTIONS))
@@ -99,7 +99,7 @@ def test_each_model_run_of_a_batch_has_its_own_root_run() -> None:
             self.models.append((run_id, kwargs["tags"]))
 
     recorder = RunRecorder()
-    qa_chain(yes_model(), retriever()).with_config(tags=["mine"]).batch(QUESTIONS, {"callbacks": [recorder]})
+    qa_chain(yes_model(), make_retriever()).with_config(tags=["mine"]).batch(QUESTIONS, {"callbacks": [recorder]})
     roots = set()
     for run, tags in recorder.models:
         assert "mine" in tags
@@ -112,7 +112,7 @@ def test_each_model_run_of_a_batch_has_its_own_root_run() -> None:
 def test_config_selects_an_alternative_model() -> None:
     no = GenericFakeChatModel(messages=repeat(AIMessage("No.")))
     model = yes_model().configurable_alternatives(ConfigurableField(id="llm"), default_key="yes", no=no)
-    chain = qa_chain(model, retriever())
+    chain = qa_chain(model, make_retriever())
     assert chain.invoke(QUESTIONS[0]).label == "yes"
     assert chain.invoke(QUESTIONS[0], {"configurable": {"llm": "no"}}).label == "no"
     assert chain.with_config(configurable={"llm": "no"}).invoke(QUESTIONS[0]).label == "no"
@@ -124,7 +124,7 @@ def test_config_selects_an_alternative_model() -> None:
     ids=["bind", "with_retry", "with_config"],
 )
 def test_bound_models_are_accepted(bind: Callable[[Any], Any]) -> None:
-    assert qa_chain(bind(yes_model()), retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
+    assert qa_chain(bind(yes_model()), make_retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_bound_models_are_accepted(bind: Callable[[Any], Any]) -> None:
 )
 def test_reasoning_is_in_the_output_and_not_in_the_text(output: str, text: str) -> None:
     model = GenericFakeChatModel(messages=repeat(AIMessage(output)))
-    answer = qa_chain(model, retriever(), decide="generate").invoke(QUESTIONS[0])
+    answer = qa_chain(model, make_retriever(), decide="generate").invoke(QUESTIONS[0])
     assert (answer.text, answer.output) == (text, output)
 
 
@@ -142,10 +142,10 @@ def test_model_answers_without_passages_and_its_error_is_raised() -> None:
     assert (answer.label, answer.passages) == ("yes", ())
     empty = GenericFakeChatModel(messages=iter([]))
     with pytest.raises(RuntimeError):
-        qa_chain(empty, retriever()).invoke(QUESTIONS[0])
+        qa_chain(empty, make_retriever()).invoke(QUESTIONS[0])
 
 
-@pytest.mark.parametrize("not_a_model", ["gpt", None, retriever()])
+@pytest.mark.parametrize("not_a_model", ["gpt", None, make_retriever()])
 def test_object_that_is_no_model_is_refused(not_a_model: Any) -> None:
     with pytest.raises(UserError, match="must be a LangChain chat model or LLM"):
-        qa_chain(not_a_model, retriever())
+        qa_chain(not_a_model, make_retriever())

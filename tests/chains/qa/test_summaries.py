@@ -54,8 +54,8 @@ class ScriptedSummarizer(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=AIMessage(output))])
 
 
-class LLM(ObeyingLLM):
-    """Scores labels like ``ObeyingLLM``, keeping the prompts in ``label_prompts``, and writes with ``model``."""
+class SummarizingLLM(ObeyingLLM):
+    """Scores labels like ``ObeyingLLM`` and writes with ``model``; ``label_prompts`` records the prompts of labels."""
 
     def __init__(self, model: BaseChatModel) -> None:
         self.model = model
@@ -73,8 +73,8 @@ class LLM(ObeyingLLM):
         return self.model
 
 
-def ask(outputs: dict[str, Any] = SUMMARIES, texts: dict[str, str] = TEXTS) -> tuple[Answer, LLM]:
-    llm = LLM(ScriptedSummarizer(outputs=outputs))
+def ask(outputs: dict[str, Any] = SUMMARIES, texts: dict[str, str] = TEXTS) -> tuple[Answer, SummarizingLLM]:
+    llm = SummarizingLLM(ScriptedSummarizer(outputs=outputs))
     chain = qa_chain(llm, WordRetriever(texts=texts), passages=3, evidence="summaries")
     return chain.invoke(QUESTION), llm
 

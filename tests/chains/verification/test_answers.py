@@ -70,7 +70,7 @@ def test_equally_probable_verdicts_give_the_weaker_claim(scores: tuple[float, ..
     assert verify(make_answer("yes", SUPPORTING), FixedScores()).verdict == verdict
 
 
-def test_verification_changes_no_other_field() -> None:
+def test_verification_changes_only_verdict_and_verification() -> None:
     original = make_answer("yes", SUPPORTING, output="Yes, it is.").model_copy(update={"notes": ("context shortened",)})
     verified = verify(original)
     assert verified.model_copy(update={"verdict": None, "verification": None}) == original
@@ -237,7 +237,7 @@ def test_report_returns_every_answer_with_its_verdict() -> None:
     assert chain.invoke({"question": ASK_ZINC}) == answers[0]
 
 
-def test_off_returns_the_chain_itself() -> None:
+def test_policy_off_returns_the_chain_itself() -> None:
     base_chain = ScriptedChain({})
     assert verified_chain(base_chain, WordNLI(), verify="off") is base_chain
 

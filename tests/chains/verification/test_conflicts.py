@@ -76,7 +76,7 @@ def test_agreeing_evidence_is_no_conflict(text: str, passages: tuple[Passage, ..
 
 
 @pytest.mark.parametrize("cited", [1, 2])
-def test_conflict_with_a_passage_that_the_sentence_does_not_cite(cited: int) -> None:
+def test_conflict_with_a_passage_that_the_sentence_does_not_cite_is_reported(cited: int) -> None:
     answer = with_conflicts(
         verified_answer(f"Zinc shortened colds [{cited}]. Tea was liked by all [3].", OLD, NEW, OTHER)
     )
@@ -91,7 +91,7 @@ def test_removed_sentence_keeps_its_conflict() -> None:
     assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
 
 
-def test_statement_of_the_answer_is_checked() -> None:
+def test_statement_of_the_answers_verdict_is_checked_for_conflicts() -> None:
     answer = Answer(
         question="Zinc shortened colds?",
         text="yes",
@@ -121,29 +121,26 @@ def url() -> Iterator[str]:
         yield stub.url
 
 
+def make_pipeline(folder: Path, settings: dict[str, Any]) -> Pipeline:
+    """A pipeline over ``CORPUS`` with its files in ``folder``."""
+    paths = {"chat.path": str(folder / "chat.sqlite3"), "store.path": str(folder / "store")}
+    all_settings = load_settings(None, {}, {**settings, **paths, "retriever": "bm25"})
+    return Pipeline.from_settings(all_settings, CORPUS, quiet=True)
+
+
 def test_pipeline_and_chat_report_conflicts_if_answers_are_verified(url: str, tmp_path: Path) -> None:
-    def answers(verify: str) -> list[Answer | None]:
-        settings = {
-            "llm.kind": "openai",
-            "llm.base_url": url,
-            "llm.model": "stub",
-            "retriever": "bm25",
-            "chain.passages": 2,
-            "chain.verify": verify,
-            "chain.decide": "generate",
-            "chat.answers": "brief",
-            "chat.path": str(tmp_path / "chat.sqlite3"),
-            "store.path": str(tmp_path / "store"),
-        }
-        pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
+    def ask(verify: str) -> list[Answer | None]:
+        llm = {"llm.kind": "openai", "llm.base_url": url, "llm.model": "stub"}
+        chain = {"chain.passages": 2, "chain.verify": verify, "chain.decide": "generate"}
+        pipeline = make_pipeline(tmp_path, {**llm, **chain, "chat.answers": "brief"})
         question = "Has zinc shortened colds?"
         return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
 
-    for answer in answers("report"):
+    for answer in ask("report"):
         assert [{one.passage_id for one in answer.conflicts[0].supporting}] == [{"old"}]
         assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
         assert json.loads(answer.model_dump_json())["conflicts"]
-    assert [answer.conflicts for answer in answers("off") if answer is not None] == [(), ()]
+    assert [answer.conflicts for answer in ask("off") if answer is not None] == [(), ()]
 
 
 def extractive_answer(question: str, *passages: Passage) -> Answer:
@@ -178,16 +175,8 @@ def test_extractive_answers_report_conflicts_if_an_encoder_verifies(
     verify: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pipeline, "judge", lambda _: OverlapNLI())
-    settings = {
-        "llm.kind": "extractive",
-        "nli.kind": "encoder",
-        "nli.model": "judge",
-        "retriever": "bm25",
-        "chain.verify": verify,
-        "chat.path": str(tmp_path / "chat.sqlite3"),
-        "store.path": str(tmp_path / "store"),
-    }
-    pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
+    judge = {"nli.kind": "encoder", "nli.model": "judge", "chain.verify": verify}
+    pipeline = make_pipeline(tmp_path, {"llm.kind": "extractive", **judge})
     question = "Has zinc shortened colds?"
     for answer in (pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer):
         assert len(answer.conflicts) == count

@@ -150,10 +150,10 @@ def test_negative_finding_is_no_refusal(text: str) -> None:
     assert not is_refusal(text)
 
 
-def test_line_of_signs_claims_nothing() -> None:
-    answer = verified("Aspirin lowered pain [1].\n\n---\n\nZinc raised growth [2].")
-    assert [one.text for one in answer.sentences][1] == "---"
-    assert prune(answer) == answer
+def test_prune_removes_a_list_of_references_and_keeps_a_rule_between_sentences() -> None:
+    text = "Aspirin lowered pain [1].\n\n---\n\nZinc raised growth [2]."
+    assert prune(verified(text)) == verified(text)
+    assert prune(verified(f"{text}\n\nReferences:\n[1] Zinc cures all.")).text == text
 
 
 def test_prune_removes_unsupported_sentences_and_notes_their_number() -> None:
@@ -198,8 +198,7 @@ def test_all_answers_are_judged_in_three_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spans"),
-    [("", []), ("One.", ["One."]), ("A b. C d. E f. G h.", ["A b. C d. E f.", "C d. E f. G h."])],
+    ("text", "spans"), [("", []), ("One.", ["One."]), ("A b. C d. E f. G h.", ["A b. C d. E f.", "C d. E f. G h."])]
 )
 def test_windows_have_three_sentences_and_start_one_sentence_later(text: str, spans: Sequence[str]) -> None:
     assert [text[start:end] for start, end in windows(text)] == spans

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.answer import Passage
@@ -48,21 +48,12 @@ class KeywordNLI(NLIModel):
         return Judgement(label=label, label_scores=scores if self._scored else {})
 
 
-class FixedRetriever(BaseRetriever):
-    """Returns the same documents for every query."""
-
-    documents: list[Document]
-
-    def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
-        return self.documents
-
-
 def checker_of(*documents: tuple[str, str, int | None], judge: NLIModel | None = None, **config: Any) -> Checker:
     """A checker over documents, given as id, text and year."""
     retrieved = [
         Document(id=id, page_content=text, metadata={"year": year} if year else {}) for id, text, year in documents
     ]
-    return make_checker(FixedRetriever(documents=retrieved), judge or KeywordNLI(), CheckConfig(**config))
+    return make_checker(RunnableLambda(lambda _: retrieved), judge or KeywordNLI(), CheckConfig(**config))
 
 
 def check_statement(*documents: tuple[str, str, int | None], judge: NLIModel | None = None, **config: Any) -> Check:
@@ -220,7 +211,8 @@ def test_callbacks_receive_the_query() -> None:
         def on_retriever_start(self, serialized: object, query: str, **_: object) -> None:
             self.queries.append(query)
 
-    checker_of(FOR).invoke(STATEMENT, {"callbacks": [QueryRecorder()]})
+    checker = make_checker(WordRetriever(texts={"a": FOR[1]}), KeywordNLI())
+    checker.invoke(STATEMENT, {"callbacks": [QueryRecorder()]})
     assert QueryRecorder.queries == [STATEMENT]
 
 
@@ -247,7 +239,7 @@ def test_texts_that_cannot_be_judged_are_noted_or_raise() -> None:
 
 def test_retracted_document_is_noted() -> None:
     documents = [Document(id="a", page_content=FOR[1], metadata={"notice": "Retracted", "title": "Zinc"})]
-    check = make_checker(FixedRetriever(documents=documents), KeywordNLI()).invoke(STATEMENT)
+    check = make_checker(RunnableLambda(lambda _: documents), KeywordNLI()).invoke(STATEMENT)
     assert check.notes == ("Retracted: Zinc",)
 
 

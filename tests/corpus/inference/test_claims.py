@@ -48,7 +48,7 @@ def test_scifact_claims_have_evidence_documents_and_sentences(tmp_path: Path) ->
     ]
     first = data.claims[0].evidence[0]
     assert (first.id, first.document, first.rationales) == ("1:11", "11", (frozenset({1}), frozenset({0, 1})))
-    assert [(claim.document, claim.verdict) for claim in data.claims[2].evidence] == [
+    assert [(each.document, each.verdict) for each in data.claims[2].evidence] == [
         ("11", "contradicted"),
         ("12", "not enough evidence"),
     ]
@@ -86,14 +86,9 @@ def test_rows_with_equal_claims_are_one_claim(tmp_path: Path) -> None:
         ("9", "Zinc cures", None),
     ]
     assert data.mixed == 1
-    assert [(claim.id, claim.verdict) for claim in data.claims[0].evidence] == [
-        ("7", "supported"),
-        ("8", "not enough evidence"),
-    ]
-    assert [claim.page_content for claim in data.documents][:2] == [
-        "Zinc shortened colds.",
-        "Iron, not zinc, was given.",
-    ]
+    assert {each.id: each.verdict for each in data.claims[0].evidence} == {"7": "supported", "8": "not enough evidence"}
+    texts = ["Zinc shortened colds.", "Iron, not zinc, was given.", "Zinc failed.", "Zinc worked."]
+    assert [document.page_content for document in data.documents] == texts
     assert data.sentences == {}
 
 

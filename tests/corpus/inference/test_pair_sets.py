@@ -18,55 +18,57 @@ SICK_HEADER = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_ju
 RQE = "<RQE>\n<pair pid='1' value='true'><chq>\n {} </chq><faq>Is gout treatable?</faq></pair>\n{}</RQE>"
 
 
-def write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def lines(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_jsonl(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def write_trial(folder: Path, name: str, **sections: list[str]) -> None:
-    write(folder / "CT json" / f"{name}.json", json.dumps({"Clinical Trial ID": name, **sections}))
+    write_text(folder / "CT json" / f"{name}.json", json.dumps({"Clinical Trial ID": name, **sections}))
 
 
-def config(name: str, folder: Path, **others: Any) -> PairsConfig:
+def pairs_config(name: str, folder: Path, **others: Any) -> PairsConfig:
     return PairsConfig(path=name, folder=str(folder), **others)
 
 
 def first_pairs(name: str, folder: Path) -> list[NLIPair]:
     """The first pair of each split."""
-    return [load_pairs(config(name, folder), split).pairs[0] for split in SPLITS]
+    return [load_pairs(pairs_config(name, folder), split).pairs[0] for split in SPLITS]
 
 
 @pytest.mark.parametrize("name", ["mednli", "snli"])
 def test_snli_format_is_read(tmp_path: Path, name: str) -> None:
     row = {"sentence1": "He ran.", "sentence2": "He moved.", "gold_label": "entailment", "captionID": "x"}
     for split in SPLITS:
-        write(tmp_path / PAIR_SETS[name].files[split][0], lines([{**row, "pairID": split}, {**row, "gold_label": "-"}]))
+        write_text(
+            tmp_path / PAIR_SETS[name].files[split][0], as_jsonl([{**row, "pairID": split}, {**row, "gold_label": "-"}])
+        )
     assert first_pairs(name, tmp_path) == [NLIPair(split, "He ran.", "He moved.", "entailment") for split in SPLITS]
-    assert load_pairs(config(name, tmp_path)).unlabelled == 1
+    assert load_pairs(pairs_config(name, tmp_path)).unlabelled == 1
 
 
 def test_sick_files_are_read(tmp_path: Path) -> None:
     for split, file in zip(SPLITS, ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"), strict=True):
-        write(tmp_path / file, f'{SICK_HEADER}7{split}\tA man says "no\tA man speaks\t4.5\tENTAILMENT\r\n')
+        write_text(tmp_path / file, f'{SICK_HEADER}7{split}\tA man says "no\tA man speaks\t4.5\tENTAILMENT\r\n')
     found = first_pairs("sick", tmp_path)
     assert found == [NLIPair(f"7{split}", 'A man says "no', "A man speaks", "entailment") for split in SPLITS]
-    assert load_pairs(config("sick", tmp_path)).labels == ("entailment", "neutral", "contradiction")
+    assert load_pairs(pairs_config("sick", tmp_path)).labels == ("entailment", "neutral", "contradiction")
 
 
 def test_sick_in_one_file_is_split_by_column(tmp_path: Path) -> None:
     header = "pair_ID\tsentence_A\tsentence_B\tentailment_label\trelatedness_score\tSemEval_set\n"
     rows = "".join(f"{n}\tA\tB\tNEUTRAL\t3\t{name}\n" for n, name in enumerate(("TEST", "TRAIN", "TRIAL")))
-    write(tmp_path / "SICK.txt", header + rows)
+    write_text(tmp_path / "SICK.txt", header + rows)
     assert [pair.id for pair in first_pairs("sick", tmp_path)] == ["1", "2", "0"]
-    train, dev = load_train_and_dev(config("sick", tmp_path))
+    train, dev = load_train_and_dev(pairs_config("sick", tmp_path))
     assert train.pairs != dev.pairs
-    write(tmp_path / "SICK.txt", f"{header}1\tA\tB\tNEUTRAL\t3\tHELD\n")
+    write_text(tmp_path / "SICK.txt", f"{header}1\tA\tB\tNEUTRAL\t3\tHELD\n")
     with pytest.raises(DataError, match=r"SICK\.txt, record line 2, field SemEval_set: 'HELD' is not a split \(TRAIN"):
-        load_pairs(config("sick", tmp_path))
+        load_pairs(pairs_config("sick", tmp_path))
 
 
 def test_healthver_is_read(tmp_path: Path) -> None:
@@ -74,11 +76,11 @@ def test_healthver_is_read(tmp_path: Path) -> None:
         text = (
             f'id,evidence,claim,label,topic_ip,question\n{split},"Masks help, some say.",Masks help,Refutes,1,masks?\n'
         )
-        write(tmp_path / f"healthver_{split}.csv", text)
+        write_text(tmp_path / f"healthver_{split}.csv", text)
     found = first_pairs("healthver", tmp_path)
     assert found == [NLIPair(split, "Masks help, some say.", "Masks help", "contradiction") for split in SPLITS]
     with pytest.raises(UserError, match=r"with the same pairs for train and dev.*pairs\.split_by"):
-        load_train_and_dev(config("healthver", tmp_path, files=PairFiles(train="healthver_dev.csv")))
+        load_train_and_dev(pairs_config("healthver", tmp_path, files=PairFiles(train="healthver_dev.csv")))
 
 
 def test_nli4ct_premise_is_the_section_of_one_or_two_trials(tmp_path: Path) -> None:
@@ -88,8 +90,8 @@ def test_nli4ct_premise_is_the_section_of_one_or_two_trials(tmp_path: Path) -> N
     both = {**single, "Section_id": "Results", "Secondary_id": "NCT2", "Type": "Comparison", "Statement": "NCT1 longer"}
     statements = {"u1": {**single, "Label": "Contradiction"}, "u2": {**both, "Label": "Entailment"}, "u3": single}
     for file in ("train.json", "dev.json", "Gold_test.json"):
-        write(tmp_path / file, json.dumps(statements))
-    data = load_pairs(config("nli4ct", tmp_path))
+        write_text(tmp_path / file, json.dumps(statements))
+    data = load_pairs(pairs_config("nli4ct", tmp_path))
     assert data.labels == ("entailment", "contradiction")
     assert data.unlabelled == 1
     assert data.pairs == (
@@ -119,16 +121,16 @@ INVALID_STATEMENTS = {
 def test_error_in_nli4ct_names_file_record_and_field(tmp_path: Path, name: str) -> None:
     statement, message = INVALID_STATEMENTS[name]
     write_trial(tmp_path, "NCT1", Eligibility=["Adults"])
-    write(tmp_path / "dev.json", json.dumps({"u1": {"Section_id": "Results", "Label": "Entailment", **statement}}))
+    write_text(tmp_path / "dev.json", json.dumps({"u1": {"Section_id": "Results", "Label": "Entailment", **statement}}))
     with pytest.raises(DataError, match=message):
-        load_pairs(config("nli4ct", tmp_path), "dev")
+        load_pairs(pairs_config("nli4ct", tmp_path), "dev")
 
 
 def write_scifact(folder: Path, claims: Sequence[Mapping[str, Any]], split: str = "dev") -> PairsConfig:
     rows = [{"doc_id": n, "title": f"Title {n}", "abstract": ["First.", f"Found {n}."]} for n in (4, 5)]
-    write(folder / "corpus.jsonl", lines(rows))
-    write(folder / f"claims_{split}.jsonl", lines(claims))
-    return config("scifact", folder)
+    write_text(folder / "corpus.jsonl", as_jsonl(rows))
+    write_text(folder / f"claims_{split}.jsonl", as_jsonl(claims))
+    return pairs_config("scifact", folder)
 
 
 def test_scifact_pairs_a_claim_with_each_cited_abstract(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_scifact_label_can_be_excluded_by_settings(tmp_path: Path) -> None:
     evidence = {"4": [{"sentences": [0], "label": "SUPPORT"}]}
     two_labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
     write_scifact(tmp_path, [{**claim, "evidence": evidence}])
-    found = load_pairs(config("scifact", tmp_path, labels=two_labels, unlabelled=("NOT_ENOUGH_INFO",)), "dev")
+    found = load_pairs(pairs_config("scifact", tmp_path, labels=two_labels, unlabelled=("NOT_ENOUGH_INFO",)), "dev")
     assert (len(found.pairs), found.labels, found.unlabelled) == (1, ("entailment", "contradiction"), 1)
 
 
@@ -168,29 +170,29 @@ def test_scifact_error_names_file_record_and_problem(tmp_path: Path) -> None:
         load_pairs(write_scifact(tmp_path, [{"id": 1, "cited_doc_ids": [4], "evidence": {}}]), "dev")
     (tmp_path / "corpus.jsonl").unlink()
     with pytest.raises(DataError, match=r"corpus\.jsonl: there is no such file"):
-        load_pairs(config("scifact", tmp_path), "dev")
+        load_pairs(pairs_config("scifact", tmp_path), "dev")
 
 
 def test_mediqa_rqe_skips_pairs_with_empty_question(tmp_path: Path) -> None:
     empty = "<pair pid='2' value='false'><chq>x</chq><faq></faq></pair>"
     for split in SPLITS:
-        write(tmp_path / PAIR_SETS["mediqa-rqe"].files[split][0], RQE.format("Gout &lt; help", empty))
-    data = load_pairs(config("mediqa-rqe", tmp_path))
+        write_text(tmp_path / PAIR_SETS["mediqa-rqe"].files[split][0], RQE.format("Gout &lt; help", empty))
+    data = load_pairs(pairs_config("mediqa-rqe", tmp_path))
     assert data.pairs == (NLIPair("1", "Gout < help", "Is gout treatable?", "true"),)
     assert (data.labels, data.unlabelled) == (("true", "false"), 1)
 
 
 def test_mediqa_rqe_error_names_file_record_and_field(tmp_path: Path) -> None:
     file = tmp_path / PAIR_SETS["mediqa-rqe"].files["test"][0]
-    write(file, RQE.format("x", "<pair pid='2' value='unsure'><chq>x</chq><faq>y</faq></pair>"))
+    write_text(file, RQE.format("x", "<pair pid='2' value='unsure'><chq>x</chq><faq>y</faq></pair>"))
     with pytest.raises(DataError, match=r"wLabels\.xml, record pair 2, field value: 'unsure' is not a label"):
-        load_pairs(config("mediqa-rqe", tmp_path))
-    write(file, RQE.format("x", "<pair pid='2' value='true'><chq>x</chq></pair>"))
+        load_pairs(pairs_config("mediqa-rqe", tmp_path))
+    write_text(file, RQE.format("x", "<pair pid='2' value='true'><chq>x</chq></pair>"))
     with pytest.raises(DataError, match=r"record pair 2, field faq: is missing"):
-        load_pairs(config("mediqa-rqe", tmp_path))
-    write(file, "<RQE><pair>")
+        load_pairs(pairs_config("mediqa-rqe", tmp_path))
+    write_text(file, "<RQE><pair>")
     with pytest.raises(DataError, match=r"wLabels\.xml: is not XML"):
-        load_pairs(config("mediqa-rqe", tmp_path))
+        load_pairs(pairs_config("mediqa-rqe", tmp_path))
 
 
 @pytest.mark.parametrize("name", [name for name in PAIR_SETS if name != "snli"])  # SNLI is loaded from the hub
@@ -207,17 +209,17 @@ def test_error_about_missing_files_has_source_and_licence(
 
 
 def test_files_are_found_in_subfolder_and_by_setting(tmp_path: Path) -> None:
-    write(tmp_path / "data" / "SICK_trial.txt", f"{SICK_HEADER}1\tA\tB\t3\tNEUTRAL\n")
-    assert pair_file(config("sick", tmp_path), "dev") == tmp_path / "data" / "SICK_trial.txt"
-    write(tmp_path / "renamed.txt", f"{SICK_HEADER}2\tA\tB\t3\tNEUTRAL\n")
-    renamed = config("sick", tmp_path, files=PairFiles(test="renamed.txt"))
+    write_text(tmp_path / "data" / "SICK_trial.txt", f"{SICK_HEADER}1\tA\tB\t3\tNEUTRAL\n")
+    assert pair_file(pairs_config("sick", tmp_path), "dev") == tmp_path / "data" / "SICK_trial.txt"
+    write_text(tmp_path / "renamed.txt", f"{SICK_HEADER}2\tA\tB\t3\tNEUTRAL\n")
+    renamed = pairs_config("sick", tmp_path, files=PairFiles(test="renamed.txt"))
     assert [pair.id for pair in load_pairs(renamed).pairs] == ["2"]
 
 
 def test_settings_override_columns_and_labels_of_the_pair_set(tmp_path: Path) -> None:
-    write(tmp_path / "SICK_trial.txt", "pair_ID\tleft\tsentence_B\tentailment_judgment\n1\tA\tB\tNEUTRAL\n")
+    write_text(tmp_path / "SICK_trial.txt", "pair_ID\tleft\tsentence_B\tentailment_judgment\n1\tA\tB\tNEUTRAL\n")
     labels = {"NEUTRAL": "open", "ENTAILMENT": "follows"}
-    found = load_pairs(config("sick", tmp_path, columns=PairColumns(premise="left"), labels=labels), "dev")
+    found = load_pairs(pairs_config("sick", tmp_path, columns=PairColumns(premise="left"), labels=labels), "dev")
     assert found.pairs == (NLIPair("1", "A", "B", "open"),)
     assert found.labels == ("open", "follows")
 
@@ -230,12 +232,7 @@ def topic_rows(topics: int, pairs: int) -> list[dict[str, str]]:
     """``pairs`` rows for each topic; the labels alternate."""
     labels = ("entailment", "neutral", "contradiction")
     return [
-        {
-            "sentence1": f"p{n}",
-            "sentence2": f"h{topic}",
-            "gold_label": labels[n % 3],
-            "topic": f"topic  {topic}",
-        }
+        {"sentence1": f"p{n}", "sentence2": f"h{topic}", "gold_label": labels[n % 3], "topic": f"topic  {topic}"}
         for topic in range(topics)
         for n in range(pairs)
     ]
@@ -244,31 +241,31 @@ def topic_rows(topics: int, pairs: int) -> list[dict[str, str]]:
 def test_split_by_divides_topics_with_balanced_labels(tmp_path: Path) -> None:
     rows = topic_rows(20, 6)
     rows[0]["topic"] = " TOPIC 0"  # the same topic as "topic  0": case and white space do not count
-    write(tmp_path / "all.jsonl", lines(rows))
+    write_text(tmp_path / "all.jsonl", as_jsonl(rows))
     splits = load_divided(tmp_path / "all.jsonl")
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 84, "dev": 12, "test": 24}
     topics_of = {name: {pair.hypothesis for pair in pairs} for name, pairs in splits.items()}
     assert sum(map(len, topics_of.values())) == 20  # each topic is in one split
     for pairs in splits.values():
         assert len({sum(pair.label == label for pair in pairs) for label in PairsConfig().labels}) == 1
-    write(tmp_path / "shuffled.jsonl", lines(rows[::-1]))
+    write_text(tmp_path / "shuffled.jsonl", as_jsonl(rows[::-1]))
     again = load_divided(tmp_path / "shuffled.jsonl")
     assert {name: {pair.hypothesis for pair in pairs} for name, pairs in again.items()} == topics_of
     load_train_and_dev(PairsConfig(path=str(tmp_path / "all.jsonl"), split_by="topic"))  # raises no error
 
 
 def test_file_that_cannot_be_divided_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path / "all.jsonl", lines(topic_rows(1, 3)))
+    write_text(tmp_path / "all.jsonl", as_jsonl(topic_rows(1, 3)))
     with pytest.raises(UserError, match=r"all\.jsonl \(dev\): there is no pair in the dev split"):
         load_pairs(PairsConfig(path=str(tmp_path / "all.jsonl"), split_by="topic"), "dev")
     with pytest.raises(DataError, match=r"all\.jsonl, record line 1, field theme: is missing.*in pairs\.split_by"):
         load_pairs(PairsConfig(path=str(tmp_path / "all.jsonl"), split_by="theme"))
     for file in ("SICK_train.txt", "SICK_trial.txt"):
-        write(tmp_path / file, f"{SICK_HEADER}1\tA\tB\t3\tNEUTRAL\n")
+        write_text(tmp_path / file, f"{SICK_HEADER}1\tA\tB\t3\tNEUTRAL\n")
     with pytest.raises(UserError, match=r"split_by divides one file, and .* has SICK_train\.txt, SICK_trial\.txt"):
-        load_pairs(config("sick", tmp_path, split_by="sentence_A"))
+        load_pairs(pairs_config("sick", tmp_path, split_by="sentence_A"))
     with pytest.raises(DataError, match=r"healthver_train\.csv: there is no such file in the folder"):
-        load_pairs(config("healthver", tmp_path, split_by="question"))
+        load_pairs(pairs_config("healthver", tmp_path, split_by="question"))
 
 
 def test_answer_pairs_use_the_labels_of_a_public_set() -> None:
@@ -281,12 +278,14 @@ def test_answer_pairs_use_the_labels_of_a_public_set() -> None:
 
 @pytest.mark.skipif(not (DATA_SETS / "sick").is_dir(), reason="SICK is not beside the repository (MEDGROUND_PAIRS)")
 def test_sick_has_the_published_counts() -> None:
-    counts = [len(load_pairs(config("sick", DATA_SETS / "sick"), split).pairs) for split in SPLITS]
+    counts = [len(load_pairs(pairs_config("sick", DATA_SETS / "sick"), split).pairs) for split in SPLITS]
     assert counts == [4_500, 500, 4_927]
 
 
 @pytest.mark.skipif(not (DATA_SETS / "healthver").is_dir(), reason="HealthVer is not beside the repository")
 def test_healthver_divided_by_question_has_known_counts() -> None:
-    loaded = [load_pairs(config("healthver", DATA_SETS / "healthver", split_by="question"), split) for split in SPLITS]
+    loaded = [
+        load_pairs(pairs_config("healthver", DATA_SETS / "healthver", split_by="question"), split) for split in SPLITS
+    ]
     assert [len(data.pairs) for data in loaded] == [1_340, 195, 382]
     assert len({pair.id for data in loaded for pair in data.pairs}) == 1_917

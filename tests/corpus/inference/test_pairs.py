@@ -11,14 +11,15 @@ from common.errors import DataError, UserError
 from corpus.config import PairColumns, PairFiles, PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, load_pairs, pair_file, repeated_premises, snli_rows
 
-# Premise, hypothesis and label, as every format must give them.
+# Premise, hypothesis and label of the pairs that every file format must give.
 PAIRS = [
     ("She denies fever.", "The patient has no fever.", "entailment"),
     ('He said "no, thanks",\r\nand left.', "He has a cough.", "neutral"),
     ("Potassium was 3.1\tmmol/l; ünruhig.", "The potassium is high.", "contradiction"),
     ("Old\u2028separators\x85 \x1cstay.", "Nothing is cut.", "neutral"),
 ]
-# Another choice of columns and labels.
+# Columns and labels that differ from the defaults.
+SPLITS = ("train", "dev", "test")
 COLUMNS = PairColumns(premise="note", hypothesis="claim", label="verdict", id=None)
 LABELS = {"follows": "entailment", "open": "neutral", "0": "contradiction"}
 LABEL_IN_FILE = {label: in_file for in_file, label in LABELS.items()}
@@ -152,23 +153,19 @@ def test_limit_keeps_the_first_pairs() -> None:
 
 
 def test_files_setting_names_the_splits(tmp_path: Path) -> None:
-    for split in ("train", "dev", "test"):
+    for split in SPLITS:
         rows = [{"sentence1": split, "sentence2": "b", "gold_label": "neutral"}]
         write_jsonl(tmp_path / f"{split}.jsonl", rows)
     config = PairsConfig(
         path=str(tmp_path), files=PairFiles(train="train.jsonl", dev="dev.jsonl", test="test.jsonl"), limit=1
     )
-    assert [load_pairs(config, split).pairs[0].premise for split in ("train", "dev", "test")] == [
-        "train",
-        "dev",
-        "test",
-    ]
+    assert {split: load_pairs(config, split).pairs[0].premise for split in SPLITS} == {split: split for split in SPLITS}
     assert pair_file(PairsConfig(path=str(tmp_path)), "dev") == tmp_path / "mli_dev_v1.jsonl"
     assert pair_file(PairsConfig(path=str(tmp_path / "dev.jsonl")), "train") == tmp_path / "dev.jsonl"
 
 
 ROW = {"sentence1": "a", "sentence2": "b", "gold_label": "neutral"}
-INROWS = {
+INVALID_ROWS = {
     "invalid JSON": ('{"sentence1": ', "record line 4: is not JSON: Expecting value. Write one object a line"),
     "list": ("[1, 2]", "record line 4: must be an object, not a list"),
     "missing hypothesis": (
@@ -190,9 +187,9 @@ INROWS = {
 }
 
 
-@pytest.mark.parametrize("name", INROWS)
+@pytest.mark.parametrize("name", INVALID_ROWS)
 def test_error_names_the_line_of_an_invalid_row(tmp_path: Path, name: str) -> None:
-    row, message = INROWS[name]
+    row, message = INVALID_ROWS[name]
     path = tmp_path / "pairs.jsonl"
     invalid = row if isinstance(row, str) else json.dumps(row)
     valid = [json.dumps(ROW | {"pairID": key}) for key in ("x", "y", "z")]
@@ -290,12 +287,7 @@ def test_float_labels_and_missing_values_of_data_frames_are_read(tmp_path: Path,
         for number, label in enumerate((2.0, 0.0, None, 1.0, float("nan"), -1.0))
     ]
     path = tmp_path / f"pairs{suffix}"
-    if suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        write_table(
-            path, [{**row, "gold_label": "" if row["gold_label"] is None else row["gold_label"]} for row in rows]
-        )
+    (write_jsonl if suffix == ".jsonl" else write_table)(path, rows)
     labels = {"0": "entailment", "1": "neutral", "2": "contradiction"}
     data = load_pairs(PairsConfig(path=str(path), labels=labels))
     assert [pair.label for pair in data.pairs] == ["contradiction", "entailment", "neutral"]
@@ -341,7 +333,7 @@ def test_boolean_labels_match_in_any_spelling(tmp_path: Path) -> None:
             assert [pair.label for pair in data.pairs] == ["yes", "no", "no", "no"]
 
 
-def test_split_by_column_with_names_of_splits(tmp_path: Path) -> None:
+def test_split_by_a_column_of_split_names_gives_these_splits(tmp_path: Path) -> None:
     # Dev has most rows, so that a division by the shares 70, 10 and 20 % would differ.
     names = ["Train", "validation", "validation", "test"]
     rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, renamed_rows(), strict=True)]

@@ -94,6 +94,16 @@ References
         ("Gracias al zinc, los resfriados son más cortos.", "statement"),
         ("Dr. A. Brown, M.D.", "fragment"),
         ("亚鉛は風邪を短くします。", "statement"),
+        ("尊敬的张医生：", "greeting"),
+        ("您好！", "greeting"),
+        ("敬礼！", "greeting"),
+        ("Уважаемый доктор Иванов!", "greeting"),
+        ("Prezado Dr. Silva,", "greeting"),
+        ("감사합니다.", "request"),
+        ("(Smith et al., 2019).", "reference"),
+        ("(see Lee and Park 2020; WHO, 2021a).", "reference"),
+        ("(Figure 2).", "reference"),
+        ("(Zinc was approved for colds in 2019.)", "statement"),
     ],
 )
 def test_kind_of_single_segment(text: str, kind: str) -> None:
@@ -103,6 +113,22 @@ def test_kind_of_single_segment(text: str, kind: str) -> None:
 @pytest.mark.parametrize("text", ["3. Tag nach OP war er fieberfrei.", "i. v. Eisen hilft bei Mangel an Eisen."])
 def test_ordinal_and_abbreviation_at_the_beginning_are_no_bullets(text: str) -> None:
     assert [segment.statement for segment in split_statements(text)] == [text]
+
+
+@pytest.mark.parametrize("bullet", ["", "- "])
+def test_items_below_a_label_are_separate_from_the_next_sentence(bullet: str) -> None:
+    items = [f"{bullet}Ramipril 5 mg", f"{bullet}ASS 100 mg"]
+    text = "\n".join(["Medikation:", *items, "Der Patient wurde am 3. Mai entlassen."])
+    assert kinds(text) == [
+        ("fragment", "Medikation:"),
+        *(("fragment", item) for item in items),
+        ("statement", "Der Patient wurde am 3. Mai entlassen."),
+    ]
+
+
+def test_wrapped_sentence_below_a_label_stays_whole() -> None:
+    text = "Therapie:\nWir begannen in der Klinik\nRamipril gegen den Hochdruck."
+    assert kinds(text)[1:] == [("statement", "Wir begannen in der Klinik Ramipril gegen den Hochdruck.")]
 
 
 def test_wrapped_sentence_that_begins_like_a_greeting_stays_whole() -> None:
