@@ -24,7 +24,14 @@ def test_integers_are_not_coerced_from_other_types(section: type[BaseModel], nam
             section(**{**task, name: value})
 
 
-@pytest.mark.parametrize("settings", [{"conclusions": 1, "task": "nli"}, {"answer_pairs": True, "task": "qa"}])
-def test_a_setting_of_another_task_is_refused(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        (EncoderConfig, {"conclusions": 1, "task": "nli"}),
+        (EncoderConfig, {"answer_pairs": True, "task": "qa"}),
+        (EmbedderTrainConfig, {"pairs": ["question"], "task": "evidence"}),
+    ],
+)
+def test_a_setting_of_another_task_is_refused(section: type[BaseModel], settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=f"{next(iter(settings))} is of task"):
-        EncoderConfig(**settings)
+        section(**settings)
