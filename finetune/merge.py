@@ -49,7 +49,7 @@ BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """The result of a merge; ``merge.json`` in ``output`` has the same content.
+    """The result of a merge, also written to ``merge.json`` in ``output``.
 
     Attributes:
         pairs: number of pairs that the models were compared on.

@@ -1,7 +1,6 @@
 """finetune/run.py: behaviour that all training methods share."""
 
 import errno
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -201,15 +200,6 @@ def test_a_result_that_cannot_be_copied_is_an_error(
     assert not (tmp_path / "summary.json").exists()
     method.train(tmp_path)
     assert (tmp_path / method.weights_file).is_file()
-
-
-def test_an_unfinished_run_with_another_recipe_is_refused(method: Method, finished: Path, tmp_path: Path) -> None:
-    run = json.loads((finished / f"checkpoint-{summary(finished)['step']}" / "run.json").read_text())
-    (tmp_path / "checkpoint-4").mkdir()
-    (tmp_path / "checkpoint-4" / "run.json").write_text(json.dumps({**run, "recipe": {**run["recipe"], "seed": 7}}))
-    with pytest.raises(UserError, match="with another recipe: seed was 7 and is 1"):
-        method.train(tmp_path)
-    assert (tmp_path / "checkpoint-4").is_dir()
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(

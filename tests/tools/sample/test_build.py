@@ -143,6 +143,7 @@ def test_nli_pairs_have_mednli_fields_balanced_labels_and_premises_of_one_split(
         (Finding("pain score", "unclear", "up"), "up", "maybe"),
         (Finding("bone density", "effect", "up"), "up", "maybe"),
     ],
+    ids=["effect in the asked direction", "opposite effect", "null", "unclear", "other outcome"],
 )
 def test_the_answer_follows_from_finding_and_asked_direction(
     finding: Finding, direction: Direction, answer: str
