@@ -58,7 +58,7 @@ class MergeReport:
         compared: the merged model compared with base and adapter, both in ``dtype``.
         passed: whether ``compared`` is within ``bound``.
         nf4: the merged model compared with the adapter on an NF4 base; None if the base cannot be loaded in 4 bits.
-        notes: advice on using the merged model.
+        notes: advice on using the merged model, and the reason if ``nf4`` is None.
     """
 
     adapter: str

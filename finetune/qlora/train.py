@@ -163,7 +163,7 @@ class QLoRAJob(Job[PairTrainer]):
         plot(trainer.state.log_history, output / PLOT_FILE)
 
     def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
-        """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that none waits."""
+        """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that no process waits."""
         # a new LocalLLM each time, since it caches packed weights
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
         chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)

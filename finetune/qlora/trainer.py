@@ -24,8 +24,8 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         args: TRL's settings.
         sampler: the order of the examples.
         answer_only: whether the loss covers the answers only.
-        shared: number of tokens that all prompts begin with, to compute once a batch; 0 for none. Ignored in a
-            distributed run, with gradient checkpointing, and for models that cannot share them.
+        shared: length of the common prefix of all prompts that is computed once a batch, in tokens; 0 for none. Ignored
+            in a distributed run, with gradient checkpointing, and for models whose cache cannot be shared.
         kwargs: arguments of ``BaseTrainer`` and ``SFTTrainer``.
     """
 

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import torch
 import training_runs
+from qlora_runs import TOLERANCE
 from training_runs import Method, summary
 
 from common.atomic_write import locked
 from common.errors import UserError
 from finetune.run import check_trackers
 from finetune.trainer import best_step, evaluations
-
-TOLERANCE = 1e-6  # difference between weights (about 0.05) of a resumed and an uninterrupted run
 
 
 @pytest.fixture(scope="module", params=["qlora", "encoder", "embedder"])

@@ -103,7 +103,7 @@ def _answer_weights(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> to
     return torch.where(in_answer, lengths.gather(1, answer).clamp(min=1).rsqrt(), 0.0)
 
 
-def steps(
+def draw_steps(
     readings: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, curriculum: Curriculum
 ) -> Iterator[list[Batch]]:
     """The batches of each optimizer step, endlessly.

@@ -24,7 +24,7 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
 from common.logs import no_bars
-from tools.tiny.batches import Batch, Curriculum, steps
+from tools.tiny.batches import Batch, Curriculum, draw_steps
 from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
@@ -241,7 +241,7 @@ def _stream(
     """The batches of the part that has ``step``, from ``step`` on; batches of earlier steps are drawn and dropped."""
     index, first = recipe.part(step)
     readings = Readings(recipe.seed + 1 + index, recipe.parts[index].stage)
-    stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
+    stream = draw_steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
     for earlier in range(first, step):
         curriculum.easiness = recipe.easiness(earlier)
         next(stream)
