@@ -49,13 +49,6 @@ class Device:
         return str(self.dtype).removeprefix("torch.")
 
 
-def find_device() -> Device:
-    """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
-    on_cpu = not torch.accelerator.is_available()
-    native_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
-
-
 class Job(ABC, Generic[TrainerT]):
     """A training method: its recipe, its trainer, and its part of the summary and the model card."""
 
@@ -63,8 +56,12 @@ class Job(ABC, Generic[TrainerT]):
     """Whether the model is also evaluated before training."""
 
     def device(self) -> Device:
-        """The device to train on, and the compute dtype."""
-        return find_device()
+        """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
+        on_cpu = not torch.accelerator.is_available()
+        native_bf16 = (
+            not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
+        return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:

@@ -67,9 +67,6 @@ def test_a_run_resumes_from_the_last_checkpoint_that_is_not_damaged(
     resumed = find_resumable(tmp_path, RECIPE)
     assert resumed is not None
     assert resumed.step == 3
-    published = publish_best(tmp_path, 20)
-    assert published is not None
-    assert published.step == 3
     with pytest.raises(UserError, match="another recipe"):
         find_resumable(tmp_path, {**RECIPE, "rank": 4})
 

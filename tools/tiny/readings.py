@@ -110,7 +110,7 @@ class Readings:
         rng = self._rng
         study = self._draw_study(easy)
         unreported = self._unreported_outcome(study)
-        topic = unreported if rng.random() < 0.15 else None
+        topic = unreported if rng.random() < 0.15 else None  # an aim that the results say nothing about
         all_sections = topic is not None or self._draw_all_sections(easy)
         text = self._abstract_text(study, easy, topic, all_sections=all_sections)
         branches: list[Branch] = []
