@@ -14,11 +14,11 @@ class Leakage:
 
     Attributes:
         repeated_premises: the premises by split; None for a split that cannot be read.
-        warning: a sentence on a split that cannot be read, and the reason.
+        search_error: why the test split is not searched, as a message; None if it is searched.
     """
 
     repeated_premises: Mapping[str, list[str] | None] = field(default_factory=dict)
-    warning: str | None = None
+    search_error: str | None = None
 
 
 def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:
@@ -27,17 +27,14 @@ def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsC
     try:
         test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
     except UserError as error:  # training needs no test split
-        warning = f"The test split is not searched for premises of the training pairs. {error}"
-        return Leakage({"dev": repeated_in_dev, "test": None}, warning)
+        message = f"The test split is not searched for premises of the training pairs. {error}"
+        return Leakage({"dev": repeated_in_dev, "test": None}, message)
     return Leakage({"dev": repeated_in_dev, "test": repeated_premises(train, test)})
 
 
 def leakage_warning(premises_by_split: Mapping[str, list[str] | None]) -> str | None:
     """A warning that the figures of splits with repeated premises are too high; None if no premise is repeated."""
-    counts = [f"{len(premises)} in {split}" for split, premises in premises_by_split.items() if premises]
+    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in premises_by_split.items() if premises)
     if not counts:
         return None
-    return (
-        f"Premises of the training pairs are repeated in other splits ({', '.join(counts)}), whose figures are too "
-        "high."
-    )
+    return f"Premises of the training pairs are repeated in other splits ({counts}), whose figures are too high."

@@ -42,8 +42,8 @@ def train_encoder(
     texts = read_texts(config, pairs, data)
     classifier = load_base(config, texts.labels)
     examples = encode_texts(texts, classifier.texts)
-    if examples.leakage.warning:
-        run.print(examples.leakage.warning)
+    if examples.leakage.search_error:
+        run.print(examples.leakage.search_error)
     if examples.shortened:
         run.print(
             f"{examples.shortened} of {len(examples.train)} training texts are cut to fit {config.max_length} tokens "

@@ -61,8 +61,8 @@ def train_qlora(
     base = load_llm(settings.llm)
     keep_differentiable(base.model)
     data = make_data(base, prompt, pairs, settings.config, answers)
-    if data.leakage.warning:
-        run.print(data.leakage.warning)
+    if data.leakage.search_error:
+        run.print(data.leakage.search_error)
     for name, examples in (("training", data.train), ("dev", data.dev)):
         if examples.left_out:
             run.print(f"{examples.left_out} {name} pairs are too long and are left out.")

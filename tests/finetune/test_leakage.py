@@ -17,7 +17,7 @@ def test_repeated_premises_of_dev_and_the_whole_test_split_are_found(tmp_path: P
     config = PairsConfig(path=str(tmp_path), files=PairFiles(test="test.csv"), limit=1)
     leakage = find_leakage(pairs("A fall", "A rise"), pairs("A rise", "a rise", "Other"), config)
     assert leakage.repeated_premises == {"dev": ["A rise", "a rise"], "test": ["A  FALL"]}
-    assert leakage.warning is None
+    assert leakage.search_error is None
     assert leakage_warning(leakage.repeated_premises) == (
         "Premises of the training pairs are repeated in other splits (2 in dev, 1 in test), whose figures are too high."
     )
@@ -40,8 +40,8 @@ def test_a_test_split_that_cannot_be_read_is_reported_with_the_reason(
         pairs("A fall"), pairs("Other"), PairsConfig(path=str(tmp_path), files=PairFiles(test="test.csv"))
     )
     assert leakage.repeated_premises == {"dev": [], "test": None}
-    assert leakage.warning is not None
-    assert re.search(rf"^The test split is not searched for premises .*{reason}", leakage.warning)
+    assert leakage.search_error is not None
+    assert re.search(rf"^The test split is not searched for premises .*{reason}", leakage.search_error)
 
 
 def test_no_warning_of_repeated_premises_without_a_repetition() -> None:
