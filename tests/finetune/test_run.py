@@ -127,7 +127,7 @@ def test_damaged_checkpoints_are_reported_and_not_used(
     printed = capsys.readouterr().err
     assert f"checkpoint-{best} is damaged and not used: a file is absent or has another size" in printed
     assert f"Resuming from checkpoint-{last}.\n" in printed
-    assert f"checkpoint-{best}, the best, is absent or damaged: checkpoint-{last} is used.\n" in printed
+    assert f"The best checkpoint, checkpoint-{best}, is absent or damaged: checkpoint-{last} is used.\n" in printed
     assert summary(output)["step"] == last
 
 
