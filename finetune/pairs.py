@@ -59,8 +59,9 @@ def check_labels(labels: Sequence[str]) -> None:
 def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, seed: int) -> list[NLIPair]:
     """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
 
-    A record's abstract entails its answer and contradicts the opposite answer; to a record with the answer "maybe", it
-    is neutral. The abstract of another record is neutral to any answer; half of the records get such a pair.
+    A record's abstract entails its answer and contradicts the opposite answer; if the answer is "maybe", the abstract
+    is neutral to yes and no. The abstract of another record is neutral to any answer; half of the records get such a
+    pair.
 
     Args:
         records: question records of the training split; records without a label are skipped.

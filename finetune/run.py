@@ -58,9 +58,7 @@ class Job(ABC, Generic[TrainerT]):
     def device(self) -> Device:
         """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
         on_cpu = not torch.accelerator.is_available()
-        native_bf16 = (
-            not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-        )
+        native_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
         return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
 
     @abstractmethod
