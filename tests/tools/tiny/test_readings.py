@@ -80,7 +80,7 @@ def test_no_text_has_an_nli_premise_or_an_nli_prompt(texts: list[str]) -> None:
         assert f"{ASSISTANT}{label}" not in all_texts
 
 
-def test_most_stems_begin_with_the_prompt_of_the_chains(readings: list[Reading]) -> None:
+def test_over_40_percent_of_stems_begin_with_the_prompt_of_the_chains(readings: list[Reading]) -> None:
     prompt = qa_prompt("generic", "Q?", "T.")[0]["content"].split("T.")[0]
     share = sum(reading.stem.startswith(f"{BEGIN}{USER}{prompt}") for reading in readings) / len(readings)
     assert share > 0.4
