@@ -4,7 +4,7 @@ import checkpoints
 import pytest
 import torch
 from classifiers import make_classifier, make_electra, make_encoder, make_wordpiece
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, T5Config, T5Model
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, T5Config, T5Model, XLNetConfig, XLNetModel
 
 from common.errors import UserError
 from finetune.config import EncoderConfig
@@ -68,6 +68,14 @@ def test_a_trained_encoder_can_be_trained_further_with_a_larger_max_length(tmp_p
     trained.model.save_pretrained(tmp_path / "trained")
     trained.tokenizer.save_pretrained(tmp_path / "trained")
     assert load_base(config(tmp_path / "trained", max_length=128), LABELS).texts.window == 128
+
+
+def test_max_length_has_no_limit_for_relative_positions(tmp_path: Path) -> None:
+    tokenizer = make_wordpiece(64)
+    sizes = {"vocab_size": len(tokenizer), "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16}
+    XLNetModel(XLNetConfig(**sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_base(config(tmp_path, max_length=128), LABELS).texts.window == 128
 
 
 def test_layers_limits_the_encoder_to_its_first_layers(tmp_path: Path) -> None:
