@@ -38,8 +38,15 @@ def complete_checkpoints(output: Path) -> Iterator[Checkpoint]:
             yield checkpoint
 
 
+def damaged_checkpoints(output: Path) -> list[str]:
+    """The names of the checkpoints that have a ``RUN_FILE`` but are not complete, in the order of their steps."""
+    complete = {checkpoint.folder for checkpoint in complete_checkpoints(output)}
+    folders = [folder for _, folder in sorted(_checkpoint_folders(output)) if (folder / RUN_FILE).exists()]
+    return [folder.name for folder in folders if folder not in complete]
+
+
 def remove_incomplete(output: Path) -> None:
-    """Delete the checkpoints that an interrupted run has not written to the end."""
+    """Delete the checkpoints without a readable ``RUN_FILE``, which an interrupted run has not written to the end."""
     for _, folder in _checkpoint_folders(output):
         if _read_json(folder / RUN_FILE) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -51,9 +58,9 @@ def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
-    """Delete the oldest checkpoints until ``keep`` are left, but never the last and that of step ``best``.
+    """Delete the oldest checkpoints until ``keep`` are left, but never the last and never the one of step ``best``.
 
-    ``keep`` None deletes none.
+    If ``keep`` is None, no checkpoint is deleted.
     """
     complete = list(complete_checkpoints(output))
     removable = [checkpoint for checkpoint in complete[:-1] if checkpoint.step != best]
@@ -151,7 +158,7 @@ def _marked_checkpoints(output: Path) -> Iterator[Checkpoint]:
 
 
 def _file_sizes(checkpoint: Path) -> dict[str, int]:
-    """The sizes in bytes of a checkpoint's files, without ``RUN_FILE`` and what each process writes for itself."""
+    """The sizes in bytes of a checkpoint's files, without ``RUN_FILE`` and each process's random state."""
     return {
         path.name: path.stat().st_size
         for path in checkpoint.iterdir()

@@ -11,7 +11,7 @@ Natural = Annotated[int, Field(ge=0, strict=True)]
 TokenCount = Annotated[int, Field(ge=8, strict=True)]
 
 # Descriptions of settings that several sections have:
-_EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The end is evaluated too."
+_EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The last step is evaluated too."
 _ANSWER_PAIRS = "Also train on pairs made from the labelled training questions of section data, to verify answers."
 _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the last checkpoint is the result."
 _LEARNING_RATE = "Peak learning rate."
@@ -94,7 +94,7 @@ class QLoRAConfig(RunConfig):
     )
     group_by_length: bool = Field(default=True, description="Batch pairs of similar length, to pad less.")
     max_length: TokenCount | None = Field(
-        default=None, description="Leave out pairs of more tokens; null leaves out those beyond the model's window."
+        default=None, description="Tokens of a pair; longer pairs are left out. null: the model's window."
     )
     dev_limit: Count | None = Field(default=None, description="Number of dev pairs to evaluate on; null for all.")
     answer_pairs: bool = Field(default=False, description=_ANSWER_PAIRS)
@@ -136,9 +136,9 @@ class EncoderConfig(RunConfig):
     )
     conclusions: Natural = Field(
         default=0,
-        description="Of task qa: epochs on the abstracts' conclusions in place of the contexts, before the others.",
+        description="Of task qa: epochs on the abstracts' conclusions alone; then come the epochs on all texts.",
     )
-    conclusion_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of those epochs.")
+    conclusion_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of the epochs on conclusions.")
     answer_pairs: bool = Field(default=False, description=f"Of task nli. {_ANSWER_PAIRS}")
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
 
@@ -181,10 +181,16 @@ class EmbedderTrainConfig(RunConfig):
     batch_size: int = Field(default=32, ge=2, strict=True, description="Pairs in a batch, on each device.")
     learning_rate: float = Field(default=5e-5, gt=0, description=_LEARNING_RATE)
     max_length: TokenCount = Field(
-        default=128, description="Tokens of a text in training. In use the model reads as many as before."
+        default=128, description="Tokens of a text in training. In use the model reads as many tokens as its base."
     )
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
     every: Count = Field(default=25, description=_EVERY)
+
+    @model_validator(mode="after")
+    def _check_settings_of_other_tasks(self) -> Self:
+        if self.task == "evidence" and self.pairs != type(self).model_fields["pairs"].default:
+            raise ValueError("pairs is of task abstracts, and the task is evidence")
+        return self
 
 
 class TrainConfig(Section):

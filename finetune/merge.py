@@ -49,7 +49,7 @@ BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """The result of a merge; ``merge.json`` in ``output`` has the same content.
+    """The result of a merge, also written to ``merge.json`` in ``output``.
 
     Attributes:
         pairs: number of pairs that the models were compared on.
@@ -58,7 +58,7 @@ class MergeReport:
         compared: the merged model compared with base and adapter, both in ``dtype``.
         passed: whether ``compared`` is within ``bound``.
         nf4: the merged model compared with the adapter on an NF4 base; None if the base cannot be loaded in 4 bits.
-        notes: advice on using the merged model.
+        notes: advice on using the merged model, and the reason if ``nf4`` is None.
     """
 
     adapter: str

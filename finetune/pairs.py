@@ -1,4 +1,4 @@
-"""Training pairs: those of section ``pairs``, and pairs for answer verification, made from labelled questions."""
+"""Training pairs of section ``pairs``, and pairs for answer verification made from labelled questions."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
     """The train and dev splits of ``pairs``.
 
     Raises:
-        UserError: a split is missing or empty, or both have the same pairs.
+        UserError: a split is missing or empty, or train and dev have the same pairs.
     """
     train, dev = load_pairs(pairs, "train"), load_pairs(pairs, "dev")
     if train.pairs == dev.pairs:
@@ -59,11 +59,12 @@ def check_labels(labels: Sequence[str]) -> None:
 def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, seed: int) -> list[NLIPair]:
     """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
 
-    A record's abstract entails its answer and contradicts the opposite one; if the answer is "maybe", it is neutral to
-    both. The abstract of another record is neutral to any answer; half of the records get such a pair.
+    A record's abstract entails its answer and contradicts the opposite answer; if the answer is "maybe", the abstract
+    is neutral to yes and no. The abstract of another record is neutral to any answer; half of the records get such a
+    pair.
 
     Args:
-        records: question records of the training split; those without a label are skipped.
+        records: question records of the training split; records without a label are skipped.
         labels: ``pairs.labels``, which maps each label in the files to its word in the prompt. Entailment, neutral and
             contradiction must each occur in it, as a label or as a word.
         setting: the setting that asks for these pairs, for error messages.
@@ -99,14 +100,14 @@ def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, sett
     count = len(labelled)
     for index in rng.sample(range(count), round(_UNRELATED_SHARE * count)):
         other_index = rng.randrange(count - 1)
-        record, other = labelled[index], labelled[other_index + (other_index >= index)]  # two different records
+        record, other_record = labelled[index], labelled[other_index + (other_index >= index)]  # never the same record
         answer = rng.choice(_ANSWERS)
-        if other.context == record.context:  # records about the same abstract
+        if other_record.context == record.context:  # records about the same abstract
             continue
         pairs.append(
             NLIPair(
-                id=f"{record.id}-{answer}-by-{other.id}",
-                premise=other.context,
+                id=f"{record.id}-{answer}-by-{other_record.id}",
+                premise=other_record.context,
                 hypothesis=answer_statement(record.question, answer),
                 label=labels["neutral"],
             )

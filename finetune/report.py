@@ -20,13 +20,13 @@ def common_figures(
     """
     state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
     peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
-    count = getattr(model, "num_parameters", None)  # numel() counts two packed 4-bit weights as one
+    num_parameters = getattr(model, "num_parameters", None)  # numel() counts two packed 4-bit weights as one
     return {
         "step": result.step,
         "steps": state.global_step,
         "stopped_early": state.global_step < state.max_steps,
         "dev_loss": evaluations(state.log_history).get(result.step, {}).get("eval_loss"),
-        "parameters": count() if count else sum(weights.numel() for weights in model.parameters()),
+        "parameters": num_parameters() if num_parameters else sum(weights.numel() for weights in model.parameters()),
         "trainable_parameters": sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
         "seconds_training": round(trainer.seconds, 1),
         "seconds": round(wall_seconds, 1),

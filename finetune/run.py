@@ -22,6 +22,7 @@ from eval.results import prepare_output_folder, write_json
 from finetune.checkpoints import (
     SUMMARY_FILE,
     check_no_model,
+    damaged_checkpoints,
     find_resumable,
     is_finished,
     publish_best,
@@ -48,39 +49,34 @@ class Device:
         return str(self.dtype).removeprefix("torch.")
 
 
-def find_device() -> Device:
-    """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
-    on_cpu = not torch.accelerator.is_available()
-    native_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
-
-
 class Job(ABC, Generic[TrainerT]):
     """A training method: its recipe, its trainer, and its part of the summary and the model card."""
 
     evaluates_base: ClassVar[bool] = False
-    """Whether the model is evaluated before training too."""
+    """Whether the model is also evaluated before training."""
 
     def device(self) -> Device:
-        """The device to train on, and the compute dtype."""
-        return find_device()
+        """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""
+        on_cpu = not torch.accelerator.is_available()
+        native_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
         """The data and weights that determine the result, as JSON; a run adds its settings."""
 
     @abstractmethod
-    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> TrainerT:
+    def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> TrainerT:
         """Build the trainer.
 
         Args:
             arguments: the part of transformers' ``TrainingArguments`` that all methods share.
-            others: the arguments of ``BaseTrainer`` and the callbacks.
+            kwargs: the arguments of ``BaseTrainer`` and the callbacks.
         """
 
     @abstractmethod
     def figures(self, trainer: TrainerT, step: int) -> dict[str, Any]:
-        """The method's part of ``summary.json``; the result is the checkpoint of ``step``."""
+        """The method's part of ``summary.json``; ``step`` is the step of the published checkpoint."""
 
     @staticmethod
     @abstractmethod
@@ -127,8 +123,8 @@ class Run:
 
         Raises:
             UserError: the folder holds a run with another recipe, the GPU memory is too small, the training diverges,
-                a checkpoint cannot be saved, a tracker of ``report_to`` is not installed, or another process trains in
-                the folder.
+                a checkpoint cannot be loaded or saved, a tracker of ``report_to`` is not installed, or another process
+                trains in the folder.
         """
         with ExitStack() as lock:
             if is_main():
@@ -143,13 +139,18 @@ class Run:
 
     def _train(self, job: Job[TrainerT]) -> Path:
         recipe = {**job.recipe(), "processes": processes(), **self._config.recipe()}
-        recipe = json.loads(json.dumps(recipe))  # as it is read from a checkpoint
+        recipe = json.loads(json.dumps(recipe))  # with lists for tuples, as a checkpoint has them
         if is_finished(self._output, recipe):
             self.print(f"{self._output} already holds the result of this run. Remove it to train again.")
             return self._output
         resumed = find_resumable(self._output, recipe)
+        damaged = damaged_checkpoints(self._output)
+        for name in damaged:
+            self.print(f"{name} is damaged and not used: a file is absent or has another size than when it was saved.")
         if resumed is not None:
             self.print(f"Resuming from {resumed.folder.name}.")
+        elif damaged:
+            self.print("There is no other checkpoint: the training starts again from the first step.")
         if is_main():
             remove_incomplete(self._output)
         check_trackers(self._config.report_to, f"{self._section}.report_to")
@@ -163,14 +164,14 @@ class Run:
             callbacks=[evaluate_and_save, bar],
         )
         trainer.remove_callback(PrinterCallback)
-        if resumed is not None:
-            trainer.state = TrainerState.load_from_json(str(resumed.folder / TRAINER_STATE_NAME))
         result = None
         try:
             if resumed is None:
                 trainer.train()
-            elif not evaluate_and_save.is_over(trainer.state):  # transformers would train a further step
-                trainer.train(resume_from_checkpoint=str(resumed.folder))
+            else:
+                trainer.state = TrainerState.load_from_json(str(resumed.folder / TRAINER_STATE_NAME))
+                if not evaluate_and_save.is_over(trainer.state):  # if it is over, transformers trains a further step
+                    trainer.train(resume_from_checkpoint=str(resumed.folder))
         except torch.OutOfMemoryError as error:
             raise UserError(self._memory_advice()) from error
         except FloatingPointError as error:
@@ -178,6 +179,13 @@ class Run:
             raise UserError(
                 f"The training has diverged by step {trainer.state.global_step}: {error}. Choose another --output "
                 f"folder and lower {' or '.join(f'{self._section}.{name}' for name in rates)}."
+            ) from error
+        except Exception as error:
+            if resumed is None or trainer.has_trained:
+                raise
+            raise UserError(
+                f"{resumed.folder} cannot be loaded ({error}). If it is damaged, remove it and run the same command "
+                "again; it resumes from the checkpoint before."
             ) from error
         finally:
             bar.stop()
@@ -189,6 +197,10 @@ class Run:
                 raise UserError(
                     f"The checkpoint could not be copied to {self._output}. Free some disk space and run the same "
                     "command again; it resumes from the last checkpoint."
+                )
+            if step is not None and result.step != step:
+                self.print(
+                    f"The best checkpoint, checkpoint-{step}, is absent or damaged: {result.folder.name} is used."
                 )
             common = common_figures(trainer, recipe, result, resumed, time.perf_counter() - self._started)
             summary = {**job.figures(trainer, result.step), **common}

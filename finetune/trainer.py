@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
-"""Base class of the trainers, with resumable checkpoints and a training clock, and its callbacks."""
+"""Base class of the trainers, with resumable checkpoints and a training clock; callbacks of training runs."""
 
 import math
 import shutil
@@ -24,7 +24,7 @@ from finetune.distributed import peak_memory
 Log = Sequence[Mapping[str, float]]
 """``log_history`` of transformers' ``TrainerState``."""
 Evaluate = Callable[[Any], dict[str, float]]
-"""Maps a model to its dev figures, among them ``accuracy`` and ``loss``; to none without a dev split."""
+"""Maps a model to its dev figures, among them ``accuracy`` and ``loss``; to an empty dict without a dev split."""
 
 
 def evaluations(log: Log) -> dict[int, Mapping[str, float]]:
@@ -41,7 +41,7 @@ def best_step(log: Log) -> int | None:
 
 def mean_cross_entropy(probabilities: Iterable[float]) -> float:
     """The mean cross-entropy in nats, from the probability of each example's right label."""
-    return -fmean(math.log(max(probability, 1e-9)) for probability in probabilities)  # finite if one rounds to 0
+    return -fmean(math.log(max(probability, 1e-9)) for probability in probabilities)  # a probability may round to 0
 
 
 class BaseTrainer(Trainer):
@@ -54,7 +54,7 @@ class BaseTrainer(Trainer):
         seconds_before: seconds of training before this process resumed the run.
         keep_checkpoints: number of checkpoints to keep on disk; None keeps all.
         evaluate_model: computes the dev figures.
-        others: arguments of the library's trainer.
+        kwargs: arguments of the library's trainer.
     """
 
     model: Any
@@ -67,20 +67,21 @@ class BaseTrainer(Trainer):
         seconds_before: float,
         keep_checkpoints: int | None,
         evaluate_model: Evaluate,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         self._recipe = recipe
-        self._seconds = seconds_before  # of training until the clock was stopped last
+        self._seconds = seconds_before  # of training until the clock last stopped
         self._keep_checkpoints = keep_checkpoints
         self._evaluate_model = evaluate_model
         self._started: float | None = None  # None while the clock is stopped
-        args = others["args"]
+        self.has_trained = False  # whether this process has begun a training step
+        args = kwargs["args"]
         args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
-        super().__init__(**others)
+        super().__init__(**kwargs)
 
     @property
     def seconds(self) -> float:
-        """Seconds of training steps so far, also of those before a resumption, without evaluation and saving."""
+        """Seconds of training steps so far, with those before a resumption, without evaluation and saving."""
         return self._seconds + (0 if self._started is None else time.perf_counter() - self._started)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,6 +102,7 @@ class BaseTrainer(Trainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute loss and gradients of a batch as transformers does, and check the loss."""
+        self.has_trained = True
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         if not loss.isfinite():
             raise FloatingPointError("the loss is not finite")

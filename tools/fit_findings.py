@@ -21,8 +21,8 @@ def reports_findings(heading: str) -> bool:
 def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
     """Fit a logistic regression (L1 penalty, C 0.1, balanced classes) of whether a sentence is a finding on its words.
 
-    Sentences of conclusions and of sections headed as results are findings; those of other sections are not. Records
-    without headings are left out.
+    Sentences of conclusions and of sections headed as results are findings; sentences of other sections are not.
+    Records without headings are left out.
 
     Returns:
         ``intercept`` and ``weights`` (by word) of the log-odds, and the number of ``abstracts`` and ``sentences``.
@@ -32,23 +32,24 @@ def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
 
     headed = [record for record in records if len(record.sections) == len(record.contexts)]
     sentences: list[str] = []
-    findings: list[bool] = []
+    is_finding: list[bool] = []
     for record in headed:
         headings = (*record.sections, "CONCLUSION")
         for heading, text in zip(headings, (*record.contexts, record.conclusion), strict=True):
             spans = sentence_spans(text)
             sentences += [text[start:end] for start, end in spans]
-            findings += [reports_findings(heading)] * len(spans)
-    words = CountVectorizer(analyzer=finding_words, binary=True, min_df=_MIN_SENTENCES_PER_WORD)
-    counts = words.fit_transform(sentences)
+            is_finding += [reports_findings(heading)] * len(spans)
+    vectorizer = CountVectorizer(analyzer=finding_words, binary=True, min_df=_MIN_SENTENCES_PER_WORD)
+    occurrences = vectorizer.fit_transform(sentences)
     model = LogisticRegression(
         C=0.1, l1_ratio=1, solver="liblinear", class_weight="balanced", max_iter=500, random_state=0
-    ).fit(counts, findings)
-    weights = zip(words.get_feature_names_out(), model.coef_[0], strict=True)
+    ).fit(occurrences, is_finding)
+    weights = zip(vectorizer.get_feature_names_out(), model.coef_[0], strict=True)
     return {
         "abstracts": len(headed),
         "sentences": len(sentences),
         "intercept": round(float(model.intercept_[0]), 2),
+        # without weights that round to 0
         "weights": {word: round(float(weight), 2) for word, weight in sorted(weights) if abs(weight) >= 0.005},
     }
 

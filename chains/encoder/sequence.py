@@ -25,13 +25,19 @@ if TYPE_CHECKING:
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """Maximum number of tokens of a pair: the tokenizer's limit, or the model's positions if fewer."""
     limit = int(min(tokenizer.model_max_length, 10**9))  # transformers sets 10**30 for no limit
+    positions = position_count(model)
+    return limit if positions is None else min(limit, positions)
+
+
+def position_count(model: "PreTrainedModel") -> int | None:
+    """Maximum number of tokens for which the model has positions; None if its architecture sets no maximum."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if not positions:
-        return limit
+    if positions is None or positions < 1:  # XLNet has -1
+        return None
     embeddings: Any = getattr(model.base_model, "embeddings", None)
     table = getattr(embeddings, "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)  # RoBERTa's positions start after the padding index
-    return min(limit, int(positions) - (0 if padding is None else padding + 1))
+    return int(positions) - (0 if padding is None else padding + 1)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Batches(Sampler[list[int]]):
 
     def __init__(self, examples: Sequence[Example], batch_size: int, epochs: int, seed: int) -> None:
         self._batches = [
-            batch for epoch in range(epochs) for batch in _epoch(examples, batch_size, random.Random(f"{seed}/{epoch}"))
+            batch for epoch in range(epochs) for batch in _epoch_batches(examples, batch_size, f"{seed}/{epoch}")
         ]
 
     def __len__(self) -> int:
@@ -33,22 +33,22 @@ class Batches(Sampler[list[int]]):
         yield from self._batches
 
 
-def _epoch(examples: Sequence[Example], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
+def _epoch_batches(examples: Sequence[Example], batch_size: int, seed: str) -> Iterator[list[int]]:
     order = list(range(len(examples)))
-    rng.shuffle(order)
+    random.Random(seed).shuffle(order)
     remaining = deque(order)
     while remaining:
         batch: list[int] = []
         postponed: list[int] = []
-        in_batch: set[int | str] = set()  # texts, and indices of abstracts
+        batch_contents: set[int | str] = set()  # texts, and indices of abstracts
         while remaining and len(batch) < batch_size:
             index = remaining.popleft()
             example = examples[index]
-            texts: set[int | str] = {example.text, example.abstract, *example.negatives}
-            if in_batch & texts:
+            contents: set[int | str] = {example.text, example.abstract, *example.negatives}
+            if batch_contents & contents:
                 postponed.append(index)
             else:
-                in_batch |= texts
+                batch_contents |= contents
                 batch.append(index)
         yield batch
         remaining.extendleft(reversed(postponed))

@@ -19,7 +19,7 @@ class Example:
     """A text, the index of its abstract, and the indices of its hard negatives.
 
     With task ``evidence``, a labelled sentence takes the place of the abstract. The evaluation ranks the sentence of a
-    dev claim against its negatives only, and the abstract of a dev question against all abstracts.
+    dev claim among its negatives only, and the abstract of a dev question among all abstracts.
     """
 
     text: str
@@ -32,8 +32,8 @@ class EmbedderData:
     """The examples of a run.
 
     Attributes:
-        abstracts: the different abstracts of all records, those of the training records first; with task ``evidence``
-            the sentences.
+        abstracts: the different abstracts of all records, first of the training records; with task ``evidence`` the
+            sentences.
         train: training examples, with abstracts and negatives of training records only.
         dev: dev questions or claims.
     """
@@ -56,14 +56,15 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
     abstracts = list(dict.fromkeys((*train_abstracts, *(record.context for record in dev))))
     indices = {abstract: index for index, abstract in enumerate(abstracts)}
     if len(train_abstracts) < config.negatives + 2:
+        or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
         raise UserError(
             f"The training records have {len(train_abstracts)} different abstracts, too few for "
-            f"train.embedder.negatives {config.negatives}. Use more records, or set train.embedder.negatives lower."
+            f"train.embedder.negatives {config.negatives}. Use more records{or_fewer_negatives}."
         )
     pairs = [(text, indices[record.context]) for record in train for text in _anchors(config, record)]
     if not pairs:
         raise UserError(f"No training record has any of train.embedder.pairs ({', '.join(config.pairs)}).")
-    negatives = _hard_negatives(pairs, train_abstracts, config)  # their indices are the same in both lists
+    negatives = _hard_negatives(pairs, train_abstracts, config)  # ``abstracts`` begins with ``train_abstracts``
     return EmbedderData(
         abstracts=tuple(abstracts),
         train=tuple(Example(*pair, hard) for pair, hard in zip(pairs, negatives, strict=True)),
@@ -76,8 +77,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
 
     One in ten documents is for dev, none with ``config.teach_dev``. A claim has one training example for each
     labelled sentence of a training document; the negatives are random unlabelled sentences of the document, filled up
-    with sentences of other training documents. It has one dev example for each dev document, with the first labelled
-    sentence and all unlabelled sentences; a document without unlabelled sentences has none.
+    with sentences of other training documents. A claim has one dev example for each dev document that has unlabelled
+    sentences, with the first labelled sentence and all unlabelled ones.
 
     Raises:
         UserError: no claim has a labelled sentence, or a claim has too few sentences for its negatives.
@@ -103,10 +104,10 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     train_documents = [id for id in sentences if id not in dev_documents]
     train_indices = sorted({indices[text] for id in train_documents for text in sentences[id]})
     if len(train_indices) < config.negatives + 2:
+        or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
         raise UserError(
             f"The training claims' documents have {len(train_indices)} different sentences, too few for "
-            f"train.embedder.negatives {config.negatives}. Name another file in claims.path, or set "
-            "train.embedder.negatives lower."
+            f"train.embedder.negatives {config.negatives}. Name another file in claims.path{or_fewer_negatives}."
         )
     train: list[Example] = []
     dev: list[Example] = []
@@ -122,8 +123,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
             rng.shuffle(unlabelled)
             # Enough draws for config.negatives sentences, even if all sentences of this document are drawn.
             draws = min(len(train_indices), len(in_document) + config.negatives + len(evidence))
-            others = [drawn for drawn in rng.sample(train_indices, draws) if drawn not in (*evidence, *unlabelled)]
-            negatives = (*unlabelled, *others)[: config.negatives]
+            further = [drawn for drawn in rng.sample(train_indices, draws) if drawn not in (*evidence, *unlabelled)]
+            negatives = (*unlabelled, *further)[: config.negatives]
             if len(negatives) < config.negatives:
                 raise UserError(
                     f"The claim {text!r} has {len(negatives)} sentences that can be negatives, fewer than "
@@ -150,11 +151,11 @@ def _hard_negatives(
     ]
     hits = BM25Retriever(documents(records)).search([text for text, _ in pairs], config.negatives + 1)
     negatives = []
-    for number, ((_, right), text_hits) in enumerate(zip(pairs, hits, strict=True)):
-        wrong = [int(str(hit.id)) for hit in text_hits if int(str(hit.id)) != right]
-        if len(wrong) < config.negatives:
-            rest = [index for index in range(len(abstracts)) if index != right and index not in wrong]
+    for number, ((_, gold), text_hits) in enumerate(zip(pairs, hits, strict=True)):
+        mined = [int(str(hit.id)) for hit in text_hits if int(str(hit.id)) != gold]
+        if len(mined) < config.negatives:
+            rest = [index for index in range(len(abstracts)) if index != gold and index not in mined]
             random.Random(f"{config.seed}/{number}").shuffle(rest)
-            wrong += rest
-        negatives.append(tuple(wrong[: config.negatives]))
+            mined += rest
+        negatives.append(tuple(mined[: config.negatives]))
     return negatives

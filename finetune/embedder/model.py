@@ -58,7 +58,7 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 
 
 def prompts_of(model: "SentenceTransformer") -> Prompts:
-    """The prompts that ``retrievers.embedders.sentence`` uses."""
+    """The prompts of ``model`` that ``retrievers.embedders.sentence`` uses."""
     # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
     return Prompts(query=model.prompts.get("query") or "", passage=shipped_passage_prompt(model) or "")
 
@@ -68,8 +68,8 @@ def evaluate_embedder(
 ) -> dict[str, float]:
     """Accuracy@1 and mean cross-entropy (nats) of the dev texts; empty without dev texts.
 
-    Each text ranks its abstract against its negatives, or against all ``abstracts`` if it has no negatives. The
-    cross-entropy is the training loss over these candidates, with cosines multiplied by ``scale``.
+    The candidates of a text are its abstract and its negatives, or all ``abstracts`` if it has no negatives. The
+    cross-entropy is the training loss over the candidates, with cosines multiplied by ``scale``.
     """
     if not dev:
         return {}
@@ -82,11 +82,11 @@ def evaluate_embedder(
     for row, example in zip(scores, dev, strict=True):
         if example.negatives:
             row[~np.isin(columns, [example.abstract, *example.negatives])] = -np.inf
-    right = np.searchsorted(columns, [example.abstract for example in dev])
-    gold = scores[np.arange(len(dev)), right]
+    gold_columns = np.searchsorted(columns, [example.abstract for example in dev])
+    gold_scores = scores[np.arange(len(dev)), gold_columns]
     return {
-        "accuracy": float((scores.argmax(axis=1) == right).mean()),
-        "loss": float((logsumexp(scores * scale, axis=1) - gold * scale).mean()),
+        "accuracy": float((scores.argmax(axis=1) == gold_columns).mean()),
+        "loss": float((logsumexp(scores * scale, axis=1) - gold_scores * scale).mean()),
     }
 
 

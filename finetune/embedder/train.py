@@ -38,7 +38,7 @@ def train_embedder(
 
     The run trains on questions and conclusions of ``train``. The questions of ``dev``, searched in all abstracts,
     choose the checkpoint; with ``config.teach_dev`` the run trains on them too. Task ``evidence`` needs ``claims``
-    instead of both.
+    instead of ``train`` and ``dev``.
 
     Raises:
         UserError: the records, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -69,7 +69,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
             "dev examples": digest([(example.text, example.abstract, *example.negatives) for example in data.dev]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> EmbedderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> EmbedderTrainer:
         """The trainer on the batches of all epochs."""
         config, data = self.config, self.data
         return EmbedderTrainer(
@@ -79,7 +79,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
             batches=Batches(data.train, config.batch_size, config.epochs, config.seed),
             max_length=config.max_length,
             evaluate_model=lambda model: evaluate_embedder(model, data.dev, data.abstracts, SCALE),
-            **others,
+            **kwargs,
         )
 
     def figures(self, trainer: EmbedderTrainer, step: int) -> dict[str, Any]:

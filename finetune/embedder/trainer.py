@@ -23,8 +23,8 @@ SCALE = 20.0  # multiplies the cosines in the loss; the library's default
 class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
     """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` are those of all
-    epochs; texts are truncated to ``max_length`` tokens.
+    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` has the batches of
+    all epochs; texts are truncated to ``max_length`` tokens.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
         data: EmbedderData,
         batches: Batches,
         max_length: int,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         self.batches = batches
         super().__init__(
             model=embedder,
             train_dataset=_dataset(data, embedder),
             loss=MultipleNegativesRankingLoss(embedder, scale=SCALE),
-            **others,
+            **kwargs,
         )
         self.data_collator.max_length = max_length
 

@@ -35,7 +35,7 @@ class Texts:
     dev: tuple[LabelledTexts, ...]
     labels: tuple[str, ...]
     side: Side
-    leakage: Leakage = field(default_factory=dict)
+    leakage: Leakage = field(default_factory=Leakage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from chains.encoder.pair_texts import PairTexts
-from chains.encoder.sequence import SequenceClassifier, label_name, model_window, set_padding
+from chains.encoder.sequence import SequenceClassifier, label_name, position_count, set_padding
 from chains.models.local import find_device
 from common.errors import UserError
 from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
@@ -58,11 +58,11 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)
     set_padding(tokenizer, model)
     check_tokenizer(config.model, tokenizer, model.get_input_embeddings().weight.shape[0])
-    window = model_window(model, tokenizer)
-    if config.max_length > window:
+    positions = position_count(model)  # the tokenizer's limit may be the max_length of an earlier training
+    if positions is not None and config.max_length > positions:
         raise UserError(
-            f"train.encoder.max_length is {config.max_length}, and the window of {config.model} is {window} tokens. "
-            "Set it lower."
+            f"train.encoder.max_length is {config.max_length}, and {config.model} has positions for {positions} "
+            "tokens. Set it lower."
         )
     tokenizer.model_max_length = config.max_length
     _freeze(model, config)
@@ -82,7 +82,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
 
 
 def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
-    """A classifier with the encoder of ``model`` and a random head, without the weights of other labels."""
+    """A classifier with the encoder of ``model`` and a new random head."""
     classifier: PreTrainedModel = auto.from_config(model.config, dtype=torch.float32)
     classifier.base_model.load_state_dict(model.base_model.state_dict())
     classifier.eval()
@@ -90,7 +90,7 @@ def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 def _set_layers(architecture: Any, config: EncoderConfig) -> None:
-    """Set the number of layers to ``config.layers``; ``from_pretrained`` then loads no further ones."""
+    """Set the number of layers to ``config.layers``, so that ``from_pretrained`` loads only these."""
     available = int(architecture.num_hidden_layers)
     used = config.layers or available
     for name, value, limit in (("layers", used, available), ("frozen_layers", config.frozen_layers, used)):

@@ -12,7 +12,7 @@ from finetune.sampler import SeededSampler
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Epochs over some of the examples (by index), at a learning rate that rises to ``rate`` and falls to 0."""
+    """Epochs over some of the examples (by index), at a learning rate that decays linearly from ``rate`` to 0."""
 
     examples: tuple[int, ...]
     epochs: int
@@ -27,7 +27,7 @@ class Schedule(Sampler[int]):
         lengths: number of tokens of each example; a batch has examples of similar length.
         batch_size: examples in a batch. A batch may mix the end of an epoch with the start of the next.
         processes: number of processes; a step has a batch of each.
-        warmup: share of a stage's steps over which the learning rate rises.
+        warmup: share of a stage's steps over which a limit of the learning rate rises linearly to ``Stage.rate``.
         seed: seed of the order.
     """
 
@@ -67,7 +67,7 @@ class Schedule(Sampler[int]):
                 epoch += 1
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0; 0 after the last."""
+        """The learning rate of a step, counted from 0: the lower of warm-up and decay; 0 after the last step."""
         for stage, (start, end) in zip(self._stages, pairwise(self._boundaries), strict=True):
             if step < end:
                 steps = end - start

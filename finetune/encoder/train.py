@@ -32,8 +32,8 @@ def train_encoder(
 ) -> Path:
     """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
 
-    ``pairs`` is the source of the pairs of task ``nli``, ``data`` that of the records of task ``qa`` and of
-    ``answer_pairs``; both are the embedded sample by default.
+    ``pairs`` is the source of the pairs of task ``nli``, ``data`` the source of the records of task ``qa`` and of
+    ``answer_pairs``; the default of either is the embedded sample.
 
     Raises:
         UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -42,6 +42,8 @@ def train_encoder(
     texts = read_texts(config, pairs, data)
     classifier = load_base(config, texts.labels)
     examples = encode_texts(texts, classifier.texts)
+    if examples.leakage.search_error:
+        run.print(examples.leakage.search_error)
     if examples.shortened:
         run.print(
             f"{examples.shortened} of {len(examples.train)} training texts are cut to fit {config.max_length} tokens "
@@ -69,7 +71,7 @@ class EncoderJob(Job[EncoderTrainer]):
             "dev examples": _digest(self.data.dev),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> EncoderTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> EncoderTrainer:
         """The trainer on the schedule of ``config``."""
         config, data = self.config, self.data
         arguments |= {
@@ -87,7 +89,7 @@ class EncoderJob(Job[EncoderTrainer]):
                 label_weights(data.train, len(data.labels), config.class_weight), config.label_smoothing
             ),
             evaluate_model=lambda _: evaluate_classifier(self.classifier, data.dev),
-            **others,
+            **kwargs,
         )
 
     def figures(self, trainer: EncoderTrainer, step: int) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class EncoderJob(Job[EncoderTrainer]):
             "dev_examples": len(data.dev),
             "shortened": data.shortened,
             "left_out": data.left_out,
-            "repeated_premises": data.leakage,
+            "repeated_premises": data.leakage.repeated_premises,
             "dev_accuracy": result.get("eval_accuracy"),
             "dev_macro_f1": result.get("eval_macro_f1"),
             "examples_per_second": round(len(trained) / seconds, 2),

@@ -44,14 +44,14 @@ class EncoderTrainer(BaseTrainer):
     """Trains a sequence classifier on examples in the order of ``schedule``, with its learning rates."""
 
     def __init__(
-        self, *, classifier: SequenceClassifier, train: Sequence[Example], schedule: Schedule, **others: Any
+        self, *, classifier: SequenceClassifier, train: Sequence[Example], schedule: Schedule, **kwargs: Any
     ) -> None:
         self.schedule = schedule
         super().__init__(
             model=classifier.model,
             train_dataset=[{**example.inputs, "label": example.label} for example in train],
             processing_class=classifier.tokenizer,
-            **others,
+            **kwargs,
         )
 
     def _get_train_sampler(self, *_: object) -> Schedule:

@@ -1,4 +1,4 @@
-"""Fits the settings of a QLoRA run to the device: replaces those that the device does not support."""
+"""Fits the settings of a QLoRA run to the device: replaces settings that the device does not support."""
 
 import os
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
     Raises:
         UserError: settings contradict each other, on any device.
     """
-    _check(llm, config)
+    _check_settings(llm, config)
     on_cpu = llm.device_map == "cpu" or not torch.accelerator.is_available()
     on_cuda = not on_cpu and torch.cuda.is_available()
     substitutions = []
@@ -67,7 +67,7 @@ def keep_differentiable(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _check(llm: LLMConfig, config: QLoRAConfig) -> None:
+def _check_settings(llm: LLMConfig, config: QLoRAConfig) -> None:
     if llm.kind != "huggingface":
         raise UserError(f"llm.kind is {llm.kind}, which has no weights to train. Set llm.kind to huggingface.")
     if llm.adapter is not None:

@@ -1,7 +1,7 @@
 """Cross-entropy of the answers, faster by computing logits at the answers only and the common prompt prefix once.
 
 All prompts begin with the same instruction, whose keys and values are computed once per batch and shared by its rows.
-Loss and gradient are as without sharing, except that all rows have the same dropout mask in the instruction.
+Sharing changes neither loss nor gradient, except that all rows have the same dropout mask in the instruction.
 """
 
 from collections.abc import Mapping, Sequence

@@ -61,6 +61,8 @@ def train_qlora(
     base = load_llm(settings.llm)
     keep_differentiable(base.model)
     data = make_data(base, prompt, pairs, settings.config, answers)
+    if data.leakage.search_error:
+        run.print(data.leakage.search_error)
     for name, examples in (("training", data.train), ("dev", data.dev)):
         if examples.left_out:
             run.print(f"{examples.left_out} {name} pairs are too long and are left out.")
@@ -96,7 +98,7 @@ class QLoRAJob(Job[PairTrainer]):
             "dev pairs": digest([example.ids for example in self.data.dev.examples]),
         }
 
-    def make_trainer(self, arguments: dict[str, Any], **others: Any) -> PairTrainer:
+    def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> PairTrainer:
         """The trainer of the model with a new adapter.
 
         Raises:
@@ -128,7 +130,7 @@ class QLoRAJob(Job[PairTrainer]):
             answer_only=answer_only,
             shared=common_prefix_length(examples) if config.share_start else 0,
             evaluate_model=self._evaluate,
-            **others,
+            **kwargs,
         )
 
     def figures(self, trainer: PairTrainer, step: int) -> dict[str, Any]:
@@ -142,7 +144,7 @@ class QLoRAJob(Job[PairTrainer]):
             "answer_pairs": data.answer_pairs,
             "dev_pairs": len(data.dev.examples),
             "left_out": {"train": data.train.left_out, "dev": data.dev.left_out},
-            "repeated_premises": data.leakage,
+            "repeated_premises": data.leakage.repeated_premises,
             "dev_accuracy": {
                 "before": accuracies.get(0),
                 "result": accuracies.get(step),
@@ -161,7 +163,7 @@ class QLoRAJob(Job[PairTrainer]):
         plot(trainer.state.log_history, output / PLOT_FILE)
 
     def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
-        """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that none waits."""
+        """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that no process waits."""
         # a new LocalLLM each time, since it caches packed weights
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
         chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)

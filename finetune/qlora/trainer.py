@@ -24,9 +24,9 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         args: TRL's settings.
         sampler: the order of the examples.
         answer_only: whether the loss covers the answers only.
-        shared: number of tokens that all prompts begin with, to compute once a batch; 0 for none. Ignored in a
-            distributed run, with gradient checkpointing, and for models that cannot share them.
-        others: arguments of ``BaseTrainer`` and ``SFTTrainer``.
+        shared: length of the common prefix of all prompts that is computed once a batch, in tokens; 0 for none. Ignored
+            in a distributed run, with gradient checkpointing, and for models whose cache cannot be shared.
+        kwargs: arguments of ``BaseTrainer`` and ``SFTTrainer``.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         sampler: SeededSampler,
         answer_only: bool,
         shared: int,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         self._sampler = sampler
-        super().__init__(model=model, args=args, **others)
+        super().__init__(model=model, args=args, **kwargs)
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self._answer_only = answer_only and "logits_to_keep" in inspect.signature(base.forward).parameters
         one_process = self.accelerator.num_processes == 1

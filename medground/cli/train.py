@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from common.errors import UserError
 from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import print_err
@@ -32,6 +33,7 @@ def qlora(
     DIR gets the adapter with the best figures on the dev pairs. An interrupted run resumes from its last checkpoint.
     """
     settings = options.make_settings(config, overrides, data=data, limit=limit, section="pairs")
+    _check_overrides(overrides, "qlora")
     from corpus.load import load_records
     from finetune.qlora.train import train_qlora
 
@@ -60,6 +62,7 @@ def encoder(
     DIR gets the classifier with the best figures on the dev split. An interrupted run resumes from its last checkpoint.
     """
     settings = options.make_settings(config, overrides)
+    _check_overrides(overrides, "encoder")
     section: Literal["data", "pairs"] = "data" if settings.train.encoder.task == "qa" else "pairs"
     settings = options.make_settings(config, overrides, data=data, limit=limit, section=section)
     from finetune.encoder.train import train_encoder
@@ -91,6 +94,7 @@ def embedder(
     from its last checkpoint.
     """
     recipe = options.make_settings(config, overrides).train.embedder
+    _check_overrides(overrides, "embedder")
     section: Literal["data", "claims"] = "claims" if recipe.task == "evidence" else "data"
     settings = options.make_settings(config, overrides, data=data, limit=limit, section=section)
     examples: dict[str, Any]
@@ -114,6 +118,17 @@ def embedder(
         else:
             setting = f"embedders.{next(iter(settings.embedders))}.model={_local_path(output)}"
             _print_usage("eval retrieval --split test", config, overrides, data, setting)
+
+
+def _check_overrides(overrides: list[str] | None, command: str) -> None:
+    """Refuse ``--set`` of another training command's settings; a settings file may have those of all commands."""
+    for override in overrides or []:
+        key = override.partition("=")[0].strip()
+        if key.startswith("train.") and key.split(".")[1].strip() != command:
+            raise UserError(
+                f"--set {key} has no effect on `medground train {command}`. Remove it, or set a setting of "
+                f"train.{command}."
+            )
 
 
 def _summary(output: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from finetune.checkpoints import (
     RUN_FILE,
     SUMMARY_FILE,
     complete_checkpoints,
+    damaged_checkpoints,
     find_resumable,
     is_finished,
     mark_complete,
@@ -62,12 +63,10 @@ def test_a_run_resumes_from_the_last_checkpoint_that_is_not_damaged(
     damaged.unlink()
     if content is not None:
         damaged.write_text(content)
+    assert damaged_checkpoints(tmp_path) == ["checkpoint-20"]
     resumed = find_resumable(tmp_path, RECIPE)
     assert resumed is not None
     assert resumed.step == 3
-    published = publish_best(tmp_path, 20)
-    assert published is not None
-    assert published.step == 3
     with pytest.raises(UserError, match="another recipe"):
         find_resumable(tmp_path, {**RECIPE, "rank": 4})
 

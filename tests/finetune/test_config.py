@@ -17,14 +17,21 @@ INTEGER_FIELDS = [
 
 @pytest.mark.parametrize(("section", "name"), INTEGER_FIELDS)
 def test_integers_are_not_coerced_from_other_types(section: type[BaseModel], name: str) -> None:
-    task = {"task": "qa"} if section is EncoderConfig else {}  # which ``conclusions`` needs
+    task = {"task": "qa"} if section is EncoderConfig else {}  # ``conclusions`` needs task qa
     assert getattr(section(**{**task, name: 8}), name) == 8
     for value in ("8", 8.0, True):
         with pytest.raises(ValidationError):
             section(**{**task, name: value})
 
 
-@pytest.mark.parametrize("settings", [{"conclusions": 1, "task": "nli"}, {"answer_pairs": True, "task": "qa"}])
-def test_a_setting_of_another_task_is_refused(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        (EncoderConfig, {"conclusions": 1, "task": "nli"}),
+        (EncoderConfig, {"answer_pairs": True, "task": "qa"}),
+        (EmbedderTrainConfig, {"pairs": ["question"], "task": "evidence"}),
+    ],
+)
+def test_a_setting_of_another_task_is_refused(section: type[BaseModel], settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=f"{next(iter(settings))} is of task"):
-        EncoderConfig(**settings)
+        section(**settings)

@@ -12,11 +12,9 @@ import checkpoints
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
 from chains.models.local import EMBEDDED, load_llm
-from chains.qa.chain import qa_chain
 from common.errors import UserError
 from common.fingerprints import to_jsonable
 from corpus.inference.pairs import NLIPair
@@ -47,7 +45,7 @@ def adapters(bases, tmp_path_factory) -> dict[str, str]:
     return {name: str(checkpoints.make_adapter(base, root / name)) for name, base in bases.items()}
 
 
-def run(adapter: str, output: Path, *, llm: dict[str, Any] | None = None, **arguments: Any) -> MergeReport:
+def run_merge(adapter: str, output: Path, *, llm: dict[str, Any] | None = None, **arguments: Any) -> MergeReport:
     """Merge in float32 on the CPU and compare on ``PAIRS``, unless the arguments say otherwise."""
     settings = {"dtype": "float32", "device_map": "cpu", **(llm or {})}
     arguments = {"pairs": PAIRS, "labels": LABELS, "quiet": True, **arguments}
@@ -57,7 +55,7 @@ def run(adapter: str, output: Path, *, llm: dict[str, Any] | None = None, **argu
 def error_message(adapter: str, output: Path, **arguments: Any) -> str:
     """The message of a merge that fails and leaves no files."""
     with pytest.raises(UserError) as caught:
-        run(adapter, output, **arguments)
+        run_merge(adapter, output, **arguments)
     assert not output.exists()
     assert not list(output.parent.glob(f".{output.name}*"))
     return str(caught.value)
@@ -69,7 +67,7 @@ def error_message(adapter: str, output: Path, **arguments: Any) -> str:
 def test_the_merged_model_has_the_logits_of_base_and_adapter(
     bases, adapters, tmp_path: Path, name: str, dtype: str
 ) -> None:
-    report = run(adapters[name], tmp_path / "merged", llm={"dtype": dtype})
+    report = run_merge(adapters[name], tmp_path / "merged", llm={"dtype": dtype})
     report.check()
     assert report.passed
     assert report.base == str(bases[name])  # from the adapter's configuration
@@ -88,38 +86,18 @@ def test_the_merged_model_has_the_logits_of_base_and_adapter(
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     attached = load_llm(LLMConfig(model=str(bases[name]), adapter=adapters[name], dtype=dtype, device_map="cpu"))
     assert tokenizer.chat_template == attached.tokenizer.chat_template
+    base = load_llm(LLMConfig(model=str(bases[name]), dtype=dtype, device_map="cpu"))
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
-        expected, merged = attached.model(ids).logits.float(), model(ids).logits.float()
-    assert (expected - merged).abs().max() < {"float32": 1e-4, "bfloat16": 0.2}[dtype]
-
-
-@pytest.mark.parametrize("name", ["gemma", "llama2"])
-def test_qa_chain_answers_alike_with_the_merged_model_and_the_adapter(
-    bases, adapters, tmp_path: Path, name: str
-) -> None:
-    run(adapters[name], tmp_path / "merged")
-    retriever = WordRetriever(texts={pair.id: pair.premise for pair in PAIRS})
-    questions = ["Does aspirin reduce stroke?", "Did bleeding change?", "Were patients old?"]
-    answers = {}
-    for model, settings in {
-        "merged": {"model": str(tmp_path / "merged")},
-        "attached": {"model": str(bases[name]), "adapter": adapters[name]},
-        "base": {"model": str(bases[name])},
-    }.items():
-        llm = load_llm(LLMConfig(dtype="float32", device_map="cpu", **settings))
-        answers[model] = qa_chain(llm, retriever).batch(questions)
-    for merged, attached, base in zip(*answers.values(), strict=True):
-        assert (merged.label, merged.prompt) == (attached.label, attached.prompt)
-        assert merged.label_scores == pytest.approx(attached.label_scores, abs=1e-4)
-        assert merged.label_scores != pytest.approx(base.label_scores, abs=1e-2)
-        assert merged.passages
+        expected, merged, unadapted = (each(ids).logits.float() for each in (attached.model, model, base.model))
+    tolerance = {"float32": 1e-4, "bfloat16": 0.2}[dtype]
+    assert (expected - merged).abs().max() < tolerance < (expected - unadapted).abs().max()
 
 
 def test_an_adapter_of_another_installations_embedded_model_is_merged(tmp_path: Path) -> None:
     base_name = "/another/installation/chains/embedded"
     adapter = checkpoints.make_adapter(EMBEDDED, tmp_path / "adapter", base_name=base_name)
-    report = run(str(adapter), tmp_path / "new" / "merged", pairs=PAIRS[:2])
+    report = run_merge(str(adapter), tmp_path / "new" / "merged", pairs=PAIRS[:2])
     assert report.base == "embedded"
     assert report.passed
     assert load_llm(LLMConfig(model=report.output)).window == 1024
@@ -127,7 +105,7 @@ def test_an_adapter_of_another_installations_embedded_model_is_merged(tmp_path: 
 
 def test_llm_model_takes_precedence_over_the_base_named_by_the_adapter(bases, adapters, tmp_path: Path) -> None:
     copy = shutil.copytree(bases["gemma"], tmp_path / "copy")
-    assert run(adapters["gemma"], tmp_path / "merged", llm={"model": str(copy)}).base == str(copy)
+    assert run_merge(adapters["gemma"], tmp_path / "merged", llm={"model": str(copy)}).base == str(copy)
 
 
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
@@ -166,12 +144,12 @@ def test_the_output_must_be_a_new_or_empty_folder(adapters, tmp_path: Path) -> N
     file.write_text("notes")
     for output in (file.parent, file):
         with pytest.raises(UserError, match="already exists"):
-            run(adapters["gemma"], output)
+            run_merge(adapters["gemma"], output)
     with pytest.raises(UserError, match="cannot be written"):
-        run(adapters["gemma"], file / "merged")
+        run_merge(adapters["gemma"], file / "merged")
     assert file.read_text() == "notes"
     (tmp_path / "empty").mkdir()
-    assert run(adapters["gemma"], tmp_path / "empty", pairs=PAIRS[:1]).passed
+    assert run_merge(adapters["gemma"], tmp_path / "empty", pairs=PAIRS[:1]).passed
 
 
 def test_too_little_disk_space_is_reported_and_leaves_no_files(
@@ -195,7 +173,7 @@ def test_a_merge_outside_the_bound_fails_and_keeps_its_files(
 ) -> None:
     # "merging" drops the adapter
     monkeypatch.setattr("finetune.merge.merge_adapter", lambda attached, adapter: attached.unload())
-    report = run(adapters["gemma"], tmp_path / "merged")
+    report = run_merge(adapters["gemma"], tmp_path / "merged")
     assert not report.passed
     assert "OUTSIDE the bound for float32: at least 100% and at most 0.01" in report.text()
     with pytest.raises(UserError, match=r"The files are kept. Use the adapter unmerged"):
@@ -216,19 +194,21 @@ def test_a_bound_includes_comparisons_within_its_limits_but_not_nan() -> None:
 
 def test_pairs_longer_than_the_window_are_counted(adapters, tmp_path: Path) -> None:
     long = NLIPair("long", "Aspirin reduced the risk of stroke. " * 200, "Aspirin works.", "entailment")
-    report = run(adapters["gemma"], tmp_path / "merged", pairs=[*PAIRS, long])
+    report = run_merge(adapters["gemma"], tmp_path / "merged", pairs=[*PAIRS, long])
     assert (report.pairs, report.too_long) == (len(PAIRS), 1)
     assert "(1 are too long" in report.text()
 
 
-def test_without_4_bit_support_the_report_says_so(adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_states_why_there_is_no_4_bit_comparison(
+    adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def load(config: LLMConfig) -> Any:
         if config.quantization == "4bit":
             raise UserError("it cannot be quantised here")
         return load_llm(config)
 
     monkeypatch.setattr("finetune.merge.load_llm", load)
-    report = run(adapters["gemma"], tmp_path / "merged")
+    report = run_merge(adapters["gemma"], tmp_path / "merged")
     assert report.passed
     assert report.nf4 is None
     assert "Not compared with the adapter on a base in 4 bits: it cannot be quantised here" in report.text()
@@ -237,7 +217,7 @@ def test_without_4_bit_support_the_report_says_so(adapters, tmp_path: Path, monk
 def test_a_note_names_the_prompt_family_if_the_new_folder_name_does_not_show_it(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "llama-2-base")
     adapter = str(checkpoints.make_adapter(base, tmp_path / "adapter"))
-    report = run(adapter, tmp_path / "merged")
+    report = run_merge(adapter, tmp_path / "merged")
     assert report.prompt_family == "llama2"
     assert report.notes == ("Set prompt.family to llama2 with this model: its name no longer shows the family.",)
-    assert run(adapter, tmp_path / "generic", prompt_family="generic").notes == ()
+    assert run_merge(adapter, tmp_path / "generic", prompt_family="generic").notes == ()

@@ -1,7 +1,7 @@
-"""finetune/run.py: what all training methods have in common."""
+"""finetune/run.py: behaviour that all training methods share."""
 
 import errno
-import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import torch
 import training_runs
+from qlora_runs import TOLERANCE
 from training_runs import Method, summary
 
 from common.atomic_write import locked
 from common.errors import UserError
 from finetune.run import check_trackers
 from finetune.trainer import best_step, evaluations
-
-TOLERANCE = 1e-6  # difference between weights (about 0.05) of a resumed and an uninterrupted run
 
 
 @pytest.fixture(scope="module", params=["qlora", "encoder", "embedder"])
@@ -112,6 +111,45 @@ def test_an_interrupted_run_has_the_result_of_an_uninterrupted_run(
     assert method.distance(tmp_path / last, finished / last) <= TOLERANCE
 
 
+def test_damaged_checkpoints_are_reported_and_not_used(
+    method: Method,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = shutil.copytree(finished, tmp_path / "out")
+    (output / "summary.json").unlink()
+    best, *_, last = sorted(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
+    monkeypatch.setattr("finetune.run.best_step", lambda log: best)
+    (output / f"checkpoint-{best}" / "optimizer.pt").write_bytes(b"truncated")
+    method.train(output, quiet=False, keep_checkpoints=None)
+    printed = capsys.readouterr().err
+    assert f"checkpoint-{best} is damaged and not used: a file is absent or has another size" in printed
+    assert f"Resuming from checkpoint-{last}.\n" in printed
+    assert f"The best checkpoint, checkpoint-{best}, is absent or damaged: checkpoint-{last} is used.\n" in printed
+    assert summary(output)["step"] == last
+
+
+def test_a_run_whose_only_checkpoint_is_damaged_starts_again(
+    encoder_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = training_runs.encoder(encoder_base)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder.trainer, "training_step", failing_step(5, KeyboardInterrupt()), raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.train(tmp_path)
+    optimizer = tmp_path / "checkpoint-4" / "optimizer.pt"
+    optimizer.write_bytes(bytes(optimizer.stat().st_size))  # as after a power failure
+    with pytest.raises(UserError, match=r"checkpoint-4 cannot be loaded .* remove it and run the same command again"):
+        encoder.train(tmp_path)
+    optimizer.unlink()
+    encoder.train(tmp_path, quiet=False)
+    assert "checkpoint-4 is damaged" in (printed := capsys.readouterr().err)
+    assert "There is no other checkpoint: the training starts again from the first step.\n" in printed
+    assert not summary(tmp_path)["resumed"]
+
+
 def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
     method: Method, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,15 +199,6 @@ def test_a_result_that_cannot_be_copied_is_an_error(
     assert not (tmp_path / "summary.json").exists()
     method.train(tmp_path)
     assert (tmp_path / method.weights_file).is_file()
-
-
-def test_an_unfinished_run_with_another_recipe_is_refused(method: Method, finished: Path, tmp_path: Path) -> None:
-    run = json.loads((finished / f"checkpoint-{summary(finished)['step']}" / "run.json").read_text())
-    (tmp_path / "checkpoint-4").mkdir()
-    (tmp_path / "checkpoint-4" / "run.json").write_text(json.dumps({**run, "recipe": {**run["recipe"], "seed": 7}}))
-    with pytest.raises(UserError, match="with another recipe: seed was 7 and is 1"):
-        method.train(tmp_path)
-    assert (tmp_path / "checkpoint-4").is_dir()
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(

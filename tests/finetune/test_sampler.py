@@ -34,7 +34,7 @@ def test_grouped_batches_have_examples_of_similar_length() -> None:
 
 def test_grouped_batches_are_not_in_the_order_of_their_lengths() -> None:
     lengths = [LENGTHS[index] for index in order()]
-    assert abs(mean(lengths[:240]) - mean(lengths[-240:])) < 20
+    assert abs(mean(lengths[:240]) - mean(lengths[-240:])) < 20  # about 76 if all examples are sorted
 
 
 def test_fewer_examples_than_a_batch_make_one_batch() -> None:

@@ -23,7 +23,7 @@ RECORDS = [
 
 def test_words_of_results_and_conclusions_have_positive_weights() -> None:
     model = fit_findings(RECORDS)
-    assert (model["abstracts"], model["sentences"]) == (60, 60 * 5)
+    assert (model["abstracts"], model["sentences"]) == (60, 60 * 5)  # five sentences a record
     weights = model["weights"]
     # words are stems; the L1 penalty may drop some
     assert max(weights["score"], weights["more"]) > 0 > min(weights["patient"], weights.get("whether", 0))

@@ -33,7 +33,7 @@ from tools.sample.patterns import Style
 
 SEED = 20261123
 LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no and maybe, as in PubMedQA's expert-labelled set (55.2, 33.8, 11.0 %)
-NULL_SHARE = 0.8  # share of null findings among the records with answer no; the others have the opposite effect
+NULL_SHARE = 0.8  # share of null findings among the records with answer no; the rest has the opposite effect
 NLI_LABEL: dict[Label, str] = {"yes": "entailment", "no": "contradiction", "maybe": "neutral"}
 FINDING_WEIGHTS = (6, 3, 1)  # of effect, null and unclear among findings that no question is about
 NLI_PREMISE_COUNTS = {"train": 1000, "dev": 100, "test": 150}
@@ -117,7 +117,7 @@ def _draw_interventions(rng: random.Random, count: int, used_names: set[str], *,
 class Sample:
     """All records of the sample: 300 for training and 300 in each of three test sets.
 
-    ``new_names`` are about drugs that no other text names, ``new_phrases`` in patterns that no training text has.
+    ``new_names`` are about drugs that no other text names; ``new_phrases`` have patterns that no training text has.
     """
 
     train: tuple[SampleRecord, ...]
@@ -173,7 +173,7 @@ class _Premise:
 
 @cache
 def draw_premises() -> dict[str, tuple[_Premise, ...]]:
-    """The NLI premises by split, all different: 60 % are notes, the others the results of an abstract."""
+    """The NLI premises by split, all different: 60 % are notes, 40 % the results of an abstract."""
     rng = random.Random(SEED + 1)
     seen: set[str] = set()
     splits: dict[str, tuple[_Premise, ...]] = {}
@@ -250,17 +250,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the files, or with ``--check`` list those that differ and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the shipped files, write nothing")
-    check = parser.parse_args(arguments).check
-    differing = [name for name, text in files().items() if not _same(name, text)]
-    if not check:
-        DATA.mkdir(exist_ok=True)
-        for name, text in files().items():
-            (DATA / name).write_text(text, encoding="utf-8", newline="\n")
-    verb = "differs" if check else "written"
-    sys.stdout.writelines(f"{DATA / name}: {verb}\n" for name in (differing if check else files()))
-    return 1 if check and differing else 0
+    texts = files()
+    if parser.parse_args(arguments).check:
+        differing = [name for name, text in texts.items() if not _is_shipped(name, text)]
+        sys.stdout.writelines(f"{DATA / name}: differs\n" for name in differing)
+        return 1 if differing else 0
+    DATA.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (DATA / name).write_text(text, encoding="utf-8", newline="\n")
+        sys.stdout.write(f"{DATA / name}: written\n")
+    return 0
 
 
-def _same(name: str, text: str) -> bool:
+def _is_shipped(name: str, text: str) -> bool:
     path = DATA / name
     return path.is_file() and path.read_bytes() == text.encode()

@@ -1,7 +1,7 @@
 """Conversations about the sample's abstracts, with follow-up questions that need the messages before them.
 
 Each message comes with the abstract that answers it. Follow-ups have pronouns for the treatment, the outcome or the
-patients, or name only the changed one. A drug has one abstract, which also counts as the answer for other groups and
+patients, or name only what changes. A drug has one abstract, which also counts as the answer for other groups and
 outcomes; a therapy has several.
 """
 
@@ -144,17 +144,17 @@ _FollowUp = tuple[_Topic, Message]  # the new topic, and the question about it
 
 def _other_outcome(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _FollowUp | None:
     """Another outcome that the abstract reports; any outcome if the drug has one abstract."""
-    others = [finding.outcome for finding in topic.record.study.findings if finding.outcome != topic.outcome]
-    if not others and topic.record.study.drug not in THERAPIES:
-        others = [outcome for outcome in lexicon.OUTCOMES if outcome != topic.outcome]
-    if not others:
+    outcomes = [finding.outcome for finding in topic.record.study.findings if finding.outcome != topic.outcome]
+    if not outcomes and topic.record.study.drug not in THERAPIES:
+        outcomes = [outcome for outcome in lexicon.OUTCOMES if outcome != topic.outcome]
+    if not outcomes:
         return None
-    new_topic = replace(topic, outcome=rng.choice(others), direction=_draw_direction(rng))
+    new_topic = replace(topic, outcome=rng.choice(outcomes), direction=_draw_direction(rng))
     return _follow_up(new_topic, _OUTCOME_PATTERNS, "outcome", rng)
 
 
 def _other_treatment(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _FollowUp | None:
-    """A drug whose abstract is on the same condition and outcome; without such a drug, on one of the two."""
+    """A drug with an abstract on the same condition and outcome, or if there is none on one of the two."""
     study, related = topic.record.study, []
     for record in records:
         same_condition = record.study.condition == study.condition
@@ -163,7 +163,7 @@ def _other_treatment(topic: _Topic, rng: random.Random, records: Sequence[Sample
             related.append((record, same_condition, same_outcome))
     if not related:
         return None
-    on_both = [entry for entry in related if entry[1] and entry[2]]
+    on_both = [(record, condition, outcome) for record, condition, outcome in related if condition and outcome]
     record, same_condition, same_outcome = rng.choice(on_both or related)
     if same_condition and same_outcome:
         return _follow_up(replace(topic, record=record), _TREATMENT_PATTERNS, "treatment", rng)
@@ -186,11 +186,11 @@ def _other_group(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -
 def _other_population(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _FollowUp | None:
     """The population of another abstract on the same therapy."""
     drug = topic.record.study.drug
-    others = [record for record in records if record.study.drug == drug and record is not topic.record]
-    if not others:
+    other_records = [record for record in records if record.study.drug == drug and record is not topic.record]
+    if not other_records:
         return None
-    other = rng.choice(others)
-    return _follow_up(replace(topic, record=other, group=other.study.group), _POPULATION_PATTERNS, "population", rng)
+    record = rng.choice(other_records)
+    return _follow_up(replace(topic, record=record, group=record.study.group), _POPULATION_PATTERNS, "population", rng)
 
 
 def _study_details(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _FollowUp:

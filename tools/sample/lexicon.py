@@ -29,13 +29,13 @@ class ChangeWords:
 def read_data(name: str) -> dict[str, Any]:
     """The content of a YAML file beside this module, with lists as tuples."""
     content = yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return {key: _frozen(value) for key, value in content.items()}
+    return {key: _with_tuples(value) for key, value in content.items()}
 
 
-def _frozen(value: Any) -> Any:
+def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 _WORDS = read_data("lexicon.yaml")

@@ -68,7 +68,7 @@ def draw_note(rng: random.Random, facts: int, *, plain: bool = False) -> Note:
 def draw_statement(note: Note, label: Label, rng: random.Random, *, plain: bool = False) -> tuple[str, Fact]:
     """A statement that the note entails (``yes``), contradicts (``no``) or is neutral to (``maybe``), and its fact.
 
-    The fact is one of the note unless ``label`` is maybe. ``plain`` limits the statement to the first pattern and name.
+    The note has the fact unless ``label`` is maybe. ``plain`` limits the statement to the first pattern and name.
     """
     fact = rng.choice(note.facts)
     if label == "maybe":

@@ -36,6 +36,6 @@ HELD_OUT: dict[str, frozenset[str]] = _draw_held_out()
 
 
 def select_patterns(kind: str, style: Style = "common") -> tuple[str, ...]:
-    """The held-out patterns of ``kind`` for the style ``held_out``, else the others; for ``plain`` the first few."""
+    """The patterns of ``kind`` in a style: the held-out ones, or those not held out, for ``plain`` the first few."""
     selected = tuple(pattern for pattern in PATTERNS[kind] if (pattern in HELD_OUT[kind]) == (style == "held_out"))
     return selected[:PLAIN_PATTERNS] if style == "plain" else selected

@@ -29,7 +29,7 @@ class Batch:
 
     Attributes:
         ids: token ids.
-        positions: those of each branch follow the stem's.
+        positions: positions of the tokens; each branch follows the stem.
         mask: additive attention mask (0 or -inf) of shape (rows, 1, length, length).
         is_target: whether the token counts in the loss; false for padding and for a row's first token.
         answer_weights: loss weight of an answer's token, 1 / sqrt(n) in an answer of n tokens; 0 for other tokens.
@@ -91,7 +91,7 @@ def collate(rows: list[Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
 
 
 def _answer_weights(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
-    """The weights of the tokens between each assistant token and its end token; 0 for these two and all others."""
+    """The weights of the tokens between each assistant token and its end token; 0 for all other tokens."""
     vocabulary = tokenizer.get_vocab()
     assistant, end = vocabulary[ASSISTANT], vocabulary[END]
     index = torch.arange(ids.shape[1]).expand_as(ids)
@@ -103,7 +103,7 @@ def _answer_weights(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> to
     return torch.where(in_answer, lengths.gather(1, answer).clamp(min=1).rsqrt(), 0.0)
 
 
-def steps(
+def draw_steps(
     readings: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, curriculum: Curriculum
 ) -> Iterator[list[Batch]]:
     """The batches of each optimizer step, endlessly.

@@ -6,8 +6,8 @@ from typing import Literal
 from tools.sample.patterns import Style
 
 Stage = Literal["first", "second", "third"]
-# Questions are answered with the label (asked), with the reported change and the label (reasoned), with a phrase (free)
-# or with a sentence of the text (quoted).
+# The answer to a question is the label (asked), the reported change and the label (reasoned), a phrase (free) or a
+# sentence of the text (quoted).
 KINDS = (
     "asked_abstract",
     "reasoned_abstract",
@@ -31,7 +31,7 @@ class Mixture:
 
     Attributes:
         shares: weights of the kinds of reading, in the order of ``KINDS``.
-        early: those weights while ``easiness`` is 1; None for ``shares``.
+        early_shares: ``shares`` while ``easiness`` is 1; None if they are the same.
         style: style of findings and questions.
         finding_counts: weights of 1, 2 and 3 findings in an abstract.
         finding_kinds: weights of effects, null findings and unclear findings.
@@ -41,7 +41,7 @@ class Mixture:
     """
 
     shares: tuple[int, ...]
-    early: tuple[int, ...] | None = None
+    early_shares: tuple[int, ...] | None = None
     style: Style = "varied"
     finding_counts: tuple[int, int, int] = (50, 40, 10)
     finding_kinds: tuple[int, int, int] = (62, 25, 13)
@@ -53,7 +53,7 @@ class Mixture:
 MIXTURES: dict[Stage, Mixture] = {
     "first": Mixture(
         shares=(36, 2, 5, 8, 28, 2, 4, 6, 4, 2, 3, 0, 0),
-        early=(22, 3, 12, 22, 14, 3, 8, 12, 1, 1, 4, 0, 0),
+        early_shares=(22, 3, 12, 22, 14, 3, 8, 12, 1, 1, 4, 0, 0),
         style="common",
         finding_counts=(68, 26, 6),
         finding_kinds=(55, 30, 15),

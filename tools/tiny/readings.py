@@ -71,11 +71,13 @@ class Readings:
 
     def draw(self, easiness: float = 0.0) -> Reading:
         """The next reading."""
-        rng, late = self._rng, self._mixture.shares
-        early = self._mixture.early or late
-        easy = rng.random() < 0.9 * easiness
-        shares = [(1 - easiness) * end + easiness * start for start, end in zip(early, late, strict=True)]
-        kind = rng.choices(KINDS, shares)[0]
+        final_shares = self._mixture.shares
+        early_shares = self._mixture.early_shares or final_shares
+        easy = self._rng.random() < 0.9 * easiness
+        shares = [
+            (1 - easiness) * final + easiness * early for early, final in zip(early_shares, final_shares, strict=True)
+        ]
+        kind = self._rng.choices(KINDS, shares)[0]
         reading: Reading = getattr(self, f"_{kind}")(easy)
         return reading
 
@@ -108,7 +110,7 @@ class Readings:
         rng = self._rng
         study = self._draw_study(easy)
         unreported = self._unreported_outcome(study)
-        topic = unreported if rng.random() < 0.15 else None
+        topic = unreported if rng.random() < 0.15 else None  # an aim that the results say nothing about
         all_sections = topic is not None or self._draw_all_sections(easy)
         text = self._abstract_text(study, easy, topic, all_sections=all_sections)
         branches: list[Branch] = []
@@ -117,18 +119,18 @@ class Readings:
             if self._reserved.allows(about, (outcome,)):
                 branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), "maybe"))
 
-        same = 0.9 if easy else self._mixture.same_direction
+        same_direction = 0.9 if easy else self._mixture.same_direction
         for finding in rng.choices(study.findings, k=self._mixture.questions):
-            direction = finding.direction if rng.random() < same else opposite(finding.direction)
+            direction = finding.direction if rng.random() < same_direction else opposite(finding.direction)
             about_finding = question(study, finding.outcome, direction, rng, self._style(easy))
             branches.append((about_finding, study.answer(finding.outcome, direction)))
         first = study.findings[0].outcome
         if topic or rng.random() < 0.3:
             add_maybe_question(study, unreported)
         if rng.random() < 0.3:
-            other = self._similar_name(study.drug)
-            if other != study.drug:
-                add_maybe_question(replace(study, drug=other), first)
+            similar_drug = self._similar_name(study.drug)
+            if similar_drug != study.drug:
+                add_maybe_question(replace(study, drug=similar_drug), first)
         if all_sections and rng.random() < 0.15:
             condition = rng.choice([name for name in lexicon.CONDITIONS if name != study.condition])
             add_maybe_question(replace(study, condition=condition), first)
@@ -149,7 +151,7 @@ class Readings:
         return Reading(self._stem(self._instruction(), text), tuple(branches))
 
     def _truth_of_answer(self, study: Study) -> Branch:
-        """The question whether a given answer or a conclusion is true, as in the verification of answers."""
+        """The question whether an answer or a conclusion is true, as in the verification of answers."""
         rng = self._rng
         finding = rng.choice(study.findings)
         direction = finding.direction if rng.random() < self._mixture.same_direction else opposite(finding.direction)
@@ -159,10 +161,10 @@ class Readings:
         if rng.random() < 0.5:
             about_finding = question(study, finding.outcome, direction, rng, "varied")
             return f"{about_finding} Is it true that the answer is {given}?", answer
-        # the conclusion of a study whose answer is ``given``
+        # the conclusion of a study with the answer ``given``
         kind: FindingKind = "effect" if given == "yes" else "null"
-        other = replace(study, findings=(Finding(finding.outcome, kind, direction),))
-        claim = conclusion(other, finding.outcome, direction, rng)
+        other_study = replace(study, findings=(Finding(finding.outcome, kind, direction),))
+        claim = conclusion(other_study, finding.outcome, direction, rng)
         return self._truth_question(claim[0].lower() + claim[1:].rstrip(".")), answer
 
     def _compared(self, easy: bool) -> Reading:
@@ -208,7 +210,7 @@ class Readings:
     def _abstract_text(
         self, study: Study, easy: bool, topic: str | None = None, *, all_sections: bool | None = None
     ) -> str:
-        """The abstract of ``study``: all sections or the results alone, at random by default."""
+        """The abstract of ``study``: all sections or the results alone; a random choice by default."""
         if all_sections is None:
             all_sections = self._draw_all_sections(easy)
         sections = abstract(study, self._rng, topic=topic, style=self._style(easy), asides=0 if easy else None)
@@ -247,9 +249,9 @@ class Readings:
         for finding in study.findings:
             quote = next(sentence for sentence in reversed(sentences) if finding.outcome in sentence.lower())
             branches.append((f"Quote the result of {study.drug} on {finding.outcome}.", quote))
-            other = self._similar_name(study.drug)
-            if other != study.drug:
-                branches.append((f"Quote the result of {other} on {finding.outcome}.", NO_SENTENCE))
+            similar_drug = self._similar_name(study.drug)
+            if similar_drug != study.drug:
+                branches.append((f"Quote the result of {similar_drug} on {finding.outcome}.", NO_SENTENCE))
         branches.append((f"Quote the result of {study.drug} on {self._unreported_outcome(study)}.", NO_SENTENCE))
         return Reading(self._stem(FREE_INSTRUCTION, text), tuple(rng.sample(branches, min(len(branches), 3))))
 
@@ -290,7 +292,7 @@ class Readings:
         return Reading(self._stem(FREE_INSTRUCTION, note.text), tuple(branches))
 
     def _claims(self, note: Note, count: int, easy: bool) -> Iterator[tuple[str, Fact, str]]:
-        """Statements on ``note`` with their facts and labels; more of presence than of absence."""
+        """Statements on ``note`` with their facts and labels. Statements of absence are rarer than of presence."""
         for _ in range(count):
             label = self._rng.choice(LABELS)
             claim, fact = draw_statement(note, label, self._rng, plain=easy)
@@ -303,7 +305,7 @@ class Readings:
         return self._rng.choice(TRUTH_QUESTIONS).format(claim)
 
     def _free_abstract(self, easy: bool) -> Reading:
-        """Questions answered with the change of an outcome, and one about the study's design."""
+        """Questions answered with the change of an outcome, and a question about the study's design."""
         rng = self._rng
         study = self._draw_study(easy)
         all_sections = self._draw_all_sections(easy)

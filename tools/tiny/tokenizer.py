@@ -1,4 +1,4 @@
-"""The byte-level BPE tokenizer of medground-tiny, trained on its own readings."""
+"""The byte-level BPE tokenizer of medground-tiny, trained on readings."""
 
 from transformers import PreTrainedTokenizerFast
 
@@ -12,7 +12,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(seed: int, vocabulary: int, reading_count: int, window: int) -> PreTrainedTokenizerFast:
-    """Train a tokenizer of ``vocabulary`` tokens, among them all bytes; each digit is a token of its own."""
+    """Train a tokenizer of ``vocabulary`` tokens, among them all bytes; each digit is a separate token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -2,7 +2,7 @@
 
 A Llama of 5.3 M parameters, trained from scratch on generated readings, each used once. The loss is half the mean over
 all tokens plus the weighted mean over the answers' tokens. Muon (Jordan et al. 2024), which here needs a fraction of
-AdamW's steps, trains the matrices, and AdamW embeddings and norms. The learning rate warms up and decays linearly.
+AdamW's steps, trains the matrices; AdamW trains embeddings and norms. The learning rate warms up and decays linearly.
 
 There are three parts: language and look-up, then varied wording, then the comparison of finding and question. Each
 starts from the result of the previous part, rounded to bfloat16, with new optimizers.
@@ -24,7 +24,7 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
 from common.logs import no_bars
-from tools.tiny.batches import Batch, Curriculum, steps
+from tools.tiny.batches import Batch, Curriculum, draw_steps
 from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
@@ -165,7 +165,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     """Train the model and save it in bfloat16, with its tokenizer and ``training.json``, in ``output``.
 
     ``output/checkpoint-N`` is the model at step N. An interrupted run resumes from its last saved step, with the same
-    result as an uninterrupted run. It first draws the earlier text again, which takes about a minute.
+    result as an uninterrupted run. Resuming draws the text of the earlier steps again, which takes about a minute.
 
     Raises:
         UserError: ``output`` cannot be written, or holds a run of another recipe.
@@ -238,10 +238,10 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
 def _stream(
     recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, curriculum: Curriculum, step: int
 ) -> Iterator[list[Batch]]:
-    """The batches of the part that has ``step``, from ``step`` on; those of earlier steps are drawn and dropped."""
+    """The batches of the part that has ``step``, from ``step`` on; batches of earlier steps are drawn and dropped."""
     index, first = recipe.part(step)
     readings = Readings(recipe.seed + 1 + index, recipe.parts[index].stage)
-    stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
+    stream = draw_steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
     for earlier in range(first, step):
         curriculum.easiness = recipe.easiness(earlier)
         next(stream)
@@ -268,12 +268,12 @@ def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> list[torch.optim
         )
     matrices = [weights for weights in model.model.layers.parameters() if weights.dim() == 2]
     matrix_ids = set(map(id, matrices))
-    others = [weights for weights in model.parameters() if id(weights) not in matrix_ids]
+    embeddings_and_norms = [weights for weights in model.parameters() if id(weights) not in matrix_ids]
     muon = torch.optim.Muon(
         matrices, lr=recipe.parts[0].learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
     adamw = torch.optim.AdamW(
-        others, lr=recipe.parts[0].learning_rate, betas=recipe.betas, weight_decay=0.0, fused=True
+        embeddings_and_norms, lr=recipe.parts[0].learning_rate, betas=recipe.betas, weight_decay=0.0, fused=True
     )
     return [muon, adamw]
 

@@ -76,16 +76,16 @@ def definition(rng: random.Random) -> str:
     """A sentence that explains a word of change as a rise or a fall."""
     direction: lexicon.Direction = rng.choice(("down", "up"))
     words = lexicon.CHANGE[direction]
-    fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
+    change, changed = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
     outcome = rng.choice(lexicon.OUTCOMES)
     sentences = (
-        f"To {rng.choice(words.transitive_base)} the {outcome} is to make it {fall}.",
-        f"If the {outcome} {rng.choice(words.intransitive)}, {fell}.",
-        f"If it was {rng.choice(words.participle)}, {fell}.",
-        f"A {rng.choice(words.noun)} in the {outcome} means that {fell}.",
-        f"When the {outcome} is {rng.choice(words.comparative)} than before, {fell}.",
-        f"If a drug {rng.choice(words.transitive)} the {outcome}, {fell}.",
-        f"For the {outcome} to {rng.choice(words.intransitive_base)} is to {fall}.",
+        f"To {rng.choice(words.transitive_base)} the {outcome} is to make it {change}.",
+        f"If the {outcome} {rng.choice(words.intransitive)}, {changed}.",
+        f"If it was {rng.choice(words.participle)}, {changed}.",
+        f"A {rng.choice(words.noun)} in the {outcome} means that {changed}.",
+        f"When the {outcome} is {rng.choice(words.comparative)} than before, {changed}.",
+        f"If a drug {rng.choice(words.transitive)} the {outcome}, {changed}.",
+        f"For the {outcome} to {rng.choice(words.intransitive_base)} is to {change}.",
     )
     return rng.choice(sentences)
 

@@ -37,7 +37,7 @@ def test_questions_and_conclusions_are_paired_with_their_abstracts() -> None:
     assert data.dev == (Example("question d?", 3), Example("is bleeding caused?", 1))
 
 
-def test_pairs_limits_the_examples_to_conclusions() -> None:
+def test_with_pairs_conclusion_questions_are_left_out() -> None:
     data = make_data(EmbedderTrainConfig(pairs=("conclusion",)), TRAIN, ())
     assert [example.text for example in data.train] == ["aspirin works", "statins fail"]
 
@@ -67,9 +67,9 @@ def test_records_with_equal_abstracts_share_an_index_and_are_not_negatives_of_ea
 
 
 def test_too_few_abstracts_or_texts_are_refused() -> None:
-    with pytest.raises(UserError, match="have 1 different abstracts, too few for train"):
+    with pytest.raises(UserError, match=r"have 1 different abstracts, too few for train.* Use more records\.$"):
         make_data(EmbedderTrainConfig(), TRAIN[:1], DEV)
-    with pytest.raises(UserError, match=r"too few for train\.embedder\.negatives 2"):
+    with pytest.raises(UserError, match=r"too few for train\.embedder\.negatives 2\. Use more .*, or set .* lower"):
         make_data(EmbedderTrainConfig(negatives=2), TRAIN, DEV)
     with pytest.raises(UserError, match=r"No training record has any of train\.embedder\.pairs \(conclusion\)"):
         make_data(EmbedderTrainConfig(pairs=("conclusion",)), [TRAIN[1], DEV[0]], ())
@@ -90,11 +90,11 @@ def claim_data(**documents: list[str]) -> ClaimData:
     return ClaimData(claims, tuple(contents), {id: tuple(offsets) for id, offsets in spans.items()})
 
 
-# ten documents of three sentences, of which the A-sentence is labelled; one document is for dev
+# ten documents of three sentences, of which the A-sentence is labelled; one of ten documents is for dev
 PAPERS = {f"p{number}": [f"A{number}.", f"B{number}.", f"C{number}."] for number in range(10)}
 
 
-def test_claims_are_paired_with_labelled_sentences_and_the_rest_of_the_document_as_negatives() -> None:
+def test_claims_are_paired_with_labelled_sentences_and_unlabelled_ones_are_negatives() -> None:
     data = make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=2), claim_data(**PAPERS))
     (dev,) = data.dev
     assert len(data.train) == 9

@@ -66,7 +66,7 @@ def test_training_raises_accuracy_and_lowers_loss(embedder_base: Path, tmp_path:
     model = SentenceTransformer(str(embedder_base), device="cpu")
     for weights in model.parameters():
         if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.1)  # the fixture's weights are too large to be trained in a few steps
+            torch.nn.init.normal_(weights, std=0.1)  # the fixture's larger weights need more steps
     model.save(str(tmp_path / "small"), create_model_card=False)
     settings = embedder_config(tmp_path / "small", epochs=20, every=1000, negatives=1, warmup=0.0)
     data = make_data(settings, TRAIN, TRAIN)
@@ -102,6 +102,7 @@ def test_teach_dev_trains_on_the_dev_questions_too(embedder_base: Path, tmp_path
         ({"query": "query: ", "passage": "passage: "}, None, ("query: ", "passage: ")),
         ({"pain": "pain: "}, "pain", ("", "")),  # the library's empty prompts for queries and documents come first
     ],
+    ids=["query and passage prompts", "default prompt"],
 )
 def test_training_uses_the_prompts_of_retrieval(
     tmp_path: Path, prompts: dict[str, str], default: str | None, expected: tuple[str, str]

@@ -4,7 +4,7 @@ import checkpoints
 import pytest
 import torch
 from classifiers import make_classifier, make_electra, make_encoder, make_wordpiece
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, T5Config, T5Model
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, T5Config, T5Model, XLNetConfig, XLNetModel
 
 from common.errors import UserError
 from finetune.config import EncoderConfig
@@ -63,6 +63,21 @@ def test_the_saved_tokenizer_has_max_length_and_truncation_side(tmp_path: Path, 
     assert (tokenizer.model_max_length, tokenizer.truncation_side) == (20, side)
 
 
+def test_a_trained_encoder_can_be_trained_further_with_a_larger_max_length(tmp_path: Path) -> None:
+    trained = load_base(config(make_encoder(tmp_path / "base"), max_length=20), LABELS)
+    trained.model.save_pretrained(tmp_path / "trained")
+    trained.tokenizer.save_pretrained(tmp_path / "trained")
+    assert load_base(config(tmp_path / "trained", max_length=128), LABELS).texts.window == 128
+
+
+def test_max_length_has_no_limit_for_relative_positions(tmp_path: Path) -> None:
+    tokenizer = make_wordpiece(64)
+    sizes = {"vocab_size": len(tokenizer), "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16}
+    XLNetModel(XLNetConfig(**sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_base(config(tmp_path, max_length=128), LABELS).texts.window == 128
+
+
 def test_layers_limits_the_encoder_to_its_first_layers(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path)
     all_layers = load_base(config(folder), LABELS).model
@@ -92,8 +107,9 @@ def test_frozen_layers_freezes_embeddings_and_first_layers_with_their_dropout(tm
         ({"layers": 3}, r"train\.encoder\.layers is 3, and .* has 2 layers to use"),
         ({"frozen_layers": 3}, r"train\.encoder\.frozen_layers is 3, and .* has 2 layers to use"),
         ({"layers": 1, "frozen_layers": 2}, r"train\.encoder\.frozen_layers is 2, and .* has 1 layers to use"),
-        ({"max_length": 65}, r"train\.encoder\.max_length is 65, and the window of .* is 64 tokens"),
+        ({"max_length": 129}, r"train\.encoder\.max_length is 129, and .* has positions for 128 tokens"),
     ],
+    ids=["layers", "frozen_layers", "frozen_layers above layers", "max_length"],
 )
 def test_settings_beyond_the_model_size_are_refused(tmp_path: Path, settings: dict[str, int], problem: str) -> None:
     with pytest.raises(UserError, match=problem):

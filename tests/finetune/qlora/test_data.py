@@ -69,12 +69,3 @@ def test_two_renamed_labels_are_trained(chat_base: Path, tmp_path: Path) -> None
     pairs = PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"})
     output = train_on(pairs, chat_base, tmp_path / "run")
     assert summary(output)["labels"] == ["yes", "no"]
-
-
-@pytest.mark.parametrize("split", ["train", "dev"])
-def test_an_empty_split_is_refused(chat_base: Path, tmp_path: Path, split: str) -> None:
-    write_pairs(tmp_path, "train", 6)
-    write_pairs(tmp_path, "dev", 6)
-    (tmp_path / f"mli_{split}_v1.jsonl").write_text("")
-    with pytest.raises(UserError, match=rf"mli_{split}_v1\.jsonl: is empty"):
-        train(chat_base, tmp_path, tmp_path / "run")

@@ -40,6 +40,7 @@ def test_full_fine_tuning_loads_32_bit_weights_and_computes_in_the_set_dtype() -
         ({"quantization": "8bit"}, {}, "4bit"),
         ({"quantization": "4bit"}, {"method": "full"}, "cannot be trained"),
     ],
+    ids=["extractive", "adapter", "8 bits", "full fine-tuning in 4 bits"],
 )
 def test_contradictory_settings_are_refused(llm: dict, config: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import MAKERS, make_chat
+from checkpoints import MAKERS
 from qlora_runs import LABELS, QUICK, summary, train, weights
 
 from chains.config import LLMConfig, PromptConfig
@@ -56,7 +56,7 @@ def test_the_folder_has_plot_summary_and_card(chat_base: Path, pair_folder: Path
     assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
     figures = summary(output)
     assert figures["step"] == figures["steps"] == QUICK["max_steps"]
-    assert (figures["train_pairs"], figures["dev_pairs"]) == (24, 6)  # those of pair_folder
+    assert (figures["train_pairs"], figures["dev_pairs"]) == (24, 6)  # as many as pair_folder has
     assert figures["dev_accuracy"]["before"] is not None
     assert figures["examples_per_second"] > 0
     assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]  # prompts are longer than 10 tokens
@@ -87,15 +87,6 @@ def test_replaced_settings_are_printed_and_stated_in_summary_and_card(
         assert substitution in (output / "README.md").read_text()
     # target_modules null: PEFT's default for Llama; names end in MODULE.lora_A.weight
     assert {name.split(".")[-3] for name in weights(output)} == {"q_proj", "v_proj"}
-
-
-def test_an_adapter_is_refused_on_another_base(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    output = train(chat_base, pair_folder, tmp_path / "run", max_steps=3)
-    other = make_chat(tmp_path / "other", hidden=32)
-    with pytest.raises(UserError, match="does not fit the model"):
-        load_llm(LLMConfig(model=str(other), adapter=str(output)))
-    with pytest.raises(UserError, match="model was"):
-        train(other, pair_folder, tmp_path / "run", max_steps=3)
 
 
 def test_an_adapter_of_the_embedded_model_names_it_embedded(pair_folder: Path, tmp_path: Path) -> None:

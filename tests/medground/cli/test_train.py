@@ -81,6 +81,19 @@ def test_encoder_for_questions_prints_the_python_call_that_uses_it(command: Call
     assert answer.label in ("yes", "no")
 
 
+@pytest.mark.parametrize(
+    ("method", "setting"), [("qlora", "train.encoder.epochs=1"), ("encoder", "train.embedder={epochs: 1}")]
+)
+def test_settings_of_another_training_command_are_refused(
+    command: Callable[..., Any], tmp_path: Path, method: str, setting: str
+) -> None:
+    outcome = command("train", method, "--output", "out", "--set", setting)
+    assert outcome.status == 1
+    key = setting.split("=")[0]
+    assert f"--set {key} has no effect on `medground train {method}`." in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_embedder_prints_a_command_that_runs(command: Callable[..., Any], tmp_path: Path) -> None:
     _write_records(tmp_path / "records.json")

@@ -102,7 +102,7 @@ def test_newphrases_has_held_out_patterns_only_and_ori_pqal_none() -> None:
     held_out = [sentence_regex(pattern) for kind in PATTERNS for pattern in select_patterns(kind, "held_out")]
     for record in load_records("newphrases").values():
         for section in record["CONTEXTS"]:
-            for sentence in re.split(r"(?<=[a-z%)]\.) (?=[A-Z0-9])", str(section)):
+            for sentence in re.split(r"(?<=[a-z%)]\.) (?=[A-Z0-9])", str(section)):  # not after a number
                 without_lead_in = sentence
                 for lead_in in LEAD_INS:
                     without_lead_in = without_lead_in.removeprefix(lead_in)
@@ -143,6 +143,7 @@ def test_nli_pairs_have_mednli_fields_balanced_labels_and_premises_of_one_split(
         (Finding("pain score", "unclear", "up"), "up", "maybe"),
         (Finding("bone density", "effect", "up"), "up", "maybe"),
     ],
+    ids=["effect in the asked direction", "opposite effect", "null", "unclear", "other outcome"],
 )
 def test_the_answer_follows_from_finding_and_asked_direction(
     finding: Finding, direction: Direction, answer: str

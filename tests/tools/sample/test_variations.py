@@ -40,7 +40,7 @@ def test_no_composed_pattern_overlaps_a_held_out_pattern(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["effect", "null", "unclear"])  # held-out questions are composed too rarely
-def test_only_the_filter_rejects_held_out_patterns(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_filter_held_out_patterns_are_composed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.sample.variations._held_out", lambda _: ())
     assert any(overlaps_held_out(kind, composed) for composed in compose_many(kind))
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from common.errors import UserError
 from tools.tiny import train
-from tools.tiny.batches import BATCHES_PER_STEP, Curriculum, collate, make_row, steps
+from tools.tiny.batches import BATCHES_PER_STEP, Curriculum, collate, draw_steps, make_row
 from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
@@ -87,7 +87,7 @@ def test_padding_does_not_change_the_hidden_states(tokenizer: PreTrainedTokenize
 
 
 def test_steps_have_the_requested_number_of_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
-    stream = steps(Readings(5), tokenizer, 2048, 700, Curriculum())
+    stream = draw_steps(Readings(5), tokenizer, 2048, 700, Curriculum())
     for _ in range(20):
         batches = next(stream)
         # each row's first token is no target
@@ -153,7 +153,7 @@ def test_a_resumed_run_has_the_weights_of_an_uninterrupted_run(
 def test_a_part_begins_with_the_stored_weights_of_the_previous_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first_weights: list[dict[str, torch.Tensor]] = []  # of each part
+    first_weights: list[dict[str, torch.Tensor]] = []  # the weights at the first step of each part
     stages: list[str] = []
 
     def record_weights(model, *arguments):
@@ -169,17 +169,16 @@ def test_a_part_begins_with_the_stored_weights_of_the_previous_part(
     monkeypatch.setattr(train, "Readings", record_stage)
     train_tiny(tmp_path, SMALL, save_every=100, quiet=True)
     assert stages == ["first", "second", "third"]
-    for step, begun in ((3, first_weights[1]), (5, first_weights[2])):
+    for step, weights_at_start in ((3, first_weights[1]), (5, first_weights[2])):
         stored = AutoModelForCausalLM.from_pretrained(tmp_path / f"checkpoint-{step}", dtype=torch.float32)
-        assert all(torch.equal(weights, begun[name]) for name, weights in stored.state_dict().items())
+        assert all(torch.equal(weights, weights_at_start[name]) for name, weights in stored.state_dict().items())
 
 
 def test_learning_rates_warm_up_and_decay_in_every_part() -> None:
     recipe = TinyRecipe(parts=(Part("first", 1000, 3e-3, 0.6), Part("second", 300, 1e-3, 0.5, planned=600)))
     rates = [recipe.rate(step) for step in range(recipe.steps)]
     assert max(rates[:1000]) == 3e-3
-    assert rates[0] < 1e-4 > rates[999]
-    assert rates[1000] < 1e-4
+    assert max(rates[0], rates[999], rates[1000]) < 1e-4
     assert rates[1299] == 1e-3  # the part ends before the decay begins
     longer = TinyRecipe(parts=(Part("first", 1000, 3e-3, 0.6), Part("second", 450, 1e-3, 0.5, planned=600)))
     assert longer.rate(1449) == pytest.approx(1e-3 * 151 / 300)  # 300 planned steps of decay, of which 151 are left
