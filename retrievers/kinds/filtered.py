@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from retrievers.base import Hit, WrappingRetriever, encodable, search_deeper
+from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
 from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.indexing import Documents
 from retrievers.store import REVISION
@@ -60,6 +60,9 @@ class FilteredRetriever(WrappingRetriever):
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
+
+    def __init__(self, retriever: Retriever, config: FilterConfig) -> None:  # mypy would take the fields as arguments
+        super().__init__(retriever, config)
 
     @classmethod
     def build(cls, config: FilterConfig, context: "Context") -> Self:
