@@ -72,7 +72,7 @@ class Outcome:
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+) -> Iterator[Callable[..., Outcome]]:
     """Run ``medground ARGUMENTS`` in this process, in an empty folder; an uncaught exception fails the test."""
     from medground.cli import main
 
@@ -85,7 +85,10 @@ def command(
         printed = capsys.readouterr()
         return Outcome(int(exit_info.value.code or 0), printed.out, printed.err)
 
-    return run
+    umask = os.umask(0o022)  # ``serve`` changes it for the whole process
+    os.umask(umask)
+    yield run
+    os.umask(umask)
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

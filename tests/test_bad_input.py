@@ -44,7 +44,7 @@ VALUE_ERRORS: dict[str, tuple[list[str], str]] = {
     "folder as settings file": (["ask", "x", "--config", "."], "folder"),
     "missing data file": (["eval", "qa", "--data", "none.json"], "none.json"),
     "folder as data file": (["eval", "qa", "--data", "."], "folder"),
-    "NUL byte in the data path": (["eval", "qa", "--data", "a\0b"], "cannot be read"),
+    "NUL byte in the data path": (["eval", "qa", "--data", "a\0b"], "null character"),
     "data path too long": (["eval", "qa", "--data", "x" * 5000], "cannot be read"),
     "empty data path": (["eval", "qa", "--data", ""], "data.path"),
     "missing split file": (["eval", "qa", "--split-file", "none.json"], "none.json"),
