@@ -32,7 +32,7 @@ HTTP = httpx.Client(
 )
 
 
-class Scripted(AnswerChain):
+class ScriptedChain(AnswerChain):
     """A chain that answers with the function ``answer``, by default ``yes``; ``batches`` records the questions.
 
     A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.

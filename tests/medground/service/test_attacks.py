@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from routes import MESSAGES, ROUTES, Route, app_routes
-from served import HTTP, Scripted, ask, make_service, running
+from served import HTTP, ScriptedChain, ask, make_service, running
 
 from medground.service.app import make_app
 from medground.service.static import add_page
@@ -35,14 +35,14 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path_factory.mktemp("service")), add_page) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path_factory.mktemp("service")), add_page) as (address, _):
         yield address
 
 
 @pytest.fixture
 def token_url(tmp_path: Path) -> Iterator[str]:
     """The address of a service with tokens."""
-    with running(make_service(Scripted(), tmp_path, TOKENS), add_page) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path, TOKENS), add_page) as (address, _):
         yield address
 
 
@@ -57,7 +57,7 @@ def call(
 
 
 def test_list_of_routes_is_complete(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path)
+    service = make_service(ScriptedChain(), tmp_path)
     app = make_app(service)
     add_page(app)
     assert app_routes(app) == {(route.method, route.path) for route in ROUTES}
@@ -303,7 +303,7 @@ def test_malformed_requests_cause_no_server_error_leak_or_memory_growth(
     tmp_path: Path, number: int, tokens: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = random.Random(number + bool(tokens))
-    service = make_service(Scripted(), tmp_path, tokens, receive_timeout=5, max_body=100_000)
+    service = make_service(ScriptedChain(), tmp_path, tokens, receive_timeout=5, max_body=100_000)
     caplog.set_level(logging.INFO, "medground.service")
     counts: Counter[bytes] = Counter()  # by status
     with running(service, add_page) as (url, _):
