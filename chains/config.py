@@ -25,8 +25,8 @@ def check_choices(**arguments: tuple[str, Any]) -> None:
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
 
 
-# Settings of ``LLMConfig`` that affect only some kinds, with these kinds. ``concurrency`` and ``batch_tokens``, which
-# change no result, are accepted with every kind.
+# The kinds that a setting of ``LLMConfig`` is for, if not for all. ``concurrency`` and ``batch_tokens``, which change
+# no result, are accepted with every kind.
 _KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
     "base_url": ("openai",),
     "window": ("openai", "llamacpp"),
@@ -37,6 +37,7 @@ _KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
         ("dtype", "quantization", "double_quant", "adapter", "merge_adapter", "device_map"), ("huggingface",)
     ),
 }
+# Why settings of kind huggingface have no effect with another kind: the end of a message, after the kind.
 _NO_EFFECT_REASONS = {
     "llamacpp": ", whose GGUF file has its own number format and any adapter merged into its weights",
     "openai": ", whose server loads the model and its adapters",
@@ -123,12 +124,12 @@ class LLMConfig(Section):
     def _check_kind(self) -> Self:
         """Refuse settings that have no effect on models of this ``kind``.
 
-        ``extractive`` accepts those of ``huggingface``, so that it can replace the model of a settings file.
+        ``extractive`` accepts and ignores those of ``huggingface``, so it can replace that kind in a settings file.
         """
         for name, kinds in _KINDS_WITH_SETTING.items():
             default = type(self).model_fields[name].default
-            without_model = self.kind == "extractive" and "huggingface" in kinds
-            if self.kind not in kinds and not without_model and getattr(self, name) != default:
+            is_ignored = self.kind == "extractive" and "huggingface" in kinds
+            if self.kind not in kinds and not is_ignored and getattr(self, name) != default:
                 reason = _NO_EFFECT_REASONS.get(self.kind, "") if kinds == ("huggingface",) else ""
                 raise ValueError(
                     f"{name} is for kind {' or '.join(kinds)}, and the kind is {self.kind}{reason}; set it to "

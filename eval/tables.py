@@ -13,12 +13,12 @@ from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
-from eval.stats.verification import RANKED_BY, SHARES, risk_curves
+from eval.stats.verification import RANKED_BY, SHARE_METRICS, risk_curves
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
-from eval.tasks.qa import GROUNDED
+from eval.tasks.qa import GROUNDING_METRICS
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
-_COUNT = re.compile(r"\d+ \w+")  # in a note, such as "1 sentence", "2 sentences"
+_COUNT = re.compile(r"\d+ \w+")  # notes that differ only in such counts ("1 sentence", "2 sentences") are of one kind
 _RETRIEVAL_METRICS = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
 REFERENCE_METRICS = {  # metrics by title of their column
     "ROUGE-L": "rouge_l",
@@ -52,9 +52,10 @@ def _retrieval_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """A table of labels, with a majority baseline after the tasks over the same records, and a table of grounding.
+    """A table of label metrics and, with retrieved passages, a table of grounding.
 
-    An answer is grounded if the question's own abstract was read.
+    Tasks over the same records form a group, which ends with its majority baseline. An answer is grounded if the
+    question's own abstract was read.
     """
     table = _label_table(_TITLES[ANSWERS])
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
@@ -78,12 +79,12 @@ def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _grounding_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """Shares of answers by whether the question's own abstract was read; no table without retrieved passages."""
+    """Shares of right and wrong answers by whether the question's own abstract was read; empty without retrieval."""
     columns = ("read, right", "read, wrong", "not read, right", "not read, wrong")
     table = new_table("Was the question's own abstract read?", "task", "n", *columns)
     for result in results:
-        if all(name in result.estimates for name in GROUNDED):
-            shares = [_without_interval(result.estimates[name]) for name in GROUNDED]
+        if all(name in result.estimates for name in GROUNDING_METRICS):
+            shares = [_without_interval(result.estimates[name]) for name in GROUNDING_METRICS]
             table.add_row(result.name, str(len(result.samples)), *shares)
     return [table] if table.rows else []
 
@@ -124,7 +125,7 @@ def _checking_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """Tables of verdicts, of accuracy of all and of supported answers, and of risk by coverage."""
+    """Three tables: shares of the verdicts; accuracy of all and of the supported answers; risk at each coverage."""
     verdicts = new_table(
         "Verdicts", "task", "n", "supported (95%)", "contradicted", "not enough evidence", "unverified"
     )
@@ -132,7 +133,7 @@ def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
     columns = (*(f"{coverage:.0%}" for coverage in COVERAGES), "all", "area", "surest by")
     risk = new_table("Risk: the share of wrong answers among the surest", "task", *columns)
     for result in results:
-        supported, *others = (result.estimates[name] for name in SHARES.values())
+        supported, *others = (result.estimates[name] for name in SHARE_METRICS.values())
         shares = [with_interval(supported), *map(_without_interval, others)]
         verdicts.add_row(result.name, str(len(result.samples)), *shares, f"{result.metrics['unverified']:.0f}")
         if result.task.scorer == UNSUPPORTABLE:
@@ -194,6 +195,7 @@ def _label_table(title: str) -> Table:
 
 
 def _add_label_metrics(table: Table, result: TaskResult) -> None:
+    # REFUSALS has share_maybe in place of accuracy, since "maybe" is right
     accuracy = with_interval(result.estimates.get("accuracy") or result.estimates.get("share_maybe"))
     macro_f1 = with_interval(result.estimates.get("macro_f1"))
     unparsed = f"{result.metrics['unparsed']:.0f}" if "unparsed" in result.metrics else ""
@@ -227,8 +229,8 @@ def _premise_clusters_note(result: TaskResult, targets: Sequence[str], predictio
 def remarks(results: Sequence[TaskResult]) -> list[str]:
     """A line for each task and kind of note in its samples, such as texts truncated to the context window.
 
-    Notes that differ only in numbers are of one kind. Left out are notes on answers without a label, which ``unparsed``
-    counts, and notes of verified tasks, which repeat the notes of the tasks without verification.
+    Notes that differ only in counts are of one kind. Notes on answers without a label, which ``unparsed`` counts, are
+    omitted, as are notes of verified tasks, which repeat those of the tasks without verification.
     """
     lines = []
     for result in results:

@@ -9,7 +9,7 @@ from eval.report.views import Cell, Row, View, count_cell, difference_cell, metr
 from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
-from eval.stats.verification import SHARES
+from eval.stats.verification import SHARE_METRICS
 from eval.tables import REFERENCE_METRICS
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
@@ -161,14 +161,14 @@ def _verdict_view(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         cells: dict[str, Cell] = {
-            name: task_cell(task, metric, with_drawing=name == "supported") for name, metric in SHARES.items()
+            name: task_cell(task, metric, with_drawing=name == "supported") for name, metric in SHARE_METRICS.items()
         }
         cells["unverified"] = count_cell(task.estimates["unverified"].value)
         rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     note = ""
     if any(task.scorer == UNSUPPORTABLE for task in tasks):
         note = "No answer from another record's abstract, or verified against another record's, should be supported."
-    return View("Verdicts", "task", ("run", *SHARES, "unverified", "n", "data"), tuple(rows), note)
+    return View("Verdicts", "task", ("run", *SHARE_METRICS, "unverified", "n", "data"), tuple(rows), note)
 
 
 def _supported_accuracy_view(tasks: Sequence[ReportTask]) -> View:

@@ -11,13 +11,13 @@ from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
 from eval.stats.selective import RiskPoint, risk_metrics, risk_points
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-SHARES: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
+SHARE_METRICS: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
 
 
 def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """``share_supported, share_contradicted, share_not_enough_evidence`` and the number of ``unverified`` answers."""
     n, verdicts = len(samples), [sample["verdict"] for sample in samples]
-    shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARES.items()}
+    shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARE_METRICS.items()}
     return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
 
 

@@ -32,7 +32,7 @@ _CONTEXT_TITLES = {
     "wrong": "another's abstract",
     "swapped": "own abstract, checked against another's",
 }
-GROUNDED = {
+GROUNDING_METRICS = {
     "read_right": (True, True),
     "read_wrong": (True, False),
     "unread_right": (False, True),
@@ -52,8 +52,8 @@ class QATask(Task):
     - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The target is "maybe", the metrics are
       ``share_maybe`` and ``unparsed``, and records need no label.
 
-    An answer without a label is wrong and counted as ``unparsed``. With retrieved passages, the metrics ``GROUNDED``
-    show how many right answers are grounded, that is, given with the question's own abstract among the passages.
+    An answer without a label is wrong and counted as ``unparsed``. With retrieved passages, ``GROUNDING_METRICS`` show
+    how many right answers are grounded, that is, given with the question's own abstract among the passages.
     """
 
     kind: ClassVar[str] = "qa"
@@ -107,12 +107,12 @@ class QATask(Task):
         return self.result(samples, LABELS, outcomes, identity)
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> Mapping[str, Estimate]:
-        """The scorer's metrics and, with retrieved passages, the shares ``GROUNDED``."""
+        """The scorer's metrics and, with retrieved passages, ``GROUNDING_METRICS``."""
         metrics = dict(super().metrics(samples, labels))
         if self.context == "retrieved":
             read_and_right = [(_has_read_own_abstract(sample), self.scorer.is_right(sample)) for sample in samples]
             n = len(samples)
-            metrics |= {name: proportion(read_and_right.count(pair), n) for name, pair in GROUNDED.items()}
+            metrics |= {name: proportion(read_and_right.count(pair), n) for name, pair in GROUNDING_METRICS.items()}
         return metrics
 
     def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:

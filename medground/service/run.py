@@ -1,4 +1,4 @@
-"""Start of the service: packages, socket, models and server."""
+"""Start of ``medground serve``: package check, socket, models and server."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def make_service(pipeline: "Pipeline") -> "Service":
         service.checker_unavailable_reason = (
             f"Statements are checked by searching, and chain.context is {settings.chain.context}."
         )
-    else:  # made before the chat, since nli.adapter changes the pipeline's llm
+    else:  # made before the chat, whose model must be the one that disables nli.adapter
         service.checker = service.batcher.share(pipeline.checker().check_all)
     service.chat = pipeline.chat(service.batcher.share)
     return service
@@ -56,9 +56,9 @@ def serve(pipeline: "Pipeline") -> None:
     config = pipeline.settings.serve
     # Concurrent batches divide the cores between them; PyTorch reads the variable on import.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // config.passes)))
-    listening = _listen(config.host, config.port)
+    listener = _listen(config.host, config.port)
     os.umask(0o077)  # only the owner may read the files that this process creates: store, conversations, traces
-    with listening:
+    with listener:
         service = make_service(pipeline)
         from medground.service.app import make_app
         from medground.service.server import make_server
@@ -71,13 +71,13 @@ def serve(pipeline: "Pipeline") -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
+        sys.stderr.write(f"Serving at {_address(listener)}; stop with Ctrl-C.\n")
         service.on_close = _exit_timer(2 * max(1.0, config.grace))
-        make_server(app, service).run(sockets=[listening])
+        make_server(app, service).run(sockets=[listener])
 
 
 def _exit_timer(seconds: float) -> Callable[[], None]:
-    """A function that starts a timer for the end of the process, since a thread that runs a model cannot be ended."""
+    """A function that starts a timer which ends the process: a thread that runs a model cannot be stopped."""
 
     def end() -> None:
         sys.stderr.write(f"A model was still working {seconds:g} seconds after the stop; its answers are lost.\n")
@@ -101,6 +101,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UserError(f"Cannot listen at {host}:{port}: {reason}. Set serve.host or serve.port.") from error
 
 
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -190,8 +190,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start with a short backlog, asyncio's limit on connections accepted at once, then lengthen it."""
         await super().startup(sockets)
-        for listening in sockets or ():
-            listening.listen(BACKLOG)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Reject new requests with status 503 until none comes for ``quiet_seconds``, then end as uvicorn does.

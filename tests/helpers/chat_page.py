@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from chromium import visit
-from served import Scripted, make_service, running
+from served import ScriptedChain, make_service, running
 
 from chains.answer import Answer, Citation, Passage, Verification
 from chains.chat import Turn
@@ -41,7 +41,7 @@ def scripted_service(
     folder: Path, answer: Callable[[Question], Answer], seconds: float = 0.0, **config: Any
 ) -> Iterator[Any]:
     """Run a service with the answers of ``answer``, each after ``seconds``; yields its URL and the service."""
-    service = make_service(Scripted(seconds, answer), folder, **config)
+    service = make_service(ScriptedChain(seconds, answer), folder, **config)
     with running(service, add_page) as (url, _):
         yield url, service
 

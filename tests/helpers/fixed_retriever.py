@@ -10,7 +10,7 @@ from retrievers.base import Hit, Retriever
 
 
 class FixedRetriever(Retriever):
-    """Returns a document for each id in ``scores``; for a question in ``by_question``, for each id there.
+    """Returns a document for each id in ``scores``, or in ``by_question[question]`` for the questions there.
 
     ``metadata`` gives the documents' metadata by id, and ``calls`` records questions and k of each search.
     """

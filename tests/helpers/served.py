@@ -32,7 +32,7 @@ HTTP = httpx.Client(
 )
 
 
-class Scripted(AnswerChain):
+class ScriptedChain(AnswerChain):
     """A chain that answers with the function ``answer``, by default ``yes``; ``batches`` records the questions.
 
     A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.
@@ -126,16 +126,16 @@ def running(
     app = make_app(service)
     add_routes(app)
     server = make_server(app, service, quiet_seconds=quiet_seconds)
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
         yield url, server
     finally:
         server.should_exit = True
         thread.join(30)
-        listening.close()
+        listener.close()
         assert not thread.is_alive(), "the service did not end"
 
 

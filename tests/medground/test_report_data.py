@@ -1,4 +1,4 @@
-"""Texts, maps and notes of a report."""
+"""medground/report_data.py: texts of passages, maps of embeddings, and notes of a report."""
 
 import json
 from pathlib import Path
@@ -76,6 +76,7 @@ def test_missing_data_is_reported_once(tmp_path: Path) -> None:
 def test_changed_data_is_reported(tmp_path: Path, field: str, value: object, message: str) -> None:
     path = write_records(tmp_path, 2)
     prompts = [f"Text: {record.context}" for record in runs.records(2)]
+    # without a key, the texts of a sample are not compared
     answers = runs.answers("qa_gold", ["yes"] * 2, prompt=prompts, key=["key"] * 2)
     (task,) = write_and_read(tmp_path / "run", answers, data={"path": str(path)})
     assert len(ReportData().texts(task)) == 2
@@ -88,7 +89,7 @@ def test_changed_data_is_reported(tmp_path: Path, field: str, value: object, mes
     assert message in report_data.gaps[0]
 
 
-def test_texts_of_checked_claims_are_the_documents_of_the_claims(tmp_path: Path) -> None:
+def test_texts_of_a_check_task_are_its_evidence_documents(tmp_path: Path) -> None:
     (tmp_path / "claims.csv").write_text("id,claim,evidence,label\nc1,It helps.,Pain fell.,SUPPORT\n")
     sample = {"id": "c1", "question": "It helps.", "target": "supported", "prediction": "supported", "label_scores": {}}
     sample["retrieved"] = [{"id": "e1", "score": 0.9}]
@@ -98,11 +99,11 @@ def test_texts_of_checked_claims_are_the_documents_of_the_claims(tmp_path: Path)
     report_data = ReportData()
     assert [report_data.texts(task) for task in tasks] == [{"e1": "Pain fell."}] * 2
     assert (report_data.gaps, report_data.maps(tasks, tmp_path, quiet=True)) == ([], [])
-    assert "no task of these runs embeds both" in report_data.map_gap
+    assert "no map of questions and abstracts: no task of these runs embeds both" in report_data.map_gap
     (tmp_path / "claims.csv").write_text("id,claim,evidence,label\nc1,It harms.,Pain rose.,SUPPORT\n")
-    changed = ReportData()
-    assert [changed.texts(task) for task in tasks] == [{}, {}]
-    assert "claims.csv (claims) has changed since it was measured: record c1" in changed.gaps[0]
+    after_change = ReportData()
+    assert [after_change.texts(task) for task in tasks] == [{}, {}]
+    assert "claims.csv (claims) has changed since it was measured: record c1" in after_change.gaps[0]
 
 
 def test_settings_that_are_no_longer_valid_are_reported(tmp_path: Path) -> None:
@@ -145,14 +146,14 @@ def test_each_data_set_has_its_map(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len({one.file_name for one in maps}) == 2
 
 
-def test_missing_map_without_an_embedder_is_explained(tmp_path: Path) -> None:
+def test_map_gap_says_that_no_task_has_an_embedder(tmp_path: Path) -> None:
     tasks = write_and_read(tmp_path, runs.ranking([1] * 3, "bm25"), runs.answers("qa_gold", ["yes"] * 3))
     report_data = ReportData()
     assert report_data.maps(tasks, tmp_path, quiet=True) == []
     assert report_data.map_gap == "There is no map of questions and abstracts: no task of these runs embeds both."
 
 
-def test_missing_map_of_too_few_records_is_explained(tmp_path: Path) -> None:
+def test_map_gap_says_that_records_are_too_few(tmp_path: Path) -> None:
     tasks = write_and_read(tmp_path, runs.ranking([1, 1]))
     report_data = ReportData()
     assert report_data.maps(tasks, tmp_path, quiet=True) == []
@@ -169,7 +170,7 @@ def test_missing_map_of_too_few_records_is_explained(tmp_path: Path) -> None:
         ("retrieval_dense", {}, []),
     ],
 )
-def test_tasks_that_medground_tiny_answered_have_its_note(
+def test_results_of_medground_tiny_have_the_tiny_note(
     tmp_path: Path, task: str, sections: dict[str, dict[str, object]], expected: list[str]
 ) -> None:
     results = {

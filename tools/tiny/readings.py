@@ -330,7 +330,7 @@ class Readings:
         for _ in range(rng.randint(2, 4)):
             reading = (self._asked_note if rng.random() < 0.6 else self._asked_abstract)(easy)
             if reading.branches:
-                turns.append(next(reading.turns()).removeprefix(BEGIN))
+                turns.append(next(reading.texts()).removeprefix(BEGIN))
         return Reading(BEGIN + "".join(turns))
 
     def _no_context(self, easy: bool) -> Reading:

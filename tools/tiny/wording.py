@@ -54,7 +54,7 @@ class Reading:
     stem: str
     branches: tuple[Branch, ...] = ()
 
-    def turns(self) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
         """The stem with each branch; the stem alone if there is no branch."""
         if not self.branches:
             yield self.stem

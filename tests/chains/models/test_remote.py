@@ -1,4 +1,4 @@
-"""Models on an OpenAI-compatible server, in the chains; the server is the helper ``stub_openai``."""
+"""chains/models/remote.py in chains, against the OpenAI-compatible server of the helper ``stub_openai``."""
 
 import json
 import math
@@ -28,6 +28,7 @@ YES = {"yes": math.log(0.6), "Yes": math.log(0.1), " no": math.log(0.1), "The": 
 
 @pytest.fixture(autouse=True)
 def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the default arguments of remote_chat, which connect does not pass
     monkeypatch.setattr("chains.models.remote_chat.remote_chat.__kwdefaults__", {"timeout": 600, "retries": 1})
 
 
@@ -137,7 +138,7 @@ def test_a_context_is_shortened_to_the_server_s_window(stub: Stub) -> None:
     answer = qa_chain(make_llm(stub), context="gold").invoke(question)
     assert "to fit the model's window of 2048 tokens" in answer.notes[0]
     characters = len(stub.bodies[0]["messages"][0]["content"])
-    assert 2048 * 2 < characters < 2048 * 3.1  # estimated_tokens assumes 3 bytes per token
+    assert 2048 * 2 < characters < 2048 * 3.1  # most of the window, at the 3 bytes per token of estimated_tokens
     qa_chain(make_llm(stub, window=600), context="gold").invoke(question)
     assert len(stub.bodies[1]["messages"][0]["content"]) < 600 * 3.1
 
@@ -177,7 +178,7 @@ def test_a_server_without_a_list_of_models_is_accepted(stub: Stub) -> None:
     assert make_llm(stub, model="any").window is None
 
 
-def test_other_errors_of_the_list_of_models_are_raised(stub: Stub) -> None:
+def test_other_errors_of_the_models_endpoint_are_raised(stub: Stub) -> None:
     stub.models = (401, "")
     with pytest.raises(StatusError, match="needs an API key"):
         make_llm(stub)
@@ -216,7 +217,7 @@ def test_an_error_ends_the_batch_after_earlier_results_are_cached(stub: Stub, tm
 
 
 @pytest.mark.parametrize("with_cache", [False, True])
-def test_a_too_long_prompt_is_an_error_of_its_input_only(stub: Stub, tmp_path: Path, with_cache: bool) -> None:
+def test_a_too_long_prompt_fails_only_its_own_input(stub: Stub, tmp_path: Path, with_cache: bool) -> None:
     def reply(body):
         if "long" in body["messages"][0]["content"]:
             return 400, {"error": {"message": "This model's maximum context length is 2048 tokens."}}
@@ -234,7 +235,7 @@ def test_a_too_long_prompt_is_an_error_of_its_input_only(stub: Stub, tmp_path: P
     )
     assert judgements[0].label == "yes"
     assert "The prompt is longer than the window of the model" in str(judgements[1])
-    premise = " ".join(["All slept well."] * 30 + ["It was long."])  # judged in parts, the last of which is refused
+    premise = " ".join(["All slept well."] * 30 + ["It was long."])  # judged in parts; "long" is in the last
     judge = nli_chain(make_llm(stub, window=120), ("yes", "no"))
     assert "The prompt is longer than the window of the model" in str(judge.judge([(premise, "None did.")])[0])
     assert len(judge.judge([(premise.replace("long", "short"), "None did.")])[0].notes) == 1
@@ -276,10 +277,10 @@ def test_a_server_on_another_machine_is_announced_once(
         ({"yes": math.exp(700), "no": 0.1}, LABELS, [1.0, 0.1, 0.0]),  # probabilities above 1 count as 1
     ],
 )
-def test_alternatives_count_for_the_label_that_they_begin(alternatives, labels, expected) -> None:
+def test_alternatives_count_for_the_label_that_starts_with_them(alternatives, labels, expected) -> None:
     logprobs = {token: math.log(probability) for token, probability in alternatives.items()}
-    white_space = {"\n": -0.1, "yes": -9.0}  # an answer's first token, which is skipped
-    scores = label_logprobs(completion("", white_space, logprobs)["choices"][0]["logprobs"], labels)
+    first_token = {"\n": -0.1, "yes": -9.0}  # white space, which is skipped with its alternatives
+    scores = label_logprobs(completion("", first_token, logprobs)["choices"][0]["logprobs"], labels)
     assert (scores and [math.exp(score) for score in scores]) == (expected and pytest.approx(expected))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from served import Scripted, make_service, running
+from served import ScriptedChain, make_service, running
 
 from chains.config import LLMConfig
 from chains.models.llamacpp import LlamaCppLLM, load_llamacpp
@@ -76,7 +76,7 @@ class TestRemoteChat(_TextOnly):
     @pytest.fixture(autouse=True, scope="class")
     def _served(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         folder: Path = tmp_path_factory.mktemp("service")
-        with running(make_service(Scripted(), folder)) as (url, _):
+        with running(make_service(ScriptedChain(), folder)) as (url, _):
             request.cls.url = url
             yield
 

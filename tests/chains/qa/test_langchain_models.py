@@ -12,7 +12,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
-from served import Scripted, make_service, running
+from served import ScriptedChain, make_service, running
 from transformers import pipeline
 from word_retriever import WordRetriever
 
@@ -60,7 +60,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         case "fake":
             yield yes_model()
         case "ChatOpenAI":
-            with running(make_service(Scripted(), tmp_path)) as (url, _):
+            with running(make_service(ScriptedChain(), tmp_path)) as (url, _):
                 yield langchain_openai.ChatOpenAI(model="medground", base_url=f"{url}/v1", api_key="none")
 
 

@@ -23,7 +23,7 @@ def train_on(pairs: PairsConfig, base: Path, output: Path, answers: Sequence[QAR
 
 
 def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    records = [QARecord(str(n), "Is it so?", (f"It {'is' * n}.",), "yes") for n in range(4)]
+    records = [QARecord(str(n), "Is it so?", (f"Text {n}.",), "yes") for n in range(4)]
     output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, records)
     assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
     assert summary(output)["train_pairs"] == 24 + 10
@@ -34,7 +34,7 @@ def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_fold
 def test_long_pairs_are_left_out_and_reported(
     chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = {"sentence1": "Aspirin. " * 200, "sentence2": "It was ent.", "gold_label": "entailment"}
+    row = {"sentence1": "Aspirin. " * 200, "sentence2": "It was given.", "gold_label": "entailment"}
     for split in ("train", "dev"):
         text = (pair_folder / f"mli_{split}_v1.jsonl").read_text()
         (tmp_path / f"mli_{split}_v1.jsonl").write_text(text + json.dumps(row) + "\n")
@@ -48,7 +48,7 @@ def test_long_pairs_are_left_out_and_reported(
 def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None:
     train_file = write_pairs(tmp_path, "train", 12)
     shutil.copy(train_file, tmp_path / "mli_test_v1.jsonl")
-    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]  # the same pairs are refused
+    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]  # identical files are refused
     (tmp_path / "mli_dev_v1.jsonl").write_text("".join(reversed_lines))
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]
@@ -63,7 +63,7 @@ def test_training_pairs_of_one_label_are_refused(chat_base: Path, tmp_path: Path
         train(chat_base, tmp_path, tmp_path / "run")
 
 
-def test_two_renamed_labels_are_trained(chat_base: Path, tmp_path: Path) -> None:
+def test_training_accepts_two_renamed_labels(chat_base: Path, tmp_path: Path) -> None:
     for split, count in (("train", 12), ("dev", 4)):
         write_pairs(tmp_path, split, count, ("follows", "refuted"))
     pairs = PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"})

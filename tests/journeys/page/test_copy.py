@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from chromium import chromium, visit
-from served import Scripted, make_service, running
+from served import ScriptedChain, make_service, running
 
 from chains.answer import Answer, Passage
 from chains.qa.base import Question
@@ -28,7 +28,7 @@ def answer_with_notes(question: Question) -> Answer:
 
 
 def test_copied_answer_includes_its_notes(tmp_path: Path) -> None:
-    service = make_service(Scripted(0.0, answer_with_notes), tmp_path)
+    service = make_service(ScriptedChain(0.0, answer_with_notes), tmp_path)
     with running(service, add_page) as (url, _), chromium() as browser, visit(browser, url) as visited:
         page = visited.page
         copied = []

@@ -173,10 +173,10 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self._port}"
         threading.Thread(target=self._accept, args=(self._socket,), daemon=True).start()
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = listening.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._service_port))

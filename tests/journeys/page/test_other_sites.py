@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from chat_page import EVIL_HOST, TOKEN, make_turn, wait_until_ready
 from chromium import visit
-from served import Scripted, make_service, running
+from served import ScriptedChain, make_service, running
 
 from medground.service.static import add_page
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def test_hostile_site_reads_and_changes_nothing(
     browser: Any, tmp_path: Path, tokens: dict[str, str] | None, host: str
 ) -> None:
-    service = make_service(Scripted(), tmp_path, tokens)
+    service = make_service(ScriptedChain(), tmp_path, tokens)
     user = "ann" if tokens else "local"
     id = service.chat.conversations.create(user, make_turn("Secret question"), "Secret title")
     with running(service, add_page) as (url, _), hostile_site() as port, visit(browser, url) as visited:

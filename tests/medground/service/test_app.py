@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import HTTP, Scripted, ask, make_service, running, until, yes
+from served import HTTP, ScriptedChain, ask, make_service, running, until, yes
 
 from chains.answer import Answer
 from chains.chat import Chat
@@ -30,7 +30,7 @@ EARLIER_SURROGATE = [("user", "Is it so?"), ("assistant", "Yes \ud800."), ("user
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"))) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path_factory.mktemp("service"))) as (address, _):
         yield address
 
 
@@ -86,7 +86,7 @@ def test_streamed_chunks_add_up_to_the_completion(url: str) -> None:
 
 
 def test_follow_up_is_completed_from_the_messages_of_the_request(tmp_path: Path) -> None:
-    chain = Scripted()
+    chain = ScriptedChain()
     with running(make_service(chain, tmp_path)) as (url, _):
         messages = [
             {"role": "system", "content": "Be brief."},
@@ -111,7 +111,7 @@ def test_model_routes_return_the_only_model_and_404_for_others(url: str) -> None
 
 
 def test_stored_conversation_can_be_continued_listed_read_and_deleted(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path)) as (url, _):
         first = ask(url, "Does aspirin reduce stroke in women?", medground={"conversation": "new"}).json()
         id = first["medground"]["conversation"]
         response = ask(url, "And in men?", medground={"conversation": id}, stream=True)
@@ -133,14 +133,14 @@ def test_stored_conversation_can_be_continued_listed_read_and_deleted(tmp_path: 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_conversation_without_an_answer_is_not_stored(tmp_path: Path, stream: bool) -> None:
-    chain = Scripted(answer=lambda _: UserError("The question is too long."))
+    chain = ScriptedChain(answer=lambda _: UserError("The question is too long."))
     with running(make_service(chain, tmp_path)) as (url, _):
         assert "The question is too long." in ask(url, stream=stream, medground={"conversation": "new"}).text
         assert request(url, "/v1/conversations").json()["data"] == []
 
 
 def test_delete_gets_503_while_another_program_writes_the_file_and_409_while_it_reads(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path)
+    service = make_service(ScriptedChain(), tmp_path)
     service.chat.conversations._connection.execute("PRAGMA busy_timeout = 10")  # in ms
     with running(service) as (url, _), closing(sqlite3.connect(tmp_path / "chat.sqlite3")) as other_program:
         path = f"/v1/conversations/{ask(url, medground={'conversation': 'new'}).json()['medground']['conversation']}"
@@ -158,7 +158,7 @@ def test_delete_gets_503_while_another_program_writes_the_file_and_409_while_it_
 
 
 def test_malformed_conversation_ids_are_not_found(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, TOKENS)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, TOKENS)) as (url, _):
         id = ask(url, token=BOB_TOKEN, medground={"conversation": "new"}).json()["medground"]["conversation"]
         for name in (f"{id}/bob", f"{id}%2Fbob", f"../{id}", f"{id}%00", "new", "%25"):
             for method in ("GET", "DELETE"):
@@ -166,7 +166,7 @@ def test_malformed_conversation_ids_are_not_found(tmp_path: Path) -> None:
 
 
 def test_missing_token_gets_401_with_www_authenticate(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, TOKENS)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, TOKENS)) as (url, _):
         response = request(url, "/v1/models")
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -233,7 +233,7 @@ def test_other_content_types_than_json_get_415(url: str) -> None:
 
 def test_requests_beyond_the_queue_get_429_with_retry_after(tmp_path: Path) -> None:
     release = threading.Event()
-    service = make_service(Scripted(release=release), tmp_path, batch=1, queue=2, wait_ms=0)
+    service = make_service(ScriptedChain(release=release), tmp_path, batch=1, queue=2, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(ask, url, f"Is it {n}?") for n in range(8)]
         until(lambda: sum(future.done() for future in futures) == 5)
@@ -251,7 +251,7 @@ def test_requests_beyond_the_queue_get_429_with_retry_after(tmp_path: Path) -> N
 @pytest.mark.parametrize("stream", [False, True])
 def test_disconnected_client_frees_its_slot_and_its_question_is_not_computed(tmp_path: Path, stream: bool) -> None:
     release = threading.Event()
-    chain = Scripted(release=release)
+    chain = ScriptedChain(release=release)
     service = make_service(chain, tmp_path, batch=1, queue=1, wait_ms=0)
     with running(service) as (url, _):
         first = threading.Thread(target=lambda: ask(url, "first"))
@@ -269,14 +269,14 @@ def test_disconnected_client_frees_its_slot_and_its_question_is_not_computed(tmp
 
 
 def test_client_that_disconnects_before_its_question_is_rewritten_frees_its_slot(tmp_path: Path) -> None:
-    service, release = make_service(Scripted(), tmp_path), threading.Event()
+    service, release = make_service(ScriptedChain(), tmp_path), threading.Event()
 
     def rewrite(history: Sequence[Turn], message: str) -> RewrittenQuestion:
         release.wait(60)
         return by_rules(history, message)
 
     conversations = service.chat.conversations
-    service.chat = Chat(Scripted(), conversations, rewriter=rewrite, count=len, budget=10_000)
+    service.chat = Chat(ScriptedChain(), conversations, rewriter=rewrite, count=len, budget=10_000)
     with running(service) as (url, _):
         body = {"messages": [{"role": "user", "content": "Is it so?"}], "stream": True}
         with httpx.Client(trust_env=False, timeout=0.3) as client, pytest.raises(httpx.TimeoutException):
@@ -286,7 +286,7 @@ def test_client_that_disconnects_before_its_question_is_rewritten_frees_its_slot
 
 
 def test_request_beyond_the_timeout_gets_504(tmp_path: Path) -> None:
-    with running(make_service(Scripted(seconds=0.6), tmp_path, timeout=0.2)) as (url, _):
+    with running(make_service(ScriptedChain(seconds=0.6), tmp_path, timeout=0.2)) as (url, _):
         response = ask(url)
         assert response.status_code == 504
         assert "took too long (serve.timeout)" in error_message(response)
@@ -294,7 +294,7 @@ def test_request_beyond_the_timeout_gets_504(tmp_path: Path) -> None:
 
 
 def test_questions_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
-    chain = Scripted(seconds=0.05)
+    chain = ScriptedChain(seconds=0.05)
     with running(make_service(chain, tmp_path, batch=8)) as (url, _), ThreadPoolExecutor(16) as pool:
         assert {response.status_code for response in pool.map(lambda n: ask(url, f"Is it {n}?"), range(32))} == {200}
         assert sum(map(len, chain.batches)) == 32
@@ -305,7 +305,7 @@ def test_questions_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
 
 
 def test_shutdown_answers_and_stores_admitted_requests(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.3), tmp_path, batch=2, wait_ms=0)
+    service = make_service(ScriptedChain(seconds=0.3), tmp_path, batch=2, wait_ms=0)
     with ThreadPoolExecutor(6) as pool:
         with running(service, quiet_seconds=0.5) as (url, server):
             futures = [pool.submit(ask, url, f"Is it {n}?", medground={"conversation": "new"}) for n in range(6)]
@@ -319,7 +319,7 @@ def test_shutdown_answers_and_stores_admitted_requests(tmp_path: Path) -> None:
 
 
 def test_shutdown_cancels_requests_after_the_grace_period(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=1.5), tmp_path, batch=1, wait_ms=0, grace=1)
+    service = make_service(ScriptedChain(seconds=1.5), tmp_path, batch=1, wait_ms=0, grace=1)
     with ThreadPoolExecutor(4) as pool:
         with running(service, quiet_seconds=0.5) as (url, server):
             futures = [pool.submit(ask, url, f"Is it {n}?") for n in range(4)]
@@ -338,7 +338,7 @@ def test_failures_are_reported_and_logged_without_the_user_s_text(
             raise ServerError("No server can be reached.")
         raise RuntimeError(f"secret: {question.text}")
 
-    with caplog.at_level(logging.INFO), running(make_service(Scripted(answer=answer), tmp_path)) as (url, _):
+    with caplog.at_level(logging.INFO), running(make_service(ScriptedChain(answer=answer), tmp_path)) as (url, _):
         response = ask(url, "Has Ms Miller cancer?")
         assert response.status_code == 500
         assert error_message(response) == "The service failed; its log has the details."
@@ -351,7 +351,7 @@ def test_failures_are_reported_and_logged_without_the_user_s_text(
 
 
 def test_full_disk_is_named_to_the_client_and_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    service = make_service(Scripted(), tmp_path)
+    service = make_service(ScriptedChain(), tmp_path)
     service.chat.conversations._connection.execute("PRAGMA max_page_count = 1")
     with running(service) as (url, _):
         response = ask(url, "Is it? " * 2000, medground={"conversation": "new"})
@@ -366,7 +366,7 @@ def test_full_disk_is_named_to_the_client_and_in_the_log(tmp_path: Path, caplog:
 def test_questions_are_logged_only_with_log_text_and_tokens_never(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, log_text: bool
 ) -> None:
-    with caplog.at_level(logging.INFO), running(make_service(Scripted(), tmp_path, log_text=log_text)) as (url, _):
+    with caplog.at_level(logging.INFO), running(make_service(ScriptedChain(), tmp_path, log_text=log_text)) as (url, _):
         ask(url, "Has Ms Miller cancer?", token="t" * 30)
         ask(url, "Has Ms Miller cancer?", stream=True)
     assert "POST /v1/chat/completions 200" in caplog.text
@@ -376,7 +376,7 @@ def test_questions_are_logged_only_with_log_text_and_tokens_never(
 
 def test_verdict_and_note_are_footnotes_of_the_answer(tmp_path: Path) -> None:
     service = make_service(
-        Scripted(answer=lambda question: yes(question).model_copy(update={"verdict": "supported"})), tmp_path
+        ScriptedChain(answer=lambda question: yes(question).model_copy(update={"verdict": "supported"})), tmp_path
     )
     service.note = "A small model answered."
     with running(service) as (url, _):
@@ -392,7 +392,7 @@ def test_waiting_stream_sends_comments_that_openai_s_client_ignores(
 ) -> None:
     openai = pytest.importorskip("openai")
     monkeypatch.setattr("medground.service.app._HEARTBEAT_SECONDS", 0.05)
-    with running(make_service(Scripted(seconds=0.4), tmp_path)) as (url, _):
+    with running(make_service(ScriptedChain(seconds=0.4), tmp_path)) as (url, _):
         response = ask(url, stream=True)
         assert response.headers["X-Accel-Buffering"] == "no"
         assert response.text.count(": waiting\n\n") >= 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from served import Scripted, until, yes
+from served import ScriptedChain, until, yes
 
 from chains.answer import Answer
 from chains.qa.base import SharedChain
@@ -17,14 +17,14 @@ from medground.service.batching import Batcher, Cancellation, Cancelled
 class BatchedChain(SharedChain):
     """A chain with its own batcher; ``sizes`` records the sizes of the batches."""
 
-    def __init__(self, chain: Scripted, *, max_batch: int = 4, workers: int = 1, max_wait: float = 0.05) -> None:
+    def __init__(self, chain: ScriptedChain, *, max_batch: int = 4, workers: int = 1, max_wait: float = 0.05) -> None:
         self.sizes: list[int] = []
         self.batcher = Batcher(max_batch=max_batch, workers=workers, max_wait=max_wait, observe=self.sizes.append)
         super().__init__(chain, self.batcher.share)
 
 
 def test_concurrent_questions_are_batched() -> None:
-    chain = Scripted()
+    chain = ScriptedChain()
     batched = BatchedChain(chain)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(batched.invoke, [f"q{n}" for n in range(10)]))
@@ -37,12 +37,12 @@ def test_concurrent_questions_are_batched() -> None:
 
 
 def test_full_batch_starts_at_once_and_single_question_after_max_wait() -> None:
-    full = BatchedChain(Scripted(), max_batch=2, max_wait=60)
+    full = BatchedChain(ScriptedChain(), max_batch=2, max_wait=60)
     started = time.monotonic()
     assert len(full.batch(["a", "b"])) == 2
     assert time.monotonic() - started < 30
     full.batcher.close()
-    single = BatchedChain(Scripted(), max_batch=2, max_wait=0.2)
+    single = BatchedChain(ScriptedChain(), max_batch=2, max_wait=0.2)
     started = time.monotonic()
     single.invoke("c")
     assert time.monotonic() - started >= 0.2
@@ -57,7 +57,7 @@ def test_workers_compute_batches_concurrently() -> None:
         barrier.wait()
         return yes(question)
 
-    batched = BatchedChain(Scripted(answer=answer), max_batch=1, workers=2, max_wait=0)
+    batched = BatchedChain(ScriptedChain(answer=answer), max_batch=1, workers=2, max_wait=0)
     assert [answer.question for answer in batched.batch(["a", "b", "c", "d"])] == ["a", "b", "c", "d"]
     batched.batcher.close()
 
@@ -68,7 +68,7 @@ def test_error_reaches_only_the_caller_of_the_failed_question() -> None:
             raise RuntimeError("boom")
         return UserError("too long") if question.text == "long" else yes(question)
 
-    batched = BatchedChain(Scripted(answer=answer))
+    batched = BatchedChain(ScriptedChain(answer=answer))
     with ThreadPoolExecutor(4) as pool:
         answered, failed, too_long = (pool.submit(batched.invoke, text) for text in ("answered", "fails", "long"))
         assert answered.result().question == "answered"
@@ -86,7 +86,7 @@ def test_cancelled_question_in_the_queue_is_not_computed() -> None:
         release.wait(60)
         return yes(question)
 
-    chain = Scripted(answer=answer)
+    chain = ScriptedChain(answer=answer)
     batched = BatchedChain(chain, max_batch=1)
     outcomes: list[str] = []
 
@@ -115,7 +115,7 @@ def test_cancelled_question_in_the_queue_is_not_computed() -> None:
 
 
 def test_question_of_a_cancelled_request_raises_cancelled() -> None:
-    batched, cancellation = BatchedChain(Scripted()), Cancellation()
+    batched, cancellation = BatchedChain(ScriptedChain()), Cancellation()
     cancellation.cancel()
     with cancellation.bind_to_this_thread(), pytest.raises(Cancelled):
         batched.invoke("too late")
@@ -123,7 +123,7 @@ def test_question_of_a_cancelled_request_raises_cancelled() -> None:
 
 
 def test_close_cancels_waiting_questions_and_completes_the_running_batch() -> None:
-    chain = Scripted(seconds=0.3)
+    chain = ScriptedChain(seconds=0.3)
     batched = BatchedChain(chain, max_batch=1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(batched.invoke, "first")

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import HTTP, FakeChecker, Scripted, make_service, running, until
+from served import HTTP, FakeChecker, ScriptedChain, make_service, running, until
 
 from medground.service.service import Service
 
@@ -17,7 +17,7 @@ TOO_LONG = "This is long."  # FakeChecker cannot check it
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("service")
-    service = make_service(Scripted(), folder, max_messages=3)  # also limits the statements of a check
+    service = make_service(ScriptedChain(), folder, max_messages=3)  # also limits the statements of a check
     with running(service) as (address, _):
         yield address
 
@@ -83,7 +83,7 @@ def test_the_route_is_in_the_openapi_schema(url: str) -> None:
 
 
 def test_without_a_judge_the_answer_is_501_with_the_reason(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path)
+    service = make_service(ScriptedChain(), tmp_path)
     service.checker, service.checker_unavailable_reason = None, "Set nli.model."
     with running(service) as (url, _):
         response = check(url)
@@ -92,14 +92,14 @@ def test_without_a_judge_the_answer_is_501_with_the_reason(tmp_path: Path) -> No
 
 def test_statements_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
     checker = FakeChecker(seconds=0.2)
-    with running(make_service(Scripted(), tmp_path, checker=checker)) as (url, _), ThreadPoolExecutor(8) as pool:
+    with running(make_service(ScriptedChain(), tmp_path, checker=checker)) as (url, _), ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda n: check(url, {"statement": f"Statement {n}."}), range(8)))
     assert [one.json()["statement"] for one in responses] == [f"Statement {n}." for n in range(8)]
     assert len(checker.batches) < 8
 
 
 def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
-    service: Service = make_service(Scripted(), tmp_path, checker=FakeChecker(seconds=0.5))
+    service: Service = make_service(ScriptedChain(), tmp_path, checker=FakeChecker(seconds=0.5))
     with running(service) as (url, _):
         with pytest.raises(httpx.ReadTimeout):
             check(url, timeout=0.1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from served import HTTP, Scripted, ask, make_service, running
+from served import HTTP, ScriptedChain, ask, make_service, running
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat.turn import Summary, Turn
@@ -82,7 +82,7 @@ def test_json_has_title_and_complete_turns() -> None:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path)) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path)) as (address, _):
         yield address
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import HTTP, Scripted, make_service, running
+from served import HTTP, ScriptedChain, make_service, running
 
 TOKEN = "t" * 20
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"), max_body=1000)) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path_factory.mktemp("service"), max_body=1000)) as (address, _):
         yield address
 
 
@@ -64,13 +64,13 @@ def test_request_with_two_hosts_or_none_is_refused(url: str) -> None:
 
 
 def test_host_of_the_listening_address_is_accepted(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, host="127.0.0.9")) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, host="127.0.0.9")) as (url, _):
         for host, status in (("127.0.0.9", 200), ("127.0.0.1", 200), ("127.0.0.8", 400)):
             assert HTTP.get(f"{url}/v1/models", headers={"Host": host}).status_code == status
 
 
 def test_with_tokens_any_host_name_is_accepted(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, {"ann": TOKEN})) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, {"ann": TOKEN})) as (url, _):
         headers = {"Host": "medground.example", "Authorization": f"Bearer {TOKEN}"}
         assert HTTP.get(f"{url}/v1/models", headers=headers).status_code == 200
 
@@ -99,7 +99,7 @@ def test_origin_needs_the_configured_scheme_and_may_have_the_default_port(tmp_pa
         (False, "https://med.example", 403),
         (False, "http://med.example:80", 200),
     ):
-        service = make_service(Scripted(), tmp_path / f"{tls}{origin[:5]}", {"ann": TOKEN}, tls=tls)
+        service = make_service(ScriptedChain(), tmp_path / f"{tls}{origin[:5]}", {"ann": TOKEN}, tls=tls)
         with running(service) as (url, _):
             headers = {"Host": "med.example", "Origin": origin, "Authorization": f"Bearer {TOKEN}"}
             assert HTTP.get(f"{url}/v1/models", headers=headers).status_code == status, origin
@@ -173,7 +173,7 @@ def test_head_gets_the_status_and_headers_of_get_without_a_body(url: str) -> Non
 
 
 def test_requests_are_counted_by_route_and_not_by_path(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path)) as (url, _):
         for number in range(3):
             HTTP.get(f"{url}/v1/conversations/{number}")
             HTTP.get(f"{url}/nothing/{number}")

@@ -24,8 +24,8 @@ def test_missing_package_is_reported_with_the_install_command(monkeypatch: pytes
 
 
 def test_port_in_use_is_reported() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(UserError, match=rf"Cannot listen at 127\.0\.0\.1:{port}: Address already in use"):
             run.serve(Pipeline.from_settings({"serve.port": port}, Corpus("none", [])))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import HTTP, Scripted, ask, make_service, running, until
+from served import HTTP, ScriptedChain, ask, make_service, running, until
 
 REQUEST_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"messages": [{"role": "user", "content": "Does it help?"}]}'
@@ -21,14 +21,15 @@ VALID_REQUEST = REQUEST_HEAD + f"Content-Length: {len(BODY)}\r\n\r\n".encode() +
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("service")
-    with running(make_service(Scripted(), folder, receive_timeout=1, connections=8)) as (address, _):
+    with running(make_service(ScriptedChain(), folder, receive_timeout=1, connections=8)) as (address, _):
         yield address
 
 
 @pytest.fixture(scope="module")
 def short_timeout_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service that waits 0.3 seconds for a request."""
-    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"), receive_timeout=0.3)) as (address, _):
+    service = make_service(ScriptedChain(), tmp_path_factory.mktemp("service"), receive_timeout=0.3)
+    with running(service) as (address, _):
         yield address
 
 
@@ -81,7 +82,7 @@ def test_sending_byte_by_byte_does_not_extend_the_timeout(short_timeout_url: str
 
 
 def test_incomplete_requests_do_not_block_other_clients(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, receive_timeout=60, connections=8)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, receive_timeout=60, connections=8)) as (url, _):
         incomplete = [connect(url, b"GET /healthz HTTP/1.1\r\nHost:") for _ in range(40)]
         started = time.monotonic()
         assert ask(url).status_code == 200
@@ -92,7 +93,7 @@ def test_incomplete_requests_do_not_block_other_clients(tmp_path: Path) -> None:
 
 def test_new_connection_gets_503_if_all_others_wait_for_answers(tmp_path: Path) -> None:
     release = threading.Event()
-    service = make_service(Scripted(release=release), tmp_path, connections=4, batch=1, wait_ms=0)
+    service = make_service(ScriptedChain(release=release), tmp_path, connections=4, batch=1, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(ask, url, f"Is it {n}?") for n in range(4)]
         until(lambda: service.admission.active == 4)
@@ -135,7 +136,7 @@ def test_longest_idle_connection_is_closed_for_a_new_one(url: str) -> None:
 
 
 def test_client_that_does_not_read_the_response_is_disconnected(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path, receive_timeout=0.5)
+    service = make_service(ScriptedChain(), tmp_path, receive_timeout=0.5)
     with running(service) as (url, server):
         id = ask(url, medground={"conversation": "new"}).json()["medground"]["conversation"]
         (turn,) = service.chat.conversations.read("local", id)
@@ -198,7 +199,7 @@ def test_client_that_disconnects_leaves_no_traceback(
         "stream": REQUEST_HEAD + f"Content-Length: {len(streamed)}\r\n\r\n".encode() + streamed,
         "answer": VALID_REQUEST,
     }[phase]
-    service = make_service(Scripted(seconds=0.3), tmp_path)
+    service = make_service(ScriptedChain(seconds=0.3), tmp_path)
     with caplog.at_level(logging.INFO), running(service) as (url, server):
         connection = connect(url, sent)
         time.sleep(0.1)
@@ -209,7 +210,7 @@ def test_client_that_disconnects_leaves_no_traceback(
 
 
 def test_shutdown_answers_every_request_with_200_or_503(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.05), tmp_path, queue=128)
+    service = make_service(ScriptedChain(seconds=0.05), tmp_path, queue=128)
     statuses_by_client: list[list[int]] = [[] for _ in range(64)]
 
     def ask_until_refused(url: str, statuses: list[int]) -> None:
@@ -228,7 +229,7 @@ def test_shutdown_answers_every_request_with_200_or_503(tmp_path: Path) -> None:
 
 
 def test_shutdown_answers_connections_that_are_not_yet_accepted(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path)
+    service = make_service(ScriptedChain(), tmp_path)
     with running(service, quiet_seconds=0.5) as (url, server):
         assert ask(url).status_code == 200
         blocked, unblock = threading.Event(), threading.Event()  # the event loop, which accepts connections

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
-from served import HTTP, Scripted, make_service, running
+from served import HTTP, ScriptedChain, make_service, running
 
 from medground.service.sessions import LoginLimiter, Sessions
 
@@ -17,7 +17,7 @@ TOKENS = {"ann": ANN_TOKEN, "bob": BOB_TOKEN}
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path, TOKENS)) as (address, _):
+    with running(make_service(ScriptedChain(), tmp_path, TOKENS)) as (address, _):
         yield address
 
 
@@ -55,7 +55,7 @@ def test_cookie_authenticates_from_login_to_logout(browser: httpx.Client) -> Non
 
 
 def test_login_without_configured_tokens_is_refused(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path)) as (url, _):
         session = HTTP.get(f"{url}/v1/session").json()
         assert (session["user"], session["login"]) == ("local", False)
         answer = HTTP.post(f"{url}/v1/session", json={"token": "x"})
@@ -132,7 +132,7 @@ def test_forged_truncated_and_unsigned_cookies_are_refused(url: str, browser: ht
 
 
 def test_cookie_expires_after_session_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = make_service(Scripted(), tmp_path, TOKENS, session_hours=1)
+    service = make_service(ScriptedChain(), tmp_path, TOKENS, session_hours=1)
     with running(service) as (url, _), httpx.Client(base_url=url, trust_env=False) as client:
         cookie = {"Cookie": login(client).headers["Set-Cookie"].partition(";")[0]}
         assert HTTP.get(f"{url}/v1/session", headers=cookie).status_code == 200
@@ -168,7 +168,7 @@ def test_post_with_a_cookie_needs_the_service_s_origin(url: str, browser: httpx.
 
 
 def test_tls_setting_makes_the_cookie_secure_and_trusts_x_forwarded_for(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, TOKENS, tls=True)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path, TOKENS, tls=True)) as (url, _):
         headers = {"Host": "med.example", "Origin": "https://med.example", "X-Forwarded-Proto": "https"}
         first_client = {**headers, "X-Forwarded-For": "1.2.3.4"}
         for number in range(10):

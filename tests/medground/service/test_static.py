@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import HTTP, Scripted, make_service, running
+from served import HTTP, ScriptedChain, make_service, running
 
 from medground.service import static
 from medground.service.static import add_page
@@ -79,7 +79,7 @@ def test_only_the_packaged_files_are_served(tmp_path: Path) -> None:
         "app.js/", "./app.js%2f", "%5c%5chost%5cshare", "https:%2f%2fexample.org%2fx.js", "", "%20", "__pycache__",
     ]  # fmt: skip
     with (
-        running(make_service(Scripted(), tmp_path), add_page) as (url, _),
+        running(make_service(ScriptedChain(), tmp_path), add_page) as (url, _),
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         for path in FILES:
@@ -99,6 +99,6 @@ def test_only_the_packaged_files_are_served(tmp_path: Path) -> None:
 
 
 def test_service_without_the_page_has_no_static_routes(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path)) as (url, _):
+    with running(make_service(ScriptedChain(), tmp_path)) as (url, _):
         assert HTTP.get(url).status_code == 404
         assert HTTP.get(f"{url}/assets/app.js").status_code == 404

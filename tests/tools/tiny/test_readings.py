@@ -24,7 +24,7 @@ def readings() -> list[Reading]:
 
 @pytest.fixture(scope="module")
 def texts(readings: list[Reading]) -> list[str]:
-    return [text for reading in readings for text in reading.turns()]
+    return [text for reading in readings for text in reading.texts()]
 
 
 def test_the_seed_determines_the_readings(readings: list[Reading]) -> None:
@@ -91,7 +91,7 @@ def test_every_label_is_a_frequent_answer_and_ends_the_turn(readings: list[Readi
     for label in ("yes", "no", "maybe"):
         assert answers.count(label) / len(answers) > 0.15
     reading = next(reading for reading in readings if reading.branches)
-    assert next(reading.turns()).endswith(f"{reading.branches[0][1]}{END}")
+    assert next(reading.texts()).endswith(f"{reading.branches[0][1]}{END}")
 
 
 def test_every_kind_of_reading_has_a_share_and_a_method() -> None:

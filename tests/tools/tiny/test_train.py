@@ -1,4 +1,7 @@
-"""tools/tiny: tokenizer, batches and training of medground-tiny, with a few steps of a small model."""
+"""tools/tiny: tokenizer, batches and training of medground-tiny, with a few steps of a small model.
+
+A reading is a training text with several questions about it.
+"""
 
 import json
 from dataclasses import replace
@@ -43,7 +46,7 @@ def test_labels_are_single_tokens_and_decoding_restores_text(tokenizer: PreTrain
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
-def test_the_chat_template_has_the_special_tokens_of_the_readings(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_chat_template_has_the_format_of_the_readings(tokenizer: PreTrainedTokenizerFast) -> None:
     messages = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "yes"}]
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     assert text == "<|begin|><|user|>Is it?<|end|><|assistant|>yes<|end|>"
@@ -51,7 +54,7 @@ def test_the_chat_template_has_the_special_tokens_of_the_readings(tokenizer: Pre
     assert prompt == "<|begin|><|user|>Is it?<|end|><|assistant|>"
 
 
-def test_the_loss_of_a_row_is_the_sum_over_its_branches_in_separate_rows(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_row_has_the_total_loss_of_its_branches_in_separate_rows(tokenizer: PreTrainedTokenizerFast) -> None:
     model = build_model(replace(SMALL, vocabulary=1024), tokenizer).eval()
     stream = Readings(3)
     readings = [reading for reading in (stream.draw() for _ in range(12)) if len(reading.branches) > 2]
@@ -61,7 +64,7 @@ def test_the_loss_of_a_row_is_the_sum_over_its_branches_in_separate_rows(tokeniz
         return compute_loss(model, collate([make_row(reading, tokenizer)], tokenizer), 1, 1)[1]
 
     for reading in readings:
-        separate = [answer_loss(Reading(text)) for text in reading.turns()]
+        separate = [answer_loss(Reading(text)) for text in reading.texts()]
         assert answer_loss(reading) == pytest.approx(sum(separate), rel=1e-4)
 
 
@@ -90,7 +93,7 @@ def test_steps_have_the_requested_number_of_tokens(tokenizer: PreTrainedTokenize
     stream = draw_steps(Readings(5), tokenizer, 2048, 700, Curriculum())
     for _ in range(20):
         batches = next(stream)
-        # each row's first token is no target
+        # len(batch.ids) adds the first token of each row, which is no target
         assert 2048 <= sum(int(batch.is_target.sum()) + len(batch.ids) for batch in batches) < 2048 + 700
         for batch in batches:
             assert batch.ids.shape[0] == 1 or batch.ids.numel() <= 2048 // BATCHES_PER_STEP
@@ -126,7 +129,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("stop", [2, 4, 5, 7])  # steps: the second, before and at a new part, the last
+@pytest.mark.parametrize("stop", [2, 4, 5, 7])  # step: in the first part, first and last of the second, last
 def test_a_resumed_run_has_the_weights_of_an_uninterrupted_run(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
@@ -181,7 +184,7 @@ def test_learning_rates_warm_up_and_decay_in_every_part() -> None:
     assert max(rates[0], rates[999], rates[1000]) < 1e-4
     assert rates[1299] == 1e-3  # the part ends before the decay begins
     longer = TinyRecipe(parts=(Part("first", 1000, 3e-3, 0.6), Part("second", 450, 1e-3, 0.5, planned=600)))
-    assert longer.rate(1449) == pytest.approx(1e-3 * 151 / 300)  # 300 planned steps of decay, of which 151 are left
+    assert longer.rate(1449) == pytest.approx(1e-3 * 151 / 300)  # 151 of the 300 steps of planned decay are left
     with pytest.raises(ValueError, match="1300"):
         recipe.rate(1300)
 
