@@ -3,12 +3,12 @@
     python benchmarks/startup.py --output startup.json
 
 Each measurement runs the command several times and reports the medians of processor time, wall clock time, peak memory
-and, on Linux, anonymous memory at the end. Peak memory also counts pages of files, which the system can drop at any
-time; anonymous memory must fit into the machine.
+and, on Linux, anonymous memory at the end. Peak memory includes memory-mapped files, whose pages the system can drop at
+any time; anonymous memory must fit into RAM.
 
-- Engines: ``ask`` and ``retrieve`` over four passages, embedded with the packaged MiniLM.
-- Sizes: ``retrieve`` over ``--sizes`` passages of random words. MiniLM would take hours to embed the larger library, so
-  the vectors are random, with 384 numbers, as MiniLM's have.
+- "engines" in the results: ``ask`` and ``retrieve`` over four passages, embedded with the packaged MiniLM.
+- "sizes": ``retrieve`` over ``--sizes`` passages of random words. MiniLM would take hours to embed the larger library,
+  so the vectors are random, with 384 numbers, as MiniLM's have.
 
 Both are measured with the retrievers dense, bm25 and their hybrid ("both"). ``--folder`` keeps the libraries for
 further runs.
@@ -43,6 +43,7 @@ finally:
         open("anonymous", "w").write(next(line.split()[1] for line in lines if line.startswith("RssAnon:")))
 """
 QUESTION = "Does aspirin lower the risk of stroke in adults with atrial fibrillation?"
+# In libraries of random texts, ``minilm``, the embedder of the retriever dense, gives random vectors.
 SETTINGS = """
 store: {{path: store}}
 embedders: {{minilm: {embedder}}}
@@ -83,8 +84,7 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
 def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
     """Index the texts, unless the folder is indexed already.
 
-    The texts are never all in memory: on Linux, a process's peak memory is at least the memory of its parent at its
-    start.
+    The texts are generated one at a time: on Linux, the peak memory of a new process is at least its parent's memory.
     """
     if (indexed := folder / "indexed").exists():
         return
@@ -139,7 +139,7 @@ def main() -> None:
                 print(f"retrieve {name:6} over {size:,} passages {_format(figures)}")
     first, last = (results["sizes"][str(size)] for size in (options.sizes[0], options.sizes[-1]))
     results["ratios"] = {
-        name: {unit: round(last[name][unit] / first[name][unit], 2) for unit in last[name]} for name in last
+        name: {figure: round(last[name][figure] / first[name][figure], 2) for figure in last[name]} for name in last
     }
     for name, ratios in results["ratios"].items():
         print(f"{name:6} {options.sizes[-1]:,} to {options.sizes[0]:,} passages: {ratios}")

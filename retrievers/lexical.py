@@ -37,8 +37,10 @@ FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
-SCORES, ROWS, STARTS = "scores.npy", "places.npy", "begins.npy"  # arrays of ``Postings``
-WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``), and the column of each word
+# The files of the arrays of ``Postings``.
+SCORES, ROWS, STARTS = "scores.npy", "places.npy", "begins.npy"
+WORD = "word"  # name of the ``StringTable`` of the sorted words
+COLUMNS = "columns.npy"  # the column of each of these words
 
 
 class Parameters(NamedTuple):
@@ -77,7 +79,8 @@ class Postings:
         total = np.zeros(self.documents, dtype=self.scores.dtype)
         for column in columns:
             entries = slice(self.starts[column], self.starts[column + 1])
-            total[self.rows[entries]] += self.scores[entries]  # valid because a column has a document at most once
+            # += would add only one entry of a repeated row; a column has none.
+            total[self.rows[entries]] += self.scores[entries]
         return total
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
@@ -172,7 +175,7 @@ class LexicalIndex:
             about = self._current_about()
             if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
-            else:  # a process may have been killed before it removed the previous version, which contains texts
+            else:  # a killed process may have left the previous version, which may contain deleted texts
                 remove_other_versions(self._folder, self._current_name)
         except OSError as error:
             raise UserError(
@@ -238,7 +241,7 @@ class LexicalIndex:
                 "format": FORMAT,
                 "revision": revision,
                 "edition": TERMS_VERSION,
-                "words": index is not None,
+                "words": index is not None,  # whether any document contains a word
                 "documents": index[0].scores["num_docs"] if index else 0,
                 "corpus": encodable(self._corpus),
             }
@@ -288,6 +291,6 @@ def _read_postings(folder: Path, documents: int) -> Postings:
     words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
-        return None if (row := words.row(word)) is None else int(columns[row])
+        return None if (word_row := words.row(word)) is None else int(columns[word_row])
 
     return Postings(scores, rows, starts, documents, column)

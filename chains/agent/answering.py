@@ -35,7 +35,7 @@ class Agent(AnswerChain):
         verify: verifies an answer; None for no verification.
         config: the limits, and the number of passages per search.
         on_step: called with each step.
-        passages: number of passages per answer.
+        passages_per_answer: number of passages from which an answer is made.
     """
 
     retriever: BaseRetriever
@@ -44,7 +44,7 @@ class Agent(AnswerChain):
     verify: AddVerdict | None
     config: AgentConfig
     on_step: Callable[[Step], None] = lambda _: None
-    passages: int = 1
+    passages_per_answer: int = 1
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""

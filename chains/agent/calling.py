@@ -35,7 +35,7 @@ class ToolAgent(Agent):
     model's tool calls are executed, never text in a tool's result.
 
     Args:
-        retriever, make_chain, grader, verify, config, on_step, passages: see ``answering.Agent``.
+        retriever, make_chain, grader, verify, config, on_step, passages_per_answer: see ``answering.Agent``.
         model: a chat model that supports tool calls.
         checker: runs the tool ``check_statement``; None leaves that tool out.
         clean: removes special tokens from texts in prompts.
@@ -87,7 +87,7 @@ class ToolAgent(Agent):
         reason = limit_message or (NO_SEARCH if not findings.queries else NO_EVIDENCE)
         answer = None
         if evidence and limit_message is None:
-            answer = answer_from(self.make_chain, question, evidence[: self.passages], self.verify)
+            answer = answer_from(self.make_chain, question, evidence[: self.passages_per_answer], self.verify)
             settled = any(one.settles_question for one in best)
             accepted = is_acceptable(answer, self.config.confidence, question_settled=settled)
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=accepted)

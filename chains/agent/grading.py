@@ -16,13 +16,13 @@ class Grade:
 
     Attributes:
         coverage: weighted share of the question's words in the passage, 0 to 1.
-        settling: probability that the passage settles the question; None if the model gives no probabilities.
+        settling_probability: probability that the passage settles the question; None if the model gives none.
         settles_question: whether this probability is above 0.5.
     """
 
     passage: Passage
     coverage: float
-    settling: float | None
+    settling_probability: float | None
     settles_question: bool
     is_evidence: bool
 

@@ -29,7 +29,7 @@ class _State:
         evidence: passages not yet used for an answer, best first.
         settled: whether some evidence settles the question.
         accepted: whether ``answer`` is acceptable (``answering.is_acceptable``).
-        stop: the message of the limit that ended the run.
+        stop: why the run abstains, if a limit is reached or no rewording is left.
     """
 
     question: str
@@ -54,7 +54,7 @@ class GraphAgent(Agent):
     searches and the passages found; ``Answer.withheld`` has the rejected answer.
 
     Args:
-        retriever, make_chain, grader, verify, config, on_step, passages: see ``answering.Agent``.
+        retriever, make_chain, grader, verify, config, on_step, passages_per_answer: see ``answering.Agent``.
         reword: rewords a question.
     """
 
@@ -72,7 +72,7 @@ class GraphAgent(Agent):
         from langgraph.graph import START, StateGraph
 
         graph = StateGraph(_State)
-        nodes = {"retrieve": self._retrieve, "grade": self._grade, "answer": self._answer_from, "reword": self._reword}
+        nodes = {"retrieve": self._retrieve, "grade": self._grade, "answer": self._answer_step, "reword": self._reword}
         for name, node in nodes.items():
             limited: Any = _limited(node)
             graph.add_node(name, limited)
@@ -99,21 +99,21 @@ class GraphAgent(Agent):
         grades = self.grader.grade(state.question, new) if new else []
         evidence = sorted((one for one in grades if one.is_evidence), key=lambda one: -one.coverage)
         by_id = {
-            one.passage.id: {"covers": one.coverage, "decides": one.settling, "evidence": one.is_evidence}
+            one.passage.id: {"covers": one.coverage, "decides": one.settling_probability, "evidence": one.is_evidence}
             for one in grades
         }
         state.run.done("grade", grades=by_id)
         settled = state.settled or any(one.settles_question for one in evidence)
         return {"graded": len(state.found), "evidence": [one.passage for one in evidence], "settled": settled}
 
-    def _answer_from(self, state: _State) -> dict[str, Any]:
-        evidence, unused = state.evidence[: self.passages], state.evidence[self.passages :]
+    def _answer_step(self, state: _State) -> dict[str, Any]:
+        evidence, unused = state.evidence[: self.passages_per_answer], state.evidence[self.passages_per_answer :]
         answer = answer_from(self.make_chain, state.question, evidence, self.verify)
         accepted = is_acceptable(answer, self.config.confidence, question_settled=state.settled)
         result = {"label": answer.label, "label_scores": answer.label_scores, "verdict": answer.verdict}
         state.run.done("answer", read=[one.id for one in evidence], **result, holds=accepted)
         if not accepted and state.answer is not None:
-            answer = state.answer  # an abstention withholds the first answer, from the best evidence
+            answer = state.answer  # of the rejected answers, keep the first, which is from the best evidence
         return {"answer": answer, "evidence": unused, "accepted": accepted}
 
     def _reword(self, state: _State) -> dict[str, Any]:

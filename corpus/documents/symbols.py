@@ -1,7 +1,7 @@
 """Unicode characters for the codes of Word's symbol fonts."""
 
 UNKNOWN = "\ufffd"
-# Adobe's Symbol encoding: consecutive characters by the code of the first.
+# Adobe's Symbol encoding: the characters of each run of consecutive codes, by its first code.
 _SYMBOL_RUNS = {
     0x20: " !∀#∃%&∍()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼",
     0xA0: "€ϒ′≤⁄∞ƒ♣♦♥♠↔←↑→↓°±″≥×∝∂•÷≠≡≈…⏐⎯↵ℵℑℜ℘⊗⊕∅∩∪⊃⊇⊄⊂⊆∈∉∠∇®©™∏√⋅¬∧∨⇔⇐⇑⇒⇓◊〈®©™∑",
@@ -21,9 +21,10 @@ def symbol(font: str, code: str) -> str:
         number = int(code, 16)
     except ValueError:
         return UNKNOWN
-    code_point = number - 0xF000 if 0xF020 <= number <= 0xF0FF else number
+    # Word writes the codes of symbol fonts with 0xF000 added, in the private use area, or as they are.
+    font_code = number - 0xF000 if 0xF020 <= number <= 0xF0FF else number
     if font.lower().startswith("wingdings"):
-        return _WINGDINGS.get(code_point, UNKNOWN)
+        return _WINGDINGS.get(font_code, UNKNOWN)
     if font.lower() == "symbol":
-        return _SYMBOL.get(code_point, UNKNOWN)
-    return chr(code_point) if 0x20 <= code_point < 0xD800 else UNKNOWN
+        return _SYMBOL.get(font_code, UNKNOWN)
+    return chr(font_code) if 0x20 <= font_code < 0xD800 else UNKNOWN

@@ -1,4 +1,4 @@
-"""transformers' ``Trainer`` with label weights and a schedule of stages; dev figures."""
+"""Trainer of sequence classifiers, its loss with label weights, and the evaluation on dev examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ class Loss:
         return cross_entropy(outputs.logits.float(), labels, weight=weights, label_smoothing=self.smoothing)
 
 
-def label_weights(examples: Sequence[Example], labels: int, power: float) -> torch.Tensor:
-    """The weights of ``labels`` labels, in shape (labels,).
+def label_weights(examples: Sequence[Example], num_labels: int, power: float) -> torch.Tensor:
+    """The weight of each label in the loss, in shape (num_labels,).
 
     A label's weight is its share of the examples to the power of ``-power``, scaled to a mean of 1 over the examples; a
     label without examples has weight 0.
     """
-    counts = torch.bincount(torch.tensor([example.label for example in examples]), minlength=labels).float()
+    counts = torch.bincount(torch.tensor([example.label for example in examples]), minlength=num_labels).float()
     weights = torch.where(counts > 0, (counts / counts.sum()).clamp(min=1e-9) ** -power, 0.0)
     return weights * counts.sum() / (weights * counts).sum()
 
 
 class EncoderTrainer(BaseTrainer):
-    """Trains a sequence classifier on examples in the order of ``schedule``, with its learning rates."""
+    """Trains a sequence classifier; ``schedule`` is the sampler and sets the learning rates."""
 
     def __init__(
         self, *, classifier: SequenceClassifier, train: Sequence[Example], schedule: Schedule, **kwargs: Any
@@ -58,7 +58,7 @@ class EncoderTrainer(BaseTrainer):
         return self.schedule
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Make a scheduler that multiplies the optimizer's learning rate, 1, by the schedule's rates."""
+        """Make a scheduler with the rates of ``schedule``; the optimizer's learning rate, which it multiplies, is 1."""
         del num_training_steps
         self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.schedule.rate)
         return self.lr_scheduler

@@ -92,10 +92,10 @@ def make_settings(
     section: Literal["data", "pairs", "claims"] = "data",
     other_options: Mapping[str, Any] | None = None,
 ) -> "Settings":
-    """The settings of a command line. Other options take precedence over ``--set``, and ``--set`` over the file.
+    """The settings of a command line: those of ``config``, changed by ``overrides``, then by the other arguments.
 
-    ``section`` is the section of the settings that ``--data``, ``--split`` and ``--limit`` set; ``other_options`` are
-    values of further options by dotted key, None for an option that is not given.
+    ``data``, ``split``, ``split_file``, ``limit`` and ``corpus`` are written into the section ``section``;
+    ``other_options`` maps dotted keys to values. A value of None is an option that is not given.
     """
     from medground.settings import load_settings
     from medground.yaml_file import read_value

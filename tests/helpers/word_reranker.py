@@ -22,5 +22,7 @@ class WordReranker:
 
 
 def _jaccard_index(question: str, passage: str) -> float:
-    asked, present = ({word.strip("?.,;").lower() for word in text.split()} for text in (question, passage))
-    return len(asked & present) / max(1, len(asked | present))
+    question_words, passage_words = (
+        {word.strip("?.,;").lower() for word in text.split()} for text in (question, passage)
+    )
+    return len(question_words & passage_words) / max(1, len(question_words | passage_words))

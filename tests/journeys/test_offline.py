@@ -1,7 +1,7 @@
 """Commands with the default settings work offline.
 
 The network guard of conftest.py fails a test whose Python code attempts a connection beyond loopback. The slow test
-covers native code, too: it runs in a network namespace without interfaces.
+covers native code, too: if the system permits, it runs in a network namespace without interfaces.
 """
 
 import json
@@ -17,11 +17,11 @@ from corpus.documents.catalogue import document_text
 from medground.ingest import library_path
 from medground.settings import load_settings
 
-Run = Callable[..., Any]
+Run = Callable[..., Any]  # fixture ``command`` runs medground in this process, ``medground`` in a subprocess
 
 
 def stdout(outcome: Any) -> str:
-    """The output of a command, which must have succeeded."""
+    """The output of a run of ``command``, which must have succeeded."""
     assert outcome.status == 0, outcome.err
     return str(outcome.out)
 
@@ -45,7 +45,7 @@ def test_documents_are_indexed_retrieved_and_quoted(command: Run, tmp_path: Path
     assert "notes/heparin.md, section Heparin)" in stdout(command("ask", "Does heparin prevent clots?"))
 
 
-def test_sample_is_indexed_evaluated_and_answers(command: Run, tmp_path: Path) -> None:
+def test_index_eval_and_ask_work_on_the_sample(command: Run, tmp_path: Path) -> None:
     stdout(command("index", "--quiet"))
     retrieval = json.loads(stdout(command("eval", "retrieval", "--limit", "5", "--json", "--quiet")))
     assert set(retrieval["results"]) == {"retrieval_dense", "retrieval_bm25"}
@@ -59,7 +59,7 @@ def test_sample_is_indexed_evaluated_and_answers(command: Run, tmp_path: Path) -
         "qa_wrong",
     }
     assert len((tmp_path / "out" / "samples_qa_gold.jsonl").read_text().splitlines()) == 2
-    assert "] mg" in stdout(command("ask", "Should a rise in lung volume be expected with drasegamab?"))
+    assert "[1] mg" in stdout(command("ask", "Should a rise in lung volume be expected with drasegamab?"))
     stdout(command("doctor"))
 
 
@@ -68,7 +68,7 @@ def test_demo_runs_without_a_network(medground: Run, tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     new_namespace = [str(unshare), "-rn"]
     if not unshare or subprocess.run([*new_namespace, "true"], check=False, capture_output=True).returncode:
-        new_namespace = []  # this system denies users a network namespace: only the guard prevents connections
+        new_namespace = []  # no permission for a network namespace: only the guard checks connections
     outcome = medground("demo", "--limit", "6", "--quiet", prefix=new_namespace, HF_HOME=str(tmp_path))
     assert (outcome.returncode, outcome.stderr) == (0, "")
     tasks = ("dense", "bm25", "qa_none", "qa_retrieved_dense", "qa_gold", "nli_before")
@@ -77,6 +77,7 @@ def test_demo_runs_without_a_network(medground: Run, tmp_path: Path) -> None:
         assert text in outcome.stdout
     results = json.loads((tmp_path / "results" / "demo" / "results.json").read_text())
     assert {"retrieval_dense", "retrieval_bm25", "qa_none", "qa_gold", "nli_before", "nli"} <= set(results["results"])
+    # "earlier" has the settings of tasks that the last run did not measure.
     assert results["earlier"]["retrieval_bm25"]["config"]["data"]["split"] == "all"
     assert results["earlier"]["qa_gold"]["config"]["data"]["split"] == "test"
     assert results["config"]["llm"]["adapter"] == str(Path("results", "demo", "adapter"))

@@ -25,7 +25,7 @@ def evidence_ids(relevance: float, question: str = QUESTION) -> list[str]:
 def test_inconclusive_passage_with_the_question_words_is_evidence() -> None:
     grades = Grader(by_judge(WordNLI()), 0.9).grade(QUESTION, [INCONCLUSIVE, UNRELATED])
     assert (grades[0].coverage, grades[1].coverage) == (1.0, 0.0)
-    assert grades[0].settling < 0.5
+    assert grades[0].settling_probability < 0.5
     assert [grade.is_evidence for grade in grades] == [True, False]
 
 

@@ -20,14 +20,14 @@ from common.errors import UserError
 
 STATEMENT = "Zinc helps colds."
 LABELS = ("entailment", "contradiction", "neutral")
-SCORES = {"for": (0.9, 0.05, 0.05), "against": (0.05, 0.9, 0.05), "open": (0.1, 0.1, 0.8)}
-UNCERTAIN_SCORES = {"for": (0.6, 0.2, 0.2), "against": (0.2, 0.6, 0.2), "open": (0.1, 0.1, 0.8)}
+SCORES = {"for": (0.9, 0.05, 0.05), "against": (0.05, 0.9, 0.05), "neutral": (0.1, 0.1, 0.8)}
+UNCERTAIN_SCORES = {"for": (0.6, 0.2, 0.2), "against": (0.2, 0.6, 0.2), "neutral": (0.1, 0.1, 0.8)}
 
 
 class KeywordNLI(NLIModel):
     """Judges a premise with "works" as entailment and with "fails" as contradiction, less surely with "perhaps".
 
-    A premise with "unreadable" gives an error: with "colds" that the pair is too long, else that the server is busy.
+    A premise with "unreadable" gives an error: "too long" if it has "colds", otherwise "busy".
     """
 
     def __init__(self, *, scored: bool = True, labels: Sequence[str] = LABELS):
@@ -42,7 +42,7 @@ class KeywordNLI(NLIModel):
     def _judge_premise(self, premise: str) -> Judgement | UserError:
         if "unreadable" in premise:
             return UserError("The pair is too long." if "colds" in premise else "The server is busy.")
-        side = "for" if "works" in premise else "against" if "fails" in premise else "open"
+        side = "for" if "works" in premise else "against" if "fails" in premise else "neutral"
         scores = dict(zip(LABELS, (UNCERTAIN_SCORES if "perhaps" in premise else SCORES)[side], strict=True))
         label = max(scores, key=scores.__getitem__)
         return Judgement(label=label, label_scores=scores if self._scored else {})
@@ -62,15 +62,15 @@ def check_statement(*documents: tuple[str, str, int | None], judge: NLIModel | N
 
 FOR = ("a", "Adults were seen. Zinc works for colds. All went home.", 2001)
 AGAINST = ("b", "Children were seen. Zinc fails for colds. Some stayed.", 2015)
-OPEN = ("c", "Zinc was given for colds.", None)
+NEUTRAL = ("c", "Zinc was given for colds.", None)
 
 
 @pytest.mark.parametrize(
     ("documents", "verdict", "text"),
     [
-        ([FOR, OPEN], "supported", "Supported by 1 passage."),
-        ([AGAINST, OPEN], "contradicted", "Contradicted by 1 passage."),
-        ([OPEN], "not enough evidence", "Not enough evidence: the passage found does not decide the statement."),
+        ([FOR, NEUTRAL], "supported", "Supported by 1 passage."),
+        ([AGAINST, NEUTRAL], "contradicted", "Contradicted by 1 passage."),
+        ([NEUTRAL], "not enough evidence", "Not enough evidence: the passage found does not decide the statement."),
         ([], "not enough evidence", "Not enough evidence: no passage was found."),
     ],
 )
@@ -137,7 +137,7 @@ def test_equally_strong_sides_give_not_enough_evidence(scored: bool) -> None:
     assert two_against_one.verdict == "contradicted"
 
 
-def test_strength_of_the_longer_window_decides_although_the_shorter_is_quoted() -> None:
+def test_strongest_window_decides_the_verdict_and_shortest_is_quoted() -> None:
     class SureWithManyNLI(KeywordNLI):
         """Ignores "perhaps" in a premise with "many"."""
 
@@ -184,7 +184,7 @@ def test_table_row_is_judged_with_its_column_headings() -> None:
 
 def test_batch_searches_and_judges_once_and_returns_errors_in_place() -> None:
     judge = KeywordNLI()
-    retriever = WordRetriever(texts={"a": FOR[1], "b": OPEN[1]}, top_k=2)
+    retriever = WordRetriever(texts={"a": FOR[1], "b": NEUTRAL[1]}, top_k=2)
     checker = make_checker(retriever, judge, CheckConfig(passages=1))
     inputs = ["Zinc works.", " ", {"claim": "x"}, {"statement": "Zinc was given."}]
     results = checker.batch(inputs, return_exceptions=True)
