@@ -14,7 +14,7 @@ GridPart = Literal["retrieval", "qa", "nli"]
 class GridLLM(LLMConfig):
     """A language model of the grid.
 
-    The fields are those of ``llm`` and two more. A field that is not set has its default, not its value in ``llm``.
+    The fields are those of ``llm`` and two more; no value is taken over from section ``llm``.
     """
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
@@ -41,7 +41,7 @@ class Published(Section):
 
 
 class GridConfig(Section):
-    """``eval grid``: models by contexts, retrievers and few-shot examples."""
+    """``eval grid``: every model with every context, retriever and number of few-shot examples."""
 
     parts: tuple[GridPart, ...] = Field(
         default=("retrieval", "qa", "nli"), min_length=1, description="Tables to measure: retrieval, qa, nli."

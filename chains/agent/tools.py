@@ -10,7 +10,8 @@ from chains.answer import Passage
 from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
-from chains.verification.statements import Check, Checker, Claim
+from chains.verification.statements import Checker, Claim
+from common.errors import UserError
 from retrievers.base import is_blank
 
 PREVIEW_CHARACTERS = 300  # of each passage in search results
@@ -25,7 +26,7 @@ class Findings:
     passages: dict[str, Passage] = field(default_factory=dict)
 
     def fenced(self, texts: Mapping[str, str]) -> str:
-        """The texts, a mapping by passage id, fenced with the passages' numbers and without bracketed references."""
+        """The texts, by passage id, in a fence with the numbers of the passages; citation marks are removed."""
         numbers = passage_numbers(list(self.passages.values()))
         return fence([without_marks(text) for text in texts.values()], [numbers[id] for id in texts])
 
@@ -40,9 +41,9 @@ def make_tools(
 ) -> list[BaseTool]:
     """The tools of one run: ``search_literature``, ``read_abstract`` and, with a checker, ``check_statement``.
 
-    The tools are read-only and record queries and passages in ``findings``. An abstract can be read, or a statement be
-    checked against it, only after a search of this run has found the abstract. Text from documents is cleaned and
-    fenced. ``passages`` is the number of passages per search.
+    The tools are read-only and record queries and passages in ``findings``. The model can read an abstract, or check a
+    statement against it, only if it is among the findings. Text from documents passes through ``clean``, by default
+    unchanged, and is fenced. ``passages`` is the number of passages per search.
     """
 
     def shown_id(id: str) -> str:
@@ -50,11 +51,11 @@ def make_tools(
         return " ".join(without_marks(clean(id)).split())
 
     def find(id: str) -> Passage | None:
-        passages = dict(findings.passages)  # a copy, since a parallel call may add passages
-        shown_alike = (passage for passage in passages.values() if shown_id(passage.id) == shown_id(id))
-        return passages.get(id) or next(shown_alike, None)
+        found = dict(findings.passages)  # a copy, since a parallel call may add passages
+        with_same_shown_id = (passage for passage in found.values() if shown_id(passage.id) == shown_id(id))
+        return found.get(id) or next(with_same_shown_id, None)
 
-    def unknown(id: str) -> str:
+    def not_found(id: str) -> str:
         return f"No search of this run has found an abstract with the id {shown_id(id)[:80]!r}. Search first."
 
     def search_literature(query: str) -> str:
@@ -64,18 +65,17 @@ def make_tools(
             return "The query is empty. Write what to look for."
         found = retrieve(retriever, [Question(query)], passages)[0]
         findings.queries.append(query)
-        for one in found:
-            findings.passages.setdefault(one.id, one)
+        for passage in found:
+            findings.passages.setdefault(passage.id, passage)
         if not found:
             return "Nothing was found."
-        return findings.fenced(
-            {one.id: f"id {shown_id(one.id)}: {clean(one.text[:PREVIEW_CHARACTERS])}" for one in found}
-        )
+        previews = {one.id: f"id {shown_id(one.id)}: {clean(one.text[:PREVIEW_CHARACTERS])}" for one in found}
+        return findings.fenced(previews)
 
     def read_abstract(id: str) -> str:
         """Read a whole abstract that a search has found, by its id."""
         passage = find(id)
-        return unknown(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
+        return not_found(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
 
     def check_statement(statement: str, id: str = "") -> str:
         """Check a statement against the literature, or against one abstract that a search has found, by its id."""
@@ -83,22 +83,22 @@ def make_tools(
             return "The statement is empty. Write what to check."
         passage = find(id) if id else None
         if id and passage is None:
-            return unknown(id)
+            return not_found(id)
         assert checker is not None
         claim = Claim(statement[:MAX_CHARACTERS], passages=None if passage is None else (passage,))
-        checked = checker.check_all([claim])[0]
-        if not isinstance(checked, Check):
-            return str(checked)
+        check = checker.check_all([claim])[0]
+        if isinstance(check, UserError):
+            return str(check)
         if passage is None:
             findings.queries.append(claim.statement)
-        for one in checked.passages:
+        for one in check.passages:
             findings.passages.setdefault(one.id, one)
         quotes: dict[str, str] = {}
-        for side, citations in (("for", checked.supporting), ("against", checked.contradicting)):
-            for quote in citations:
-                text = f"{side}: {clean(quote.readable)} (id {shown_id(quote.passage_id)})"
-                quotes.setdefault(quote.passage_id, text)
-        return f"{checked.text}\n\n{findings.fenced(quotes)}" if quotes else checked.text
+        for side, citations in (("for", check.supporting), ("against", check.contradicting)):
+            for citation in citations:
+                text = f"{side}: {clean(citation.readable)} (id {shown_id(citation.passage_id)})"
+                quotes.setdefault(citation.passage_id, text)
+        return f"{check.text}\n\n{findings.fenced(quotes)}" if quotes else check.text
 
     functions: list[Callable[..., str]] = [search_literature, read_abstract]
     if checker is not None:

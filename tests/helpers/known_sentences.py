@@ -33,8 +33,8 @@ def sentences(rng: random.Random, count: int) -> list[str]:
     ]
 
 
-def random_groups(rng: random.Random, items: list[str]) -> list[list[str]]:
-    """Cut the list at about half of its positions."""
+def random_paragraphs(rng: random.Random, items: list[str]) -> list[list[str]]:
+    """The sentences, in order, in paragraphs of random length, on average two sentences."""
     cuts = sorted({0, len(items), *rng.sample(range(len(items)), len(items) // 2)})
     return [items[start:end] for start, end in pairwise(cuts)]
 

@@ -43,7 +43,7 @@ def ranking(ranks: Sequence[int | None], name: str = "dense") -> TaskResult:
 
 
 def answers(name: str, predictions: Labels, confidence: float | None = 0.8, **fields: Sequence[Any]) -> TaskResult:
-    """A task with the labels yes, no and maybe.
+    """A task of kind ``qa``.
 
     Args:
         confidence: probability of each prediction; None for answers that were generated, which have no probabilities.

@@ -44,8 +44,8 @@ def write_run(
     return read_run(folder)
 
 
-def remove_task_fields(folder: Path) -> None:
-    """Remove the tasks' fields from ``results.json``, which version 0.1.0 did not write."""
+def downgrade_results(folder: Path) -> None:
+    """Remove from ``results.json`` the fields of the tasks, which version 0.1.0 did not write."""
     path = folder / "results.json"
     payload = json.loads(path.read_text(encoding="utf-8"))
     del payload["tasks"]

@@ -76,7 +76,7 @@ def test_chain_answers_with_each_retriever(settings_file: Path, kind: str) -> No
 def test_hits_are_cached_except_from_pubmed(settings_file: Path, tmp_path: Path) -> None:
     settings = load_settings(settings_file)
     corpus = data_corpus(settings)
-    names = [name for name in KINDS if name != "multi_query"]
+    names = [name for name in KINDS if name != "multi_query"]  # which needs a language model
     uncached = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(names)
     cache = ResultCache(tmp_path / "cache.jsonl")
     cached = Pipeline.from_settings(settings, corpus, cache=cache, quiet=True).retrievers(names)
@@ -93,7 +93,7 @@ def test_identity_depends_on_the_settings_of_inner_retrievers(settings_file: Pat
     base, other_k1 = identities({}), identities({"retrievers.bm25.k1": 0.5})
     changed = {name for name in KINDS if base[name] != other_k1[name]}
     assert changed == {"bm25", "hybrid", "multi_query", "rerank", "filter"}
-    other_top_k = identities({"retrievers.dense.top_k": 9})  # a hybrid has its own depth
+    other_top_k = identities({"retrievers.dense.top_k": 9})  # hybrid sets its own number of candidates
     assert base["hybrid"] == other_top_k["hybrid"]
 
 
@@ -109,5 +109,6 @@ def test_multi_query_shares_the_model_that_answers(settings_file: Path, command:
         overrides = [f"--set={item}" for item in settings]
         outcome = command("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *overrides)
         assert outcome.status == 0, outcome.err
-        assert [path for path, *_ in model.requests].count("/v1/models") == 1  # one request for each loaded model
-        assert "retrieved" in outcome.out
+        # A model requests the list of models when it is loaded.
+        assert [path for path, *_ in model.requests].count("/v1/models") == 1
+        assert "retrieved" in outcome.out  # the result of the task with retrieved passages

@@ -103,20 +103,20 @@ def test_generated_answers_have_output_and_no_scores(llm: LocalLLM, retriever: W
 
 
 @pytest.mark.parametrize("question", ["How many patients fainted?", "Which drug was given?", "In whom was it seen?"])
-def test_open_questions_gives_evidence_without_label_for_a_fact(
+def test_with_open_questions_a_question_for_a_fact_gets_passages_but_no_label(
     llm: LocalLLM, retriever: WordRetriever, question: str
 ) -> None:
     chain = qa_chain(llm, retriever, open_questions=True)
-    for_fact, yes_no = chain.batch([question, "Does it help patients?"])
-    assert (for_fact.label, for_fact.text, for_fact.output, for_fact.label_scores) == (None, "", None, {})
-    assert for_fact.passages
-    assert yes_no.label in ("yes", "no", "maybe")
+    fact_answer, yes_no_answer = chain.batch([question, "Does it help patients?"])
+    assert (fact_answer.label, fact_answer.text, fact_answer.output, fact_answer.label_scores) == (None, "", None, {})
+    assert fact_answer.passages
+    assert yes_no_answer.label in ("yes", "no", "maybe")
     assert qa_chain(llm, retriever).invoke(question).label is not None
     without_passages = qa_chain(llm, WordRetriever(texts={}), open_questions=True).invoke(question)
-    assert without_passages.label is not None
+    assert without_passages.label is not None  # as without open_questions
 
 
-def test_shortened_context_is_noted_and_only_its_text_is_cited(llm: LocalLLM) -> None:
+def test_shortening_of_context_is_noted_and_removed_sentences_are_not_cited(llm: LocalLLM) -> None:
     filler = " ".join(f"Filler sentence number {n} says nothing much." for n in range(200))
     passage = f"Adults were studied. {filler} Aspirin reduced the risk of stroke."
     retriever = WordRetriever(texts={"long": passage, "other": "Aspirin and stroke."})
@@ -173,7 +173,7 @@ def test_question_of_100_kb_is_refused(llm: LocalLLM, retriever: WordRetriever) 
         qa_chain(llm, retriever).invoke("Does aspirin help? " * 5300)
 
 
-def test_invalid_question_leaves_the_other_answers_of_a_batch(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_invalid_question_does_not_affect_the_other_answers_of_a_batch(llm: LocalLLM, retriever: WordRetriever) -> None:
     chain = qa_chain(llm, retriever)
     inputs = [QUESTIONS[0], "", QUESTIONS[2]]
     first, error, last = chain.batch(inputs, return_exceptions=True)

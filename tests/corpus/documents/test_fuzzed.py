@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from known_sentences import WRITERS, as_docx, as_pubmed, random_groups, sentences
+from known_sentences import WRITERS, as_docx, as_pubmed, random_paragraphs, sentences
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
@@ -98,7 +98,7 @@ def check_mutated_files(writer: Writer, count: int, folder: Path) -> None:
     rng = random.Random(f"fuzz {writer.__name__}")
     (folder / "in").mkdir()
     for number in range(count):
-        name, raw = writer(rng, random_groups(rng, sentences(rng, 12)))
+        name, raw = writer(rng, random_paragraphs(rng, sentences(rng, 12)))
         changed = raw if writer is as_docx_inside else mutated(rng, raw)
         (folder / "in" / f"{number:03}{Path(name).suffix}").write_bytes(changed)
     (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")

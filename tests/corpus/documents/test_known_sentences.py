@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from known_sentences import WRITERS, as_pdf, random_groups, sentences
+from known_sentences import WRITERS, as_pdf, random_paragraphs, sentences
 from reading import read_one
 
 from corpus.documents.extract import Extract
@@ -34,7 +34,7 @@ def test_known_sentences_are_found_in_passages(
 ) -> None:
     rng = random.Random(f"{writer.__name__} {seed}")
     known = sentences(rng, 24)
-    name, raw = writer(rng, random_groups(rng, known))
+    name, raw = writer(rng, random_paragraphs(rng, known))
     if writer is as_pdf:  # which writes β as b
         known = [sentence.replace("β", "b") for sentence in known]
     check(read_one(name, raw), known, rng.choice((60, 120, 200)))

@@ -40,7 +40,7 @@ class MisbehavingParser(BaseBlobParser):
             raise RecursionError("too deep\\x1b[31m")
         yield Document(page_content=f"Read by {os.getpid()}.")
 """
-READERS = {".act": "misbehaving.MisbehavingParser"}
+READERS = {".custom": "misbehaving.MisbehavingParser"}
 # Code that indexes docs/ and prints the number of added files.
 INDEX_SCRIPT = """
 from pathlib import Path
@@ -61,7 +61,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def update(*, user_reader: bool = True, **settings: Any) -> UpdateReport:
-    """Index docs/, with ``user_reader`` for .act files; a user's reader makes the worker import LangChain."""
+    """Index docs/; without ``user_reader``, the worker reads no .custom files and starts sooner, without LangChain."""
     config = DocumentsConfig(readers=READERS if user_reader else {}, **settings)
     return update_library(["docs"], LIBRARY, words_window(), config, quiet=True)
 
@@ -73,21 +73,22 @@ def indexed_texts() -> list[str]:
 @pytest.mark.parametrize("behaviour", ["loop", "sleep"])
 def test_file_that_takes_too_long_is_reported_and_other_files_are_read(behaviour: str) -> None:
     Path("docs/a.txt").write_text("One.")
-    Path("docs/b.act").write_text(behaviour)
+    Path("docs/b.custom").write_text(behaviour)
     Path("docs/c.txt").write_text("Three.")
     report = update(max_seconds=1)
     assert [problem.why for problem in report.failed] == [
-        "docs/b.act: takes more than documents.max_seconds (1 s) to read. Split it, or raise the setting."
+        "docs/b.custom: takes more than documents.max_seconds (1 s) to read. Split it, or raise the setting."
     ]
     assert indexed_texts() == ["One.", "Three."]
 
 
+# The limit is 200 MB, which the worker itself and 190 MB exceed.
 @pytest.mark.parametrize("size", [190_000_000, 3_000_000_000])
 def test_file_that_takes_too_much_memory_is_reported_and_other_files_are_read(size: int) -> None:
-    Path("docs/a.act").write_text(f"bytes {size}")
+    Path("docs/a.custom").write_text(f"bytes {size}")
     Path("docs/b.txt").write_text("Two.")
     report = update(max_memory=200_000_000)
-    assert [problem.file for problem in report.failed] == ["docs/a.act"]
+    assert [problem.file for problem in report.failed] == ["docs/a.custom"]
     assert "takes more than documents.max_memory (200,000,000 bytes) to read" in report.failed[0].why
     assert indexed_texts() == ["Two."]
     if size < 1_000_000_000:  # the file is read with a larger limit
@@ -95,31 +96,31 @@ def test_file_that_takes_too_much_memory_is_reported_and_other_files_are_read(si
 
 
 def test_crash_and_exception_of_a_reader_are_reported_with_the_file_name() -> None:
-    Path("docs/a.act").write_text("exit")
-    Path("docs/b.act").write_text("deep")
+    Path("docs/a.custom").write_text("exit")
+    Path("docs/b.custom").write_text("deep")
     Path("docs/c.txt").write_text("Three.")
     crash, exception = update().failed
-    assert crash.why.startswith("docs/a.act: crashes the program that reads it (status 3).")
+    assert crash.why.startswith("docs/a.custom: crashes the program that reads it (status 3).")
     assert "RecursionError" in exception.why
     assert "\x1b" not in exception.why
     assert indexed_texts() == ["Three."]
 
 
 def test_earlier_passages_of_a_crashing_file_are_kept() -> None:
-    Path("docs/a.act").write_text("fine")
+    Path("docs/a.custom").write_text("fine")
     update()
     before = indexed_texts()
-    Path("docs/a.act").write_text("exit")
+    Path("docs/a.custom").write_text("exit")
     assert update().failed[0].why.endswith("Its earlier passages are kept.")
     assert indexed_texts() == before
 
 
 def test_other_members_of_an_archive_are_read_after_a_crash() -> None:
     with zipfile.ZipFile("docs/a.zip", "w") as archive:
-        for name, text in (("1.txt", "One."), ("2.act", "exit"), ("3.txt", "Three."), ("4.act", "exit")):
+        for name, text in (("1.txt", "One."), ("2.custom", "exit"), ("3.txt", "Three."), ("4.custom", "exit")):
             archive.writestr(name, text)
     report = update()
-    assert [problem.file for problem in report.failed] == ["docs/a.zip/2.act", "docs/a.zip/4.act"]
+    assert [problem.file for problem in report.failed] == ["docs/a.zip/2.custom", "docs/a.zip/4.custom"]
     assert indexed_texts() == ["One.", "Three."]
 
 
@@ -127,7 +128,7 @@ def test_archive_is_skipped_after_three_crashes() -> None:
     with zipfile.ZipFile("docs/a.zip", "w") as archive:
         archive.writestr("0.txt", "One.")
         for number in range(1, 9):
-            archive.writestr(f"{number}.act", "exit")
+            archive.writestr(f"{number}.custom", "exit")
     Path("docs/b.txt").write_text("Two.")
     report = update()
     assert len(report.failed) == 4  # three members and the archive
@@ -137,7 +138,7 @@ def test_archive_is_skipped_after_three_crashes() -> None:
 
 def test_one_worker_process_reads_all_files_and_then_ends() -> None:
     for name in "abc":
-        Path(f"docs/{name}.act").write_text(f"fine {name}")
+        Path(f"docs/{name}.custom").write_text(f"fine {name}")
     update()
     assert len(set(indexed_texts())) == 1
     pid = int(indexed_texts()[0].removeprefix("Read by ").removesuffix("."))
@@ -175,7 +176,7 @@ def test_module_in_the_current_folder_is_not_imported() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_worker_process_ends_with_its_parent() -> None:
-    Path("docs/a.act").write_text("sleep")
+    Path("docs/a.custom").write_text("sleep")
     parent = subprocess.Popen([sys.executable, "-c", INDEX_SCRIPT.format(readers=READERS)])
     pid_file = Path("sleeping")
     for _ in range(600):

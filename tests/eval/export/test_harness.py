@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from scripted_answers import evaluate_scripted
-from written_runs import DATE, config, nli_task, qa_task, remove_task_fields, write_run
+from written_runs import DATE, config, downgrade_results, nli_task, qa_task, write_run
 
 from common.errors import DataError, UserError
 from eval.export.harness import export_harness
@@ -17,17 +17,17 @@ from eval.tasks import task_from_name
 
 TIMESTAMP = "2024-05-01T12-30-15.000000"
 GOLD_TASK = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
-NONE_TASK = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
+NO_CONTEXT_TASK = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
 
 
-def _exported(run: Run, output: Path) -> dict[str, Any]:
+def _exported_results(run: Run, output: Path) -> dict[str, Any]:
     file = next(file for file in export_harness([run], output).files if file.name.startswith("results_"))
     results: dict[str, Any] = json.loads(file.read_text())
     return results
 
 
 def test_files_have_the_names_and_folders_of_the_harness(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", GOLD_TASK, NONE_TASK)
+    run = write_run(tmp_path / "run", GOLD_TASK, NO_CONTEXT_TASK)
     exported = export_harness([run], tmp_path / "out")
     folder = tmp_path / "out" / "org__model"
     expected = {f"results_{TIMESTAMP}.json", f"samples_qa_gold_{TIMESTAMP}.jsonl", f"samples_qa_none_{TIMESTAMP}.jsonl"}
@@ -37,13 +37,15 @@ def test_files_have_the_names_and_folders_of_the_harness(tmp_path: Path) -> None
 
 
 def test_metrics_have_the_names_of_the_harness(tmp_path: Path) -> None:
-    results = _exported(write_run(tmp_path / "run", GOLD_TASK, qa_task("qa_wrong", ["maybe"], ["maybe"])), tmp_path)
+    run = write_run(tmp_path / "run", GOLD_TASK, qa_task("qa_wrong", ["maybe"], ["maybe"]))
+    results = _exported_results(run, tmp_path)
     gold = results["results"]["qa_gold"]
     assert gold["acc,none"] == pytest.approx(2 / 3)
     assert gold["acc_stderr,none"] == GOLD_TASK.estimates["accuracy"].stderr
     assert gold["macro_f1,none"] == GOLD_TASK.metrics["macro_f1"]
     assert gold["unparsed,none"] == 0
     assert {key for key in gold if "," not in key} == {"name", "alias", "sample_len"}
+    # The right answer in qa_wrong is always maybe, so share_maybe is exported as acc.
     assert results["results"]["qa_wrong"] == {
         "name": "qa_wrong",
         "alias": "qa_wrong",
@@ -57,20 +59,20 @@ def test_metrics_have_the_names_of_the_harness(tmp_path: Path) -> None:
     assert results["higher_is_better"]["qa_gold"]["unparsed"] is False
 
 
-def test_shares_of_verdicts_have_no_direction(tmp_path: Path) -> None:
+def test_shares_of_verdicts_are_not_in_higher_is_better(tmp_path: Path) -> None:
     estimates = dict.fromkeys(
         ("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD_TASK.estimates["accuracy"]
     )
     run = write_run(tmp_path / "run", TaskResult(task_from_name("verified_gold"), estimates, GOLD_TASK.samples))
-    assert _exported(run, tmp_path)["higher_is_better"] == {
+    assert _exported_results(run, tmp_path)["higher_is_better"] == {
         "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
     }
 
 
 def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
     settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
-    run = write_run(tmp_path / "run", GOLD_TASK, NONE_TASK, settings=settings)
-    results = _exported(run, tmp_path)
+    run = write_run(tmp_path / "run", GOLD_TASK, NO_CONTEXT_TASK, settings=settings)
+    results = _exported_results(run, tmp_path)
     assert results["versions"] == dict.fromkeys(("qa_gold", "qa_none"), version("medground"))
     assert results["n-shot"] == {"qa_gold": 0, "qa_none": 0}
     assert results["n-samples"]["qa_gold"] == {"original": 3, "effective": 3}
@@ -81,7 +83,7 @@ def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
     assert results["transformers_version"] == run.payload["versions"]["transformers"]
     assert (results["model_source"], results["model_name"]) == ("medground", "org/model")
     assert results["system_instruction"] == "Be brief."
-    assert results["configs"]["qa_gold"] | {"metadata": None} == {
+    assert results["configs"]["qa_gold"] == {
         "task": "qa_gold",
         "dataset_path": "ori_pqal.json",
         "test_split": "test",
@@ -91,18 +93,18 @@ def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "output_type": "multiple_choice",
         "repeats": 1,
-        "metadata": None,
+        "metadata": {"version": version("medground")},
     }
     assert results["configs"]["qa_none"]["output_type"] == "generate_until"
     assert "doc_to_choice" not in results["configs"]["qa_none"]
 
 
-def test_inference_is_described_by_its_pairs_shots_and_adapter(tmp_path: Path) -> None:
+def test_results_describe_pairs_shots_and_adapter_of_nli(tmp_path: Path) -> None:
     nli = nli_task(["entailment", "neutral"], ["entailment", "contradiction"])
     run = write_run(tmp_path / "run", nli, settings=config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
-    results = _exported(run, tmp_path / "out")
-    assert results["n-shot"] == {"nli": 6}
-    assert results["config"]["limit"] == 2
+    results = _exported_results(run, tmp_path / "out")
+    assert results["n-shot"] == {"nli": 6}  # two for each of three labels
+    assert results["config"]["limit"] == 2  # pairs.limit
     assert results["configs"]["nli"]["dataset_path"] == "sample"
     assert results["configs"]["nli"]["num_fewshot"] == 6
     assert (results["model_name"], results["model_name_sanitized"]) == ("adapters/nli", "adapters__nli")
@@ -111,7 +113,7 @@ def test_inference_is_described_by_its_pairs_shots_and_adapter(tmp_path: Path) -
 def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
     write_run(tmp_path / "run", *tasks, GOLD_TASK, settings=config(nli={"adapter": "adapters/nli"}))
-    remove_task_fields(tmp_path / "run")
+    downgrade_results(tmp_path / "run")
     export_harness([read_run(tmp_path / "run")], tmp_path)
     exported = {
         name: json.loads((tmp_path / name / f"results_{TIMESTAMP}.json").read_text())
@@ -123,10 +125,10 @@ def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
     }
 
 
-def test_tasks_measured_on_different_dates_have_their_own_files(tmp_path: Path) -> None:
+def test_tasks_of_different_models_and_dates_have_their_own_files(tmp_path: Path) -> None:
     write_run(tmp_path / "run", GOLD_TASK, settings=config("first"))
     next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
-    run = write_run(tmp_path / "run", NONE_TASK, settings=config("second"), date=next_day)
+    run = write_run(tmp_path / "run", NO_CONTEXT_TASK, settings=config("second"), date=next_day)  # adds a task
     export_harness([run], tmp_path / "out")
     first = json.loads((tmp_path / "out" / "first" / f"results_{TIMESTAMP}.json").read_text())
     second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import report_runs as runs
-from written_runs import remove_task_fields
+from written_runs import downgrade_results
 
 from common.errors import DataError, UserError
 from eval.report.tasks import ReportInput, ReportTask, read_tasks
@@ -47,14 +47,14 @@ def test_metrics_are_computed_from_the_samples(tmp_path: Path) -> None:
     assert tasks["retrieval_dense"].labels == ()
 
 
-def test_rank_counts_from_one_and_right_is_rank_one(tmp_path: Path) -> None:
+def test_rank_is_counted_from_one_and_only_rank_one_is_right(tmp_path: Path) -> None:
     task = tasks_by_name(read_tasks([runs.write_grid(tmp_path)]))["retrieval_dense"]
     assert [rank(sample) for sample in task.samples] == [1, 2, None, 1, 1, 3, 1, 1]
     right = [task.scorer.is_right(sample) for sample in task.samples]
     assert right == [True, False, False, True, True, False, True, True]
 
 
-def test_unsupportable_answers_are_right_unless_supported() -> None:
+def test_answer_to_unsupportable_task_is_right_if_not_supported() -> None:
     sample = {"prediction": "yes", "target": "no", "verdict": "contradicted"}
     assert UNSUPPORTABLE.is_right(sample)
     assert not UNSUPPORTABLE.is_right(sample | {"verdict": "supported"})
@@ -82,16 +82,16 @@ def test_title_names_the_context_or_the_shots_of_a_task(
     assert read_tasks([tmp_path]).tasks[0].title == title
 
 
-def test_nli_of_a_grid_with_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
+def test_untuned_nli_is_zero_shot_although_the_settings_have_an_adapter(tmp_path: Path) -> None:
     zero_shot, tuned = (runs.nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
     zero_shot = replace(zero_shot, task=NLITask(shots=0, tuned=False))
     write_results(tmp_path, [zero_shot, tuned], runs.settings(nli={"adapter": "adapters/nli"}))
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
-    remove_task_fields(tmp_path)
+    downgrade_results(tmp_path)
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
 
 
-def test_a_repeated_run_counts_once_and_equal_run_names_become_paths(tmp_path: Path) -> None:
+def test_run_given_twice_is_read_once_and_runs_of_equal_name_are_named_by_path(tmp_path: Path) -> None:
     for folder in ("one/qa", "two/qa", "three/one/qa"):
         write_results(tmp_path / folder, [runs.answers("qa_none", ["yes"])], runs.settings())
     repeated = read_tasks([tmp_path / "one", tmp_path / "one" / "qa"])
@@ -105,13 +105,13 @@ def test_a_repeated_run_counts_once_and_equal_run_names_become_paths(tmp_path: P
 def test_grid_file_gives_published_values_and_failures(tmp_path: Path) -> None:
     runs.write_grid(tmp_path)
     cell = {"part": "qa", "metric": "accuracy", "published": 0.75, "run": "tiny", "task": "qa_gold"}
-    grid = {"cells": [cell, cell | {"published": None, "task": "qa_none"}], "failures": {"big": "No card."}}
+    grid = {"cells": [cell, cell | {"published": None, "task": "qa_none"}], "failures": {"big": "Out of memory."}}
     (tmp_path / "grid.json").write_text(json.dumps(grid | {"published": "a paper"}))
     report_input = read_tasks([tmp_path])
     assert tasks_by_name(report_input)["qa_gold"].published == {"accuracy": 0.75}
     assert tasks_by_name(report_input)["qa_none"].published == {}
     assert report_input.published == "a paper"
-    assert report_input.failures == {"big": "No card."}
+    assert report_input.failures == {"big": "Out of memory."}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 1, "failures": {}}', '{"cells": [{}], "failures": {}}'])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import label_task, remove_task_fields, write_run
+from written_runs import downgrade_results, label_task, write_run
 
 from common.errors import UserError
 from eval.runs import read_run
@@ -94,7 +94,7 @@ def test_a_class_named_in_a_results_folder_is_not_imported(tmp_path: Path, monke
 def test_results_of_version_0_1_0_without_fields_are_read(tmp_path: Path) -> None:
     write_run(tmp_path, *(label_task(name, ["yes"], ["yes"]) for name in ("qa_gold", "nli", "nli_tuned")))
     assert read_run(tmp_path).tasks["nli"] == NLITask()
-    remove_task_fields(tmp_path)
+    downgrade_results(tmp_path)
     run = read_run(tmp_path)
     assert run.tasks == {
         "qa_gold": TASKS["qa_gold"],

@@ -40,12 +40,13 @@ def test_views_fit_the_window_and_are_accessible(browser: Any, tmp_path: Path, w
         wait_until_ready(page)
         check()
         ask(page, OTHER_QUESTION)
-        ask(page, "And in men?", 2)
+        ask(page, "And in men?", count=2)
         wait_for_status(page, "Answered with 2 quotes. Verdict: supported.")
         check()
         page.click(".turn >> nth=1 >> text=Evidence")
         check()
-        # Up to 1180 pixels the evidence covers the conversation, and up to 860 a button shows the conversations.
+        # In windows up to 1180 pixels wide, the open evidence covers the conversation; up to 860, a button opens the
+        # list of conversations.
         page.click(".turn >> nth=1 >> .number" if width > 1180 else "#evidence-body summary")
         if width <= 1180:
             assert page.evaluate("document.getElementById('chat').inert")
@@ -72,7 +73,7 @@ def test_quotes_are_highlighted_in_their_passages(browser: Any, tmp_path: Path) 
         cards = body.locator("details")
         assert [number[-1] for number in cards.locator(".number").all_inner_texts()] == ["1", "2", "3"]
         assert [card.get_attribute("data-passage") for card in cards.all()] == [f"trial.pdf#{n}" for n in (1, 2, 3)]
-        assert page.locator(".quotes .number").all_inner_texts() == ["2", "1"]  # the quotes' passages
+        assert page.locator(".quotes .number").all_inner_texts() == ["2", "1"]  # the passage of each quote, in order
         assert [card.get_attribute("open") is not None for card in cards.all()] == [True, True, False]
         assert body.locator(".passage-text mark.quoted").all_text_contents() == [
             "We randomised",
@@ -92,7 +93,8 @@ ANSWER_TEXT = (
     "\U0001f9ea Aspirin reduced stroke in women [2]. Tea did as well [2][3]. It was given daily. In children the dose "
     "is unknown. See [9] of the report."
 )
-# For each sentence of ANSWER_TEXT: verdict, cited passages, attributed, and the quote that decides the verdict.
+# For each sentence of ANSWER_TEXT: verdict, cited passages, whether they are attributed (the sentence has no marks),
+# and the quote that decides the verdict.
 VERDICTS: list[tuple[Verdict | None, tuple[int, ...], bool, str | None]] = [
     ("supported", (2,), False, "Aspirin reduced stroke in women."),
     ("contradicted", (2, 3), False, "Tea did not \U0001f375."),
@@ -104,9 +106,9 @@ VERDICTS: list[tuple[Verdict | None, tuple[int, ...], bool, str | None]] = [
 
 def answer_with_verdicts(question: Question) -> Answer:
     sentences = []
-    for (start, end), (verdict, cited, attributed, text) in zip(sentence_spans(ANSWER_TEXT), VERDICTS, strict=True):
+    for (start, end), (verdict, cited, attributed, deciding) in zip(sentence_spans(ANSWER_TEXT), VERDICTS, strict=True):
         passage_id = f"trial.pdf#{cited[0]}" if cited else "trial.pdf#1"
-        quote = make_quote(passage_id, text) if text else None
+        quote = make_quote(passage_id, deciding) if deciding else None
         verification = Verification(statement="s", passage_id=passage_id, sentence=quote) if verdict else None
         sentences.append(
             Sentence(
@@ -134,7 +136,7 @@ def test_sentences_show_verdicts_and_evidence(browser: Any, tmp_path: Path, widt
         assert_accessible(page)
         sentences = page.locator(".sentence")
         assert [sentence.get_attribute("class") for sentence in sentences.all()] == [
-            f"sentence {verdict}" for verdict in ("supported", "contradicted", "supported", "not")
+            f"sentence {first_word}" for first_word in ("supported", "contradicted", "supported", "not")
         ]
         style = "node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).textDecorationStyle]"
         colours, underlines = zip(*(sentence.evaluate(style) for sentence in sentences.all()), strict=True)
@@ -211,9 +213,9 @@ def test_long_words_and_long_lists_fit_a_narrow_window(browser: Any, tmp_path: P
         assert page.evaluate("document.documentElement.scrollHeight") == 800  # the window's height
 
 
-def test_exported_file_is_named_by_whole_characters_of_the_title(browser: Any, tmp_path: Path) -> None:
+def test_name_of_exported_file_keeps_vowel_signs_and_surrogate_pairs(browser: Any, tmp_path: Path) -> None:
     with scripted_service(tmp_path, make_answer) as (url, _), open_page(browser, url) as page:
-        ask(page, "क्या एस्पिरिन " + "𠮷" * 60, 1)  # vowel signs are marks, and 𠮷 is a pair of surrogates
+        ask(page, "क्या एस्पिरिन " + "𠮷" * 60)  # vowel signs are combining marks; 𠮷 is two UTF-16 units
         page.click("#export")
         with page.expect_download() as download:
             page.click("#export-dialog button:has-text('JSON')")
