@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
-from chains.answer import Passage
+from chains.answer import Citation, Passage
 from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
@@ -93,12 +93,15 @@ def make_tools(
             findings.queries.append(claim.statement)
         for one in check.passages:
             findings.passages.setdefault(one.id, one)
-        quotes: dict[str, str] = {}
+        quotes: dict[str, list[str]] = {}  # by passage: the first quote for the statement and the first against it
         for side, citations in (("for", check.supporting), ("against", check.contradicting)):
+            first: dict[str, Citation] = {}
             for citation in citations:
-                text = f"{side}: {clean(citation.readable)} (id {shown_id(citation.passage_id)})"
-                quotes.setdefault(citation.passage_id, text)
-        return f"{check.text}\n\n{findings.fenced(quotes)}" if quotes else check.text
+                first.setdefault(citation.passage_id, citation)
+            for id, citation in first.items():
+                quotes.setdefault(id, []).append(f"{side}: {clean(citation.readable)} (id {shown_id(id)})")
+        texts = {id: "\n".join(lines) for id, lines in quotes.items()}
+        return f"{check.text}\n\n{findings.fenced(texts)}" if texts else check.text
 
     functions: list[Callable[..., str]] = [search_literature, read_abstract]
     if checker is not None:

@@ -1,5 +1,7 @@
 """Unicode characters for the codes of Word's symbol fonts."""
 
+import sys
+
 UNKNOWN = "\ufffd"
 # Adobe's Symbol encoding: the characters of each run of consecutive codes, by its first code.
 _SYMBOL_RUNS = {
@@ -13,6 +15,7 @@ _WINGDINGS = {
     **{0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xE8: "➔", 0xF0: "⇨", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
     **{0x4A: "☺", 0x4C: "☹", 0x22: "✂", 0x28: "☎", 0x2A: "✉", 0xFA: "▪"},
 }
+_TABLES = {"symbol": _SYMBOL, "wingdings": _WINGDINGS}
 
 
 def symbol(font: str, code: str) -> str:
@@ -22,9 +25,7 @@ def symbol(font: str, code: str) -> str:
     except ValueError:
         return UNKNOWN
     # Word writes the codes of symbol fonts with 0xF000 added, in the private use area, or as they are.
-    font_code = number - 0xF000 if 0xF020 <= number <= 0xF0FF else number
-    if font.lower().startswith("wingdings"):
-        return _WINGDINGS.get(font_code, UNKNOWN)
-    if font.lower() == "symbol":
-        return _SYMBOL.get(font_code, UNKNOWN)
-    return chr(font_code) if 0x20 <= font_code < 0xD800 else UNKNOWN
+    if table := _TABLES.get(font.lower()):
+        return table.get(number - 0xF000 if 0xF020 <= number <= 0xF0FF else number, UNKNOWN)
+    character = chr(number) if 0 <= number <= sys.maxunicode else UNKNOWN
+    return character if character.isprintable() else UNKNOWN  # codes of private use and surrogates are not

@@ -50,7 +50,7 @@ def make_service(pipeline: "Pipeline") -> "Service":
 def serve(pipeline: "Pipeline") -> None:
     """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
-    If a model still works after twice that time, the process ends with status 1.
+    If a model still works after twice that time, and at least 2 seconds, the process ends with status 1.
     """
     check_installed()
     config = pipeline.settings.serve

@@ -61,6 +61,14 @@ def test_statement_without_id_is_checked_against_retrieved_passages() -> None:
     assert list(findings.passages) == ["two\nlines"]
 
 
+def test_quotes_on_both_sides_of_one_passage_are_shown() -> None:
+    retriever = WordRetriever(texts={"b": "Iron works. The trial went on for years. It ended. Then iron fails."})
+    checker = make_checker(retriever, WordNLI(), CheckConfig(passages=1))
+    *_, check = make_tools(retriever, Findings(), checker, passages=1)
+    output = check.invoke({"statement": "What works is iron ? The answer is yes."})
+    assert "[1] for: Iron works. (id b)\nagainst: Then iron fails. (id b)" in output
+
+
 def test_id_with_line_break_is_shown_and_accepted_on_one_line() -> None:
     findings = Findings()
     tools = tools_by_name(findings)

@@ -260,6 +260,8 @@ SUPERSCRIPT, SUBSCRIPT = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:v
         ('<w:r><w:sym w:font="Symbol" w:char="F0B3"/></w:r>' + run(" 5"), "≥ 5"),
         ('<w:r><w:sym w:font="Wingdings" w:char="F0FE"/></w:r>' + run(" done"), "☑ done"),
         ('<w:r><w:sym w:font="Odd" w:char="ZZ"/></w:r>' + run(" 5"), "\ufffd 5"),
+        ('<w:r><w:sym w:font="Wingdings 3" w:char="F075"/></w:r>' + run(" 5"), "\ufffd 5"),
+        ('<w:r><w:sym w:font="Calibri" w:char="FF08"/></w:r>' + run("5"), "（5"),
         (run("\uf0a3 5", '<w:rFonts w:ascii="Symbol"/>'), "≤ 5"),
         (run("Seen.") + run(" Hidden.", "<w:vanish/>"), "Seen."),
         (run("Seen.") + run(" Too.", '<w:vanish w:val="0"/>'), "Seen. Too."),
