@@ -88,6 +88,8 @@ _REFERENCES = _normalized_names(
     参考文献  參考文獻  引用文献  文献  참고문헌  참고 문헌  المراجع  ביבליוגרפיה  מקורות
     """
 )
+# Those of them that may also be above a list of statements, as of sources of iron or of infection.
+_SOURCES = _normalized_names("sources  quellen  fuentes  bronnen  kallor  kilder  lahteet  джерела  מקורות")
 _CONTENTS = _normalized_names(
     """
     contents  table of contents  list of contents  in this guide  in this guideline  in this article  in this document
@@ -139,6 +141,7 @@ _PUBLICATION = re.compile(
 )
 _REFERENCE_HEADING = re.compile(r"[\s#*_]*(?P<name>[^\n:]{1,80}?)[\s#*_]*(?::[\s*_]*|\n\s*(?:[-=]{3,}\s+)?|\Z)")
 _ENDS_WITH_MARK = re.compile(r"[^\W\d_][^\n]*\[\d{1,3}\]\W*\Z")
+_BEGINS_WITH_MARK = re.compile(r"[\s\d.)*•-]*\[\d{1,3}\]")  # after the marker of a list item
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
 _MAX_ANONYMOUS_ENTRY = 400  # characters of a reference without authors
@@ -236,13 +239,29 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
 def is_reference_list(text: str) -> bool:
     """Whether a text is a list of references below or after its heading: "Sources: [1] Lee. Zinc for colds. 2019.".
 
-    An entry that ends with a citation mark, such as "Meat is rich in zinc [1].", is a cited statement instead.
+    An entry that ends with a citation mark, such as "Meat is rich in zinc [1].", is a cited statement instead. An
+    item such as "- Red meat" below "Sources" is a statement too, unless it begins with a mark or names a publication.
     """
     heading = _REFERENCE_HEADING.match(text)
-    if heading is None or not {_normalized(heading["name"]), f"{_normalized(heading['name'])}s"} & _REFERENCES:
+    if heading is None:
+        return False
+    names = {_normalized(heading["name"]), f"{_normalized(heading['name'])}s"}
+    if not names & _REFERENCES:
         return False
     entries = [text[heading.end() :][start:end] for start, end in _blocks(text[heading.end() :])]
+    if names & _SOURCES and not all(map(_cites, entries)):
+        return False
     return all(_continues_list(entry, Kind.REFERENCE) and not _ENDS_WITH_MARK.search(entry) for entry in entries)
+
+
+def _cites(entry: str) -> bool:
+    """Whether an entry of a list begins with a citation mark or authors, or names a publication."""
+    text = _without_marker(entry)
+    return (
+        _BEGINS_WITH_MARK.match(entry) is not None
+        or _AUTHORS.match(text) is not None
+        or any(pattern.search(text) for pattern in (_YEAR, _PUBLICATION, _VOLUME_AND_PAGES))
+    )
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:

@@ -117,6 +117,12 @@ def test_marks_are_removed_and_renumbered() -> None:
             "Eat it.\nSources:\n- Meat [1]\n- Fish [2]",
             [("Eat it.", ()), ("Sources:", ()), ("- Meat [1]", (1,)), ("- Fish [2]", (2,))],
         ),
+        (
+            "Eat it.\nSources:\n- Red meat\n- Tea cures colds.",
+            [("Eat it.", ()), ("Sources:", ()), ("- Red meat", ()), ("- Tea cures colds.", ())],
+        ),
+        ("Eat it.\nSources:\n- [1] Zinc\n- Lee J, Kim S. Iron.\n3. Trial of tea, 2019", [("Eat it.", ())]),
+        ("Eat it.\nReferences:\n- heparin.md\n2. Zinc for colds", [("Eat it.", ())]),
         ("References: [1] Lee. Zinc.", [("References: [1] Lee.", (1,)), ("Zinc.", ())]),
         ("Sources: both agree [1].", [("Sources: both agree [1].", (1,))]),
         ("下降[1]。上升。[2]", [("下降[1]。", (1,)), ("上升。[2]", (2,))]),
