@@ -93,7 +93,7 @@ class ReportData:
         else:
             items = [(claim.id, claim.text, claim.verdict) for claim in claims.claims]
         changed = f"{config.path} (claims) has changed"
-        _check_unchanged(task, "question", {id: text for id, text, _ in items}, changed)
+        _check_unchanged(task, "question", {id: text for id, text, _ in items}, changed, noun="text")
         _check_unchanged(task, "target", {id: verdict for id, _, verdict in items}, changed)
         texts = {id: document.page_content for id, document in claims.by_id.items()}
         _check_passages(task, texts, changed)
@@ -158,12 +158,18 @@ def _uses_tiny(task: ReportTask) -> bool:
     return task.setting("llm", "model") == "embedded" and not has_encoder
 
 
-def _check_unchanged(task: ReportTask, field: str, values: Mapping[str, str | None], changed: str) -> None:
-    """Raise ``UserError`` unless the field of each sample has the value of the record with its id."""
+def _check_unchanged(
+    task: ReportTask, field: str, values: Mapping[str, str | None], changed: str, noun: str | None = None
+) -> None:
+    """Raise ``UserError`` unless the field of each sample has the value of the record with its id.
+
+    ``noun`` names the field in the message if it has another name there.
+    """
     for sample in task.samples:
         if sample["id"] not in values or values[sample["id"]] != sample.get(field):
             raise UserError(
-                f"{changed} since it was measured: record {escape(sample['id'])} is missing or has another {field}."
+                f"{changed} since it was measured: record {escape(sample['id'])} is missing or has another "
+                f"{noun or field}."
             )
 
 

@@ -103,7 +103,8 @@ def test_texts_of_a_check_task_are_its_evidence_documents(tmp_path: Path) -> Non
     (tmp_path / "claims.csv").write_text("id,claim,evidence,label\nc1,It harms.,Pain rose.,SUPPORT\n")
     after_change = ReportData()
     assert [after_change.texts(task) for task in tasks] == [{}, {}]
-    assert "claims.csv (claims) has changed since it was measured: record c1" in after_change.gaps[0]
+    expected = "claims.csv (claims) has changed since it was measured: record c1 is missing or has another text."
+    assert expected in after_change.gaps[0]
 
 
 def test_settings_that_are_no_longer_valid_are_reported(tmp_path: Path) -> None:
