@@ -15,7 +15,8 @@ _WINGDINGS = {
     **{0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xE8: "➔", 0xF0: "⇨", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
     **{0x4A: "☺", 0x4C: "☹", 0x22: "✂", 0x28: "☎", 0x2A: "✉", 0xFA: "▪"},
 }
-_TABLES = {"symbol": _SYMBOL, "wingdings": _WINGDINGS}
+# Tables by font; the characters of fonts with an empty table are unknown.
+_TABLES = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {}, "wingdings 3": {}, "webdings": {}}
 
 
 def symbol(font: str, code: str) -> str:
@@ -25,7 +26,8 @@ def symbol(font: str, code: str) -> str:
     except ValueError:
         return UNKNOWN
     # Word writes the codes of symbol fonts with 0xF000 added, in the private use area, or as they are.
-    if table := _TABLES.get(font.lower()):
+    if (table := _TABLES.get(font.lower())) is not None:
         return table.get(number - 0xF000 if 0xF020 <= number <= 0xF0FF else number, UNKNOWN)
     character = chr(number) if 0 <= number <= sys.maxunicode else UNKNOWN
-    return character if character.isprintable() else UNKNOWN  # codes of private use and surrogates are not
+    # Codes of private use and surrogates are neither printable nor a space.
+    return character if character.isprintable() or (number > 0x20 and character.isspace()) else UNKNOWN

@@ -154,7 +154,7 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
         if _CLOSING.match(line.strip()) or (start == line_start and _GREETING.match(line.strip())):
             spans += [(start, line_start), (line_start, line_end)]
             start = line_end
-        elif is_list and below.strip() and _is_list_item(line, below, widest):
+        elif is_list and below.strip() and _is_list_item(text[start:line_end], below, widest):
             spans.append((start, line_end))
             start = line_end
         line_start = line_end
@@ -162,14 +162,15 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
     return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
 
-def _is_list_item(line: str, below: str, widest: int) -> bool:
-    """Whether a line is no sentence and the line below does not continue it.
+def _is_list_item(lines: str, below: str, widest: int) -> bool:
+    """Whether lines are no sentence and the line below does not continue them.
 
-    The line below continues it if indented, in lower case, or if its first word had no room within ``widest``.
+    The line below continues them if indented, in lower case, or if its first word had no room within ``widest``.
     """
     word = below.split(maxsplit=1)[0]
-    continues = below[0].isspace() or word[0].islower() or len(line.rstrip()) + 1 + len(word) > widest
-    return not continues and not _is_sentence(_BULLET.sub("", line))
+    length = len(lines.rstrip().rpartition("\n")[2])
+    continues = below[0].isspace() or word[0].islower() or length + 1 + len(word) > widest
+    return not continues and not _is_sentence(lines)
 
 
 def _without_bullet(text: str) -> str:

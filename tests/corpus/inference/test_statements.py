@@ -131,6 +131,16 @@ def test_wrapped_sentence_below_a_label_stays_whole() -> None:
     assert kinds(text)[1:] == [("statement", "Wir begannen in der Klinik Ramipril gegen den Hochdruck.")]
 
 
+@pytest.mark.parametrize("bullet", ["- ", "1. "])
+def test_wrapped_item_stays_whole_beside_a_longer_line(bullet: str) -> None:
+    introduction = "The following is recommended, in this order, for all adults who are seen in the outpatient clinic."
+    item = f"{bullet}Patients with atrial fibrillation and\nCKD should receive\nApixaban 5 mg."
+    assert [segment.statement for segment in split_statements(f"{introduction}\n\n{item}")] == [
+        introduction,
+        "Patients with atrial fibrillation and CKD should receive Apixaban 5 mg.",
+    ]
+
+
 def test_wrapped_sentence_that_begins_like_a_greeting_stays_whole() -> None:
     text = "Monsieur Martin prend du bisoprolol\n2,5 mg par jour."
     assert kinds(text) == [("statement", text.replace("\n", " "))]
