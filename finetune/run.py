@@ -181,7 +181,7 @@ class Run:
                 f"folder and lower {' or '.join(f'{self._section}.{name}' for name in rates)}."
             ) from error
         except Exception as error:
-            if resumed is None or trainer.has_trained:
+            if resumed is None or trainer.has_trained or isinstance(error, UserError):
                 raise
             raise UserError(
                 f"{resumed.folder} cannot be loaded ({error}). If it is damaged, remove it and run the same command "
