@@ -12,7 +12,7 @@ from corpus.sentences import Span, sentence_spans
 _OPENING, _CLOSING = r"[\[［【]", r"[\]］】]"
 _DASH = r"[-–—‑−~～]"
 _SOURCE_NAMES = (
-    r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|citations?|cite"
+    r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?\.?|abstracts?|ids?|nos?\.?|citations?|cite"
     r"|chunks?|contexts?|excerpts?|snippets?|evidence|articles?|papers?|quellen?|fuentes?|extraits?|pasajes?|文献|来源|段落|资料)"
 )
 _PAGES = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|S\.)|,\s*+pages?\b)[^\[\]［］【】\n]{0,40}+)?"  # such as ", p. 3"
@@ -22,12 +22,14 @@ _SEPARATOR = rf"(?:{_RANGE}|\s*+[,;、，&]\s*+|\s++(?:and|or|und|oder|et|ou|y|o
 _NUMBERS = rf"\d{{1,3}}(?:{_SEPARATOR}(?:{_SOURCE_NAMES}\s*+:?\s*+)?\d{{1,3}})*"
 # Parentheses need a name: of 272 numbers alone in parentheses in PubMedQA's 1,000 abstracts none is a citation.
 _NAME_IN_PARENTHESES = r"(?:passages?|sources?|documents?|abstracts?|excerpts?)"
+_SEARCH_MARK = r"\ue200[^\ue200\ue201\n]{0,200}"  # of OpenAI's web search; it names no passage
 _MARK = re.compile(
     rf"{_SPACE}(?:(?P<double>\[(?=\[[^\[\]]*\]\]))?(?:\\?{_OPENING}|(?P<parenthesis>\((?={_NAME_IN_PARENTHESES})))\s*+\^?"
-    rf"(?:{_SOURCE_NAMES}\s*+)?:?\s*+\#?(?P<numbers>{_NUMBERS}){_PAGES}\s*+"
+    rf"(?:{_SOURCE_NAMES}\s*+[:_-]?)?:?\s*+\#?(?P<numbers>{_NUMBERS}){_PAGES}\s*+"
     rf"(?(parenthesis)\)|\\?{_CLOSING}(?(double)\]))"
     rf"|(?<=\S)<sup>\s*+(?P<bracket>\[)?(?P<superscript>{_NUMBERS})\s*+(?(bracket)\])\s*+</sup>"
-    rf"|\#\#(?P<hashes>\d{{1,3}})\$\$)",  # the form of RAGFlow
+    rf"|\#\#(?P<hashes>\d{{1,3}})\$\$"  # the form of RAGFlow
+    rf"|{_SEARCH_MARK}\ue201)",
     re.IGNORECASE,
 )
 _NUMBER_OR_RANGE = re.compile(rf"(\d+)(?:{_RANGE}(\d+))?", re.IGNORECASE)
@@ -35,7 +37,7 @@ _MAX_BRACKET = 200  # characters of a bracket with numbers; it limits the delay 
 _UNFINISHED_MARK = re.compile(
     rf"{_SPACE}(?:\[\[[^\[\]]{{0,{_MAX_BRACKET}}}\]|\\?{_OPENING}[^\]］】]{{0,{_MAX_BRACKET}}}|\\"
     rf"|\((?:[a-z]{{0,9}}|{_NAME_IN_PARENTHESES}[^()]{{0,{_MAX_BRACKET}}})"
-    rf"|<(?:s|su|sup|sup>[^<>]{{0,{_MAX_BRACKET}}}(?:</?s?u?p?)?)?|\#\#?\d{{0,3}}\$?)?\Z",
+    rf"|<(?:s|su|sup|sup>[^<>]{{0,{_MAX_BRACKET}}}(?:</?s?u?p?)?)?|\#\#?\d{{0,3}}\$?|{_SEARCH_MARK})?\Z",
     re.IGNORECASE,
 )  # the end of a partial stream that later pieces may complete to a mark
 _CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at the end of a text
@@ -72,8 +74,9 @@ class Mark:
 def find_marks(text: str, passages: int, start: int = 0, end: int | None = None) -> list[Mark]:
     """The marks in ``text[start:end]`` in order; numbers may exceed ``passages``.
 
-    A bracket with an interval is not a mark: after "CI" or "range", and after a number if the bracket names a passage
-    that does not exist, as in "median 4 [12-30]". A bracket of more than 200 characters is not a mark.
+    A mark of OpenAI's web search has no numbers. A bracket with an interval is not a mark: after "CI" or "range", and
+    after a number if the bracket names a passage that does not exist, as in "median 4 [12-30]". A bracket of more than
+    200 characters is not a mark.
     """
     matches = _MARK.finditer(text, start, len(text) if end is None else end)
     return [mark for match in matches if (mark := _mark(match, passages)) is not None]
@@ -185,7 +188,7 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
 def _mark(match: re.Match[str], passages: int) -> Mark | None:
     """The mark of a match; None for a bracket that is not a mark (see ``find_marks``)."""
     numbers: list[int] = []
-    items = _NUMBER_OR_RANGE.findall(match["numbers"] or match["superscript"] or match["hashes"])
+    items = _NUMBER_OR_RANGE.findall(match["numbers"] or match["superscript"] or match["hashes"] or "")
     for first, last in items:
         low, high = int(first), int(last or first)
         numbers += range(low, high + 1) if low <= high else (low, high)
@@ -194,7 +197,7 @@ def _mark(match: re.Match[str], passages: int) -> Mark | None:
         return None
     if match["superscript"] and not _BEFORE_SUPERSCRIPT_MARK.search(match.string, max(0, mark.start - 3), mark.start):
         return None
-    if len(items) > 1 or items[0][1]:
+    if len(items) > 1 or any(last for _, last in items):
         before = match.string[max(0, mark.start - _LOOKBACK) : mark.start]
         exist = all(1 <= number <= passages for number in numbers)
         if _BEFORE_INTERVAL.search(before) or (not exist and _AFTER_NUMBER.search(before)):

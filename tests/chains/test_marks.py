@@ -18,6 +18,7 @@ TEXTS = [
     "Also 【1】 and ［2］ and [ID:3] and [文献1].\r\n [3]",
     r"Escaped \[1\] and \[2, 3\], cut \[1",
     "A word<sup>1</sup> and <sup>18</sup>F and m<sup>2</sup>. ##2$$ (Passage 1; passage 3) (in part) ##1$",
+    "Zinc helps \ue200cite\ue202turn0search5\ue202turn1view0\ue201. Safe [doc_1] [Doc. 1; Doc. 2]. \ue200cite",
 ]
 
 
@@ -56,9 +57,14 @@ def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
         ("a [Passage 1, Passage 2] b", "a [1][2] b"),
         ("a 【2†source】 b [1, p. 3] c [2 pp. 3-4] d", "a [2] b [1] c [2] d"),
         ("a [2 patients] b [2 pages] c", "a [2 patients] b [2 pages] c"),
-        ("a [Doc. 2] b", "a [Doc. 2] b"),
+        ("a [Doc. 2] b", "a [2] b"),
         ("a [doc #2] b", "a [2] b"),
         ("a [no. 2] b", "a [2] b"),
+        ("a [doc_1] b [source-2] c [Doc. 1; Doc. 2]", "a [1] b [2] c [1][2]"),
+        (
+            "Safe \ue200cite\ue202turn0search5\ue202turn1view0\ue201. Cheap\ue200cite\ue202turn2news1\ue201.",
+            "Safe. Cheap.",
+        ),
         ("a [Quelle 1] b", "a [1] b"),
         ("a [文献2] b", "a [2] b"),
         ("a [3-1] b", "a [3][1] b"),
