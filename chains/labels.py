@@ -162,6 +162,12 @@ _NO_ANSWER_AFTER_NO = frozenset(
     {"answer", "basis", "clear", "conclusion", "conclusions", "consensus", "data", "definite", "definitive", "doubt"}
     | {"idea", "information", "one", "question", "straightforward", "way"}
 )
+_NEGATIONS = ("no", "not", "never", "cannot", "without", "neither")
+# Words between a negation and the label that it negates: "no clear contradiction", "cannot be supported".
+_BETWEEN = frozenset(
+    {"a", "an", "any", "be", "been", "clear", "direct", "exactly", "fully", "necessarily", "really", "say", "strictly"}
+    | {"the"}
+)
 
 
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
@@ -173,7 +179,7 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     - The first label decides ("Yes, but no harm was seen" is yes); labels inside longer words do not count ("another",
       "know", "yes-or-no").
     - Labels side by side, or joined by and, or, nor, to or but, are a contradiction or a choice ("yes and no").
-    - A label after "not" decides nothing ("not yes").
+    - A negated label decides nothing ("not yes", "isn't supported", "no contradiction"), nor does a later one.
     - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
       found"), and not before words that leave the question open ("no doubt", "no clear answer").
     - Words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
@@ -188,14 +194,27 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     for position, word in enumerate(words):
         if word[0] not in labels or (word[0] == "no" and _is_determiner_no(line, words, position)):
             continue
-        if position and words[position - 1][0] == "not":
-            return None
+        if _is_negated(line, words, position):
+            break
         decisive.append(word)
     if not decisive:
         return None
     first, second = decisive[0], decisive[min(1, len(decisive) - 1)]
     joined = second[0] != first[0] and _JOIN.fullmatch(line, first.end(), second.start())
     return None if joined else first[0]
+
+
+def _is_negated(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
+    """Whether a negation precedes the label at ``position`` in its clause."""
+    before = position - 1
+    while before >= 0 and words[before][0] in _BETWEEN:
+        before -= 1
+    if before < 0:
+        return False
+    negation = words[before]
+    if set(line[negation.end() : words[position].start()]) & set(",.;:!?"):  # "It does not. No."
+        return False
+    return negation[0] in _NEGATIONS or negation[0].endswith(("n't", "n’t"))
 
 
 def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:

@@ -188,6 +188,8 @@ def test_cached_infinite_log_likelihood_gives_probability_0(
         ("(no)", "no"),
         ("Answer:\nyes", "yes"),
         ("**The answer is:**\n\nNo.", "no"),
+        ("It does not. No.", "no"),
+        ("It isn't, no", "no"),
     ],
 )
 def test_parse_label_finds_the_label(text: str, label: str) -> None:
@@ -217,6 +219,9 @@ def test_parse_label_finds_the_label(text: str, label: str) -> None:
         "not yes",
         "Not no",
         "not sure",
+        "I would not say yes",
+        "Not a clear yes",
+        "It isn't a clear no",
         "perhaps",
         "It is unclear",
         "There is no evidence of it",
@@ -238,3 +243,27 @@ def test_parse_label_accepts_other_labels() -> None:
     assert parse_label("Entailment.", labels) == "entailment"
     assert parse_label("neutral or contradiction", labels) is None
     assert parse_label("yes", labels) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It isn't supported",
+        "It isn’t supported by the passage",
+        "The claim cannot be supported",
+        "This was never contradicted",
+        "No supported finding",
+        "neither supported nor contradicted",
+    ],
+)
+def test_parse_label_returns_none_for_negated_labels(text: str) -> None:
+    assert parse_label(text, ("supported", "contradicted", "neutral")) is None
+
+
+def test_parse_label_reads_the_label_after_another_clause() -> None:
+    labels = ("entailment", "neutral", "contradiction")
+    assert parse_label("There is no contradiction", labels) is None
+    assert parse_label("No, contradiction.", labels) == "contradiction"
+    assert parse_label("Entailment, not contradiction.", labels) == "entailment"
+    assert parse_label("Not entailment but neutral", labels) is None
+    assert parse_label("It does not follow: neutral", labels) == "neutral"
