@@ -58,7 +58,7 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
 
     from common.hub import hub_errors
 
-    with hub_errors("Data set", source, repo_type="dataset"):
+    with hub_errors("Data set", source):
         rows = load_dataset(source, subset, revision=revision, split="train")
     return _from_rows(f"{source} ({subset})", rows, labelled=subset != "pqa_unlabeled")
 

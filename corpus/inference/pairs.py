@@ -292,7 +292,7 @@ def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterator[tuple[int, Mapp
 
     from common.hub import hub_errors
 
-    with hub_errors("Data set", SNLI_ID, repo_type="dataset"):
+    with hub_errors("Data set", SNLI_ID):
         rows = load_dataset(SNLI_ID, revision=config.revision, split="validation" if split == "dev" else split)
     return snli_rows(rows)
 
