@@ -212,18 +212,15 @@ def _evidence(path: Path, record: str, claim: str, document: str, labelled: obje
     rationales: list[frozenset[int]] = []
     verdicts: set[Verdict] = set()
     for rationale in labelled if isinstance(labelled, list) else [labelled]:
-        numbers = rationale.get("sentences") if isinstance(rationale, dict) else None
-        if (
-            not isinstance(rationale, dict)
-            or not isinstance(numbers, list)
-            or not all(type(n) is int and 0 <= n < count for n in numbers)
-        ):
-            problem = (
-                f"document {escape(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
-            )
-            raise DataError(path, problem, record=record, field="evidence")
-        rationales.append(frozenset(numbers))
-        verdicts.add(_verdict(path, record, rationale.get("label"), "evidence"))
+        match rationale:
+            case {"sentences": list(numbers), "label": label} if all(
+                type(n) is int and 0 <= n < count for n in numbers
+            ):
+                rationales.append(frozenset(numbers))
+                verdicts.add(_verdict(path, record, label, "evidence"))
+            case _:
+                needs = f"needs {{sentences, label}}, with numbers of its {count} sentences."
+                raise DataError(path, f"document {escape(document)!r} {needs}", record=record, field="evidence")
     if len(verdicts) > 1:
         raise DataError(path, f"gives document {escape(document)!r} two labels.", record=record, field="evidence")
     return Evidence(f"{claim}:{document}", document, next(iter(verdicts), "not enough evidence"), tuple(rationales))
