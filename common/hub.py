@@ -34,7 +34,6 @@ ModelSource = Annotated[str, AfterValidator(_expand_home)]
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
-_LFS_START = b"version https://git-lfs"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode is of the whole process
 
@@ -255,10 +254,8 @@ def _folder_message(error: Exception, kind: str, folder: Path, id: str) -> str |
         return f"{kind} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
     if not isinstance(error, (OSError, ValueError, KeyError)):
         return None
-    problem, advice = (
-        _first_line(error),
-        "It needs config.json, the weights (model.safetensors) and the tokenizer's files.",
-    )
+    problem = _first_line(error)
+    advice = "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
     if not files.keys() & {"adapter_config.json", "modules.json"}:  # neither an adapter nor of sentence-transformers
         if "config.json" not in files:
             problem = "there is no config.json"
@@ -278,8 +275,9 @@ def _folder_message(error: Exception, kind: str, folder: Path, id: str) -> str |
 
 
 def _is_lfs_pointer(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as stream:
-        return path.suffix in (".safetensors", ".json", ".model") and stream.read(40).startswith(_LFS_START)
+    if path.suffix in (".safetensors", ".json", ".model"):
+        with suppress(OSError), path.open("rb") as stream:
+            return stream.read(40).startswith(b"version https://git-lfs")
     return False
 
 
