@@ -36,10 +36,6 @@ def has_bfloat16() -> bool:
 
 def computes_bfloat16() -> bool:
     """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX-BF16, or Arm's)."""
-    import torch
-
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
     return any(_capabilities().get(name, False) for name in _BFLOAT16)
 
 
@@ -75,9 +71,8 @@ def packs_linear() -> bool:
     """
     import torch
 
-    if not torch.backends.mkldnn.is_available() or not _capabilities().get("avx512_f"):  # type: ignore[no-untyped-call]
-        return False
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    names = ("_linear_pointwise", "_reorder_linear_weight")
+    return _capabilities().get("avx512_f", False) and all(hasattr(torch.ops.mkldnn, name) for name in names)
 
 
 def padded_rows(rows: int) -> int:
@@ -91,8 +86,11 @@ def padded_rows(rows: int) -> int:
 
 
 def _capabilities() -> dict[str, bool]:
+    """Whether the processor has an instruction set, by torch's name of it; empty without oneDNN."""
     import torch
 
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return {}
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases of torch
     return capabilities
 

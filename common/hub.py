@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator
 
@@ -33,6 +33,7 @@ ModelSource = Annotated[str, AfterValidator(_expand_home)]
 """A setting with the name, hub id or path of a model; ``~`` is the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode is of the whole process
 
@@ -109,7 +110,7 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
 
 
 @contextmanager
-def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
+def hub_errors(kind: str, id: str) -> Iterator[None]:
     """Translate errors of loading a model or data set into ``UserError``.
 
     Wrap only the loading call, since each ``OSError``, ``ValueError``, ``KeyError``, ``ImportError``, httpx or
@@ -120,26 +121,28 @@ def hub_errors(kind: str, id: str, *, repo_type: Literal["model", "dataset"] = "
     Other threads wait with loading from the hub until the block ends.
 
     Args:
-        kind: "Embedder", "Model", "Adapter" or "Data set", for messages.
+        kind: "Embedder", "Model", "Adapter" or "Data set", for messages; a data set has another address on the hub.
         id: the hub id or the folder.
-        repo_type: determines the address on the hub in messages.
 
     Raises:
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
             files, a missing package, or a full disk.
     """
+    from huggingface_hub import constants
+
     is_local = _is_path(id) or Path(id).exists()
     lock: AbstractContextManager[object] = nullcontext() if is_local else _hub_lock
     with lock:
-        if repo_type == "model" and not _is_offline() and (mistyped := _mistyped_path_message(kind, id)):
+        is_offline = constants.is_offline_mode()
+        if not is_offline and (mistyped := _mistyped_path_message(kind, id)):
             raise UserError(mistyped)
         try:
-            with nullcontext() if is_local or _is_offline() or _is_hub_reachable() else _offline_mode():
+            with nullcontext() if is_local or is_offline or _is_hub_reachable() else _offline_mode():
                 yield
         except UserError:
             raise
         except Exception as error:
-            message = _message_for(error, kind, id, repo_type)
+            message = _message_for(error, kind, id)
             if message is None:
                 raise
             raise UserError(message) from error
@@ -175,10 +178,11 @@ def _offline_mode() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = False
 
 
-def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+def _message_for(error: Exception, kind: str, id: str) -> str | None:
     """The message for ``error``; None if the model or data set did not cause it."""
     from huggingface_hub.errors import StrictDataclassError
 
+    path = Path(id).expanduser()
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
             f"{kind} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
@@ -189,31 +193,21 @@ def _message_for(error: Exception, kind: str, id: str, repo_type: Literal["model
     if isinstance(error, StrictDataclassError):  # of transformers' configurations
         problem = " ".join(str(error).split())[:300]
         return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
-    local = _local_message(error, kind, id)
-    if local is not None or Path(id).expanduser().exists():
-        return local
-    return _hub_message(error, kind, id, repo_type)
-
-
-def _local_message(error: Exception, kind: str, id: str) -> str | None:
-    """The message if ``id`` is a local path, or the disk is full."""
-    for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{kind} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
-    path = Path(id).expanduser()
+    if any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in _causes(error)):
+        return f"{kind} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
     if path.is_dir():
-        return _folder_message(error, kind, id)
+        return _folder_message(error, kind, path, id)
     if path.is_file():
         return f"{kind} {id} is a file. Give the folder with the model's config.json, or a hub id."
     if _is_path(id):
         return f"{kind} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
-    return None
+    return _hub_message(error, kind, id)
 
 
 def _mistyped_path_message(kind: str, id: str) -> str | None:
-    """The message if ``id`` begins with an existing folder that lacks the rest of the path."""
+    """The message if a model's ``id`` begins with an existing folder that lacks the rest of the path."""
     first, *rest = PurePath(id).parts or ("",)
-    if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
+    if kind == "Data set" or not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
         return None
     folder = Path(first)
     while (folder / rest[0]).is_dir():
@@ -240,72 +234,51 @@ def _is_path(id: str) -> bool:
     return Path(id).expanduser().is_absolute() or id.startswith((".", "~")) or id.count("/") > 1
 
 
-def _is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return constants.is_offline_mode()
-
-
-def _folder_message(error: Exception, kind: str, id: str) -> str | None:
+def _folder_message(error: Exception, kind: str, folder: Path, id: str) -> str | None:
     from safetensors import SafetensorError
 
-    folder = Path(id).expanduser()
+    files = {path.name: path for path in sorted(folder.glob("*"))}
     if denied := _cause(error, PermissionError):
         return f"{kind} {id}: {denied.filename or 'a file'} may not be read. Check the folder's permissions."
-    if link := next((path.name for path in sorted(folder.glob("*")) if path.is_symlink() and not path.exists()), None):
+    if link := next((name for name, path in files.items() if path.is_symlink() and not path.exists()), None):
         return f"{kind} {id}: {link} is a link to a file that does not exist. Copy the folder again, with cp -rL."
-    if pointer := _lfs_pointer(folder):
+    if pointer := next((name for name, path in files.items() if _is_lfs_pointer(path)), None):
         return f"{kind} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
     if broken := _cause(error, SafetensorError):
         return f"{kind} {id}: its weights file is broken ({_first_line(broken)}). Copy the folder again."
-    if pickle := _pickled_weights(folder):
+    has_weights = any(name.endswith(".safetensors") for name in files)
+    pickle = next((name for name, path in files.items() if path.suffix in _PICKLES), None)
+    if pickle and not has_weights and any(name.endswith("config.json") for name in files):
         return pickle_message(kind, id, pickle)
-    if kind == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+    if kind == "Model" and "adapter_config.json" in files and "config.json" not in files:
         return f"{kind} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
-    if isinstance(error, (OSError, ValueError, KeyError)):
-        problem = _missing_file(folder) or _first_line(error)
-        advice = _nested_model_advice(folder) or (
-            "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
+    if not isinstance(error, (OSError, ValueError, KeyError)):
+        return None
+    problem = _first_line(error)
+    advice = "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
+    if not files.keys() & {"adapter_config.json", "modules.json"}:  # neither an adapter nor of sentence-transformers
+        if "config.json" not in files:
+            problem = "there is no config.json"
+        elif not has_weights:
+            problem = "there are no weights, *.safetensors"
+        elif files.keys().isdisjoint(TOKENIZER_FILES):
+            problem = "there is no tokenizer, such as tokenizer.json"
+    if "config.json" not in files:
+        nested = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
+            folder.glob("snapshots/*/config.json")
         )
-        return f"{kind} {id}: the folder has no model that can be loaded ({problem}). {advice}"
-    return None
+        if gguf := next((path for path in files.values() if path.suffix == ".gguf"), None):
+            advice = f"Name its GGUF file: {gguf}"
+        elif nested:
+            advice = f"Name the model's own folder, such as {nested[-1].parent}"
+    return f"{kind} {id}: the folder has no model that can be loaded ({problem}). {advice}"
 
 
-def _lfs_pointer(folder: Path) -> str | None:
-    """The name of a file that is a Git LFS pointer."""
-    for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model"))):
+def _is_lfs_pointer(path: Path) -> bool:
+    if path.suffix in (".safetensors", ".json", ".model"):
         with suppress(OSError), path.open("rb") as stream:
-            if stream.read(40).startswith(b"version https://git-lfs"):
-                return path.name
-    return None
-
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
-
-
-def _missing_file(folder: Path) -> str | None:
-    """The first missing file of a model's folder, for a message; None for adapters and sentence-transformers."""
-    if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
-        return None
-    if not (folder / "config.json").is_file():
-        return "there is no config.json"
-    if not any(folder.glob("*.safetensors")):
-        return "there are no weights, *.safetensors"
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        return "there is no tokenizer, such as tokenizer.json"
-    return None
-
-
-def _nested_model_advice(folder: Path) -> str | None:
-    """Advice for a folder without config.json that contains checkpoints, a snapshot of the hub or a GGUF file."""
-    if (folder / "config.json").is_file():
-        return None
-    if gguf_files := sorted(path.name for path in folder.glob("*.gguf")):
-        return f"Name its GGUF file: {folder / gguf_files[0]}"
-    nested = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
-        folder.glob("snapshots/*/config.json")
-    )
-    return f"Name the model's own folder, such as {nested[-1].parent}" if nested else None
+            return stream.read(40).startswith(b"version https://git-lfs")
+    return False
 
 
 def pickle_message(kind: str, id: str, file: str) -> str:
@@ -316,48 +289,42 @@ def pickle_message(kind: str, id: str, file: str) -> str:
     )
 
 
-def _pickled_weights(folder: Path) -> str | None:
-    """The name of a folder's pickled weights, if it has no safetensors."""
-    if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
-        return None
-    names = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
-    return names[0] if names else None
-
-
-def _hub_message(error: Exception, kind: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+def _hub_message(error: Exception, kind: str, id: str) -> str | None:
     """The message for a model or data set on the hub, by the most specific exception in the chain of causes."""
     import httpx
     from huggingface_hub import constants, errors
     from safetensors import SafetensorError
 
     hub = constants.ENDPOINT
-    page = f"{hub}/datasets/{id}" if repo_type == "dataset" else f"{hub}/{id}"
+    page = f"{hub}/datasets/{id}" if kind == "Data set" else f"{hub}/{id}"
     if _cause(error, errors.GatedRepoError):
         return (
             f"{kind} {id} is gated: open {page} in a browser, accept its terms with your account, "
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
         )
     if constants.is_offline_mode():
-        return (_mistyped_path_message(kind, id) if repo_type == "model" else None) or (
+        return _mistyped_path_message(kind, id) or (
             f"{kind} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
         )
     if status := _cause(error, errors.HfHubHTTPError):
-        code = status.response.status_code
-        if isinstance(status, errors.RevisionNotFoundError):
-            return f"{kind} {id} has no such revision on the hub. See {page} for the revisions it has."
-        if isinstance(status, errors.RemoteEntryNotFoundError):
-            return f"{kind} {id} is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
-        if isinstance(status, errors.RepositoryNotFoundError) or code == 404:
-            return (
-                f"{kind} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "
-                "Check the spelling; if it is private, log in with `hf auth login`."
-            )
-        if code in (401, 403):
-            return f"{kind} {id}: the hub refused this machine's token. Log in again with `hf auth login`."
-        if code == 429:
-            return f"{kind} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
-        return f"{kind} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
+        match status, status.response.status_code:
+            case errors.RevisionNotFoundError(), _:
+                problem = f" has no such revision on the hub. See {page} for the revisions it has."
+            case errors.RemoteEntryNotFoundError(), _:
+                problem = f" is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
+            case (errors.RepositoryNotFoundError(), _) | (_, 404):
+                problem = (
+                    f": the hub has nothing by this name ({page}) and there is no such folder here. "
+                    "Check the spelling; if it is private, log in with `hf auth login`."
+                )
+            case _, 401 | 403:
+                problem = ": the hub refused this machine's token. Log in again with `hf auth login`."
+            case _, 429:
+                problem = ": the hub asks for a pause (too many requests). Log in, or wait some minutes."
+            case _, code:
+                problem = f": the hub answered with an error (status {code}). Try again later; see {page}."
+        return f"{kind} {id}{problem}"
     unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
     if _cause(error, errors.OfflineModeIsEnabled, *unreachable):
         return (

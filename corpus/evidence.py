@@ -257,11 +257,7 @@ def is_reference_list(text: str) -> bool:
 def _cites(entry: str) -> bool:
     """Whether an entry of a list begins with a citation mark or authors, or names a publication."""
     text = _without_marker(entry)
-    return (
-        _BEGINS_WITH_MARK.match(entry) is not None
-        or _AUTHORS.match(text) is not None
-        or any(pattern.search(text) for pattern in (_YEAR, _PUBLICATION, _VOLUME_AND_PAGES))
-    )
+    return bool(_BEGINS_WITH_MARK.match(entry) or _AUTHORS.match(text) or _names_publication(text))
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
@@ -327,15 +323,14 @@ def _list_blocks(text: str, heading: str) -> list[_ListBlock]:
             else:
                 list_kind = None
     for number in range(1, len(blocks)):  # an entry in another form, or cut off, after a reference
-        if kinds[number] is None and kinds[number - 1] is Kind.REFERENCE:
-            block = text[slice(*blocks[number])]
-            following = kinds[number + 1] if number + 1 < len(kinds) else None
-            if (
-                len(block) <= _MAX_ENTRY
-                and _ENTRY_MARKER.match(block)
-                and (following is Kind.REFERENCE or _AUTHORS.match(_without_marker(block)))
-            ):
-                kinds[number] = Kind.REFERENCE
+        block = text[slice(*blocks[number])]
+        if (
+            (kinds[number - 1], kinds[number]) == (Kind.REFERENCE, None)
+            and len(block) <= _MAX_ENTRY
+            and _ENTRY_MARKER.match(block)
+            and (Kind.REFERENCE in kinds[number + 1 : number + 2] or _AUTHORS.match(_without_marker(block)))
+        ):
+            kinds[number] = Kind.REFERENCE
     return [_ListBlock(*span, kind) for kind, span in zip(kinds, blocks, strict=True) if kind is not None]
 
 
@@ -351,18 +346,17 @@ def _blocks(text: str) -> Iterator[Span]:
             line = text[at : min(at + _MAX_ENTRY, end if line_end < 0 else line_end)]
             before = text[max(start, at - _MAX_ENTRY) : at - 1].rstrip().rpartition("\n")[2]  # the line above
             is_complete = before.endswith((".", "-")) or before[-1:].isdigit()
+            begins_block: object
             if match[0] != "\n":
-                begins_block = _AUTHORS.match(_without_marker(line)) is not None
+                begins_block = _AUTHORS.match(_without_marker(line))
             else:
                 begins_block = (
-                    _LIST_ITEM.match(line) is not None
-                    or _DOT_LEADER.search(before) is not None
-                    or _DOT_LEADER.search(line) is not None
-                    or _PAGE_NUMBER.match(line) is not None
-                    or (is_complete and _AUTHORS.match(line) is not None)
-                    or _list_heading(before) is not None
-                    or before.startswith("#")
-                    or line.startswith("#")
+                    _LIST_ITEM.match(line)
+                    or any(map(_DOT_LEADER.search, (before, line)))
+                    or _PAGE_NUMBER.match(line)
+                    or (is_complete and _AUTHORS.match(line))
+                    or _list_heading(before)
+                    or "#" in (before[:1], line[:1])
                 )
             if begins_block and start < at:
                 yield start, at
@@ -381,11 +375,10 @@ def _is_entry(block: str) -> bool:
     entry = _without_marker(block)
     if len(entry) > _MAX_ENTRY:
         return False
-    is_marked = _ENTRY_MARKER.match(block) is not None
-    authors, located = _AUTHORS.match(entry) is not None, _VOLUME_AND_PAGES.search(entry) is not None
-    year, published = _YEAR.search(entry) is not None, _PUBLICATION.search(entry) is not None
-    if authors:
-        return located or (year and (published or is_marked or re.search(r"\(\d{4}[a-z]?\)\.?", entry) is not None))
+    is_marked, located = _ENTRY_MARKER.match(block) is not None, _VOLUME_AND_PAGES.search(entry) is not None
+    if _AUTHORS.match(entry):
+        is_published = is_marked or _PUBLICATION.search(entry) or re.search(r"\(\d{4}[a-z]?\)", entry)
+        return located or bool(is_published and _YEAR.search(entry))
     ends_with_number = re.search(r"(?:\d|\))\W*\Z", entry) is not None  # pages, a year or an identifier
     return located and (is_marked or ends_with_number) and len(entry) < _MAX_ANONYMOUS_ENTRY
 
@@ -396,12 +389,14 @@ def _continues_list(block: str, list_kind: Kind) -> bool:
     if block.startswith("#"):
         return False
     if list_kind is Kind.NAVIGATION:
-        return (_LIST_ITEM.match(block) is not None and not line.endswith(_STOPS)) or (
-            not line.endswith(_STOPS) and len(line.split()) <= _MAX_HEADING_WORDS and line[-1:].isdigit()
-        )
+        ends_with_page = len(line.split()) <= _MAX_HEADING_WORDS and line[-1:].isdigit()
+        return not line.endswith(_STOPS) and (ends_with_page or _LIST_ITEM.match(block) is not None)
     begins = any(pattern.match(block) for pattern in (_ENTRY_MARKER, _AUTHORS))
-    cites = any(pattern.search(line) for pattern in (_YEAR, _PUBLICATION, _VOLUME_AND_PAGES))
-    return len(line) <= _MAX_ENTRY and (begins or cites)
+    return len(line) <= _MAX_ENTRY and (begins or _names_publication(line))
+
+
+def _names_publication(text: str) -> bool:
+    return any(pattern.search(text) for pattern in (_YEAR, _PUBLICATION, _VOLUME_AND_PAGES))
 
 
 def _list_heading(text: str) -> Kind | None:

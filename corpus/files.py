@@ -257,17 +257,15 @@ class _Update:
 
     def _members(self, path: Path, name: str) -> Iterator[Member]:
         for member, documents in self._worker.members(path, name):
-            yield member, self._entries(documents)
+            yield member, map(self._entry, documents)
 
-    def _entries(self, documents: Iterator[ReadResult]) -> Iterator[Entry]:
-        for document in documents:
-            if isinstance(document, tuple):
-                extract, split = document
-                self._long_sentence_count += split.long_sentences
-                yield replace(extract, metadata=shortened(extract.metadata)), split.passages
-            else:
-                self._withdrawn_count += isinstance(document, Withdrawn)
-                yield document
+    def _entry(self, document: ReadResult) -> Entry:
+        if isinstance(document, tuple):
+            extract, split = document
+            self._long_sentence_count += split.long_sentences
+            return replace(extract, metadata=shortened(extract.metadata)), split.passages
+        self._withdrawn_count += isinstance(document, Withdrawn)
+        return document
 
     def _walk(self, folder: Path, excluded: Collection[str]) -> Iterator[Path]:
         """The visible files, links and devices below a folder, sorted; ``excluded`` are real paths."""
@@ -368,7 +366,4 @@ def _with_progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Path]:
 
     columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not files) as progress:
-        task = progress.add_task("reading", total=len(files))
-        for file in files:
-            yield file
-            progress.advance(task)
+        yield from progress.track(files)

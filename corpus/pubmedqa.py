@@ -1,7 +1,6 @@
 """PubMedQA (Jin et al. 2019, https://pubmedqa.github.io): its JSON files, its split file and its copy on the hub."""
 
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,20 +57,15 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
 
     from common.hub import hub_errors
 
-    with hub_errors("Data set", source, repo_type="dataset"):
+    with hub_errors("Data set", source):
         rows = load_dataset(source, subset, revision=revision, split="train")
-    return _from_rows(f"{source} ({subset})", rows, labelled=subset != "pqa_unlabeled")
-
-
-def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool) -> list[QARecord]:
-    """Rows in the hub's layout as records; ``where`` names their source in errors."""
+    where, labelled = f"{source} ({subset})", subset != "pqa_unlabeled"
     records: dict[str, QARecord] = {}
     for number, row in enumerate(rows):
         pubid = row.get("pubid")
         if not isinstance(pubid, int | str):
             raise DataError(where, f"must be a number, not {json_type(pubid)}.", record=f"row {number}", field="pubid")
-        context = row.get("context")
-        context = context if isinstance(context, Mapping) else {}
+        context = row.get("context") or {}
         value = {
             "QUESTION": row.get("question"),
             "CONTEXTS": context.get("contexts"),
@@ -102,14 +96,12 @@ def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARec
         if field not in value:
             raise DataError(where, "is missing.", record=key, field=field)
     question = _text(where, key, "QUESTION", value["QUESTION"])
-    if not question.strip():
-        raise DataError(where, "is empty.", record=key, field="QUESTION")
     contexts = _texts(where, key, "CONTEXTS", value["CONTEXTS"])
     if not contexts:
         raise DataError(where, "is empty: a record needs at least one context.", record=key, field="CONTEXTS")
-    for number, context in enumerate(contexts):
-        if not context.strip():
-            raise DataError(where, "is empty.", record=key, field=f"CONTEXTS[{number}]")
+    for field, text in [("QUESTION", question), *((f"CONTEXTS[{n}]", context) for n, context in enumerate(contexts))]:
+        if not text.strip():
+            raise DataError(where, "is empty.", record=key, field=field)
     return QARecord(
         id=key,
         question=question,

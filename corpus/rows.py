@@ -58,12 +58,20 @@ def table_rows(path: Path, *, tabs: bool) -> Rows:
 def json_lines(path: Path) -> Rows:
     """Rows of a file with one JSON object a line, or of a JSON array of objects."""
     text = read_text(path)
-    if text.lstrip().startswith("["):
-        yield from _array(path, text)
+    if not text.lstrip().startswith("["):
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                yield number, json_row(path, f"line {number}", line)
         return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, json_row(path, f"line {number}", line)
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
+        raise DataError(path, "is not a JSON array that can be read.", record=where) from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(path, f"must be an object, not {json_type(row)}.", record=f"row {number}")
+        yield f"row {number}", row
 
 
 def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
@@ -129,15 +137,3 @@ def is_missing(value: object) -> bool:
 def columns_of(row: Mapping[str, Any]) -> str:
     """The names of a row's columns, for messages."""
     return ", ".join(escape(str(name)) for name in row) or "none"
-
-
-def _array(path: Path, text: str) -> Rows:
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
-        raise DataError(path, "is not a JSON array that can be read.", record=where) from None
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {json_type(row)}.", record=f"row {number}")
-        yield f"row {number}", row

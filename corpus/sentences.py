@@ -5,6 +5,7 @@ tables and references after the full stop, and some change offsets.
 """
 
 import re
+from collections.abc import Iterable
 
 Span = tuple[int, int]
 
@@ -97,12 +98,8 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,40}}")
 
 def paragraph_spans(text: str) -> list[Span]:
     """The paragraphs, which blank lines separate, without surrounding white space."""
-    spans: list[Span] = []
-    begin = 0
-    for match in _BLANK_LINES.finditer(text):
-        spans.append(trimmed(text, begin, match.start()))
-        begin = match.end()
-    return [span for span in spans if span[0] < span[1]]
+    breaks = [match.span() for match in _BLANK_LINES.finditer(text)]
+    return trimmed_spans(text, zip([0, *(end for _, end in breaks)], (start for start, _ in breaks), strict=False))
 
 
 def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -130,7 +127,7 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
         if "\n" in match[0]:
             row_end = _row_end(text, begin, end)
     spans.append((begin, end))
-    return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
+    return trimmed_spans(text, spans)
 
 
 def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -286,6 +283,11 @@ def _is_in_capitals(text: str, place: int) -> bool:
     if line.rstrip().endswith((".", ",")) or "|" in line or "\t" in line:
         return False
     return line.isupper() and sum(map(str.isalpha, line)) >= 4
+
+
+def trimmed_spans(text: str, spans: Iterable[Span]) -> list[Span]:
+    """The spans without surrounding white space, and without those of white space alone."""
+    return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
 
 def trimmed(text: str, start: int, end: int) -> Span:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -127,8 +127,15 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     """
     path = DATA / _SAMPLE if config.path == "sample" else Path(config.path).expanduser()
     names = [name for alternatives in _COLUMNS.values() for name in alternatives]
-    rows = [(line, with_column_names(row, names)) for line, row in file_rows(path)]
-    if any(isinstance(row.get("evidence"), dict) for _, row in rows):
+    rows: list[_Row] = []
+    ids: set[str] = set()
+    for line, row in file_rows(path):
+        named = with_column_names(row, names)
+        rows.append(_Row(record_name(line), row_id(named, _COLUMNS["id"], line), named))
+        if rows[-1].id in ids:
+            raise DataError(path, f"the id {escape(rows[-1].id)!r} occurs twice.", record=rows[-1].record)
+        ids.add(rows[-1].id)
+    if any(isinstance(row.cells.get("evidence"), dict) for row in rows):
         claims, documents, sentences = _scifact(path, rows, config)
     else:
         if config.corpus is not None:
@@ -140,11 +147,14 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     return ClaimData(tuple(claims[: config.limit]), tuple(documents), sentences)
 
 
-Row = tuple[int | str, Mapping[str, Any]]
+class _Row(NamedTuple):
+    record: str  # its name in messages
+    id: str
+    cells: Mapping[str, Any]
 
 
 def _scifact(
-    path: Path, rows: Sequence[Row], config: ClaimsConfig
+    path: Path, rows: Sequence[_Row], config: ClaimsConfig
 ) -> tuple[list[ClaimRecord], list[Document], dict[str, tuple[Span, ...]]]:
     corpus = path.with_name(CORPUS) if config.corpus is None else Path(config.corpus).expanduser()
     documents: list[Document] = []
@@ -157,13 +167,12 @@ def _scifact(
             )
         documents.append(document)
         sentences[str(document.id)] = spans
-    claims: dict[str, ClaimRecord] = {}
-    for line, row in rows:
-        record = record_name(line)
+    claims: list[ClaimRecord] = []
+    for record, id, row in rows:
         evidence = row.get("evidence")
         if not isinstance(evidence, dict):
             raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
-        text, id = _column_text(path, record, row, "claim"), row_id(row, _COLUMNS["id"], line)
+        text = _column_text(path, record, row, "claim")
         cited = row.get("cited_doc_ids")
         document_ids = dict.fromkeys(
             [*map(str, evidence), *(map(value_text, cited) if isinstance(cited, list) else ())]
@@ -174,10 +183,8 @@ def _scifact(
                 problem = f"names the document {escape(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
             claim_evidence.append(_evidence(path, record, id, name, evidence.get(name, []), len(sentences[name])))
-        if id in claims:
-            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
-        claims[id] = ClaimRecord(id, text, tuple(claim_evidence))
-    return list(claims.values()), documents, sentences
+        claims.append(ClaimRecord(id, text, tuple(claim_evidence)))
+    return claims, documents, sentences
 
 
 def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document, tuple[Span, ...]]:
@@ -205,37 +212,28 @@ def _evidence(path: Path, record: str, claim: str, document: str, labelled: obje
     rationales: list[frozenset[int]] = []
     verdicts: set[Verdict] = set()
     for rationale in labelled if isinstance(labelled, list) else [labelled]:
-        numbers = rationale.get("sentences") if isinstance(rationale, dict) else None
-        if (
-            not isinstance(rationale, dict)
-            or not isinstance(numbers, list)
-            or not all(type(n) is int and 0 <= n < count for n in numbers)
-        ):
-            problem = (
-                f"document {escape(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
-            )
-            raise DataError(path, problem, record=record, field="evidence")
-        rationales.append(frozenset(numbers))
-        verdicts.add(_verdict(path, record, rationale.get("label"), "evidence"))
+        match rationale:
+            case {"sentences": list(numbers), "label": label} if all(
+                type(n) is int and 0 <= n < count for n in numbers
+            ):
+                rationales.append(frozenset(numbers))
+                verdicts.add(_verdict(path, record, label, "evidence"))
+            case _:
+                needs = f"needs {{sentences, label}}, with numbers of its {count} sentences."
+                raise DataError(path, f"document {escape(document)!r} {needs}", record=record, field="evidence")
     if len(verdicts) > 1:
         raise DataError(path, f"gives document {escape(document)!r} two labels.", record=record, field="evidence")
     return Evidence(f"{claim}:{document}", document, next(iter(verdicts), "not enough evidence"), tuple(rationales))
 
 
-def _rows_as_claims(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Document]]:
+def _rows_as_claims(path: Path, rows: Sequence[_Row]) -> tuple[list[ClaimRecord], list[Document]]:
     """Claims from rows of evidence, claim and label; equal claims are merged, and equal evidence is one document."""
     documents: dict[str, Document] = {}
     texts: dict[str, str] = {}
     evidence: dict[str, list[Evidence]] = {}
-    ids: set[str] = set()
-    for line, row in rows:
-        record = record_name(line)
+    for record, id, row in rows:
         claim, premise = (_column_text(path, record, row, field) for field in ("claim", "evidence"))
         name = _column(path, record, row, "label")
-        id = row_id(row, _COLUMNS["id"], line)
-        if id in ids:
-            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
-        ids.add(id)
         document = documents.setdefault(premise, Document(id=f"e{len(documents) + 1}", page_content=premise))
         key = " ".join(claim.casefold().split())
         texts.setdefault(key, claim)

@@ -28,19 +28,14 @@ from corpus.sample import DATA
 MAX_LISTED = 10  # files of a folder that a message lists
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
+_WHOLE_NUMBER = re.compile(r"\A([+-]?\d+)\.0+\Z")
 _SNLI_LABELS: dict[object, str] = {0: "entailment", 1: "neutral", 2: "contradiction"}
-_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
 _SPLIT_NAMES: dict[str, PairSplit] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("dev", "development", "validation", "valid", "val"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_SPLIT_SHARES: dict[PairSplit, float] = {
-    "train": 0.7,
-    "dev": 0.1,
-    "test": 0.2,
-}  # if pairs.split_by divides a file
+_SPLIT_SHARES: dict[PairSplit, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}  # if pairs.split_by divides a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +97,11 @@ def _source(config: PairsConfig, split: PairSplit) -> tuple[str, Rows, Mapping[s
     if config.split_by is not None:
         path = _single_file(config)
         return f"{path} ({split})", _divided_rows(path, config, config.split_by, split), config.columns.model_dump()
-    if _on_hub(config):
+    if config.path == "snli" and config.folder is None and not Path("snli").is_dir():
         return f"{SNLI_ID} ({split})", _hub_rows(config, split), _SNLI_COLUMNS
     path = pair_file(config, split)
     _check_exists(config, path, split)
     return str(path), _file_rows(config, path, split), config.columns.model_dump()
-
-
-def _on_hub(config: PairsConfig) -> bool:
-    return config.path == "snli" and config.folder is None and not Path("snli").is_dir()
 
 
 def _file_rows(config: PairsConfig, path: Path, split: PairSplit) -> Rows:
@@ -128,25 +119,26 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
 
     It is ``config.path``, a file in that folder, or a public set's file in its folder or a direct subfolder.
     """
-    public = PAIR_SETS.get(config.path)
+    public, folder = PAIR_SETS.get(config.path), _folder(config)
     name = str(getattr(config.files, split))
     if public is None:
-        path = DATA if config.path == "sample" else Path(config.path).expanduser()
-        return path / name if path.is_dir() else path
-    folder = _public_folder(config)
+        return folder / name if folder.is_dir() else folder
     names = public.files[split] if name == getattr(PairFiles(), split) else (name,)
     folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
     files = (parent / name for name in names for parent in folders if (parent / name).is_file())
     return next(files, folder / names[0])
 
 
-def _public_folder(config: PairsConfig) -> Path:
-    return Path(config.folder or config.path).expanduser()
+def _folder(config: PairsConfig) -> Path:
+    """The folder of the files, or the only file."""
+    if config.path == "sample":
+        return DATA
+    return Path((config.folder if config.path in PAIR_SETS else None) or config.path).expanduser()
 
 
 def _single_file(config: PairsConfig) -> Path:
     """The file that ``pairs.split_by`` divides."""
-    files = list(dict.fromkeys(pair_file(config, split) for split in _SPLITS))
+    files = list(dict.fromkeys(pair_file(config, split) for split in _SPLIT_SHARES))
     existing = [file for file in files if file.exists()]
     if len(existing) > 1:
         names = ", ".join(file.name for file in existing)
@@ -154,9 +146,9 @@ def _single_file(config: PairsConfig) -> Path:
             f"pairs.split_by divides one file, and {existing[0].parent} has {names}. Set pairs.split_by to null to use "
             "these splits, or move the file that you want into a folder of its own."
         )
-    if not existing:
-        _check_exists(config, files[0], "train")
-    return (existing or files)[0]
+    path = (existing or files)[0]
+    _check_exists(config, path, "train")
+    return path
 
 
 def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
@@ -170,21 +162,28 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
     on the rows alone, not on their order. White space and case of the values are ignored.
     """
     rows = list(_file_rows(config, path, split))
-    sizes: dict[str, Counter[str]] = {}
-    for number, row in rows:
-        values = [
-            _folded(str(_column(str(path), record_name(number), row, name, setting)))
-            for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
-        ]
-        sizes.setdefault(values[0], Counter())[values[1]] += 1
-    if _SPLIT_NAMES.keys() >= sizes.keys():
-        return ((number, row) for number, row in rows if _SPLIT_NAMES[_folded(str(row[column]))] == split)
-    if len({_SPLIT_NAMES[value] for value in sizes if value in _SPLIT_NAMES}) > 1:
-        cells = ((number, str(row[column])) for number, row in rows)
-        number, value = next((number, value) for number, value in cells if _folded(value) not in _SPLIT_NAMES)
-        problem = f"{escape(value)!r} is no split, and other rows name splits. Write train, dev or test there, or"
-        problem += " name another column in pairs.split_by."
+    values, labels = (
+        [_folded(str(_column(str(path), record_name(number), row, name, setting))) for number, row in rows]
+        for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
+    )
+    names = [value in _SPLIT_NAMES for value in values]
+    if all(names):
+        splits = _SPLIT_NAMES
+    elif len({_SPLIT_NAMES[value] for value in values if value in _SPLIT_NAMES}) > 1:
+        number, row = rows[names.index(False)]
+        problem = f"{escape(str(row[column]))!r} is no split, and other rows name splits. Write train, dev or test "
+        problem += "there, or name another column in pairs.split_by."
         raise DataError(path, problem, record=record_name(number), field=column)
+    else:
+        splits = _balanced_splits(values, labels)
+    return (row for row, value in zip(rows, values, strict=True) if splits[value] == split)
+
+
+def _balanced_splits(values: Sequence[str], labels: Sequence[str]) -> dict[str, PairSplit]:
+    """The split of each value, so that the splits have about the same share of the rows of each label."""
+    sizes: dict[str, Counter[str]] = {value: Counter() for value in values}
+    for value, label in zip(values, labels, strict=True):
+        sizes[value][label] += 1
     target = {
         name: {label: share * size for label, size in sum(sizes.values(), Counter()).items()}
         for name, share in _SPLIT_SHARES.items()
@@ -205,16 +204,13 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
     for value in sorted(sizes, key=order):
         splits[value] = max(_SPLIT_SHARES, key=lambda name: gain(name, sizes[value]))
         assigned[splits[value]] += sizes[value]
-    return ((number, row) for number, row in rows if splits[_folded(str(row[column]))] == split)
+    return splits
 
 
 def _check_exists(config: PairsConfig, path: Path, split: PairSplit) -> None:
     """Check that a folder has the file of a split; the error lists the folder's files and a public set's source."""
-    if path.exists() or config.path == "sample":
-        return
-    public = PAIR_SETS.get(config.path)
-    folder = Path(config.path).expanduser() if public is None else _public_folder(config)
-    if public is None and not folder.is_dir():
+    public, folder = PAIR_SETS.get(config.path), _folder(config)
+    if path.exists() or (public is None and not folder.is_dir()):
         return
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     listed = ", ".join(map(escape, names[:MAX_LISTED])) + (", ..." if len(names) > MAX_LISTED else "")
@@ -266,9 +262,9 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     if isinstance(value, list | dict):
         raise DataError(where, f"must be a label, not {json_type(value)}.", record=record, field=name)
     label = value_text(value)
-    spellings: tuple[str, ...] = (label, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(label)) else (label,)
+    spellings = [label, *_WHOLE_NUMBER.findall(label)]
     if label.lower() in ("true", "false"):  # JSON, data frames and YAML spell them differently
-        spellings = (label, label.lower(), label.capitalize(), label.upper())
+        spellings += [label.lower(), label.capitalize(), label.upper()]
     for spelling in spellings:
         if spelling in config.labels:
             return config.labels[spelling]
@@ -292,7 +288,7 @@ def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterator[tuple[int, Mapp
 
     from common.hub import hub_errors
 
-    with hub_errors("Data set", SNLI_ID, repo_type="dataset"):
+    with hub_errors("Data set", SNLI_ID):
         rows = load_dataset(SNLI_ID, revision=config.revision, split="validation" if split == "dev" else split)
     return snli_rows(rows)
 

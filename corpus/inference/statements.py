@@ -12,7 +12,7 @@ from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, labelled_cells, sentences, table_cells
 from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
-from corpus.sentences import AFTER_GERMAN_ORDINAL, Span, is_table_rule, sentence_spans, trimmed, word_spans
+from corpus.sentences import AFTER_GERMAN_ORDINAL, Span, is_table_rule, sentence_spans, trimmed_spans, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
@@ -159,7 +159,7 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
             start = line_end
         line_start = line_end
     spans.append((start, sentence.end))
-    return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
+    return trimmed_spans(text, spans)
 
 
 def _is_list_item(lines: str, below: str, widest: int) -> bool:
@@ -245,7 +245,8 @@ def _line_segments(text: str) -> Iterator[Segment]:
 
 def _row_statements(path: Path) -> Statements:
     """The statements in the rows of a table or of JSON lines; each is a line of the text."""
-    statements: list[str] = []
+    segments: list[Segment] = []
+    start = 0
     for line, row in file_rows(path):
         column = next((name for name in row if str(name).strip().lower() in STATEMENT_COLUMNS), None)
         if column is None:
@@ -255,14 +256,12 @@ def _row_statements(path: Path) -> Statements:
             raise DataError(path, problem, record=record_name(line))
         value = row[column]
         if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if it is not a string
-            statements.append(" ".join(text_of(path, record_name(line), row, column).split()))
-    if not statements:
+            statement = " ".join(text_of(path, record_name(line), row, column).split())
+            segments.append(Segment(start, start + len(statement), "statement", statement, statement))
+            start += len(statement) + 1
+    if not segments:
         raise DataError(path, "has no statement.")
-    segments, start = [], 0
-    for statement in statements:
-        segments.append(Segment(start, start + len(statement), "statement", statement, statement))
-        start += len(statement) + 1
-    return Statements("\n".join(statements), tuple(segments))
+    return Statements("\n".join(segment.statement for segment in segments), tuple(segments))
 
 
 def _document_texts(path: Path, config: DocumentsConfig) -> tuple[list[str], tuple[str, ...]]:

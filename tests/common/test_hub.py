@@ -34,8 +34,8 @@ def wrapped(cause: Exception) -> OSError:
         return outer
 
 
-def message_for(error: Exception, id: str = "owner/name", **options: str) -> str:
-    with pytest.raises(UserError) as raised, hub_errors("Model", id, **options):  # type: ignore[arg-type]
+def message_for(error: Exception, id: str = "owner/name", kind: str = "Model") -> str:
+    with pytest.raises(UserError) as raised, hub_errors(kind, id):
         raise error
     assert raised.value.__cause__ is error
     return str(raised.value)
@@ -73,7 +73,7 @@ def test_message_explains_error_of_hub(name: str) -> None:
 
 
 def test_message_about_data_set_links_its_page() -> None:
-    assert "/datasets/owner/name in" in message_for(http_error(errors.GatedRepoError, 403), repo_type="dataset")
+    assert "/datasets/owner/name in" in message_for(http_error(errors.GatedRepoError, 403), kind="Data set")
 
 
 def test_message_explains_error_of_local_path(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_existing_path_and_name_without_folder_are_loaded(id: str) -> None:
 
 def test_data_set_is_loaded_from_hub_despite_folder_with_name_of_owner(working_folder: Path) -> None:
     (working_folder / "owner").mkdir()
-    with hub_errors("Data set", "owner/name", repo_type="dataset"):
+    with hub_errors("Data set", "owner/name"):
         pass
 
 
