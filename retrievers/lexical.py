@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 from langchain_core.documents import Document
 
 from common.atomic_write import new_version, remove_other_versions, write_whole
@@ -31,7 +32,6 @@ from retrievers.store import REVISION
 
 if TYPE_CHECKING:
     import bm25s
-    import numpy as np
 
 FORMAT = 2  # of a version's files
 FOLDER = "bm25"
@@ -64,16 +64,14 @@ class Postings:
         column: function from a word to its column; None for a word that no document contains.
     """
 
-    scores: "np.ndarray"
-    rows: "np.ndarray"
-    starts: "np.ndarray"
+    scores: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
     documents: int
     column: Callable[[str], int | None]
 
-    def total(self, words: Iterable[str]) -> "np.ndarray | None":
+    def total(self, words: Iterable[str]) -> np.ndarray | None:
         """The sum of the words' scores for each document; None if no document contains any of the words."""
-        import numpy as np
-
         if not (columns := [column for column in map(self.column, words) if column is not None]):
             return None
         total = np.zeros(self.documents, dtype=self.scores.dtype)
@@ -102,7 +100,7 @@ class SearchableIndex:
     """None if no document contains a word."""
     _documents: Sequence[Document] | DocumentFile
 
-    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
+    def scores(self, words: Sequence[str]) -> np.ndarray | None:
         """The scores of all documents, (documents,); None if no document contains any of the words."""
         return self._postings.total(words) if self._postings else None
 
@@ -269,8 +267,6 @@ def _postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int]) -> Postings:
 
 
 def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: Path) -> None:
-    import numpy as np
-
     words = sorted((encoded(word), column) for word, column in vocabulary.items())
     StringTable.write(folder, WORD, [word for word, _ in words])
     arrays = {
@@ -284,8 +280,6 @@ def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: P
 
 
 def _read_postings(folder: Path, documents: int) -> Postings:
-    import numpy as np
-
     names = (SCORES, ROWS, STARTS, COLUMNS)
     scores, rows, starts, columns = (np.load(folder / name, mmap_mode="r") for name in names)
     words = StringTable(folder, WORD)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
@@ -14,9 +15,7 @@ from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import LexicalIndex, MemoryIndex, Parameters, SearchableIndex
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.registry import Context
 
 MAX_WORDS = 200  # of a question
 
@@ -36,7 +35,7 @@ class BM25Retriever(Retriever):
     returned.
     """
 
-    config_class: ClassVar[type[RetrieverConfig]] = BM25Config
+    config_class = BM25Config
 
     _index: SearchableIndex | LexicalIndex = PrivateAttr()
 
@@ -50,16 +49,16 @@ class BM25Retriever(Retriever):
             self._index = MemoryIndex(documents, Parameters(config.k1, config.b))
 
     @classmethod
-    def build(cls, config: BM25Config, context: "Context") -> Self:
+    def build(cls, config: BM25Config, context: Context) -> Self:
         return cls(_updated_index(config, context), config)
 
     @classmethod
-    def index(cls, config: BM25Config, context: "Context") -> int:
+    def index(cls, config: BM25Config, context: Context) -> int:
         _updated_index(config, context)
         return 0  # no text is embedded
 
     @classmethod
-    def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
+    def identity(cls, config: BM25Config, context: Context) -> dict[str, Any]:
         return {**super().identity(config, context), "words": TERMS_VERSION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
@@ -81,8 +80,6 @@ class BM25Retriever(Retriever):
 
 
 def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
-    import numpy as np
-
     scores = index.scores(words)
     if scores is None:
         return []
@@ -92,7 +89,7 @@ def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
     return [Hit(index.document(int(number)), float(scores[number])) for number in best]
 
 
-def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:
+def _updated_index(config: BM25Config, context: Context) -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
     return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)

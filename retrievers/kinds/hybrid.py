@@ -1,16 +1,14 @@
 """Hybrid retrieval: fusion of several retrievers."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
 from retrievers.config import Count, RetrieverConfig
 from retrievers.kinds.fusion import Fusion, weighted_scores
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.registry import Context
 
 
 class HybridConfig(RetrieverConfig):
@@ -42,7 +40,7 @@ class HybridConfig(RetrieverConfig):
 class HybridRetriever(Retriever):
     """Fuses the results of other retrievers (``retrievers.kinds.fusion``); a document's score is the fused score."""
 
-    config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
+    config_class = HybridConfig
 
     _retrievers: list[Retriever] = PrivateAttr()
     _config: HybridConfig = PrivateAttr()
@@ -53,7 +51,7 @@ class HybridRetriever(Retriever):
         self._config = config
 
     @classmethod
-    def build(cls, config: HybridConfig, context: "Context") -> Self:
+    def build(cls, config: HybridConfig, context: Context) -> Self:
         return cls({name: context.retriever(name) for name in config.retrievers}, config)
 
     def inner(self) -> Sequence[Retriever]:
