@@ -28,7 +28,7 @@ from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import distinct
 from retrievers.files.documents import DocumentFile, write_documents
 from retrievers.files.strings import StringTable, encoded
-from retrievers.indexing import Documents, ServerDocuments
+from retrievers.indexing import ServerDocuments
 from retrievers.store import REVISION
 
 FORMAT = 2  # of a version's files
@@ -117,17 +117,15 @@ class LexicalIndex:
         self._server = server
         self._update_lock = threading.Lock()
 
-    def update(self, documents: Documents) -> Self:
+    def update(self, documents: Iterable[Document], revision: str | None = None) -> Self:
         """Rebuild the index unless it contains exactly ``documents`` and has the current ``TERMS_VERSION``.
 
-        Documents with an attribute ``revision`` are compared by their revision alone.
+        Documents with a ``revision``, by default their attribute of this name, are compared by their revision alone.
 
         Raises:
             UserError: two different documents have the same id, or the folder cannot be written.
         """
-        return self._update(documents, getattr(documents, REVISION, None) or documents_digest(documents, metadata=True))
-
-    def _update(self, documents: Iterable[Document], revision: str) -> Self:
+        revision = revision or getattr(documents, REVISION, None) or documents_digest(documents, metadata=True)
         try:
             about: dict[str, Any] = {}
             with suppress(UserError):  # the current version is missing or damaged
@@ -154,7 +152,7 @@ class LexicalIndex:
         if self._server is not None:
             with self._update_lock:
                 if (revision := self._server.revision()) is not None:
-                    self._update(self._server, revision)
+                    self.update(self._server, revision)
         return self._current()[1]
 
     def _current(self) -> tuple[dict[str, Any], Index]:

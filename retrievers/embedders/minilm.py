@@ -17,6 +17,7 @@ import numpy as np
 
 from corpus.documents.passages import Window
 from retrievers.base import encodable
+from retrievers.config import Dtype
 from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_window, untruncated
 from retrievers.embedders.packaged import packaged_minilm
 
@@ -52,26 +53,25 @@ class MiniLMEmbedder(BatchEmbedder):
     """
 
     def __init__(
-        self, dtype: str = "float32", query_prompt: str | None = None, passage_prompt: str | None = None
+        self, dtype: Dtype = "float32", query_prompt: str | None = None, passage_prompt: str | None = None
     ) -> None:
         self._dtype = dtype
         self._query_prompt = query_prompt
         self._passage_prompt = passage_prompt
         self._folder = packaged_minilm()
         self._text_count = 0
+        self._loaded_torch_embedder: SentenceEmbedder | None = None
         self._loading_lock = Lock()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
-        if self._prefers_torch(texts):
-            return self._torch_embedder().embed_documents(texts)
-        return self._embed(texts, self._passage_prompt)
+        torch_embedder = self._torch_embedder(texts)
+        return torch_embedder.embed_documents(texts) if torch_embedder else self._embed(texts, self._passage_prompt)
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
         """One vector for each question."""
-        if len(texts) >= TORCH_MIN_QUESTIONS and self._prefers_torch(texts):
-            return self._torch_embedder().embed_queries(texts)
-        return self._embed(texts, self._query_prompt)
+        torch_embedder = self._torch_embedder(texts) if len(texts) >= TORCH_MIN_QUESTIONS else None
+        return torch_embedder.embed_queries(texts) if torch_embedder else self._embed(texts, self._query_prompt)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -88,22 +88,21 @@ class MiniLMEmbedder(BatchEmbedder):
         identity = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
         return tokens_window(MAX_TOKENS, untruncated(tokenizer), prompt, identity)
 
-    def _prefers_torch(self, texts: list[str]) -> bool:
+    def _torch_embedder(self, texts: list[str]) -> "SentenceEmbedder | None":
+        """The embedder that is faster for many texts; None if there are few, or if it is not faster here."""
         self._text_count += len(texts)
-        return self._text_count > ONNX_MAX_TEXTS and (self._dtype != "float32" or may_have_gpu())
-
-    def _torch_embedder(self) -> "SentenceEmbedder":
-        with self._loading_lock:  # cached_property has no lock
-            return self._loaded_torch_embedder
-
-    @cached_property
-    def _loaded_torch_embedder(self) -> "SentenceEmbedder":
+        if self._text_count <= ONNX_MAX_TEXTS or (self._dtype == "float32" and not may_have_gpu()):
+            return None
         from retrievers.embedders.sentence import SentenceEmbedder
 
-        dtype: Any = self._dtype
-        return SentenceEmbedder(
-            str(self._folder), dtype=dtype, query_prompt=self._query_prompt, passage_prompt=self._passage_prompt
-        )
+        with self._loading_lock:
+            self._loaded_torch_embedder = self._loaded_torch_embedder or SentenceEmbedder(
+                str(self._folder),
+                dtype=self._dtype,
+                query_prompt=self._query_prompt,
+                passage_prompt=self._passage_prompt,
+            )
+            return self._loaded_torch_embedder
 
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer

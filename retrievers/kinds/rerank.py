@@ -79,10 +79,8 @@ class Reranker:
         return relevances
 
 
-@cache
-def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranker:
-    """A ``Reranker``; equal arguments share one object, so a model is loaded once."""
-    return Reranker(model, dtype, against)
+load_reranker = cache(Reranker)
+"""A ``Reranker``; equal arguments share one object, so a model is loaded once."""
 
 
 class RerankConfig(WrappingConfig):
