@@ -69,9 +69,8 @@ class Store:
             configuration={"hnsw": {"space": METRIC} if self.folder else HNSW},
             embedding_function=None,
         )
-        self._vector_files: VectorFiles | None = None
+        self._vector_files = VectorFiles(self.folder / FOLDER / self.collection.name) if self.folder else None
         if self.folder is not None:
-            self._vector_files = VectorFiles(self.folder / FOLDER / self.collection.name)
             _current_metadata.setdefault((self.folder, self.collection.name), dict(self.collection.metadata or {}))
         self.refresh_graph()
 

@@ -51,11 +51,8 @@ class DenseRetriever(Retriever):
         vectors = np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32)
         with self._store.errors():
             self._store.refresh()
-            return [
-                hits
-                for start in range(0, len(questions), BATCH)
-                for hits in self._nearest(vectors[start : start + BATCH], k)
-            ]
+            batches = (vectors[start : start + BATCH] for start in range(0, len(questions), BATCH))
+            return [hits for batch in batches for hits in self._nearest(batch, k)]
 
     def _nearest(self, vectors: np.ndarray, k: int) -> list[list[Hit]]:
         """The ``k`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""

@@ -36,12 +36,11 @@ class LangChainRetriever(Retriever):
     def build(cls, config: RetrieverClassConfig, context: Context) -> Self:
         retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
-        if isinstance(arguments.get("retriever"), str):
-            arguments["retriever"] = context.retriever(arguments["retriever"])
+        for name, find in (("retriever", context.retriever), ("embedder", context.embedder)):
+            if isinstance(arguments.get(name), str):
+                arguments[name] = find(arguments[name])
         if isinstance(arguments.get("retrievers"), Mapping):
             arguments["retrievers"] = {name: context.retriever(name) for name in arguments["retrievers"]}
-        if isinstance(arguments.get("embedder"), str):
-            arguments["embedder"] = context.embedder(arguments["embedder"])
         if "top_k" in retriever_class.model_fields:
             arguments["top_k"] = config.top_k
         try:

@@ -56,6 +56,7 @@ class ParentRetriever(Retriever):
         self._documents_by_ids = finder(documents)
         index(store, Parts(documents, config.parts), quiet=quiet)
         self._part_retriever = DenseRetriever(store)
+        self._builds_on = (self._part_retriever,)
 
     @classmethod
     def build(cls, config: ParentConfig, context: Context) -> Self:
@@ -66,9 +67,6 @@ class ParentRetriever(Retriever):
     def index(cls, config: ParentConfig, context: Context) -> int:
         parts = Parts(context.documents, config.parts)
         return context.update_collection(config.embedder, parts, parts_name(context.corpus, config.parts))
-
-    def inner(self) -> Sequence[Retriever]:
-        return (self._part_retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         needed = k + TIES
@@ -112,11 +110,7 @@ class Parts:
 def split(document: Document, kind: PartKind) -> Iterator[Document]:
     """The parts of a document, with ids; parts without a letter or digit are left out, unless all parts lack these."""
     text = document.page_content
-    match kind:
-        case "sentence":
-            spans = sentence_spans(text)
-        case "section":
-            spans = _line_spans(text)
+    spans = sentence_spans(text) if kind == "sentence" else _line_spans(text)
     with_words = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))]
     for number, (start, end) in enumerate(with_words or [(0, len(text))]):
         yield Document(id=f"{document.id}{SEPARATOR}{number}", page_content=text[start:end])

@@ -58,10 +58,8 @@ class Reranker:
         if not pairs:
             return np.zeros(0)
         pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
-        softmax = bool(self._against)
-        outputs = self._model.predict(
-            pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=softmax
-        )
+        options = {"activation_fn": activation, "apply_softmax": bool(self._against), "show_progress_bar": False}
+        outputs = self._model.predict(pairs, batch_size=BATCH, **options)
         rows = np.asarray(outputs, dtype=np.float64).reshape(len(pairs), -1)
         if not np.isfinite(rows).all():
             raise UserError(
