@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from common.hub import ModelSource
 
@@ -34,8 +33,6 @@ class Section(BaseModel):
 class EmbedderConfig(Section):
     """One embedder."""
 
-    model_config = ConfigDict(extra="allow")
-
     model: ModelSource = Field(
         default="embedded",
         min_length=1,
@@ -59,19 +56,36 @@ class EmbedderConfig(Section):
         default=None, description="Text before every passage; null for the prompt that the model ships, if any."
     )
 
+    def __new__(cls, **data: Any) -> Self:
+        """An ``EmbedderClassConfig`` if the model is a class: pydantic's ``__init__`` cannot return another object."""
+        is_class = cls is EmbedderConfig and is_class_path(data.get("model"))
+        config_class: Any = EmbedderClassConfig if is_class else cls
+        config: Any = super().__new__(config_class)
+        return config  # type: ignore[no-any-return]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
+        if cls is EmbedderConfig and isinstance(data, Mapping) and is_class_path(data.get("model")):
+            # Of EmbedderConfig's fields, only those that differ from their defaults are arguments of the class.
+            defaults = {key: field.default for key, field in EmbedderConfig.model_fields.items() if key != "model"}
+            arguments = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
+            return EmbedderClassConfig.model_validate(arguments)
+        return handler(data)
+
+
+class EmbedderClassConfig(EmbedderConfig):
+    """A user-defined embedder: a LangChain ``Embeddings`` class and its keyword arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of a class: all other keys; of the fields above, those that differ from the default."""
-        defaults = {name: field.default for name, field in EmbedderConfig.model_fields.items()}
-        return {name: value for name, value in self if name != "model" and value != defaults.get(name, ...)}
+        """The keyword arguments."""
+        return {name: getattr(self, name) for name in self.model_fields_set - {"model"}}
 
-    @model_validator(mode="after")
-    def _only_a_class_has_other_keys(self) -> Self:
-        if self.model_extra and not is_class_path(self.model):
-            unknown = self.model_extra.items()
-            errors = [InitErrorDetails(type="extra_forbidden", loc=(key,), input=value) for key, value in unknown]
-            raise ValidationError.from_exception_data(type(self).__name__, errors)
-        return self
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
 
 class RetrieverConfig(Section):

@@ -157,18 +157,16 @@ class ServerDocuments:
         """
         with store_errors(str(self._config.url)):
             collection, count = self._largest_collection() or (None, 0)
-        metadata = (collection and collection.metadata) or {}
+        metadata = (collection.metadata if collection is not None else None) or {}
         if not metadata.get(REVISION):
             return None
         return str(metadata[REVISION]) if count == metadata.get(COUNT) else f"{metadata[REVISION]} {count}"
 
     def __iter__(self) -> Iterator[Document]:
         with store_errors(str(self._config.url)):
-            largest = self._largest_collection()
-            if largest is None:
-                return
-            for id, text, metadata in _rows(largest[0], "documents", "metadatas"):
-                yield read_document(id, text, metadata or {})
+            if largest := self._largest_collection():
+                for id, text, metadata in _rows(largest[0], "documents", "metadatas"):
+                    yield read_document(id, text, metadata or {})
 
     def _largest_collection(self) -> "tuple[Collection, int] | None":
         """The largest collection and its number of documents."""

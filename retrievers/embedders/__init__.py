@@ -13,7 +13,7 @@ from common.cpu import has_bfloat16
 from common.errors import UserError
 from common.imports import import_class
 from retrievers.base import encodable
-from retrievers.config import Dtype, EmbedderConfig, StoreConfig, is_class_path
+from retrievers.config import Dtype, EmbedderClassConfig, EmbedderConfig, StoreConfig
 from retrievers.embedders.base import BatchEmbedder
 
 DTYPE_FILE = "auto_dtype.txt"  # in the store's folder
@@ -30,8 +30,8 @@ def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> E
     Raises:
         UserError: the model is absent, gated, unreachable or not an embedding model.
     """
-    has_dtype = config.model != "chroma-default" and not is_class_path(config.model)
-    if store is not None and config.dtype == "auto" and has_dtype:
+    is_auto = config.dtype == "auto" and config.model != "chroma-default"
+    if store is not None and is_auto and not isinstance(config, EmbedderClassConfig):
         config = config.model_copy(update={"dtype": _stored_dtype(store)})
     return _make(config)
 
@@ -65,7 +65,7 @@ def _fastest_dtype() -> Dtype:
 
 @cache
 def _make(config: EmbedderConfig) -> Embeddings:
-    if is_class_path(config.model):
+    if isinstance(config, EmbedderClassConfig):
         embedder_class = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
         try:
             return embedder_class(**config.arguments)
