@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -18,9 +18,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.config import RetrieverConfig
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.registry import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +52,20 @@ class Retriever(BaseRetriever):
 
     top_k: int = Field(default=5, ge=1)
 
+    _builds_on: "Sequence[Retriever]" = PrivateAttr(())
+
     @classmethod
-    def build(cls, config: Any, context: "Context") -> Self:
+    def build(cls, config: Any, context: Context) -> Self:
         """The retriever of ``config``, an object of ``config_class``."""
         raise NotImplementedError(f"{cls.__name__} has no build")
 
     @classmethod
-    def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
+    def index(cls, config: Any, context: Context) -> int:  # noqa: ARG003  (kinds that store nothing)
         """Make the stored data match ``context.documents``; returns the number of texts that were embedded."""
         return 0
 
     @classmethod
-    def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
+    def identity(cls, config: Any, context: Context) -> dict[str, Any]:
         """Settings and model fingerprints; with question, corpus and inner retrievers they determine the results."""
         settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if settings.get("embedder") is not None:
@@ -75,8 +75,8 @@ class Retriever(BaseRetriever):
         return settings
 
     def inner(self) -> "Sequence[Retriever]":
-        """The retrievers that this one builds on."""
-        return ()
+        """The retrievers that this one builds on, by default those in ``_builds_on``."""
+        return self._builds_on
 
     def search_text(self, question: str) -> str:
         """The text to search for: the question, shortened if it is too long (``token_limits.shorten``)."""
@@ -148,7 +148,16 @@ class Retriever(BaseRetriever):
             return super().batch(inputs, config, return_exceptions=return_exceptions, k=k, **kwargs)
         limit = self.top_k if k is None else k
         configs = get_config_list(config, len(inputs))
-        managers = [self._callback_manager(each) for each in configs]
+        managers = [  # configured as in LangChain's ``invoke``
+            CallbackManager.configure(
+                each.get("callbacks"),
+                inheritable_tags=each.get("tags"),
+                local_tags=self.tags,
+                inheritable_metadata={**each.get("metadata", {}), **self._get_ls_params()},
+                local_metadata=self.metadata,
+            )
+            for each in configs
+        ]
         if not any(manager.handlers for manager in managers):
             return self.search(inputs, limit)
         runs = [
@@ -167,26 +176,11 @@ class Retriever(BaseRetriever):
             run.on_retriever_end(documents)
         return results
 
-    def _callback_manager(self, config: RunnableConfig) -> CallbackManager:
-        """The callback manager of a question's run, configured as in LangChain's ``invoke``."""
-        return CallbackManager.configure(
-            config.get("callbacks"),
-            inheritable_tags=config.get("tags"),
-            local_tags=self.tags,
-            inheritable_metadata={**config.get("metadata", {}), **self._get_ls_params()},
-            local_metadata=self.metadata,
-        )
-
     async def abatch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
+        self, inputs: list[str], config: RunnableConfig | list[RunnableConfig] | None = None, **kwargs: Any
     ) -> list[list[Document]]:
         """``batch`` in another thread."""
-        return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return await run_in_executor(None, self.batch, inputs, config, **kwargs)
 
     def _get_relevant_documents(
         self,
@@ -223,11 +217,8 @@ class WrappingRetriever(Retriever):
         """Search with ``retriever``; ``config`` is an object of ``config_class``."""
         super().__init__(top_k=config.top_k)
         self._retriever = retriever
+        self._builds_on = (retriever,)
         self._config = config
-
-    def inner(self) -> Sequence[Retriever]:
-        """The retriever that this one builds on."""
-        return (self._retriever,)
 
 
 def search_deeper(

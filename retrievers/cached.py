@@ -45,15 +45,12 @@ class CachedRetriever(Retriever):
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
+        self._builds_on = (retriever,)
         self._documents = {str(document.id): document for document in distinct(documents)}
         self._cache = cache
         digest = documents_digest(documents, metadata=_uses_filter(identity))
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
-
-    def inner(self) -> Sequence[Retriever]:
-        """The retriever whose results are cached."""
-        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)

@@ -103,8 +103,10 @@ class RetrieverConfig(Section):
     top_k: Count = Field(default=5, description="Maximum number of passages.")
 
     def builds_on(self) -> tuple[str, ...]:
-        """The names of the retrievers that this one builds on."""
-        return ()
+        """The names under the keys ``retriever`` and ``retrievers``: the retrievers that this one builds on."""
+        retriever, retrievers = getattr(self, "retriever", None), getattr(self, "retrievers", None)
+        names = [retriever] if isinstance(retriever, str) else []
+        return (*names, *(map(str, retrievers) if isinstance(retrievers, Mapping) else ()))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -121,10 +123,6 @@ class WrappingConfig(RetrieverConfig):
 
     retriever: str = Field(description="Name of the retriever that finds the candidates.")
 
-    def builds_on(self) -> tuple[str, ...]:
-        """The name of the retriever that this one builds on."""
-        return (self.retriever,)
-
 
 class RetrieverClassConfig(RetrieverConfig):
     """A user-defined retriever: a LangChain ``BaseRetriever`` class and its keyword arguments.
@@ -132,18 +130,12 @@ class RetrieverClassConfig(RetrieverConfig):
     The values of ``retriever``, ``retrievers`` and ``embedder`` are names in the settings; the class gets the objects.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments in the settings."""
         return dict(self.model_extra or {})
-
-    def builds_on(self) -> tuple[str, ...]:
-        """The names under the keys ``retriever`` and ``retrievers``."""
-        retriever, retrievers = self.arguments.get("retriever"), self.arguments.get("retrievers")
-        names = [retriever] if isinstance(retriever, str) else []
-        return (*names, *(map(str, retrievers) if isinstance(retrievers, Mapping) else ()))
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:

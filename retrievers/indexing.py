@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.utils.iter import batch_iterate
 
@@ -78,9 +79,8 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
         if revision is not None and (count := _stored_count(store, revision, documents)) is not None:
             store.remove_former_vector_files()  # a killed process may have left these files, which contain texts
             return IndexReport(total=count, embedded=0, removed=0)
-        changed = not (store.collection.metadata or {}).get(
-            REVISION
-        )  # the collection is new, or an earlier call was killed
+        # Without a revision, the collection is new, or an earlier call was killed.
+        changed = not (store.collection.metadata or {}).get(REVISION)
         _record(store, None)
     digests = _digests(documents)
     embedded = 0
@@ -122,11 +122,8 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
     if revision is not None and revision in (old_metadata.get(REVISION), old_metadata.get(PRUNED)):
         return
     digests = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
-    removed: list[str] = []
-    for offset in range(0, collection.count(), PAGE):
-        page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
-        rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        removed += [id for id, metadata in rows if digests.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+    rows = _rows(collection, "metadatas")
+    removed = [id for id, metadata in rows if digests.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
     new_metadata = dict(old_metadata)
     if revision is not None:
         new_metadata[PRUNED] = revision
@@ -159,25 +156,16 @@ class ServerDocuments:
         has changed it.
         """
         with store_errors(str(self._config.url)):
-            largest = self._largest_collection()
-            if largest is None:
-                return None
-            collection, count = largest
-            metadata = collection.metadata or {}
-            if not metadata.get(REVISION):
-                return None
-            return str(metadata[REVISION]) if count == metadata.get(COUNT) else f"{metadata[REVISION]} {count}"
+            collection, count = self._largest_collection() or (None, 0)
+        metadata = (collection.metadata if collection is not None else None) or {}
+        if not metadata.get(REVISION):
+            return None
+        return str(metadata[REVISION]) if count == metadata.get(COUNT) else f"{metadata[REVISION]} {count}"
 
     def __iter__(self) -> Iterator[Document]:
         with store_errors(str(self._config.url)):
-            largest = self._largest_collection()
-            if largest is None:
-                return
-            collection, count = largest
-            for offset in range(0, count, PAGE):
-                page = collection.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
-                rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
-                for id, text, metadata in rows:
+            if largest := self._largest_collection():
+                for id, text, metadata in _rows(largest[0], "documents", "metadatas"):
                     yield read_document(id, text, metadata or {})
 
     def _largest_collection(self) -> "tuple[Collection, int] | None":
@@ -194,8 +182,6 @@ def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
     """Embed and store documents; ``stored`` are the ids under which an earlier text is stored."""
-    import numpy as np
-
     ids = [str(document.id) for document in documents]
     texts = [document.page_content for document in documents]
     vectors = np.asarray(store.embedder.embed_documents(texts), dtype=np.float32)
@@ -284,15 +270,18 @@ def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
 
 def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
     """Remove stored documents without a digest; returns their number. All documents with a digest must be stored."""
-    count = store.collection.count()
-    if count == len(digests):
+    if store.collection.count() == len(digests):
         return 0
-    others: list[str] = []
-    for offset in range(0, count, PAGE):
-        ids = store.collection.get(limit=PAGE, offset=offset, include=[])["ids"]
-        others += [id for id in ids if id not in digests]
+    others = [id for (id,) in _rows(store.collection) if id not in digests]
     _remove(store.collection, store.folder, others)
     return len(others)
+
+
+def _rows(collection: "Collection", *fields: Literal["documents", "metadatas"]) -> Iterator[tuple[Any, ...]]:
+    """The id and the fields of each stored document, read in pages."""
+    for offset in range(0, collection.count(), PAGE):
+        page = collection.get(limit=PAGE, offset=offset, include=list(fields))
+        yield from zip(page["ids"], *(page[field] or [] for field in fields), strict=True)
 
 
 def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -> None:
@@ -339,15 +328,9 @@ def _release_memory() -> None:
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar; the context's value is a function that advances the bar by a number of documents."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = (
-        TextColumn("embedding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("passages"),
-        TimeRemainingColumn(),
-    )
+    columns = ("embedding", BarColumn(), MofNCompleteColumn(), "passages", TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda count: progress.advance(task, count)

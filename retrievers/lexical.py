@@ -11,11 +11,13 @@ import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 from langchain_core.documents import Document
 
 from common.atomic_write import new_version, remove_other_versions, write_whole
@@ -26,21 +28,16 @@ from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import distinct
 from retrievers.files.documents import DocumentFile, write_documents
 from retrievers.files.strings import StringTable, encoded
-from retrievers.indexing import Documents, ServerDocuments
+from retrievers.indexing import ServerDocuments
 from retrievers.store import REVISION
-
-if TYPE_CHECKING:
-    import bm25s
-    import numpy as np
 
 FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
-# The files of the arrays of ``Postings``.
-SCORES, ROWS, STARTS = "scores.npy", "places.npy", "begins.npy"
 WORD = "word"  # name of the ``StringTable`` of the sorted words
-COLUMNS = "columns.npy"  # the column of each of these words
+# The files of the arrays of ``Index``, and of the column of each of the sorted words.
+ARRAYS = ("scores.npy", "places.npy", "begins.npy", "columns.npy")
 
 
 class Parameters(NamedTuple):
@@ -51,93 +48,53 @@ class Parameters(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Postings:
+class Index:
     """The BM25 score of each word in each document, as a sparse matrix (documents, words) in CSC format.
 
-    The arrays are in memory or memory-mapped.
+    The arrays are in memory or memory-mapped: a search reads only the columns of its words.
 
     Attributes:
-        scores: the scores, column after column (CSC's ``data``).
-        rows: the number of the document of each score (CSC's ``indices``).
-        starts: where each column starts in ``scores``, and where the last column ends (CSC's ``indptr``).
-        documents: the number of documents.
+        documents: the documents, by row.
+        count: the number of documents; 0 if none contains a word.
+        values: the scores, column after column (CSC's ``data``).
+        rows: the row of each score (CSC's ``indices``).
+        starts: where each column starts in ``values``, and where the last column ends (CSC's ``indptr``).
         column: function from a word to its column; None for a word that no document contains.
     """
 
-    scores: "np.ndarray"
-    rows: "np.ndarray"
-    starts: "np.ndarray"
-    documents: int
+    documents: Sequence[Document] | DocumentFile
+    count: int
+    values: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
     column: Callable[[str], int | None]
 
-    def total(self, words: Iterable[str]) -> "np.ndarray | None":
-        """The sum of the words' scores for each document; None if no document contains any of the words."""
-        import numpy as np
-
+    def scores(self, words: Iterable[str]) -> np.ndarray | None:
+        """The scores of all documents, (documents,); None if no document contains any of the words."""
         if not (columns := [column for column in map(self.column, words) if column is not None]):
             return None
-        total = np.zeros(self.documents, dtype=self.scores.dtype)
+        total = np.zeros(self.count, dtype=self.values.dtype)
         for column in columns:
             entries = slice(self.starts[column], self.starts[column + 1])
             # += would add only one entry of a repeated row; a column has none.
-            total[self.rows[entries]] += self.scores[entries]
+            total[self.rows[entries]] += self.values[entries]
         return total
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
         """The number of documents that contain each of the words."""
         columns = {word: self.column(word) for word in words}
-        return Frequencies(
-            self.documents,
-            {
-                word: 0 if column is None else int(self.starts[column + 1] - self.starts[column])
-                for word, column in columns.items()
-            },
-        )
+        containing = {
+            word: 0 if column is None else int(self.starts[column + 1] - self.starts[column])
+            for word, column in columns.items()
+        }
+        return Frequencies(self.count, containing)
 
 
-class SearchableIndex:
-    """Base of the indexes that can be searched."""
-
-    _postings: Postings | None
-    """None if no document contains a word."""
-    _documents: Sequence[Document] | DocumentFile
-
-    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
-        """The scores of all documents, (documents,); None if no document contains any of the words."""
-        return self._postings.total(words) if self._postings else None
-
-    def document(self, number: int) -> Document:
-        """The document whose score is ``scores(...)[number]``."""
-        return self._documents[number]
-
-    def frequencies(self, words: Collection[str]) -> Frequencies:
-        """The number of documents that contain each of the words."""
-        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
-
-
-class MemoryIndex(SearchableIndex):
-    """A BM25 index over documents in memory."""
-
-    def __init__(self, documents: Iterable[Document], parameters: Parameters) -> None:
-        """Index ``documents``.
-
-        Raises:
-            UserError: two different documents have the same id.
-        """
-        self._documents = list(distinct(documents))
-        index = _build(self._documents, parameters)
-        self._postings = _postings(*index) if index else None
-
-
-class Version(SearchableIndex):
-    """One version of an index on disk. Its files are memory-mapped: a search reads only the columns of its words."""
-
-    def __init__(self, folder: Path) -> None:
-        self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if self.about.get("format") != FORMAT:
-            raise ValueError("another version of medground wrote it")
-        self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
-        self._documents = DocumentFile(folder)
+def index_in_memory(documents: Iterable[Document], parameters: Parameters) -> Index:
+    """A BM25 index over documents in memory; ``UserError`` if two different documents have the same id."""
+    documents = list(distinct(documents))
+    matrix, columns = _build(documents, parameters)
+    return Index(documents, matrix["num_docs"], matrix["data"], matrix["indices"], matrix["indptr"], columns.get)
 
 
 class LexicalIndex:
@@ -156,24 +113,24 @@ class LexicalIndex:
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
         self._parameters = parameters
-        self._opened: tuple[str, Version] | None = None  # the opened version and its name
+        self._opened: tuple[str, dict[str, Any], Index] | None = None  # the opened version's name, about.json and index
         self._server = server
         self._update_lock = threading.Lock()
 
-    def update(self, documents: Documents) -> Self:
+    def update(self, documents: Iterable[Document], revision: str | None = None) -> Self:
         """Rebuild the index unless it contains exactly ``documents`` and has the current ``TERMS_VERSION``.
 
-        Documents with an attribute ``revision`` are compared by their revision alone.
+        Documents with a ``revision``, by default their attribute of this name, are compared by their revision alone.
 
         Raises:
             UserError: two different documents have the same id, or the folder cannot be written.
         """
-        return self._update(documents, getattr(documents, REVISION, None) or documents_digest(documents, metadata=True))
-
-    def _update(self, documents: Iterable[Document], revision: str) -> Self:
+        revision = revision or getattr(documents, REVISION, None) or documents_digest(documents, metadata=True)
         try:
-            about = self._current_about()
-            if about is None or (about["revision"], about.get("edition")) != (revision, TERMS_VERSION):
+            about: dict[str, Any] = {}
+            with suppress(UserError):  # the current version is missing or damaged
+                about, _ = self._current()
+            if (about.get("revision"), about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)
             else:  # a killed process may have left the previous version, which may contain deleted texts
                 remove_other_versions(self._folder, self._current_name)
@@ -184,8 +141,8 @@ class LexicalIndex:
             ) from error
         return self
 
-    def current(self) -> Version:
-        """The current version, which another process may have replaced since the last call.
+    def current(self) -> Index:
+        """The index in its current version, which another process may have replaced since the last call.
 
         If the corpus on the server has changed, the index is rebuilt from the server first.
 
@@ -195,27 +152,28 @@ class LexicalIndex:
         if self._server is not None:
             with self._update_lock:
                 if (revision := self._server.revision()) is not None:
-                    self._update(self._server, revision)
-        return self._current()
+                    self.update(self._server, revision)
+        return self._current()[1]
 
-    def _current(self) -> Version:
+    def _current(self) -> tuple[dict[str, Any], Index]:
+        """The content of the current version's file ``about.json``, and its index."""
         for _ in range(3):  # another process may replace and remove the version between reading its name and opening it
             name = self._current_name()
             if name is None:
                 break
             if self._opened is not None and self._opened[0] == name:
-                return self._opened[1]
+                return self._opened[1:]
             folder = self._folder / name
             try:
-                version = Version(folder)
+                about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+                self._opened = (name, about, _read(folder, about))
             except FileNotFoundError:
                 continue
             except (OSError, EOFError, ValueError, KeyError) as error:
                 raise UserError(
                     f"The index of words in {folder} is damaged ({error}). Remove {self._folder}; it will be rebuilt."
                 ) from error
-            self._opened = (name, version)
-            return version
+            return self._opened[1:]
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")
 
     def _current_name(self) -> str | None:
@@ -224,25 +182,18 @@ class LexicalIndex:
         except FileNotFoundError:
             return None
 
-    def _current_about(self) -> dict[str, Any] | None:
-        """The content of the current version's file ``about.json``; None if the version is missing or damaged."""
-        try:
-            return self._current().about
-        except UserError:
-            return None
-
     def _write(self, documents: Iterable[Document], revision: str) -> None:
         name = secrets.token_hex(8)
         with new_version(self._folder, name) as folder:
-            index = _build(write_documents(documents, folder), self._parameters)
-            if index:
-                _write_postings(*index, folder)
+            matrix, columns = _build(write_documents(documents, folder), self._parameters)
+            if columns:
+                _write(matrix, columns, folder)
             about = {
                 "format": FORMAT,
                 "revision": revision,
                 "edition": TERMS_VERSION,
-                "words": index is not None,  # whether any document contains a word
-                "documents": index[0].scores["num_docs"] if index else 0,
+                "words": bool(columns),  # whether any document contains a word
+                "documents": matrix["num_docs"],
                 "corpus": encodable(self._corpus),
             }
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -250,47 +201,38 @@ class LexicalIndex:
         remove_other_versions(self._folder, self._current_name)
 
 
-def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
-    """The bm25s index of documents, and the column of each word; None if no document contains a word."""
-    import bm25s
-
+def _build(documents: Iterable[Document], parameters: Parameters) -> tuple[dict[str, Any], dict[str, int]]:
+    """The matrix of scores as bm25s has it, and the column of each word; both empty if no document contains a word."""
     vocabulary: defaultdict[str, int] = defaultdict(count().__next__)  # gives each new word the next number
     word_numbers = [list(map(vocabulary.__getitem__, terms(document.page_content))) for document in documents]
     if not vocabulary:
-        return None
+        return {"num_docs": 0, **dict.fromkeys(("data", "indices", "indptr"), np.empty(0))}, {}
+    import bm25s
+
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)
     bm25.index((word_numbers, dict(vocabulary)), show_progress=False)
-    return bm25, dict(vocabulary)
+    return bm25.scores, dict(vocabulary)
 
 
-def _postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int]) -> Postings:
-    scores = bm25.scores
-    return Postings(scores["data"], scores["indices"], scores["indptr"], scores["num_docs"], vocabulary.get)
-
-
-def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: Path) -> None:
-    import numpy as np
-
+def _write(matrix: Mapping[str, Any], vocabulary: Mapping[str, int], folder: Path) -> None:
     words = sorted((encoded(word), column) for word, column in vocabulary.items())
     StringTable.write(folder, WORD, [word for word, _ in words])
-    arrays = {
-        SCORES: bm25.scores["data"],
-        ROWS: bm25.scores["indices"],
-        STARTS: bm25.scores["indptr"],
-        COLUMNS: np.array([column for _, column in words], dtype=np.int32),
-    }
-    for name, array in arrays.items():
+    columns = np.array([column for _, column in words], dtype=np.int32)
+    for name, array in zip(ARRAYS, (matrix["data"], matrix["indices"], matrix["indptr"], columns), strict=True):
         np.save(folder / name, array)
 
 
-def _read_postings(folder: Path, documents: int) -> Postings:
-    import numpy as np
-
-    names = (SCORES, ROWS, STARTS, COLUMNS)
-    scores, rows, starts, columns = (np.load(folder / name, mmap_mode="r") for name in names)
+def _read(folder: Path, about: Mapping[str, Any]) -> Index:
+    """The index in the folder of a version, whose file ``about.json`` contains ``about``."""
+    if about.get("format") != FORMAT:
+        raise ValueError("another version of medground wrote it")
+    documents = DocumentFile(folder)
+    if not about["words"]:
+        return Index(documents, 0, np.empty(0), np.empty(0), np.empty(0), lambda _: None)
+    values, rows, starts, columns = (np.load(folder / name, mmap_mode="r") for name in ARRAYS)
     words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
-        return None if (word_row := words.row(word)) is None else int(columns[word_row])
+        return None if (row := words.row(word)) is None else int(columns[row])
 
-    return Postings(scores, rows, starts, documents, column)
+    return Index(documents, about["documents"], values, rows, starts, column)

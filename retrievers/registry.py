@@ -187,7 +187,8 @@ def make_retrievers(
         UserError: as for ``make_retriever``; or retrievers build on each other in a cycle, or a filter needs metadata
             that no document has.
     """
-    check_cycles(configs)
+    if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
+        raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
     retrievers: dict[str, Retriever] = {}
     context = Context(documents, corpus, embedders, store, retrievers, rewriter, quiet=quiet)
 
@@ -249,12 +250,6 @@ def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> se
     """The kinds of the named retrievers and of all retrievers that they build on."""
     named = [_lookup(configs, name, "retriever") for name in names]
     return {kind for config in named for kind in (config.kind, *kinds_of(configs, config.builds_on()))}
-
-
-def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
-    """Raise ``UserError`` if retrievers build on each other in a cycle."""
-    if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
-        raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
 
 
 def _resolve(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":

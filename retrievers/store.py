@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -25,7 +26,6 @@ from retrievers.files.vectors import FOLDER, VectorFile, VectorFiles, unit
 from retrievers.secure_delete import DATABASE
 
 if TYPE_CHECKING:
-    import numpy as np
     from chromadb import Collection
     from chromadb.api import ClientAPI
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
@@ -69,9 +69,8 @@ class Store:
             configuration={"hnsw": {"space": METRIC} if self.folder else HNSW},
             embedding_function=None,
         )
-        self._vector_files: VectorFiles | None = None
+        self._vector_files = VectorFiles(self.folder / FOLDER / self.collection.name) if self.folder else None
         if self.folder is not None:
-            self._vector_files = VectorFiles(self.folder / FOLDER / self.collection.name)
             _current_metadata.setdefault((self.folder, self.collection.name), dict(self.collection.metadata or {}))
         self.refresh_graph()
 
@@ -113,13 +112,12 @@ class Store:
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
-    def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
+    def embeddings(self, ids: list[str]) -> dict[str, np.ndarray]:
         """The unit vectors of ``ids``, by id; ids that the collection lacks are left out."""
         file = self.vector_file()
         return file.vectors(ids) if file else self._graph_vectors(ids)
 
-    def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
-        import numpy as np
+    def _graph_vectors(self, ids: list[str]) -> dict[str, np.ndarray]:
         from chromadb.errors import InternalError
 
         self.refresh_graph()

@@ -13,14 +13,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from corpus.documents.passages import Window
 from retrievers.base import encodable
+from retrievers.config import Dtype
 from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_window, untruncated
 from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from retrievers.embedders.sentence import SentenceEmbedder
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
@@ -52,26 +53,25 @@ class MiniLMEmbedder(BatchEmbedder):
     """
 
     def __init__(
-        self, dtype: str = "float32", query_prompt: str | None = None, passage_prompt: str | None = None
+        self, dtype: Dtype = "float32", query_prompt: str | None = None, passage_prompt: str | None = None
     ) -> None:
         self._dtype = dtype
         self._query_prompt = query_prompt
         self._passage_prompt = passage_prompt
         self._folder = packaged_minilm()
         self._text_count = 0
+        self._loaded_torch_embedder: SentenceEmbedder | None = None
         self._loading_lock = Lock()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
-        if self._prefers_torch(texts):
-            return self._torch_embedder().embed_documents(texts)
-        return self._embed(texts, self._passage_prompt)
+        torch_embedder = self._torch_embedder(texts)
+        return torch_embedder.embed_documents(texts) if torch_embedder else self._embed(texts, self._passage_prompt)
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
         """One vector for each question."""
-        if len(texts) >= TORCH_MIN_QUESTIONS and self._prefers_torch(texts):
-            return self._torch_embedder().embed_queries(texts)
-        return self._embed(texts, self._query_prompt)
+        torch_embedder = self._torch_embedder(texts) if len(texts) >= TORCH_MIN_QUESTIONS else None
+        return torch_embedder.embed_queries(texts) if torch_embedder else self._embed(texts, self._query_prompt)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -88,22 +88,21 @@ class MiniLMEmbedder(BatchEmbedder):
         identity = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
         return tokens_window(MAX_TOKENS, untruncated(tokenizer), prompt, identity)
 
-    def _prefers_torch(self, texts: list[str]) -> bool:
+    def _torch_embedder(self, texts: list[str]) -> "SentenceEmbedder | None":
+        """The embedder that is faster for many texts; None if there are few, or if it is not faster here."""
         self._text_count += len(texts)
-        return self._text_count > ONNX_MAX_TEXTS and (self._dtype != "float32" or may_have_gpu())
-
-    def _torch_embedder(self) -> "SentenceEmbedder":
-        with self._loading_lock:  # cached_property has no lock
-            return self._loaded_torch_embedder
-
-    @cached_property
-    def _loaded_torch_embedder(self) -> "SentenceEmbedder":
+        if self._text_count <= ONNX_MAX_TEXTS or (self._dtype == "float32" and not may_have_gpu()):
+            return None
         from retrievers.embedders.sentence import SentenceEmbedder
 
-        dtype: Any = self._dtype
-        return SentenceEmbedder(
-            str(self._folder), dtype=dtype, query_prompt=self._query_prompt, passage_prompt=self._passage_prompt
-        )
+        with self._loading_lock:
+            self._loaded_torch_embedder = self._loaded_torch_embedder or SentenceEmbedder(
+                str(self._folder),
+                dtype=self._dtype,
+                query_prompt=self._query_prompt,
+                passage_prompt=self._passage_prompt,
+            )
+            return self._loaded_torch_embedder
 
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer
@@ -136,15 +135,13 @@ class MiniLMEmbedder(BatchEmbedder):
         return onnxruntime.InferenceSession(GRAPH.read_bytes(), options, providers=["CPUExecutionProvider"])
 
     def _embed(self, texts: list[str], prompt: str | None) -> list[list[float]]:
-        import numpy as np
-
         if not texts:
             return []
         with self._loading_lock:
             tokenizer, session = self._truncating_tokenizer, self._session
         prompted = [(prompt or "") + encodable(text) for text in texts]
 
-        def embed(batch: list[str]) -> "np.ndarray":
+        def embed(batch: list[str]) -> np.ndarray:
             encodings = tokenizer.encode_batch(batch)
             inputs = {
                 "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
@@ -161,10 +158,8 @@ def may_have_gpu() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
 
 
-def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
+def _weights(path: Path, dtype: str) -> dict[str, np.ndarray]:
     """The float32 weights by their names in the ONNX graph; for ``bfloat16``, rounded to bfloat16."""
-    import numpy as np
-
     with path.open("rb") as file:  # safetensors: the header's size in 8 bytes, the header in JSON, then the arrays
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -198,9 +193,7 @@ def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
     return weights
 
 
-def _rounded(values: "np.ndarray") -> "np.ndarray":
+def _rounded(values: np.ndarray) -> np.ndarray:
     """Float32 values rounded to bfloat16, the upper 16 bits; ties to even."""
-    import numpy as np
-
     bits = values.view(np.uint32)
     return ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32).view(np.float32)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
@@ -13,10 +14,8 @@ from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
-from retrievers.lexical import LexicalIndex, MemoryIndex, Parameters, SearchableIndex
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.lexical import Index, LexicalIndex, Parameters, index_in_memory
+from retrievers.registry import Context
 
 MAX_WORDS = 200  # of a question
 
@@ -36,30 +35,28 @@ class BM25Retriever(Retriever):
     returned.
     """
 
-    config_class: ClassVar[type[RetrieverConfig]] = BM25Config
+    config_class = BM25Config
 
-    _index: SearchableIndex | LexicalIndex = PrivateAttr()
+    _index: Index | LexicalIndex = PrivateAttr()
 
     def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
         """Search an index on disk, or documents, which are indexed in memory."""
         config = config or BM25Config()
         super().__init__(top_k=config.top_k)
-        if isinstance(documents, LexicalIndex):
-            self._index = documents
-        else:
-            self._index = MemoryIndex(documents, Parameters(config.k1, config.b))
+        parameters = Parameters(config.k1, config.b)
+        self._index = documents if isinstance(documents, LexicalIndex) else index_in_memory(documents, parameters)
 
     @classmethod
-    def build(cls, config: BM25Config, context: "Context") -> Self:
+    def build(cls, config: BM25Config, context: Context) -> Self:
         return cls(_updated_index(config, context), config)
 
     @classmethod
-    def index(cls, config: BM25Config, context: "Context") -> int:
+    def index(cls, config: BM25Config, context: Context) -> int:
         _updated_index(config, context)
         return 0  # no text is embedded
 
     @classmethod
-    def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
+    def identity(cls, config: BM25Config, context: Context) -> dict[str, Any]:
         return {**super().identity(config, context), "words": TERMS_VERSION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
@@ -76,23 +73,21 @@ class BM25Retriever(Retriever):
         index = self._current()
         return [_hits(index, terms(question), k) for question in questions]
 
-    def _current(self) -> SearchableIndex:
+    def _current(self) -> Index:
         return self._index.current() if isinstance(self._index, LexicalIndex) else self._index
 
 
-def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
-    import numpy as np
-
+def _hits(index: Index, words: list[str], k: int) -> list[Hit]:
     scores = index.scores(words)
     if scores is None:
         return []
     # All documents that tie at rank k are returned: the base class breaks ties by id.
     lowest = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
     best = np.flatnonzero((scores >= lowest) & (scores > 0))
-    return [Hit(index.document(int(number)), float(scores[number])) for number in best]
+    return [Hit(index.documents[int(number)], float(scores[number])) for number in best]
 
 
-def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:
+def _updated_index(config: BM25Config, context: Context) -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
     return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)

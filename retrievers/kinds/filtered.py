@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 from unicodedata import normalize
 
 from langchain_core.documents import Document
@@ -14,12 +16,10 @@ from pydantic import Field, model_validator
 from common.atomic_write import write_whole
 from common.errors import UserError
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
-from retrievers.config import RetrieverConfig, WrappingConfig
+from retrievers.config import WrappingConfig
 from retrievers.indexing import Documents
+from retrievers.registry import Context
 from retrievers.store import REVISION
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
 
 MIN_DEPTH = 50  # minimum number of passages in the first search
 ADVICE = {  # for an error message, by the metadata field that no document has
@@ -59,60 +59,62 @@ class FilteredRetriever(WrappingRetriever):
     The search is repeated with greater depth until enough passages meet the conditions or no further passages can.
     """
 
-    config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
+    config_class = FilterConfig
 
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:  # mypy would take the fields as arguments
         super().__init__(retriever, config)
 
     @classmethod
-    def build(cls, config: FilterConfig, context: "Context") -> Self:
+    def build(cls, config: FilterConfig, context: Context) -> Self:
         retriever = context.retriever(config.retriever)
         if not retriever.is_online:
             check_fields(context, config)
         return cls(retriever, config)
 
     @classmethod
-    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (all filters need the same fields)
+    def index(cls, config: FilterConfig, context: Context) -> int:  # noqa: ARG003  (all filters need the same fields)
         _corpus_fields(context)  # caches the fields, so that ``build`` need not read the passages
         return 0
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        min_score = self._config.min_score
+        conditions, min_score = _conditions(self._config), self._config.min_score
 
         def select(documents: list[Document], depth: int) -> list[Hit] | None:
-            hits = [Hit(each, each.metadata["score"]) for each in documents if meets(each, self._config)]
-            deeper_are_below = min_score is not None and documents and _score(documents[-1]) < min_score
-            return hits if len(hits) >= k or len(documents) < depth or deeper_are_below else None
+            hits = [Hit(each, each.metadata["score"]) for each in documents]
+            above = hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
+            selected = [
+                hit
+                for hit in above
+                if all(meets(hit.document.metadata.get(field)) for field, meets in conditions.items())
+            ]
+            return selected if len(selected) >= k or len(documents) < depth or len(above) < len(hits) else None
 
         return search_deeper(self._retriever, questions, max(MIN_DEPTH, 2 * k), select)
 
 
-def meets(document: Document, config: FilterConfig) -> bool:
-    """Whether a document meets all conditions; a document without a condition's metadata does not meet it."""
-    metadata = document.metadata
-    if config.min_score is not None and _score(document) < config.min_score:
-        return False
-    if (config.year_from is not None or config.year_to is not None) and not _in_years(metadata.get("year"), config):
-        return False
-    if config.mesh and not _casefolded(config.mesh) & _casefolded(metadata.get("mesh")):
-        return False
-    return not config.source or _matches(metadata.get("source"), config.source)
+def _conditions(config: FilterConfig) -> dict[str, Callable[[Any], bool]]:
+    """By metadata field, whether a value meets the condition; a document without the field does not meet it."""
+    conditions: dict[str, Callable[[Any], bool]] = {}
+    if config.year_from is not None or config.year_to is not None:
+        first = -math.inf if config.year_from is None else config.year_from
+        last = math.inf if config.year_to is None else config.year_to
+        conditions["year"] = lambda year: isinstance(year, int) and first <= year <= last
+    if config.mesh:
+        conditions["mesh"] = lambda mesh: not _casefolded(config.mesh).isdisjoint(_casefolded(mesh))
+    if config.source:
+        conditions["source"] = lambda source: isinstance(source, str) and _matches(source, config.source)
+    return conditions
 
 
-def check_fields(context: "Context", config: FilterConfig) -> None:
+def check_fields(context: Context, config: FilterConfig) -> None:
     """Raise ``UserError`` if a filter needs a metadata field that no document of the corpus has."""
-    conditions = {
-        "year": (config.year_from, config.year_to) != (None, None),
-        "mesh": config.mesh,
-        "source": config.source,
-    }
-    needed = {field for field, condition in conditions.items() if condition}
+    needed = set(_conditions(config))
     if needed and (missing := needed - _corpus_fields(context)) and (count := len(context.documents)):
         field = min(missing)
         raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {ADVICE[field]}")
 
 
-def _corpus_fields(context: "Context") -> set[str]:
+def _corpus_fields(context: Context) -> set[str]:
     """``_fields`` of the corpus, which are cached in the store's folder together with the corpus's ``revision``."""
     documents = context.documents
     revision = getattr(documents, REVISION, None)
@@ -145,20 +147,8 @@ def _has(document: Document, field: str) -> bool:
     return bool(_casefolded(value)) if field == "mesh" else isinstance(value, int if field == "year" else str)
 
 
-def _score(document: Document) -> float:
-    return float(document.metadata["score"])
-
-
-def _in_years(year: Any, config: FilterConfig) -> bool:
-    if not isinstance(year, int):
-        return False
-    return (config.year_from is None or config.year_from <= year) and (config.year_to is None or year <= config.year_to)
-
-
-def _matches(source: Any, patterns: tuple[str, ...]) -> bool:
+def _matches(source: str, patterns: tuple[str, ...]) -> bool:
     """Whether a source equals or matches one of the patterns, in Unicode's form NFC."""
-    if not isinstance(source, str):
-        return False
     name, *patterns_nfc = (normalize("NFC", text) for text in (source, *patterns))
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns_nfc)
 

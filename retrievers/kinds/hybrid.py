@@ -1,16 +1,14 @@
 """Hybrid retrieval: fusion of several retrievers."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
 from retrievers.config import Count, RetrieverConfig
 from retrievers.kinds.fusion import Fusion, weighted_scores
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.registry import Context
 
 
 class HybridConfig(RetrieverConfig):
@@ -35,34 +33,27 @@ class HybridConfig(RetrieverConfig):
     )
     candidates: Count = Field(default=100, description="Minimum number of passages from each retriever.")
 
-    def builds_on(self) -> tuple[str, ...]:
-        return tuple(self.retrievers)
-
 
 class HybridRetriever(Retriever):
     """Fuses the results of other retrievers (``retrievers.kinds.fusion``); a document's score is the fused score."""
 
-    config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
+    config_class = HybridConfig
 
-    _retrievers: list[Retriever] = PrivateAttr()
     _config: HybridConfig = PrivateAttr()
 
     def __init__(self, retrievers: Mapping[str, Retriever], config: HybridConfig) -> None:
         super().__init__(top_k=config.top_k)
-        self._retrievers = [retrievers[name] for name in config.retrievers]
+        self._builds_on = [retrievers[name] for name in config.retrievers]
         self._config = config
 
     @classmethod
-    def build(cls, config: HybridConfig, context: "Context") -> Self:
+    def build(cls, config: HybridConfig, context: Context) -> Self:
         return cls({name: context.retriever(name) for name in config.retrievers}, config)
-
-    def inner(self) -> Sequence[Retriever]:
-        return self._retrievers
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._config.candidates)
         weights = list(self._config.retrievers.values())
-        searches = [retriever.search(questions, depth) for retriever in self._retrievers]
+        searches = [retriever.search(questions, depth) for retriever in self._builds_on]
         return [
             weighted_scores(results, weights, depth, self._config.fusion, self._config.k)
             for results in zip(*searches, strict=True)

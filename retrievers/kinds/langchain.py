@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -14,10 +14,7 @@ from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
 from retrievers.document_ids import distinct, with_id
-from retrievers.registry import find_class
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
+from retrievers.registry import Context, find_class
 
 
 class LangChainRetriever(Retriever):
@@ -36,15 +33,14 @@ class LangChainRetriever(Retriever):
         self._retriever = retriever
 
     @classmethod
-    def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
+    def build(cls, config: RetrieverClassConfig, context: Context) -> Self:
         retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
-        if isinstance(arguments.get("retriever"), str):
-            arguments["retriever"] = context.retriever(arguments["retriever"])
+        for name, find in (("retriever", context.retriever), ("embedder", context.embedder)):
+            if isinstance(arguments.get(name), str):
+                arguments[name] = find(arguments[name])
         if isinstance(arguments.get("retrievers"), Mapping):
             arguments["retrievers"] = {name: context.retriever(name) for name in arguments["retrievers"]}
-        if isinstance(arguments.get("embedder"), str):
-            arguments["embedder"] = context.embedder(arguments["embedder"])
         if "top_k" in retriever_class.model_fields:
             arguments["top_k"] = config.top_k
         try:
@@ -59,7 +55,7 @@ class LangChainRetriever(Retriever):
         return cls(retriever, config.top_k)
 
     @classmethod
-    def identity(cls, config: RetrieverClassConfig, context: "Context") -> dict[str, Any]:
+    def identity(cls, config: RetrieverClassConfig, context: Context) -> dict[str, Any]:
         """See ``Retriever``; includes a digest of the class's source code if it can be read."""
         import inspect
 

@@ -1,7 +1,7 @@
 """Parent document retrieval: searches the sentences or sections of documents and returns whole documents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import Literal, Self
 
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
@@ -12,10 +12,8 @@ from retrievers.config import RetrieverConfig
 from retrievers.document_ids import finder, with_id
 from retrievers.indexing import Documents, index
 from retrievers.kinds.dense import DenseRetriever
+from retrievers.registry import Context
 from retrievers.store import REVISION, Store
-
-if TYPE_CHECKING:
-    from retrievers.registry import Context
 
 SEPARATOR = "#"  # in a part's id, between the document's id and the part's number
 PARTS_PER_DOCUMENT = 8  # number of parts in the first search for each requested document
@@ -44,7 +42,7 @@ class ParentRetriever(Retriever):
     (LangChain's ParentDocumentRetriever returns no scores, and fewer documents if one document has several near parts.)
     """
 
-    config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
+    config_class = ParentConfig
 
     _documents_by_ids: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
     _part_retriever: DenseRetriever = PrivateAttr()
@@ -58,19 +56,17 @@ class ParentRetriever(Retriever):
         self._documents_by_ids = finder(documents)
         index(store, Parts(documents, config.parts), quiet=quiet)
         self._part_retriever = DenseRetriever(store)
+        self._builds_on = (self._part_retriever,)
 
     @classmethod
-    def build(cls, config: ParentConfig, context: "Context") -> Self:
+    def build(cls, config: ParentConfig, context: Context) -> Self:
         store = context.open_store(config.embedder, parts_name(context.corpus, config.parts))
         return cls(store, context.documents, config, quiet=context.quiet)
 
     @classmethod
-    def index(cls, config: ParentConfig, context: "Context") -> int:
+    def index(cls, config: ParentConfig, context: Context) -> int:
         parts = Parts(context.documents, config.parts)
         return context.update_collection(config.embedder, parts, parts_name(context.corpus, config.parts))
-
-    def inner(self) -> Sequence[Retriever]:
-        return (self._part_retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         needed = k + TIES
@@ -114,11 +110,7 @@ class Parts:
 def split(document: Document, kind: PartKind) -> Iterator[Document]:
     """The parts of a document, with ids; parts without a letter or digit are left out, unless all parts lack these."""
     text = document.page_content
-    match kind:
-        case "sentence":
-            spans = sentence_spans(text)
-        case "section":
-            spans = _line_spans(text)
+    spans = sentence_spans(text) if kind == "sentence" else _line_spans(text)
     with_words = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))]
     for number, (start, end) in enumerate(with_words or [(0, len(text))]):
         yield Document(id=f"{document.id}{SEPARATOR}{number}", page_content=text[start:end])

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
@@ -11,12 +12,8 @@ from common.fingerprints import content_key, weights_digest
 from common.hub import ModelSource, hub_errors
 from common.logs import no_bars
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import Count, Dtype, RetrieverConfig, WrappingConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from retrievers.registry import Context
+from retrievers.config import Count, Dtype, WrappingConfig
+from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
 _AGAINST = ("maybe", "neutral")  # undecided labels of the tasks qa and nli
@@ -52,21 +49,17 @@ class Reranker:
             weights=weights_digest(self._model), against=self._against, window=window, modules=modules
         )
 
-    def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
+    def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> np.ndarray:
         """The score of each (question, passage), (pairs,); ``activation`` replaces the model's activation function.
 
         Raises:
             UserError: a score is not finite.
         """
-        import numpy as np
-
         if not pairs:
             return np.zeros(0)
         pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
-        softmax = bool(self._against)
-        outputs = self._model.predict(
-            pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=softmax
-        )
+        options = {"activation_fn": activation, "apply_softmax": bool(self._against), "show_progress_bar": False}
+        outputs = self._model.predict(pairs, batch_size=BATCH, **options)
         rows = np.asarray(outputs, dtype=np.float64).reshape(len(pairs), -1)
         if not np.isfinite(rows).all():
             raise UserError(
@@ -84,10 +77,8 @@ class Reranker:
         return relevances
 
 
-@cache
-def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranker:
-    """A ``Reranker``; equal arguments share one object, so a model is loaded once."""
-    return Reranker(model, dtype, against)
+load_reranker = cache(Reranker)
+"""A ``Reranker``; equal arguments share one object, so a model is loaded once."""
 
 
 class RerankConfig(WrappingConfig):
@@ -112,7 +103,7 @@ class RerankConfig(WrappingConfig):
 class RerankRetriever(WrappingRetriever):
     """Sorts an inner retriever's first candidates by the cross-encoder's scores."""
 
-    config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
+    config_class = RerankConfig
 
     _reranker: Reranker = PrivateAttr()
 
@@ -121,12 +112,12 @@ class RerankRetriever(WrappingRetriever):
         self._reranker = reranker
 
     @classmethod
-    def build(cls, config: RerankConfig, context: "Context") -> Self:
+    def build(cls, config: RerankConfig, context: Context) -> Self:
         reranker = load_reranker(config.model, config.dtype, config.against)
         return cls(context.retriever(config.retriever), reranker, config)
 
     @classmethod
-    def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
+    def identity(cls, config: RerankConfig, context: Context) -> dict[str, Any]:
         reranker = load_reranker(config.model, config.dtype, config.against)
         return {**super().identity(config, context), "model": reranker.fingerprint}
 
