@@ -103,7 +103,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
         )
         for group in _by_run(tasks)
     ]
-    return View("Runs", "run", ("model", "settings", "data", "tasks", "measured"), tuple(rows))
+    return View("Runs", "run", ("model", "settings", "data", "tasks", "measured"), rows)
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, bootstrap
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, ratio
 
 COVERAGES = (0.2, 0.4, 0.6, 0.8)
 
@@ -70,8 +70,7 @@ def _curve(cells: Counts) -> tuple[Floats, Floats]:
     """Coverage and risk at each score, of shape (samples, scores), from counts of shape (samples, scores, 2)."""
     n_answers = cells.sum(axis=2).cumsum(axis=1)
     n_wrong = cells[:, :, 1].cumsum(axis=1)
-    risk = np.divide(n_wrong, n_answers, out=np.zeros(n_answers.shape), where=n_answers > 0)
-    return n_answers / n_answers[:, -1:], risk
+    return n_answers / n_answers[:, -1:], ratio(n_wrong, n_answers)
 
 
 def _area_and_risks(cells: Counts) -> Floats:

@@ -55,10 +55,8 @@ RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's o
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of verified answers, by the metric that is the area under the curve."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
-    curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
-    if all_scored(samples):
-        curves["aurc_confidence"] = risk_points([confidence(sample) for sample in samples], right)
-    return curves
+    scores = {"aurc": support} | ({"aurc_confidence": confidence} if all_scored(samples) else {})
+    return {name: risk_points([score(sample) for sample in samples], right) for name, score in scores.items()}
 
 
 def support(sample: Mapping[str, Any]) -> float:
