@@ -1,9 +1,8 @@
 """Data of a report's plots and confusion matrices."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from eval.report.tasks import ReportTask, by_records
 from eval.stats.calibration import ReliabilityBin, confidence, reliability
@@ -49,39 +48,17 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class RecallCurve:
-    """The recall of a retriever; ``points[k - 1]`` is recall@k."""
-
-    name: str
-    points: Sequence[Estimate]
-
-
-@dataclass(frozen=True)
 class RecallPlot:
-    """A plot of recall curves over the same ``n`` questions of ``data``."""
+    """Curves of recall over the same ``n`` questions of ``data``; ``curves[retriever][k - 1]`` is recall@k."""
 
     data: str
     n: int
-    curves: Sequence[RecallCurve]
-
-
-@dataclass(frozen=True)
-class RiskCurve:
-    """A risk-coverage curve."""
-
-    name: str
-    points: Sequence[RiskPoint]
-
-    @property
-    def area(self) -> float:
-        """The area under the curve, which is ``aurc`` of ``risk_metrics``."""
-        steps = pairwise([0.0, *(point.coverage for point in self.points)])
-        return sum((end - start) * point.risk for (start, end), point in zip(steps, self.points, strict=True))
+    curves: Mapping[str, Sequence[Estimate]]
 
 
 @dataclass(frozen=True)
 class RiskPlot:
-    """A plot of risk-coverage curves.
+    """A plot of risk-coverage curves by name.
 
     ``task`` is the task of all curves, or None if each curve is of another task; ``order`` names the score that ranks
     the answers; ``n`` holds the different numbers of answers of the curves.
@@ -91,7 +68,7 @@ class RiskPlot:
     task: str | None
     order: str
     n: tuple[int, ...]
-    curves: Sequence[RiskCurve]
+    curves: Mapping[str, Sequence[RiskPoint]]
 
 
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
@@ -121,10 +98,10 @@ def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
     plots = []
     for group in by_records([task for task in tasks if task.scorer == RANKING]):
         has_several_runs = len({task.run for task in group}) > 1
-        curves = []
-        for task in group:
-            name = task.task.condition + (f" ({task.run})" if has_several_runs else "")
-            curves.append(RecallCurve(name, _recall_at_each_k(task)))
+        curves = {
+            task.task.condition + (f" ({task.run})" if has_several_runs else ""): _recall_at_each_k(task)
+            for task in group
+        }
         plots.append(RecallPlot(data_name(group[0]), len(group[0].samples), curves))
     return plots
 
@@ -137,7 +114,7 @@ def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
         if task.scorer in LABELLING and task.is_scored:
             scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
-        curves = [RiskCurve(task.name, _points_by_confidence(task)) for task in group]
+        curves = {task.name: _points_by_confidence(task) for task in group}
         n = tuple(sorted({len(task.samples) for task in group}))
         plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
@@ -204,9 +181,9 @@ def _recall_at_each_k(task: ReportTask) -> list[Estimate]:
     return [proportion(sum(r is not None and r <= k for r in ranks), len(ranks)) for k in range(1, DEPTH + 1)]
 
 
-def verified_curves(samples: Sequence[Sample], prefix: str) -> list[RiskCurve]:
+def verified_curves(samples: Sequence[Sample], prefix: str) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of verified answers; their names start with ``prefix``."""
-    return [RiskCurve(f"{prefix} {RANKED_BY[metric]}", points) for metric, points in risk_curves(samples).items()]
+    return {f"{prefix} {RANKED_BY[metric]}": points for metric, points in risk_curves(samples).items()}
 
 
 def _points_by_confidence(task: ReportTask) -> list[RiskPoint]:

@@ -60,8 +60,8 @@ def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
 def recall_values(plot: RecallPlot) -> View:
     """The values of a plot of recall by k."""
     rows = [
-        Row(curve.name, cells={str(k): metric_cell(point) for k, point in enumerate(curve.points, start=1)})
-        for curve in plot.curves
+        Row(name, cells={str(k): metric_cell(point) for k, point in enumerate(points, start=1)})
+        for name, points in plot.curves.items()
     ]
     columns = max((tuple(row.cells) for row in rows), key=len)
     return View(_VALUES_TITLE, "recall at k", columns, rows, is_folded=True)
@@ -87,9 +87,9 @@ def risk_values(plot: RiskPlot) -> View:
     """The risk of each curve at every tenth of coverage."""
     coverages = {f"{tenth}0%": tenth / 10 for tenth in range(1, 11)}
     rows = []
-    for curve in plot.curves:
-        risks = {column: risk_at(curve.points, coverage) for column, coverage in coverages.items()}
-        rows.append(Row(curve.name, cells={name: Cell(f"{risk:.3f}", is_numeric=True) for name, risk in risks.items()}))
+    for name, points in plot.curves.items():
+        risks = {column: f"{risk_at(points, coverage):.3f}" for column, coverage in coverages.items()}
+        rows.append(Row(name, cells={column: Cell(risk, is_numeric=True) for column, risk in risks.items()}))
     return View(_VALUES_TITLE, "risk by coverage", tuple(coverages), rows, is_folded=True)
 
 

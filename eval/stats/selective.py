@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,12 @@ def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoin
     thresholds, cells = _cells(scores, right)
     coverage, risk = _curve(cells[None])
     return [RiskPoint(*map(float, point)) for point in zip(coverage[0], risk[0], thresholds, strict=True)]
+
+
+def area_under(points: Sequence[RiskPoint]) -> float:
+    """The area under a risk-coverage curve, which is ``aurc`` of ``risk_metrics``."""
+    steps = pairwise([0.0, *(point.coverage for point in points)])
+    return sum((end - start) * point.risk for (start, end), point in zip(steps, points, strict=True))
 
 
 def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
