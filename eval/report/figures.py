@@ -77,11 +77,7 @@ def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
     Rows are target labels and columns predicted labels. Of verified tasks, columns are verdicts, and rows are ``right``
     and ``wrong`` answers, or ``all`` if no answer should be supported.
     """
-    return [
-        _verdict_confusion(task) if task.section == VERIFICATION else _label_confusion(task)
-        for task in tasks
-        if task.labels
-    ]
+    return [_confusion(task) for task in tasks if task.labels]
 
 
 def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
@@ -141,37 +137,25 @@ def data_file_name(task: ReportTask) -> str:
     return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
 
 
-def _label_confusion(task: ReportTask) -> Confusion:
-    rows = ("maybe",) if task.scorer == REFUSALS else task.labels
-    cells = [(sample["target"], sample["prediction"] or UNPARSED) for sample in task.samples]
-    return _confusion(task, ("the right label", "the label given"), rows, (*task.labels, UNPARSED), cells)
-
-
-def _verdict_confusion(task: ReportTask) -> Confusion:
-    rows: tuple[str, ...] = ("all",)
-    row_of_sample = ["all"] * len(task.samples)
-    if task.scorer == VERDICTS:
-        rows = ("right", "wrong")
-        row_of_sample = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
-    cells = [(row, sample["verdict"] or "none") for row, sample in zip(row_of_sample, task.samples, strict=True)]
-    return _confusion(task, ("answers", "their verdicts"), rows, (*VERDICT_NAMES, "none"), cells)
-
-
-def _confusion(
-    task: ReportTask,
-    titles: tuple[str, str],
-    rows: tuple[str, ...],
-    columns: tuple[str, ...],
-    cells: Sequence[tuple[str, str]],
-) -> Confusion:
-    """Count the samples by cell.
-
-    ``titles`` are the titles of rows and columns; ``cells`` holds row and column of each sample. The last column is
-    left out if it has no sample.
-    """
-    counts = Counter(cells)
-    if all(column != columns[-1] for _, column in cells):
+def _confusion(task: ReportTask) -> Confusion:
+    """The matrix of a task; the last column, of samples without label or verdict, is left out if it has no sample."""
+    rows: tuple[str, ...]
+    if task.section == VERIFICATION:
+        titles, columns = ("answers", "their verdicts"), (*VERDICT_NAMES, "none")
+        given = [sample["verdict"] or "none" for sample in task.samples]
+        if task.scorer == VERDICTS:
+            rows = ("right", "wrong")
+            row_of_sample = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
+        else:
+            rows, row_of_sample = ("all",), ["all"] * len(task.samples)
+    else:
+        titles, columns = ("the right label", "the label given"), (*task.labels, UNPARSED)
+        given = [sample["prediction"] or UNPARSED for sample in task.samples]
+        rows = ("maybe",) if task.scorer == REFUSALS else task.labels
+        row_of_sample = [sample["target"] for sample in task.samples]
+    if columns[-1] not in given:
         columns = columns[:-1]
+    counts = Counter(zip(row_of_sample, given, strict=True))
     table = tuple(tuple(counts[row, column] for column in columns) for row in rows)
     return Confusion(task.run, task.name, *titles, rows, columns, table)
 

@@ -1,7 +1,6 @@
 """Tables of a report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 
 from eval.report.figures import RecallPlot, Reliability, RiskPlot, data_name
 from eval.report.tasks import ReportTask, by_records
@@ -141,7 +140,7 @@ def _by_label_view(tasks: Sequence[ReportTask]) -> View:
 
 
 def _verdict_view(tasks: Sequence[ReportTask]) -> View:
-    columns: dict[str, str] = {**SHARE_METRICS, "unverified": "unverified"}
+    columns = {**SHARE_METRICS, "unverified": "unverified"}
     rows = [_task_row(task, columns, drawn=("supported",)) for task in tasks]
     note = ""
     if any(task.scorer == UNSUPPORTABLE for task in tasks):
@@ -164,51 +163,45 @@ def _supported_accuracy_view(tasks: Sequence[ReportTask]) -> View:
 def _metric_view(
     title: str,
     columns: Mapping[str, str],
-    tasks: Sequence[ReportTask],
     *,
     first_column: str = "task",
-    drawn_column: str = "",
-    last_columns: tuple[str, ...] = ("n", "data"),
-) -> View:
-    """A table of the tasks that have at least one of the metrics.
+    drawn: Sequence[str] = (),
+    last_columns: Sequence[str] = ("n", "data"),
+) -> Callable[[Sequence[ReportTask]], View]:
+    """A function that makes a table of the tasks that have at least one of the metrics.
 
-    ``columns`` are metrics by column; the interval of the column ``drawn_column`` is also drawn.
+    ``columns`` are metrics by column; the intervals of the columns ``drawn`` are also drawn.
     """
-    rows = [
-        _task_row(task, columns, drawn=(drawn_column,))
-        for task in tasks
-        if not task.estimates.keys().isdisjoint(columns.values())
-    ]
-    return View(title, first_column, ("run", *columns, *last_columns), rows)
+
+    def view(tasks: Sequence[ReportTask]) -> View:
+        of_table = [task for task in tasks if not task.estimates.keys().isdisjoint(columns.values())]
+        rows = [_task_row(task, columns, drawn) for task in of_table]
+        return View(title, first_column, ("run", *columns, *last_columns), rows)
+
+    return view
 
 
+_RETRIEVAL_VIEW = _metric_view(
+    "Each question's own abstract among the passages found",
+    _RETRIEVAL_METRICS,
+    first_column="retriever",
+    drawn=["accuracy@1"],
+)
+_RISK_TITLE = "Risk: the share of wrong answers among the best supported"
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
-    RETRIEVAL.id: (
-        partial(
-            _metric_view,
-            "Each question's own abstract among the passages found",
-            _RETRIEVAL_METRICS,
-            first_column="retriever",
-            drawn_column="accuracy@1",
-        ),
-    ),
-    ANSWERS.id: (_label_view, _by_label_view),
-    INFERENCE.id: (_label_view, _by_label_view),
-    VERIFICATION.id: (
+    RETRIEVAL.id: [_RETRIEVAL_VIEW],
+    ANSWERS.id: [_label_view, _by_label_view],
+    INFERENCE.id: [_label_view, _by_label_view],
+    VERIFICATION.id: [
         _verdict_view,
         _supported_accuracy_view,
-        partial(
-            _metric_view,
-            "Risk: the share of wrong answers among the best supported",
-            _RISK_METRICS,
-            last_columns=("n",),
-        ),
-    ),
-    WRITTEN.id: (
-        partial(_metric_view, "Citations and support of written sentences", _CITATION_METRICS),
-        partial(_metric_view, "Length, refusals and references", TEXT_COLUMNS),
-    ),
-    CHECKING.id: (_label_view, _by_label_view, partial(_metric_view, "Evidence", _EVIDENCE_METRICS)),
+        _metric_view(_RISK_TITLE, _RISK_METRICS, last_columns=["n"]),
+    ],
+    WRITTEN.id: [
+        _metric_view("Citations and support of written sentences", _CITATION_METRICS),
+        _metric_view("Length, refusals and references", TEXT_COLUMNS),
+    ],
+    CHECKING.id: [_label_view, _by_label_view, _metric_view("Evidence", _EVIDENCE_METRICS)],
 }
 
 

@@ -17,9 +17,6 @@ from eval.tasks import Sample, Scorer, Section, Task
 from eval.tasks.base import INFERENCE
 from eval.tasks.scorers import CITATIONS, RANKING
 
-_LIST_FIELDS = ("retrieved", "notes")
-_MAPPING_FIELDS = ("label_scores", "verdict_scores")
-
 
 @dataclass(frozen=True)
 class ReportTask:
@@ -144,9 +141,9 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
 
 def _with_defaults(sample: Sample, side: Side) -> Sample:
     """The sample with defaults for missing optional fields; raises ``UserError`` for a field of the wrong type."""
-    complete = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
-    invalid = [name for name in _LIST_FIELDS if not isinstance(complete[name], list)]
-    invalid += [name for name in _MAPPING_FIELDS if not isinstance(complete[name], dict)]
+    collections: dict[str, Any] = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}}
+    complete = {**collections, "verdict": None, **sample}
+    invalid = [name for name, default in collections.items() if not isinstance(complete[name], type(default))]
     if not invalid and not all(isinstance(hit, dict) and "id" in hit for hit in complete["retrieved"]):
         invalid = ["retrieved"]
     if invalid:

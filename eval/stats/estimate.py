@@ -68,7 +68,8 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
 
 def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
     """The quotients, which are 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+    quotients: Floats = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+    return quotients
 
 
 def mean(values: Sequence[float]) -> Estimate:

@@ -93,13 +93,12 @@ def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
     """Counts by target (rows) and prediction (columns); the last column counts predictions of None."""
-    rows = {label: row for row, label in enumerate(labels)}
-    columns: dict[str | None, int] = {**rows, None: len(labels)}
+    indices: dict[str | None, int] = {label: index for index, label in enumerate((*labels, None))}
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     for target, prediction in zip(targets, predictions, strict=True):
-        if target not in rows or prediction not in columns:
+        if target not in labels or prediction not in indices:
             raise ValueError(f"{target!r} answered {prediction!r}: the candidates are {', '.join(labels)}")
-        matrix[rows[target], columns[prediction]] += 1
+        matrix[indices[target], indices[prediction]] += 1
     return matrix
 
 

@@ -8,17 +8,18 @@ import numpy as np
 from chains.answer import Verdict
 from eval.stats.calibration import all_scored, confidence
 from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
+from eval.stats.metrics import unparsed
 from eval.stats.selective import RiskPoint, risk_metrics, risk_points
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-SHARE_METRICS: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
+SHARE_METRICS: Mapping[str, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
 
 
 def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """``share_supported, share_contradicted, share_not_enough_evidence`` and the number of ``unverified`` answers."""
-    n, verdicts = len(samples), [sample["verdict"] for sample in samples]
-    shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARE_METRICS.items()}
-    return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
+    verdicts = [sample["verdict"] for sample in samples]
+    shares = {name: proportion(verdicts.count(verdict), len(verdicts)) for verdict, name in SHARE_METRICS.items()}
+    return {**shares, "unverified": unparsed(verdicts)}
 
 
 def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:

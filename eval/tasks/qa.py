@@ -73,11 +73,6 @@ class QATask(Task):
         """The scorer of labels; for the context ``wrong``, of the share of "maybe"."""
         return REFUSALS if self.context == "wrong" else LABEL_SCORER
 
-    @property
-    def exports_to_pubmedqa(self) -> bool:
-        """Whether the kind is ``qa`` and each record is answered unchanged, without another record's abstract."""
-        return self.kind == QATask.kind and self.variant is None and self.context in ("none", "gold", "retrieved")
-
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""
         detail = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
