@@ -13,6 +13,7 @@ from rich.text import Text
 
 from common.errors import UserError
 from common.json_file import escape
+from eval.grouping import grouped
 from eval.results import prepare_output_folder, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
@@ -268,12 +269,13 @@ def _refuse_repeated(names: Sequence[str]) -> None:
 
 def _pairs_within(run: Run) -> list[tuple[Side, Side]]:
     """The pairs of a run's tasks with the same scorer over the same records."""
-    groups: dict[tuple[str, frozenset[tuple[str, ...]]], list[Side]] = {}
-    for task in run.tasks.values():
-        side = Side(run, task)
+
+    def scorer_and_records(side: Side) -> tuple[str, frozenset[tuple[str, ...]]]:
         records = frozenset((id, *_data_fields(sample).values()) for id, sample in side.samples.items())
-        groups.setdefault((task.scorer.name, records), []).append(side)
-    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+        return side.task.scorer.name, records
+
+    groups = grouped([Side(run, task) for task in run.tasks.values()], scorer_and_records)
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
     if not pairs:
         raise UserError(
             f"{run.folder} has no two tasks of one kind over the same records; it has {run.task_names}. Name another "

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from chains.labels import UNLABELLED
+from eval.grouping import grouped
 from eval.results import TaskResult
 from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.estimate import Estimate, clustered_stderr
@@ -70,18 +71,14 @@ def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
     question's own abstract was read.
     """
     table = new_table(_TITLES[ANSWERS], "task", *_LABEL_COLUMNS)
-    groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
-    for result in results:
-        records = tuple((str(sample["id"]), str(sample["target"])) for sample in result.samples)
-        groups.setdefault(records, []).append(result)
     captions = []
-    for records, group in groups.items():
+    for group in grouped(results, lambda result: tuple((str(s["id"]), str(s["target"])) for s in result.samples)):
         for result in group:
             _add_label_metrics(table, result)
             if result.task.scorer == REFUSALS:
                 captions.append(f'{result.name}: each question with another record\'s abstract; right is "maybe"')
         if labelled := [result for result in group if result.labels]:
-            targets = [target for _, target in records]
+            targets = [str(sample["target"]) for sample in group[0].samples]
             _add_majority(table, targets, labelled[0].labels)
             if absent := absent_labels(targets, labelled[0].labels):
                 captions.append(f"{labelled[0].name}: {absent}")
@@ -230,12 +227,9 @@ def remarks(results: Sequence[TaskResult]) -> list[str]:
     """
     lines = []
     for result in results:
-        notes_by_kind: dict[str, list[str]] = {}
-        for sample in () if result.task.section == VERIFICATION else result.samples:
-            for note in sample.get("notes", ()):
-                if note != UNLABELLED:
-                    notes_by_kind.setdefault(_COUNT.sub("", note), []).append(note)
-        for notes in notes_by_kind.values():
+        samples = () if result.task.section == VERIFICATION else result.samples
+        shown = [note for sample in samples for note in sample.get("notes", ()) if note != UNLABELLED]
+        for notes in grouped(shown, lambda note: _COUNT.sub("", note)):
             suffix = " or one like it" if len(set(notes)) > 1 else ""
             lines.append(f'{result.name}: {len(notes)} of {len(result.samples)} records: "{notes[0]}"{suffix}')
     return lines

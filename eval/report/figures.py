@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from eval.grouping import grouped
 from eval.report.tasks import ReportTask, by_records
 from eval.stats.calibration import ReliabilityBin, confidence, reliability
 from eval.stats.estimate import Estimate, proportion
@@ -105,14 +106,11 @@ def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
 def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
     """A plot per run and section, with answers ranked by the label's probability, and a plot per verified task."""
     plots = []
-    scored: dict[tuple[str, str], list[ReportTask]] = {}
-    for task in tasks:
-        if task.scorer in LABELLING and task.is_scored:
-            scored.setdefault((task.run, task.section.id), []).append(task)
-    for (run, _), group in scored.items():
+    scored = [task for task in tasks if task.scorer in LABELLING and task.is_scored]
+    for group in grouped(scored, lambda task: (task.run, task.section.id)):
         curves = {task.name: _points_by_confidence(task) for task in group}
         n = tuple(sorted({len(task.samples) for task in group}))
-        plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
+        plots.append(RiskPlot(group[0].run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
             curves = verified_curves(task.samples, "by")

@@ -11,6 +11,7 @@ from common.json_file import escape, read_text
 from corpus.records import LABELS
 from eval.compare import Side
 from eval.grid import GRID_FILE
+from eval.grouping import grouped
 from eval.runs import Run, find_runs
 from eval.stats.estimate import Estimate
 from eval.tasks import Sample, Scorer, Section, Task
@@ -110,10 +111,7 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
 
 def by_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
     """The tasks grouped by their records, which are equal if their ids and texts are."""
-    groups: dict[tuple[tuple[str, ...], ...], list[ReportTask]] = {}
-    for task in tasks:
-        groups.setdefault(tuple(sorted(map(record_texts, task.samples))), []).append(task)
-    return list(groups.values())
+    return grouped(tasks, lambda task: tuple(sorted(map(record_texts, task.samples))))
 
 
 def record_texts(sample: Sample) -> tuple[str, ...]:
