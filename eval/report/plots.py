@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from eval.grouping import grouped
 from eval.report.figures import (
     Confusion,
     RecallPlot,
@@ -58,8 +59,8 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
 
     for plot in recall_plots(tasks):
         add("recall_at_k", _panels([plot], draw_recall, size=_WIDE))
-    for run in dict.fromkeys(task.run for task in tasks):
-        of_run = [task for task in tasks if task.run == run]
+    for of_run in grouped(tasks, lambda task: task.run):
+        run = of_run[0].run
         if matrices := confusions(of_run):
             add(f"confusion_{run}", _panels(matrices, _draw_confusion, f"{run}: share of each row, and counts"))
         if diagrams := reliabilities(of_run):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from eval.grouping import grouped
 from eval.report.figures import RecallPlot, Reliability, RiskPlot, data_name
 from eval.report.tasks import ReportTask, by_records
 from eval.report.views import Cell, Row, View, count_cell, difference_cell, metric_cell, task_cell
@@ -95,16 +96,13 @@ def risk_values(plot: RiskPlot) -> View:
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
     """Rows of tasks and baselines, grouped by run if there are several."""
     rows: list[Row] = []
-    runs = dict.fromkeys(task.run for task in tasks)
-    for run in runs:
-        rows += [Row(run)] if len(runs) > 1 else []
-        for task in tasks:
-            if task.run != run:
-                continue
-            n = count_cell(len(task.samples))
-            rows.append(Row(task.title, task.name, {column: task_cell(task, metric, with_drawing=True), "n": n}))
+    runs = grouped(tasks, lambda task: task.run)
+    for of_run in runs:
+        rows += [Row(of_run[0].run)] if len(runs) > 1 else []
+        for task in of_run:
+            rows.append(_task_row(task, {column: metric}, drawn=[column]))
             if task.scorer == VERDICTS:
-                cells = {column: task_cell(task, "accuracy", with_drawing=True), "n": n}
+                cells = _task_row(task, {column: "accuracy"}, drawn=[column]).cells
                 rows.append(Row("all answers", cells=cells, is_reference=True))
     if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
