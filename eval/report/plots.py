@@ -22,7 +22,7 @@ from eval.report.figures import (
     risk_plots,
     verified_curves,
 )
-from eval.report.projection import EmbeddingMap, map_file_name
+from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
 from eval.results import TaskResult, writing
 from eval.stats.selective import area_under
@@ -69,7 +69,7 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
         if plots := risk_plots(of_run):
             add(f"risk_coverage_{run}", _panels(plots, draw_risk, size=_WIDE, columns=1))
     for embedding_map in maps:
-        add(map_file_name(embedding_map.name), _panels([embedding_map], _draw_map, size=(8.0, 6.0)))
+        add(embedding_map.file_name, _panels([embedding_map], _draw_map, size=(8.0, 6.0)))
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 

@@ -61,6 +61,11 @@ class EmbeddingMap:
             f"abstracts, perplexity {_perplexity(2 * len(self.pairs)):g}, seed {_SEED}{left_out}."
         )
 
+    @property
+    def file_name(self) -> str:
+        """Stem of the names of the map's files."""
+        return map_file_name(self.name)
+
 
 def map_file_name(name: str) -> str:
     """Stem of the file names of the map ``name``."""
