@@ -13,6 +13,7 @@ from rich.text import Text
 
 from common.errors import UserError
 from common.json_file import escape
+from eval.grouping import grouped
 from eval.results import prepare_output_folder, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
@@ -231,10 +232,11 @@ def _compare_samples(paired: PairedSamples) -> Comparison:
             difference = mean_difference(values_a, values_b)
             n = len(complete)
             figures[name] = Difference(n, sum(values_a) / n, sum(values_b) / n, difference)
-    if scorer in LABELLING and (labels := _shared_labels(paired)):
+    labels, labels_b = (sorted(side.run.labels(side.task.name)) for side in (paired.a, paired.b))
+    if scorer in LABELLING and labels and labels == labels_b:
         targets = [str(sample["target"]) for sample in samples_a]
-        labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
-        figures["macro_f1"] = Difference(len(targets), *macro_f1_difference(targets, labels_a, labels_b, labels))
+        answers_a, answers_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
+        figures["macro_f1"] = Difference(len(targets), *macro_f1_difference(targets, answers_a, answers_b, labels))
     successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in paired.pairs]
     changed = [
         ChangedRecord(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
@@ -243,12 +245,6 @@ def _compare_samples(paired: PairedSamples) -> Comparison:
     ]
     test = mcnemar([success_a for success_a, _ in successes], [success_b for _, success_b in successes])
     return Comparison(paired, figures, test, test.p, changed)
-
-
-def _shared_labels(paired: PairedSamples) -> list[str]:
-    """The candidate labels if both tasks have the same labels, else an empty list."""
-    a, b = (sorted(side.run.labels(side.task.name)) for side in (paired.a, paired.b))
-    return a if a == b else []
 
 
 def _side_json(side: Side) -> dict[str, str]:
@@ -273,12 +269,13 @@ def _refuse_repeated(names: Sequence[str]) -> None:
 
 def _pairs_within(run: Run) -> list[tuple[Side, Side]]:
     """The pairs of a run's tasks with the same scorer over the same records."""
-    groups: dict[tuple[str, frozenset[tuple[str, ...]]], list[Side]] = {}
-    for task in run.tasks.values():
-        side = Side(run, task)
+
+    def scorer_and_records(side: Side) -> tuple[str, frozenset[tuple[str, ...]]]:
         records = frozenset((id, *_data_fields(sample).values()) for id, sample in side.samples.items())
-        groups.setdefault((task.scorer.name, records), []).append(side)
-    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+        return side.task.scorer.name, records
+
+    groups = grouped([Side(run, task) for task in run.tasks.values()], scorer_and_records)
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
     if not pairs:
         raise UserError(
             f"{run.folder} has no two tasks of one kind over the same records; it has {run.task_names}. Name another "
@@ -346,9 +343,8 @@ def _metrics_table(title: str, comparisons: Sequence[Comparison]) -> Table:
 
 
 def _tests_table(comparisons: Sequence[Comparison]) -> Table:
-    table = new_table("Right and wrong, by McNemar's exact test", "task", "both right")
-    for name in ("only A", "only B", "neither", "p", "p by Holm"):
-        table.add_column(name, justify="right")
+    columns = ("both right", "only A", "only B", "neither", "p", "p by Holm")
+    table = new_table("Right and wrong, by McNemar's exact test", "task", *columns)
     for comparison in comparisons:
         test = comparison.test
         counts = [str(count) for count in (test.both, test.only_a, test.only_b, test.neither)]

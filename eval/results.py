@@ -146,7 +146,7 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
     last_run = {field: existing.get(field) for field in ("config", "versions", "date", "n")}
     reused = sum(task.reused for task in tasks)
     payload = {
-        "results": other_results | {task.name: _metrics_with_errors(task) for task in tasks},
+        "results": other_results | {task.name: dict(_values(task)) for task in tasks},
         "tasks": entries_of_others("tasks") | {task.name: task.task.fields() for task in tasks},
         "config": config,
         "versions": versions(),
@@ -179,12 +179,11 @@ def versions() -> dict[str, str]:
     return numbers
 
 
-def _metrics_with_errors(task: TaskResult) -> dict[str, float | None]:
-    values: dict[str, float | None] = {}
+def _values(task: TaskResult) -> Iterator[tuple[str, float | None]]:
+    """Each metric and its standard error."""
     for name, estimate in task.estimates.items():
-        values[name] = estimate.value
-        values[f"{name}_stderr"] = estimate.stderr
-    return values
+        yield name, estimate.value
+        yield f"{name}_stderr", estimate.stderr
 
 
 def _read_existing(path: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
 from chains.labels import UNLABELLED
+from eval.grouping import grouped
 from eval.results import TaskResult
 from eval.stats.claims import EVIDENCE_METRICS
 from eval.stats.estimate import Estimate, clustered_stderr
@@ -19,16 +20,29 @@ from eval.tasks.qa import GROUNDING_METRICS
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _COUNT = re.compile(r"\d+ \w+")  # notes that differ only in such counts ("1 sentence", "2 sentences") are of one kind
-_RETRIEVAL_METRICS = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
-REFERENCE_METRICS = {  # metrics by title of their column
-    "ROUGE-L": "rouge_l",
-    "entails reference": "entails_reference",
-    "entailed by reference": "entailed_by_reference",
-}
+_FORMATS = {"unparsed": ".0f", "unverified": ".0f", "sentences": ".1f", "words": ".1f"}  # others have three decimals
 _TITLES = {
     ANSWERS: "Answers: yes, no or maybe",
     INFERENCE: "Inference: does the hypothesis follow?",
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
+}
+# The metrics of a table, by the title of their column; "(95%)" in a title adds the interval, "n" is the sample's size.
+_LABEL_COLUMNS = {"n": "n", "accuracy (95%)": "accuracy", "macro F1 (95%)": "macro_f1", "unparsed": "unparsed"}
+_GROUNDING_TITLES = ("read, right", "read, wrong", "not read, right", "not read, wrong")
+_GROUNDING_COLUMNS = {"n": "n", **dict(zip(_GROUNDING_TITLES, GROUNDING_METRICS, strict=True))}
+_EVIDENCE_COLUMNS = {f"{name.replace('_', ' ')} (95%)": name for name in EVIDENCE_METRICS}
+_CITATION_COLUMNS = {
+    "n": "n",
+    "citation recall (95%)": "citation_recall",
+    "citation precision (95%)": "citation_precision",
+    "with attributed": "attributed_recall",
+    "supported (95%)": "sentence_support",
+    "contradicted": "sentence_contradicted",
+}
+TEXT_COLUMNS = {name: name for name in ("sentences", "words", "refused", "withheld")} | {
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
 }
 
 
@@ -42,12 +56,11 @@ def result_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _retrieval_tables(results: Sequence[TaskResult]) -> list[Table]:
-    title = "Retrieval: is each question's own abstract found?"
-    table = new_table(title, "retriever", "n", "accuracy@1 (95%)", *_RETRIEVAL_METRICS)
+    columns = {"n": "n", "accuracy@1 (95%)": "accuracy@1"}
+    columns |= {name: name for name in ("recall@5", "recall@10", "mrr@10", "ndcg@10")}
+    table = new_table("Retrieval: is each question's own abstract found?", "retriever", *columns)
     for result in results:
-        metrics = [f"{result.metrics[name]:.3f}" for name in _RETRIEVAL_METRICS]
-        accuracy = with_interval(result.estimates["accuracy@1"])
-        table.add_row(result.task.condition, str(len(result.samples)), accuracy, *metrics)
+        table.add_row(result.task.condition, *_cells(result, columns))
     return [table]
 
 
@@ -57,36 +70,22 @@ def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
     Tasks over the same records form a group, which ends with its majority baseline. An answer is grounded if the
     question's own abstract was read.
     """
-    table = _label_table(_TITLES[ANSWERS])
-    groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
-    for result in results:
-        records = tuple((str(sample["id"]), str(sample["target"])) for sample in result.samples)
-        groups.setdefault(records, []).append(result)
+    table = new_table(_TITLES[ANSWERS], "task", *_LABEL_COLUMNS)
     captions = []
-    for records, group in groups.items():
+    for group in grouped(results, lambda result: tuple((str(s["id"]), str(s["target"])) for s in result.samples)):
         for result in group:
             _add_label_metrics(table, result)
             if result.task.scorer == REFUSALS:
                 captions.append(f'{result.name}: each question with another record\'s abstract; right is "maybe"')
         if labelled := [result for result in group if result.labels]:
-            targets = [target for _, target in records]
+            targets = [str(sample["target"]) for sample in group[0].samples]
             _add_majority(table, targets, labelled[0].labels)
             if absent := absent_labels(targets, labelled[0].labels):
                 captions.append(f"{labelled[0].name}: {absent}")
         table.add_section()
     table.caption = "\n".join(captions) or None
-    return [table, *_grounding_tables(results)]
-
-
-def _grounding_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """Shares of right and wrong answers by whether the question's own abstract was read; empty without retrieval."""
-    columns = ("read, right", "read, wrong", "not read, right", "not read, wrong")
-    table = new_table("Was the question's own abstract read?", "task", "n", *columns)
-    for result in results:
-        if all(name in result.estimates for name in GROUNDING_METRICS):
-            shares = [_without_interval(result.estimates[name]) for name in GROUNDING_METRICS]
-            table.add_row(result.name, str(len(result.samples)), *shares)
-    return [table] if table.rows else []
+    grounding = _metric_table("Was the question's own abstract read?", results, _GROUNDING_COLUMNS, GROUNDING_METRICS)
+    return [table, grounding] if grounding.rows else [table]
 
 
 def label_tables(result: TaskResult) -> list[Table]:
@@ -94,18 +93,17 @@ def label_tables(result: TaskResult) -> list[Table]:
     labels = result.labels
     targets = [str(sample["target"]) for sample in result.samples]
     predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
-    overall = _label_table(_TITLES[result.task.section])
+    overall = new_table(_TITLES[result.task.section], "task", *_LABEL_COLUMNS)
     _add_label_metrics(overall, result)
     _add_majority(overall, targets, labels)
     captions = [absent_labels(targets, labels), _premise_clusters_note(result, targets, predictions)]
     overall.caption = "\n".join(caption for caption in captions if caption) or None
     by_label = new_table("By label", "label", "n", "precision (95%)", "recall (95%)", "F1 (95%)")
-    for label in labels:
-        metrics = [with_interval(result.estimates[f"{name}_{label}"]) for name in ("precision", "recall", "f1")]
-        by_label.add_row(label, str(targets.count(label)), *metrics)
     confusion = new_table("Confusion: the data's label by the model's", "label", *labels, "unparsed")
     counts = Counter(zip(targets, predictions, strict=True))
     for label in labels:
+        metrics = [with_interval(result.estimates[f"{name}_{label}"]) for name in ("precision", "recall", "f1")]
+        by_label.add_row(label, str(targets.count(label)), *metrics)
         confusion.add_row(label, *(str(counts[label, predicted]) for predicted in (*labels, None)))
     return [overall, by_label, confusion]
 
@@ -116,34 +114,29 @@ def _inference_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 def _checking_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Tables of verdicts as labels and, for data with labelled evidence, a table of evidence metrics."""
-    tables = _inference_tables(results)
-    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in EVIDENCE_METRICS))
-    for result in results:
-        if any(name in result.estimates for name in EVIDENCE_METRICS):
-            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in EVIDENCE_METRICS))
-    return [*tables, evidence] if evidence.row_count else tables
+    evidence = _metric_table("Evidence", results, _EVIDENCE_COLUMNS, EVIDENCE_METRICS)
+    return _inference_tables(results) + ([evidence] if evidence.rows else [])
 
 
 def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Three tables: shares of the verdicts; accuracy of all and of the supported answers; risk at each coverage."""
-    verdicts = new_table(
-        "Verdicts", "task", "n", "supported (95%)", "contradicted", "not enough evidence", "unverified"
+    shares = {
+        f"{verdict} (95%)" if verdict == "supported" else verdict: name for verdict, name in SHARE_METRICS.items()
+    }
+    verdicts = _metric_table("Verdicts", results, {"n": "n", **shares, "unverified": "unverified"})
+    supportable = [result for result in results if result.task.scorer != UNSUPPORTABLE]
+    if len(supportable) < len(results):
+        verdicts.caption = (
+            "verified_wrong: answered from another record's abstract; verified_swapped: answered from the record's "
+            "own, and verified against another's. None of these should be supported."
+        )
+    of_answers = {"of all answers (95%)": "accuracy", "of the supported (95%)": "accuracy_supported"}
+    accuracy = _metric_table("Accuracy", supportable, {**of_answers, "gain (95%)": "accuracy_gain"})
+    coverages = (f"{coverage:.0%}" for coverage in COVERAGES)
+    risk = new_table(
+        "Risk: the share of wrong answers among the surest", "task", *coverages, "all", "area", "surest by"
     )
-    accuracy = new_table("Accuracy", "task", "of all answers (95%)", "of the supported (95%)", "gain (95%)")
-    columns = (*(f"{coverage:.0%}" for coverage in COVERAGES), "all", "area", "surest by")
-    risk = new_table("Risk: the share of wrong answers among the surest", "task", *columns)
-    for result in results:
-        supported, *others = (result.estimates[name] for name in SHARE_METRICS.values())
-        shares = [with_interval(supported), *map(_without_interval, others)]
-        verdicts.add_row(result.name, str(len(result.samples)), *shares, f"{result.metrics['unverified']:.0f}")
-        if result.task.scorer == UNSUPPORTABLE:
-            verdicts.caption = (
-                "verified_wrong: answered from another record's abstract; verified_swapped: answered from the record's "
-                "own, and verified against another's. None of these should be supported."
-            )
-            continue
-        accuracies = [with_interval(result.estimates.get(name)) for name in ("accuracy", "accuracy_supported")]
-        accuracy.add_row(result.name, *accuracies, with_interval(result.estimates.get("accuracy_gain"), signed=True))
+    for result in supportable:
         for name, points in risk_curves(result.samples).items():
             risks = [f"{risk_at(points, coverage):.3f}" for coverage in (*COVERAGES, 1)]
             risk.add_row(result.name, *risks, f"{result.metrics[name]:.3f}", RANKED_BY[name])
@@ -152,32 +145,11 @@ def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
     """Tables of the support of written answers, and of their length and their overlap with references."""
-    recall, precision = "citation recall (95%)", "citation precision (95%)"
-    columns = ("n", recall, precision, "with attributed", "supported (95%)", "contradicted")
-    support = new_table("Written answers: do the cited passages support the sentences?", "task", *columns)
-    texts = new_table(
-        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *REFERENCE_METRICS
-    )
-    for result in results:
-        estimates = result.estimates
-        support.add_row(
-            result.name,
-            str(len(result.samples)),
-            with_interval(estimates.get("citation_recall")),
-            with_interval(estimates.get("citation_precision")),
-            _without_interval(estimates.get("attributed_recall")),
-            with_interval(estimates.get("sentence_support")),
-            _without_interval(estimates.get("sentence_contradicted")),
-        )
-        names = ("refused", "withheld", *REFERENCE_METRICS.values())
-        shares = [_without_interval(estimates.get(name)) for name in names]
-        lengths = [f"{estimates[name].value:.1f}" for name in ("sentences", "words")]
-        texts.add_row(result.name, *lengths, *shares)
-    return [support, texts]
-
-
-def _without_interval(estimate: Estimate | None) -> str:
-    return "" if estimate is None else f"{estimate.value:.3f}"
+    title = "Written answers: do the cited passages support the sentences?"
+    return [
+        _metric_table(title, results, _CITATION_COLUMNS),
+        _metric_table("Length, refusals and references", results, TEXT_COLUMNS),
+    ]
 
 
 _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
@@ -190,16 +162,37 @@ _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
 }
 
 
-def _label_table(title: str) -> Table:
-    return new_table(title, "task", "n", "accuracy (95%)", "macro F1 (95%)", "unparsed")
+def _metric_table(
+    title: str, results: Sequence[TaskResult], columns: Mapping[str, str], needed: Iterable[str] = ()
+) -> Table:
+    """A row per task, or per task with one of the metrics ``needed``; ``columns`` are metrics by column."""
+    table, needed = new_table(title, "task", *columns), set(needed)
+    for result in results:
+        if not needed or needed & result.estimates.keys():
+            table.add_row(result.name, *_cells(result, columns))
+    return table
+
+
+def _cells(result: TaskResult, columns: Mapping[str, str]) -> list[str]:
+    """The texts of metrics by column; empty where the task lacks the metric."""
+    texts = []
+    for column, metric in columns.items():
+        estimate = result.estimates.get(metric)
+        if metric == "n":
+            texts.append(str(len(result.samples)))
+        elif estimate is None:
+            texts.append("")
+        elif "(95%)" in column:
+            texts.append(with_interval(estimate, signed=metric == "accuracy_gain"))
+        else:
+            texts.append(f"{estimate.value:{_FORMATS.get(metric, '.3f')}}")
+    return texts
 
 
 def _add_label_metrics(table: Table, result: TaskResult) -> None:
     # REFUSALS has share_maybe in place of accuracy, since "maybe" is right
-    accuracy = with_interval(result.estimates.get("accuracy") or result.estimates.get("share_maybe"))
-    macro_f1 = with_interval(result.estimates.get("macro_f1"))
-    unparsed = f"{result.metrics['unparsed']:.0f}" if "unparsed" in result.metrics else ""
-    table.add_row(result.name, str(len(result.samples)), accuracy, macro_f1, unparsed)
+    accuracy = "accuracy" if "accuracy" in result.estimates else "share_maybe"
+    table.add_row(result.name, *_cells(result, {**_LABEL_COLUMNS, "accuracy (95%)": accuracy}))
 
 
 def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -> None:
@@ -234,12 +227,9 @@ def remarks(results: Sequence[TaskResult]) -> list[str]:
     """
     lines = []
     for result in results:
-        notes_by_kind: dict[str, list[str]] = {}
-        for sample in () if result.task.section == VERIFICATION else result.samples:
-            for note in sample.get("notes", ()):
-                if note != UNLABELLED:
-                    notes_by_kind.setdefault(_COUNT.sub("", note), []).append(note)
-        for notes in notes_by_kind.values():
+        samples = () if result.task.section == VERIFICATION else result.samples
+        shown = [note for sample in samples for note in sample.get("notes", ()) if note != UNLABELLED]
+        for notes in grouped(shown, lambda note: _COUNT.sub("", note)):
             suffix = " or one like it" if len(set(notes)) > 1 else ""
             lines.append(f'{result.name}: {len(notes)} of {len(result.samples)} records: "{notes[0]}"{suffix}')
     return lines

@@ -8,8 +8,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Exported:
     left_out: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Group:
     """The tasks of a run with the same model and date, which share a results file.
 
@@ -48,10 +48,11 @@ class _Group:
     """
 
     run: Run
-    tasks: Mapping[str, Task]
+    date: datetime
     model: Mapping[str, Any]
     source: Mapping[str, Any]
-    samples: Mapping[str, list[dict[str, Any]]]
+    tasks: dict[str, Task] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def export_harness(runs: Sequence[Run], output: Path) -> Exported:
@@ -72,9 +73,12 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
         )
     prepare_output_folder(output)
     files: list[Path] = []
-    written: set[tuple[str, str]] = set()
+    written: set[tuple[str, datetime]] = set()
     for group in groups:
-        name, date = _folder_and_date(group, written)
+        name, date = _folder_name(model_name(group.model)), group.date
+        while (name, date) in written:
+            date += timedelta(microseconds=1)
+        written.add((name, date))
         timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
         samples = {task: harness_samples(task_samples) for task, task_samples in group.samples.items()}
         sample_files = {task: output / name / f"samples_{task}_{timestamp}.jsonl" for task in samples}
@@ -87,31 +91,26 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     return Exported(tuple(files), tuple(left_out))
 
 
-def _groups(run: Run) -> Iterator[_Group]:
+def _groups(run: Run) -> Iterable[_Group]:
     """Group the run's tasks by date and model."""
-    by_date_and_model: dict[str, dict[str, Task]] = {}
+    groups: dict[str, _Group] = {}
     for name, task in run.tasks.items():
         if task.scorer not in _WITHOUT_LABELS:
-            model = model_args(task, run.config_of(name))
-            by_date_and_model.setdefault(json.dumps([run.source(name).get("date"), model]), {})[name] = task
-    for tasks in by_date_and_model.values():
-        first = next(iter(tasks))
-        if not _is_date(run.source(first).get("date")):
-            raise DataError(run.folder / RESULTS_FILE, f"has no date for {first}. Measure again.")
-        model, samples = model_args(tasks[first], run.config_of(first)), {name: run.samples(name) for name in tasks}
-        yield _Group(run, tasks, model, run.source(first), samples)
+            source, model = run.source(name), model_args(task, run.config_of(name))
+            key = json.dumps([source.get("date"), model])
+            group = groups.setdefault(key, _Group(run, _date(run, name), model, source))
+            group.tasks[name] = task
+            group.samples[name] = run.samples(name)
+    return groups.values()
 
 
-def _folder_and_date(group: _Group, written: set[tuple[str, str]]) -> tuple[str, datetime]:
-    """The name of the group's folder, and its date, made unique among ``written`` folders and dates."""
-    name = _folder_name(model_name(group.model))
-    date = datetime.fromisoformat(group.source["date"])
-    if date.tzinfo is not None:
-        date = date.astimezone(UTC).replace(tzinfo=None)
-    while (name, date.isoformat()) in written:
-        date += timedelta(microseconds=1)
-    written.add((name, date.isoformat()))
-    return name, date
+def _date(run: Run, task: str) -> datetime:
+    """The date of the run that measured a task, in UTC."""
+    try:
+        date = datetime.fromisoformat(run.source(task)["date"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(run.folder / RESULTS_FILE, f"has no date for {task}. Measure again.") from None
+    return date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)
 
 
 def _folder_name(name: str) -> str:
@@ -122,13 +121,13 @@ def _folder_name(name: str) -> str:
 def _results(group: _Group, date: datetime, samples: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     config = group.source.get("config") or {}
     llm, versions = config.get("llm") or {}, group.source.get("versions") or {}
-    name, system = model_name(group.model), llm.get("system")
-    tasks = group.tasks
+    name, system, tasks = model_name(group.model), llm.get("system"), group.tasks
+    version = versions.get("medground", "N/A")
     return {
         "results": {task: _metrics(task, group.run.results[task], len(samples[task])) for task in tasks},
         "group_subtasks": {},
-        "configs": {name: _task_config(task, config, group.samples[name], versions) for name, task in tasks.items()},
-        "versions": {task: versions.get("medground", "N/A") for task in tasks},
+        "configs": {name: _task_config(task, config, group.samples[name], version) for name, task in tasks.items()},
+        "versions": dict.fromkeys(tasks, version),
         "n-shot": {name: shots_of(task, config) for name, task in tasks.items()},
         "higher_is_better": {task: _directions(group.run.results[task]) for task in tasks},
         # A run does not record how many records there are without data.limit, so both numbers are equal.
@@ -183,7 +182,7 @@ def _directions(metrics: Iterable[str]) -> dict[str, bool]:
 
 
 def _task_config(
-    task: Task, config: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], versions: Mapping[str, Any]
+    task: Task, config: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], version: str
 ) -> dict[str, Any]:
     data = data_of(task, config)
     scored = all_scored(samples)
@@ -198,16 +197,8 @@ def _task_config(
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "output_type": "multiple_choice" if scored else "generate_until",
         "repeats": 1,
-        "metadata": {"version": versions.get("medground", "N/A")},
+        "metadata": {"version": version},
     }
-
-
-def _is_date(text: Any) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from common.errors import DataError, UserError
 from corpus.records import LABELS
 from eval.results import prepare_output_folder, writing
 from eval.runs import Run
-from eval.tasks import task_from_name
+from eval.tasks import QATask, Task, task_from_name
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
 
 def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
     """The run and the task to export; see ``export_pubmedqa``."""
-    if name is not None and not task_from_name(name).exports_to_pubmedqa:
+    if name is not None and not _answers_pubmedqa(task_from_name(name)):
         raise UserError(f"--task {name} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
     all_tasks = [(run, task) for run in runs for task in run.tasks.values()]
-    candidates = [(run, task) for run, task in all_tasks if task.exports_to_pubmedqa and name in (None, task.name)]
+    candidates = [(run, task) for run, task in all_tasks if _answers_pubmedqa(task) and name in (None, task.name)]
     if name is None:
         candidates = [(run, task) for run, task in candidates if task.context == "retrieved"] or candidates
     if len(candidates) == 1:
@@ -73,6 +73,12 @@ def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
         raise UserError(f"There is {missing}; the tasks are {tasks}. Name a folder that eval qa wrote.")
     folders = ", ".join(dict.fromkeys(str(run.folder) for run, _ in candidates))
     raise UserError(f"Several results could be meant: {tasks} in {folders}. Name one folder, and one with --task.")
+
+
+def _answers_pubmedqa(task: Task) -> bool:
+    """Whether the kind is ``qa`` and each record is answered unchanged, without another record's abstract."""
+    is_qa = isinstance(task, QATask) and task.kind == QATask.kind
+    return is_qa and task.variant is None and task.context != "wrong"
 
 
 def _warning(run: Run, task: str, n: int) -> str | None:

@@ -1,10 +1,10 @@
 """Data of a report's plots and confusion matrices."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from eval.grouping import grouped
 from eval.report.tasks import ReportTask, by_records
 from eval.stats.calibration import ReliabilityBin, confidence, reliability
 from eval.stats.estimate import Estimate, proportion
@@ -49,39 +49,17 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class RecallCurve:
-    """The recall of a retriever; ``points[k - 1]`` is recall@k."""
-
-    name: str
-    points: Sequence[Estimate]
-
-
-@dataclass(frozen=True)
 class RecallPlot:
-    """A plot of recall curves over the same ``n`` questions of ``data``."""
+    """Curves of recall over the same ``n`` questions of ``data``; ``curves[retriever][k - 1]`` is recall@k."""
 
     data: str
     n: int
-    curves: Sequence[RecallCurve]
-
-
-@dataclass(frozen=True)
-class RiskCurve:
-    """A risk-coverage curve."""
-
-    name: str
-    points: Sequence[RiskPoint]
-
-    @property
-    def area(self) -> float:
-        """The area under the curve, which is ``aurc`` of ``risk_metrics``."""
-        steps = pairwise([0.0, *(point.coverage for point in self.points)])
-        return sum((end - start) * point.risk for (start, end), point in zip(steps, self.points, strict=True))
+    curves: Mapping[str, Sequence[Estimate]]
 
 
 @dataclass(frozen=True)
 class RiskPlot:
-    """A plot of risk-coverage curves.
+    """A plot of risk-coverage curves by name.
 
     ``task`` is the task of all curves, or None if each curve is of another task; ``order`` names the score that ranks
     the answers; ``n`` holds the different numbers of answers of the curves.
@@ -91,7 +69,7 @@ class RiskPlot:
     task: str | None
     order: str
     n: tuple[int, ...]
-    curves: Sequence[RiskCurve]
+    curves: Mapping[str, Sequence[RiskPoint]]
 
 
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
@@ -100,11 +78,7 @@ def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
     Rows are target labels and columns predicted labels. Of verified tasks, columns are verdicts, and rows are ``right``
     and ``wrong`` answers, or ``all`` if no answer should be supported.
     """
-    return [
-        _verdict_confusion(task) if task.section == VERIFICATION else _label_confusion(task)
-        for task in tasks
-        if task.labels
-    ]
+    return [_confusion(task) for task in tasks if task.labels]
 
 
 def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
@@ -121,10 +95,10 @@ def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
     plots = []
     for group in by_records([task for task in tasks if task.scorer == RANKING]):
         has_several_runs = len({task.run for task in group}) > 1
-        curves = []
-        for task in group:
-            name = task.task.condition + (f" ({task.run})" if has_several_runs else "")
-            curves.append(RecallCurve(name, _recall_at_each_k(task)))
+        curves = {
+            task.task.condition + (f" ({task.run})" if has_several_runs else ""): _recall_at_each_k(task)
+            for task in group
+        }
         plots.append(RecallPlot(data_name(group[0]), len(group[0].samples), curves))
     return plots
 
@@ -132,14 +106,11 @@ def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
 def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
     """A plot per run and section, with answers ranked by the label's probability, and a plot per verified task."""
     plots = []
-    scored: dict[tuple[str, str], list[ReportTask]] = {}
-    for task in tasks:
-        if task.scorer in LABELLING and task.is_scored:
-            scored.setdefault((task.run, task.section.id), []).append(task)
-    for (run, _), group in scored.items():
-        curves = [RiskCurve(task.name, _points_by_confidence(task)) for task in group]
+    scored = [task for task in tasks if task.scorer in LABELLING and task.is_scored]
+    for group in grouped(scored, lambda task: (task.run, task.section.id)):
+        curves = {task.name: _points_by_confidence(task) for task in group}
         n = tuple(sorted({len(task.samples) for task in group}))
-        plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
+        plots.append(RiskPlot(group[0].run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
             curves = verified_curves(task.samples, "by")
@@ -164,37 +135,25 @@ def data_file_name(task: ReportTask) -> str:
     return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
 
 
-def _label_confusion(task: ReportTask) -> Confusion:
-    rows = ("maybe",) if task.scorer == REFUSALS else task.labels
-    cells = [(sample["target"], sample["prediction"] or UNPARSED) for sample in task.samples]
-    return _confusion(task, ("the right label", "the label given"), rows, (*task.labels, UNPARSED), cells)
-
-
-def _verdict_confusion(task: ReportTask) -> Confusion:
-    rows: tuple[str, ...] = ("all",)
-    row_of_sample = ["all"] * len(task.samples)
-    if task.scorer == VERDICTS:
-        rows = ("right", "wrong")
-        row_of_sample = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
-    cells = [(row, sample["verdict"] or "none") for row, sample in zip(row_of_sample, task.samples, strict=True)]
-    return _confusion(task, ("answers", "their verdicts"), rows, (*VERDICT_NAMES, "none"), cells)
-
-
-def _confusion(
-    task: ReportTask,
-    titles: tuple[str, str],
-    rows: tuple[str, ...],
-    columns: tuple[str, ...],
-    cells: Sequence[tuple[str, str]],
-) -> Confusion:
-    """Count the samples by cell.
-
-    ``titles`` are the titles of rows and columns; ``cells`` holds row and column of each sample. The last column is
-    left out if it has no sample.
-    """
-    counts = Counter(cells)
-    if all(column != columns[-1] for _, column in cells):
+def _confusion(task: ReportTask) -> Confusion:
+    """The matrix of a task; the last column, of samples without label or verdict, is left out if it has no sample."""
+    rows: tuple[str, ...]
+    if task.section == VERIFICATION:
+        titles, columns = ("answers", "their verdicts"), (*VERDICT_NAMES, "none")
+        given = [sample["verdict"] or "none" for sample in task.samples]
+        if task.scorer == VERDICTS:
+            rows = ("right", "wrong")
+            row_of_sample = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
+        else:
+            rows, row_of_sample = ("all",), ["all"] * len(task.samples)
+    else:
+        titles, columns = ("the right label", "the label given"), (*task.labels, UNPARSED)
+        given = [sample["prediction"] or UNPARSED for sample in task.samples]
+        rows = ("maybe",) if task.scorer == REFUSALS else task.labels
+        row_of_sample = [sample["target"] for sample in task.samples]
+    if columns[-1] not in given:
         columns = columns[:-1]
+    counts = Counter(zip(row_of_sample, given, strict=True))
     table = tuple(tuple(counts[row, column] for column in columns) for row in rows)
     return Confusion(task.run, task.name, *titles, rows, columns, table)
 
@@ -204,9 +163,9 @@ def _recall_at_each_k(task: ReportTask) -> list[Estimate]:
     return [proportion(sum(r is not None and r <= k for r in ranks), len(ranks)) for k in range(1, DEPTH + 1)]
 
 
-def verified_curves(samples: Sequence[Sample], prefix: str) -> list[RiskCurve]:
+def verified_curves(samples: Sequence[Sample], prefix: str) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of verified answers; their names start with ``prefix``."""
-    return [RiskCurve(f"{prefix} {RANKED_BY[metric]}", points) for metric, points in risk_curves(samples).items()]
+    return {f"{prefix} {RANKED_BY[metric]}": points for metric, points in risk_curves(samples).items()}
 
 
 def _points_by_confidence(task: ReportTask) -> list[RiskPoint]:

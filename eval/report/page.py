@@ -12,14 +12,12 @@ from typing import Any
 from common.atomic_write import write_whole
 from eval.report.figures import (
     Confusion,
-    RecallCurve,
-    RiskCurve,
     confusions,
     recall_plots,
     reliabilities,
     risk_plots,
 )
-from eval.report.payload import Payload
+from eval.report.payload import page_data
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots
 from eval.report.projection import EmbeddingMap
 from eval.report.provenance import facts, run_table, terms, title, versions
@@ -66,11 +64,6 @@ def render(report: Report) -> str:
     style = Markup(templates.get_template("theme.css").render() + templates.get_template("page.css").render())
     body = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     script = Markup(f'"use strict";\n(() => {{\n{body}\n}})();\n')
-    payload = Payload()
-    for index, task in enumerate(report.tasks):
-        payload.add_task(task, report.texts[index] if report.texts else {})
-    for embedding_map in report.maps:
-        payload.add_map(embedding_map)
     return templates.get_template("report.html").render(
         title=title(report.tasks),
         facts=facts(report.tasks),
@@ -87,7 +80,7 @@ def render(report: Report) -> str:
         terms=terms(report.tasks),
         version=version("medground"),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        data=htmlsafe_json_dumps(payload.data, separators=(",", ":")),
+        data=htmlsafe_json_dumps(page_data(report.tasks, report.texts, report.maps), separators=(",", ":")),
         style=style,
         script=script,
         style_hash=_hash(style),
@@ -128,7 +121,7 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
         "recalls": [
             {
                 "title": "",
-                "chart": svg_image(plot, draw_recall, f"Recall at k of {_curve_names(plot.curves)}, n = {plot.n}"),
+                "chart": svg_image(plot, draw_recall, f"Recall at k of {', '.join(plot.curves)}, n = {plot.n}"),
                 "points": recall_values(plot),
                 "caption": f"{plot.data}, n = {plot.n:,}. Bands: 95 % intervals (Wilson).",
             }
@@ -153,7 +146,7 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
         "risks": [
             {
                 "title": heading(plot.run, plot.task) if plot.task else plot.run if has_several_runs else "",
-                "chart": svg_image(plot, draw_risk, f"Risk by coverage of {_curve_names(plot.curves)}"),
+                "chart": svg_image(plot, draw_risk, f"Risk by coverage of {', '.join(plot.curves)}"),
                 "points": risk_values(plot),
                 "caption": f"{plot.order}, n = {', '.join(f'{n:,}' for n in plot.n)}.",
             }
@@ -185,10 +178,6 @@ def _confusion_context(matrix: Confusion, task_number: int, heading: str) -> dic
         "rows": rows,
         "caption": f"Rows: {matrix.row_title}; columns: {matrix.column_title}. n = {matrix.n:,}",
     }
-
-
-def _curve_names(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
-    return ", ".join(curve.name for curve in curves)
 
 
 def _in_brackets(estimate: Estimate) -> str:

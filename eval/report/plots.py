@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from eval.grouping import grouped
 from eval.report.figures import (
     Confusion,
     RecallPlot,
@@ -24,6 +25,7 @@ from eval.report.figures import (
 from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
 from eval.results import TaskResult, writing
+from eval.stats.selective import area_under
 from eval.tasks.scorers import VERDICTS
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
 
     for plot in recall_plots(tasks):
         add("recall_at_k", _panels([plot], draw_recall, size=_WIDE))
-    for run in dict.fromkeys(task.run for task in tasks):
-        of_run = [task for task in tasks if task.run == run]
+    for of_run in grouped(tasks, lambda task: task.run):
+        run = of_run[0].run
         if matrices := confusions(of_run):
             add(f"confusion_{run}", _panels(matrices, _draw_confusion, f"{run}: share of each row, and counts"))
         if diagrams := reliabilities(of_run):
@@ -110,18 +112,18 @@ def svg_image(data: Any, draw: Callable[["Axes", Any], None], label: str, *, sma
 
 def draw_recall(axes: "Axes", plot: RecallPlot) -> None:
     """Draw recall by k, with each curve's 95% intervals as a band."""
-    for index, curve in enumerate(plot.curves):
-        ks = range(1, len(curve.points) + 1)
+    for index, (name, points) in enumerate(plot.curves.items()):
+        ks = range(1, len(points) + 1)
         style = _style(index)
-        axes.plot(ks, [point.value for point in curve.points], label=_literal(curve.name), **style)
-        if all(point.low is not None for point in curve.points):
-            low, high = [point.low or 0.0 for point in curve.points], [point.high or 0.0 for point in curve.points]
+        axes.plot(ks, [point.value for point in points], label=_literal(name), **style)
+        if all(point.low is not None for point in points):
+            low, high = [point.low or 0.0 for point in points], [point.high or 0.0 for point in points]
             axes.fill_between(ks, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.set(xlabel="k: number of passages", ylabel="recall@k (95% intervals)")
     axes.set_title(_literal(f"{plot.data}, n = {plot.n:,}"))
-    lows = [point.value if point.low is None else point.low for curve in plot.curves for point in curve.points]
+    lows = [point.value if point.low is None else point.low for curve in plot.curves.values() for point in curve]
     axes.set_ylim(min(int(min(lows) * 10) / 10, 0.9), 1.005)
-    axes.set_xticks(range(1, max(len(curve.points) for curve in plot.curves) + 1))
+    axes.set_xticks(range(1, max(map(len, plot.curves.values())) + 1))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
 
@@ -144,14 +146,14 @@ def draw_reliability(axes: "Axes", diagram: Reliability) -> None:
 
 def draw_risk(axes: "Axes", plot: RiskPlot) -> None:
     """Draw risk by coverage, with a dashed line at the risk of all answers if the curves share it."""
-    for index, curve in enumerate(plot.curves):
-        coverage, risk = [point.coverage for point in curve.points], [point.risk for point in curve.points]
+    for index, (name, points) in enumerate(plot.curves.items()):
+        coverage, risk = [point.coverage for point in points], [point.risk for point in points]
         style = _style(index) | {"marker": "." if len(coverage) < 30 else None}
-        axes.step(coverage, risk, where="pre", label=_literal(f"{curve.name}: area {curve.area:.3f}"), **style)
-    overall_risks = {curve.points[-1].risk for curve in plot.curves}
+        axes.step(coverage, risk, where="pre", label=_literal(f"{name}: area {area_under(points):.3f}"), **style)
+    overall_risks = {points[-1].risk for points in plot.curves.values()}
     if len(overall_risks) == 1:
         axes.axhline(*overall_risks, color="grey", linestyle="--", linewidth=1)
-    stable = [point.risk for curve in plot.curves for point in curve.points if point.coverage >= _MIN_COVERAGE]
+    stable = [point.risk for points in plot.curves.values() for point in points if point.coverage >= _MIN_COVERAGE]
     axes.set(xlabel="coverage: share of the answers given", ylabel="risk: share of them that is wrong")
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * max(0.1, *stable)))
     task = f": {plot.task}" if plot.task else ""

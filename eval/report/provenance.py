@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from eval.grouping import grouped
 from eval.report.figures import data_file_name, data_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View
@@ -103,7 +104,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
         )
         for group in _by_run(tasks)
     ]
-    return View("Runs", "run", ("model", "settings", "data", "tasks", "measured"), tuple(rows))
+    return View("Runs", "run", ("model", "settings", "data", "tasks", "measured"), rows)
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
@@ -131,10 +132,7 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
 
 def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
     """The tasks grouped by run, date and settings, that is, by call of ``medground eval``."""
-    groups: dict[str, list[ReportTask]] = {}
-    for task in tasks:
-        groups.setdefault(str((task.run, task.source.get("date"), task.config)), []).append(task)
-    return list(groups.values())
+    return grouped(tasks, lambda task: str((task.run, task.source.get("date"), task.config)))
 
 
 def _settings_text(tasks: Sequence[ReportTask]) -> str:

@@ -11,14 +11,12 @@ from common.json_file import escape, read_text
 from corpus.records import LABELS
 from eval.compare import Side
 from eval.grid import GRID_FILE
+from eval.grouping import grouped
 from eval.runs import Run, find_runs
 from eval.stats.estimate import Estimate
 from eval.tasks import Sample, Scorer, Section, Task
 from eval.tasks.base import INFERENCE
 from eval.tasks.scorers import CITATIONS, RANKING
-
-_LIST_FIELDS = ("retrieved", "notes")
-_MAPPING_FIELDS = ("label_scores", "verdict_scores")
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,14 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
     sources: list[str] = []
     seen: set[Path] = set()
     for folder in folders:
-        grid = _read_grid(folder)
-        failures |= grid.failures
-        sources += grid.sources
+        published, failed, source = _read_grid(folder)
+        failures |= failed
+        sources += [source] if published else []
         for run in find_runs(folder):
             if (path := run.folder.resolve()) not in seen:
                 seen.add(path)
                 name = _run_name(folder, run.folder, with_root=len(folders) > 1)
-                tasks += [_read(run, task, name, grid.published) for task in run.tasks.values()]
+                tasks += [_read(run, task, name, published) for task in run.tasks.values()]
     if not tasks:
         raise UserError(f"{', '.join(map(str, folders))}: there are no results. Run `medground eval` first.")
     return ReportInput(_with_unique_run_names(tasks), failures, ", ".join(dict.fromkeys(sources)))
@@ -113,10 +111,7 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
 
 def by_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
     """The tasks grouped by their records, which are equal if their ids and texts are."""
-    groups: dict[tuple[tuple[str, ...], ...], list[ReportTask]] = {}
-    for task in tasks:
-        groups.setdefault(tuple(sorted(map(record_texts, task.samples))), []).append(task)
-    return list(groups.values())
+    return grouped(tasks, lambda task: tuple(sorted(map(record_texts, task.samples))))
 
 
 def record_texts(sample: Sample) -> tuple[str, ...]:
@@ -144,9 +139,9 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
 
 def _with_defaults(sample: Sample, side: Side) -> Sample:
     """The sample with defaults for missing optional fields; raises ``UserError`` for a field of the wrong type."""
-    complete = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
-    invalid = [name for name in _LIST_FIELDS if not isinstance(complete[name], list)]
-    invalid += [name for name in _MAPPING_FIELDS if not isinstance(complete[name], dict)]
+    collections: dict[str, Any] = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}}
+    complete = {**collections, "verdict": None, **sample}
+    invalid = [name for name, default in collections.items() if not isinstance(complete[name], type(default))]
     if not invalid and not all(isinstance(hit, dict) and "id" in hit for hit in complete["retrieved"]):
         invalid = ["retrieved"]
     if invalid:
@@ -183,27 +178,19 @@ def _with_unique_run_names(tasks: Sequence[ReportTask]) -> list[ReportTask]:
     return [replace(task, run=str(task.folder)) if len(folders[task.run]) > 1 else task for task in tasks]
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Content of ``grid.json``: published values by run folder and task, their source, and error messages by model."""
-
-    published: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
-    sources: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-
-
-def _read_grid(folder: Path) -> _Grid:
-    path, grid = folder / GRID_FILE, _Grid()
+def _read_grid(folder: Path) -> tuple[dict[tuple[Path, str], dict[str, float]], dict[str, str], str]:
+    """From ``grid.json``, the published values by run folder and task, error messages by model, and the source."""
+    path = folder / GRID_FILE
     if not path.is_file():
-        return grid
+        return {}, {}, ""
+    published: dict[tuple[Path, str], dict[str, float]] = {}
     try:
         content = json.loads(read_text(path))
         for cell in content["cells"]:
             if cell["published"] is not None:
                 run_and_task = ((folder / cell["run"]).resolve(), str(cell["task"]))
-                grid.published.setdefault(run_and_task, {})[str(cell["metric"])] = float(cell["published"])
-        grid.failures.update((str(name), str(reason)) for name, reason in content["failures"].items())
-        grid.sources.extend([str(content["published"])] if grid.published else [])
+                published.setdefault(run_and_task, {})[str(cell["metric"])] = float(cell["published"])
+        failures = {str(name): str(reason) for name, reason in content["failures"].items()}
+        return published, failures, str(content["published"]) if published else ""
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(path, f"does not have medground's format ({error}). Run `medground eval grid` again.") from None
-    return grid

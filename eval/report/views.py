@@ -1,6 +1,6 @@
 """Tables of the page: cells with values, intervals and drawings of intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
@@ -46,7 +46,7 @@ class View:
     title: str
     first_column: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     note: str = ""
     is_folded: bool = False
 
@@ -113,6 +113,8 @@ def task_cell(task: ReportTask, metric: str, *, with_drawing: bool = False) -> C
     estimate = task.estimates.get(metric)
     if estimate is None:
         return _EMPTY
+    if metric in ("unparsed", "unverified"):
+        return count_cell(estimate.value)
     return metric_cell(estimate, published=task.published.get(metric), with_drawing=with_drawing)
 
 

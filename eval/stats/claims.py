@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion, ratio
 
 COUNTS = ("correct", "predicted", "gold")  # names of the numbers of evidence sentences of a sample
 EVIDENCE_METRICS = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
@@ -47,9 +47,5 @@ def correct_sentences(predicted: Sequence[int], rationales: Sequence[Sequence[in
 
 def _precision_recall_f1(sums: Counts) -> Floats:
     """Precision, recall and F1 from sums of ``COUNTS``; both arrays have the shape (bootstrap samples, 3)."""
-    correct, predicted, gold = sums.T.astype(np.float64)
-
-    def ratio(numerator: Floats, denominator: Floats) -> Floats:
-        return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
-
+    correct, predicted, gold = sums.T
     return np.stack([ratio(correct, predicted), ratio(correct, gold), ratio(2 * correct, predicted + gold)], axis=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,8 @@ class Estimate:
 
     def times(self, factor: float) -> "Estimate":
         """The estimate in another unit, such as a count instead of a share."""
-
-        def scaled(number: float | None) -> float | None:
-            return None if number is None else number * factor
-
-        return Estimate(self.value * factor, scaled(self.stderr), scaled(self.low), scaled(self.high))
+        bounds = (self.stderr, self.low, self.high)
+        return Estimate(self.value * factor, *(None if number is None else number * factor for number in bounds))
 
 
 def proportion(successes: int, n: int) -> Estimate:
@@ -62,13 +60,16 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
     """
     numbers: dict[str, int] = {}
     cluster_of_value = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
-    if len(numbers) < 2:
+    sums = np.bincount(cluster_of_value, weights=np.asarray(values, dtype=np.float64) - np.mean(values))
+    if len(sums) < 2 or np.abs(sums).max() < _ROUNDING:
         return None
-    deviations = np.asarray(values, dtype=np.float64) - np.mean(values)
-    sums = np.bincount(cluster_of_value, weights=deviations)
-    if np.abs(sums).max() < _ROUNDING:
-        return None
-    return float(np.sqrt(sums @ sums * len(numbers) / (len(numbers) - 1)) / len(values))
+    return float(np.sqrt(sums @ sums * len(sums) / (len(sums) - 1)) / len(values))
+
+
+def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
+    """The quotients, which are 0 where the denominator is 0."""
+    quotients: Floats = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+    return quotients
 
 
 def mean(values: Sequence[float]) -> Estimate:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, proportion
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, proportion, ratio
 
 DEPTH = 10  # the cutoff of the ranking metrics
 
@@ -54,21 +54,14 @@ def label_metrics(
     n = len(targets)
     if n == 0 or n != len(predictions):
         raise ValueError(f"{n} targets and {len(predictions)} predictions")
-    counts = _confusion(targets, predictions, labels).ravel()
-
-    def f1_scores(resampled: Counts) -> Floats:
-        return _f1_scores(resampled.reshape(-1, len(labels), len(labels) + 1))
-
-    macro_f1, *f1 = bootstrap(counts, f1_scores)
-    right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
-    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": macro_f1}
-    for label, label_f1 in zip(labels, f1, strict=True):
-        true_positives = sum(
-            target == prediction == label for target, prediction in zip(targets, predictions, strict=True)
-        )
-        for name, total in (("precision", predictions.count(label)), ("recall", targets.count(label))):
-            estimates[f"{name}_{label}"] = proportion(true_positives, total) if total else Estimate(0.0)
-        estimates[f"f1_{label}"] = label_f1
+    matrix = _confusion(targets, predictions, labels)
+    macro_f1, *f1 = bootstrap(matrix.ravel(), lambda counts: _f1_scores(counts.reshape(-1, *matrix.shape)))
+    right, actual, predicted = matrix.diagonal().tolist(), matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist()
+    estimates = {"accuracy": proportion(sum(right), n), "unparsed": unparsed(predictions), "macro_f1": macro_f1}
+    for index, label in enumerate(labels):
+        for name, total in (("precision", predicted[index]), ("recall", actual[index])):
+            estimates[f"{name}_{label}"] = proportion(right[index], total) if total else Estimate(0.0)
+        estimates[f"f1_{label}"] = f1[index]
     return estimates
 
 
@@ -77,11 +70,6 @@ def labels_of(metrics: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name.removeprefix("f1_") for name in metrics if name.startswith("f1_") and not name.endswith("_stderr")
     )
-
-
-def share(predictions: Sequence[str | None], label: str) -> Estimate:
-    """The share of the predictions that are ``label``; predictions of None count in the denominator."""
-    return proportion(predictions.count(label), len(predictions))
 
 
 def unparsed(predictions: Sequence[str | None]) -> Estimate:
@@ -105,22 +93,17 @@ def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
     """Counts by target (rows) and prediction (columns); the last column counts predictions of None."""
-    rows = {label: row for row, label in enumerate(labels)}
-    columns: dict[str | None, int] = dict(zip((*labels, None), range(len(labels) + 1), strict=True))
+    indices: dict[str | None, int] = {label: index for index, label in enumerate((*labels, None))}
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     for target, prediction in zip(targets, predictions, strict=True):
-        if target not in rows or prediction not in columns:
+        if target not in labels or prediction not in indices:
             raise ValueError(f"{target!r} answered {prediction!r}: the candidates are {', '.join(labels)}")
-        matrix[rows[target], columns[prediction]] += 1
+        matrix[indices[target], indices[prediction]] += 1
     return matrix
 
 
 def _f1_scores(matrices: Counts) -> Floats:
     """Macro F1, then F1 by label, of confusion matrices of shape (matrices, labels, labels + 1)."""
-    n_labels = matrices.shape[1]
-    true_positives = np.diagonal(matrices[:, :, :n_labels], axis1=1, axis2=2)
-    predicted = matrices[:, :, :n_labels].sum(axis=1)
-    actual = matrices.sum(axis=2)
-    total = predicted + actual
-    f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
+    true_positives = np.diagonal(matrices, axis1=1, axis2=2)
+    f1 = ratio(2 * true_positives, matrices[:, :, :-1].sum(axis=1) + matrices.sum(axis=2))
     return np.concatenate([f1.mean(axis=1, keepdims=True), f1], axis=1)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, bootstrap
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, ratio
 
 COVERAGES = (0.2, 0.4, 0.6, 0.8)
 
@@ -33,6 +34,12 @@ def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoin
     thresholds, cells = _cells(scores, right)
     coverage, risk = _curve(cells[None])
     return [RiskPoint(*map(float, point)) for point in zip(coverage[0], risk[0], thresholds, strict=True)]
+
+
+def area_under(points: Sequence[RiskPoint]) -> float:
+    """The area under a risk-coverage curve, which is ``aurc`` of ``risk_metrics``."""
+    steps = pairwise([0.0, *(point.coverage for point in points)])
+    return sum((end - start) * point.risk for (start, end), point in zip(steps, points, strict=True))
 
 
 def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
@@ -70,8 +77,7 @@ def _curve(cells: Counts) -> tuple[Floats, Floats]:
     """Coverage and risk at each score, of shape (samples, scores), from counts of shape (samples, scores, 2)."""
     n_answers = cells.sum(axis=2).cumsum(axis=1)
     n_wrong = cells[:, :, 1].cumsum(axis=1)
-    risk = np.divide(n_wrong, n_answers, out=np.zeros(n_answers.shape), where=n_answers > 0)
-    return n_answers / n_answers[:, -1:], risk
+    return n_answers / n_answers[:, -1:], ratio(n_wrong, n_answers)
 
 
 def _area_and_risks(cells: Counts) -> Floats:

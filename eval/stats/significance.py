@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean
+from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, mean, ratio
 
 Answers = Sequence[str | None]
 
@@ -41,12 +41,11 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values after Holm's (1979) step-down correction, in the given order."""
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - step) * p_values[index]))
-        corrected[index] = largest
-    return corrected
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.maximum.accumulate(np.minimum(1, factors * np.asarray(p_values)[order]))
+    return [float(p) for p in corrected]
 
 
 def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
@@ -89,8 +88,7 @@ def _one_hot(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
 def _macro_f1(resampled: Counts, target: Counts, answer: Counts) -> Floats:
     """Macro F1 of counts of shape (samples, cells), with one-hot targets and answers of shape (cells, labels)."""
     true_positives, total = resampled @ (target * answer), resampled @ (target + answer)
-    f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
-    return np.asarray(f1.mean(axis=1))
+    return np.asarray(ratio(2 * true_positives, total).mean(axis=1))
 
 
 def _check_lengths(a: Sequence[object], b: Sequence[object]) -> None:

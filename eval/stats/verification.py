@@ -8,17 +8,18 @@ import numpy as np
 from chains.answer import Verdict
 from eval.stats.calibration import all_scored, confidence
 from eval.stats.estimate import Counts, Estimate, Floats, bootstrap, proportion
+from eval.stats.metrics import unparsed
 from eval.stats.selective import RiskPoint, risk_metrics, risk_points
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-SHARE_METRICS: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
+SHARE_METRICS: Mapping[str, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
 
 
 def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """``share_supported, share_contradicted, share_not_enough_evidence`` and the number of ``unverified`` answers."""
-    n, verdicts = len(samples), [sample["verdict"] for sample in samples]
-    shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARE_METRICS.items()}
-    return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
+    verdicts = [sample["verdict"] for sample in samples]
+    shares = {name: proportion(verdicts.count(verdict), len(verdicts)) for verdict, name in SHARE_METRICS.items()}
+    return {**shares, "unverified": unparsed(verdicts)}
 
 
 def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
@@ -55,10 +56,8 @@ RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's o
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of verified answers, by the metric that is the area under the curve."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
-    curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
-    if all_scored(samples):
-        curves["aurc_confidence"] = risk_points([confidence(sample) for sample in samples], right)
-    return curves
+    scores = {"aurc": support} | ({"aurc_confidence": confidence} if all_scored(samples) else {})
+    return {name: risk_points([score(sample) for sample in samples], right) for name, score in scores.items()}
 
 
 def support(sample: Mapping[str, Any]) -> float:

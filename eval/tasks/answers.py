@@ -125,10 +125,9 @@ def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judg
         for answer in answers
     ]
     compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]  # with the reference
-    to_reference = entails([(texts[index], records[index].conclusion) for index in compared])
-    from_reference = entails([(records[index].conclusion, texts[index]) for index in compared])
-    entails_reference = dict(zip(compared, to_reference, strict=True))
-    entailed_by_reference = dict(zip(compared, from_reference, strict=True))
+    pairs = [(texts[index], records[index].conclusion) for index in compared]
+    entails_reference = dict(zip(compared, entails(pairs), strict=True))
+    entailed_by_reference = dict(zip(compared, entails([(b, a) for a, b in pairs]), strict=True))
     fields = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         text, scores = texts[index], written_scores[index]

@@ -249,11 +249,6 @@ class Task(BaseModel, ABC):
         """Check that the name can be part of a file name."""
         check_task_name(self.name)
 
-    @classmethod
-    def kind_name(cls) -> str:
-        """The registered kind, or the dotted path of a class that is not registered."""
-        return vars(cls).get("kind") or f"{cls.__module__}.{cls.__qualname__}"
-
     @property
     def name(self) -> str:
         """The name in results: the kind or, for an unregistered class, the class name, then the fields that are set."""
@@ -279,11 +274,6 @@ class Task(BaseModel, ABC):
         """The subcommand of ``medground eval`` that measures the task."""
         return self.section.command if "kind" in vars(type(self)) else "tasks"
 
-    @property
-    def exports_to_pubmedqa(self) -> bool:
-        """Whether ``export_pubmedqa`` can write the predictions, which are labels of the data's unchanged records."""
-        return False
-
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The task's name for readers; ``config`` holds the settings that the task was measured with."""
         return self.name
@@ -292,10 +282,11 @@ class Task(BaseModel, ABC):
         """The task's entry in ``results.json``; unregistered classes add section and scorer, so that a report needs no
         import.
         """
-        fields = {"kind": self.kind_name(), **self.model_dump(mode="json")}
-        if "kind" in vars(type(self)):
-            return fields
-        return {**fields, "section": self.section.id, "scorer": self.scorer.name}
+        fields, cls = self.model_dump(mode="json"), type(self)
+        if "kind" in vars(cls):
+            return {"kind": cls.kind, **fields}
+        path = f"{cls.__module__}.{cls.__qualname__}"
+        return {"kind": path, **fields, "section": self.section.id, "scorer": self.scorer.name}
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> "Mapping[str, Estimate]":
         """The metrics of the samples; ``labels`` are the candidate labels."""

@@ -14,6 +14,7 @@ from chains.models.prompt_sanitizing import Cleaner
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
+from eval.grouping import grouped
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, proportion
 from eval.tasks.base import Outcomes, QAChain, Resources, Task, credited_ids, run_batches
@@ -72,11 +73,6 @@ class QATask(Task):
     def scorer(self) -> Scorer:
         """The scorer of labels; for the context ``wrong``, of the share of "maybe"."""
         return REFUSALS if self.context == "wrong" else LABEL_SCORER
-
-    @property
-    def exports_to_pubmedqa(self) -> bool:
-        """Whether the kind is ``qa`` and each record is answered unchanged, without another record's abstract."""
-        return self.kind == QATask.kind and self.variant is None and self.context in ("none", "gold", "retrieved")
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""
@@ -198,12 +194,9 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
         )
     order = list(range(len(records)))
     random.Random(_SEED).shuffle(order)
-    groups: dict[str, list[int]] = {}
-    for index in order:
-        groups.setdefault(records[index].context, []).append(index)
-    grouped = [index for group in groups.values() for index in group]
-    rotated = grouped[largest:] + grouped[:largest]
-    source_of = dict(zip(grouped, rotated, strict=True))
+    by_abstract = [index for group in grouped(order, lambda index: records[index].context) for index in group]
+    rotated = by_abstract[largest:] + by_abstract[:largest]
+    source_of = dict(zip(by_abstract, rotated, strict=True))
     return [records[source_of[index]] for index in range(len(records))]
 
 

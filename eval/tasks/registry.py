@@ -49,7 +49,6 @@ class RecordedTask(Task):
     """A task of a results folder whose class is not registered: it can be reported and compared, but not run."""
 
     recorded_name: str
-    recorded_kind: str
     section_id: str = ANSWERS.id
     scorer_name: str = LABELS.name
 
@@ -114,7 +113,7 @@ def task_from_name(name: str) -> Task:
     except ValidationError:
         pass
     section = KINDS[kind].section if kind in KINDS else INFERENCE
-    return RecordedTask(recorded_name=name, recorded_kind=kind, section_id=section.id)
+    return RecordedTask(recorded_name=name, section_id=section.id)
 
 
 def _from_fields(name: str, fields: Any) -> Task | None:
@@ -131,6 +130,6 @@ def _from_fields(name: str, fields: Any) -> Task | None:
             return task if task.name == name else None
         recorded = {key: fields.get(key) for key in Task.model_fields}
         recorded |= {"section_id": fields.get("section"), "scorer_name": fields.get("scorer")}
-        return RecordedTask(recorded_name=name, recorded_kind=kind, **recorded)  # type: ignore[arg-type]
+        return RecordedTask(recorded_name=name, **recorded)  # type: ignore[arg-type]
     except ValidationError:
         return None

@@ -8,7 +8,7 @@ from eval.stats.calibration import calibration_metrics
 from eval.stats.citations import ANSWER_METRICS, REFERENCE_METRICS, citation_metrics
 from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
-from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
+from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
 
 Sample = Mapping[str, Any]
@@ -94,7 +94,8 @@ def _check_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str
 
 def _refusal_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
-    return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
+    share = proportion(predictions.count("maybe"), len(predictions))
+    return {"share_maybe": share, "unparsed": unparsed(predictions)}
 
 
 def _verdict_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001

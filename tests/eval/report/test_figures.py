@@ -8,6 +8,7 @@ from eval.report.figures import confusions, data_name, recall_plots, reliabiliti
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import write_results
 from eval.stats.estimate import Estimate
+from eval.stats.selective import area_under
 
 
 @pytest.fixture
@@ -47,10 +48,9 @@ def test_retrieval_has_no_confusion(tasks: list[ReportTask]) -> None:
 
 def test_recall_curves_have_a_value_for_each_k(tasks: list[ReportTask]) -> None:
     (plot,) = recall_plots(tasks)
-    dense, bm25 = plot.curves
-    assert [point.value for point in dense.points] == [5 / 8, 6 / 8] + [7 / 8] * 8
-    assert [point.value for point in bm25.points] == [1.0] * 10
-    assert (dense.name, bm25.name, plot.n) == ("dense", "bm25", 8)
+    assert [point.value for point in plot.curves["dense"]] == [5 / 8, 6 / 8] + [7 / 8] * 8
+    assert [point.value for point in plot.curves["bm25"]] == [1.0] * 10
+    assert (list(plot.curves), plot.n) == (["dense", "bm25"], 8)
 
 
 def test_recall_curves_over_different_questions_are_in_different_plots(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_recall_curves_over_different_questions_are_in_different_plots(tmp_path:
     write_results(tmp_path / "b", [runs.ranking([1, 2])], runs.settings())
     write_results(tmp_path / "c", [runs.ranking([1, 2, 3])], runs.settings())
     plots = recall_plots(read_tasks([tmp_path]).tasks)
-    assert [[curve.name for curve in plot.curves] for plot in plots] == [["dense (a)", "dense (b)"], ["dense"]]
+    assert [list(plot.curves) for plot in plots] == [["dense (a)", "dense (b)"], ["dense"]]
 
 
 def test_reliability_needs_probabilities(tasks: list[ReportTask], tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_reliability_needs_probabilities(tasks: list[ReportTask], tmp_path: Path
 
 def test_risk_curves_are_grouped_by_section_and_each_verified_task_has_its_own_plot(tasks: list[ReportTask]) -> None:
     plots = risk_plots(tasks)
-    assert [(plot.task, [curve.name for curve in plot.curves]) for plot in plots] == [
+    assert [(plot.task, list(plot.curves)) for plot in plots] == [
         (None, ["qa_none", "qa_gold"]),
         (None, ["nli"]),
         ("verified_gold", ["by the verdict's support", "by the answer's own confidence"]),
     ]
     verified = next(task for task in tasks if task.name == "verified_gold")
-    assert plots[2].curves[0].area == pytest.approx(verified.estimates["aurc"].value)
-    assert plots[2].curves[1].area == pytest.approx(verified.estimates["aurc_confidence"].value)
+    areas = [area_under(points) for points in plots[2].curves.values()]
+    assert areas == pytest.approx([verified.estimates[name].value for name in ("aurc", "aurc_confidence")])
 
 
 def test_unverified_answers_rank_last_by_support(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_unverified_answers_rank_last_by_support(tmp_path: Path) -> None:
     samples[0] |= {"verdict_scores": {}, "prediction": samples[0]["target"]}
     samples[1] |= {"prediction": "wrong"}
     write_results(tmp_path, [replace(task, samples=samples, estimates={"accuracy": Estimate(0.5)})], runs.settings())
-    curve = risk_plots(read_tasks([tmp_path]).tasks)[0].curves[0]
-    assert [(point.coverage, point.risk) for point in curve.points] == [(0.5, 1.0), (1.0, 0.5)]
+    points = next(iter(risk_plots(read_tasks([tmp_path]).tasks)[0].curves.values()))
+    assert [(point.coverage, point.risk) for point in points] == [(0.5, 1.0), (1.0, 0.5)]
 
 
 @pytest.mark.parametrize(

@@ -140,12 +140,12 @@ def test_values_of_every_plot_are_in_a_table(tasks: Any, html: str) -> None:
         for chart in charts
     ]
     for recall in recall_plots(tasks):
-        tables.remove([f"{point.value:.3f}" for curve in recall.curves for point in curve.points])
+        tables.remove([f"{point.value:.3f}" for points in recall.curves.values() for point in points])
     for diagram in reliabilities(tasks):
         values = [(f"{each.confidence:.3f}", f"{each.accuracy.value:.3f}", str(each.n)) for each in diagram.bins]
         tables.remove([value for of_bin in values for value in of_bin])
     for risk in risk_plots(tasks):  # ten coverages per curve, the last of which is 100 %
-        overall = [f"{curve.points[-1].risk:.3f}" for curve in risk.curves]
+        overall = [f"{points[-1].risk:.3f}" for points in risk.curves.values()]
         tables.remove(next(cells for cells in tables if len(cells) == 10 * len(overall) and cells[9::10] == overall))
     assert tables == []
 

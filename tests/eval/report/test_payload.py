@@ -5,7 +5,7 @@ import pytest
 import report_runs as runs
 from scripted_answers import evaluate_scripted
 
-from eval.report.payload import Payload
+from eval.report.payload import page_data
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
 from eval.results import write_results
@@ -14,10 +14,8 @@ from eval.results import write_results
 @pytest.fixture
 def data(tmp_path: Path) -> dict[str, Any]:
     texts = {record.id: record.context for record in runs.records(40)}
-    payload = Payload()
-    for task in read_tasks([runs.write_grid(tmp_path)]).tasks:
-        payload.add_task(task, {} if task.name == "qa_gold" else texts)
-    return payload.data
+    tasks = read_tasks([runs.write_grid(tmp_path)]).tasks
+    return page_data(tasks, [{} if task.name == "qa_gold" else texts for task in tasks])
 
 
 def task_data(data: dict[str, Any], name: str) -> dict[str, Any]:
@@ -77,22 +75,19 @@ def test_written_answers_of_a_task_without_judged_sentences_have_only_their_text
     for sample in result.samples:
         del sample["judged"]  # type: ignore[attr-defined]
     write_results(tmp_path, [result], runs.settings())
-    payload = Payload()
-    payload.add_task(read_tasks([tmp_path]).tasks[0], {})
-    columns = payload.data["tasks"][0]["columns"]
+    columns = page_data(read_tasks([tmp_path]).tasks)["tasks"][0]["columns"]
     assert "sentences" not in columns
     assert columns["output"] == [sample["output"] for sample in result.samples]
 
 
 def test_a_map_shares_its_texts_with_the_tasks(data: dict[str, Any], tmp_path: Path) -> None:
     record = runs.records(1)[0]
-    payload = Payload()
-    payload.add_task(read_tasks([tmp_path]).tasks[0], {record.id: record.context})
-    n_records = len(payload.data["records"])
+    tasks, texts = read_tasks([tmp_path]).tasks[:1], [{record.id: record.context}]
     pair = MapPair(record.id, record.question, record.context, record.label)
-    payload.add_map(EmbeddingMap("minilm", "model", "data", [pair], 0, [(0.1, 0.2, 0.3, 0.4)]))
-    (map_data,) = payload.data["maps"]
-    assert len(payload.data["records"]) == n_records
+    embedding_map = EmbeddingMap("minilm", "model", "data", [pair], 0, [(0.1, 0.2, 0.3, 0.4)])
+    with_map = page_data(tasks, texts, [embedding_map])
+    (map_data,) = with_map["maps"]
+    assert with_map["records"] == page_data(tasks, texts)["records"]
     assert map_data["positions"] == [0.1, 0.2, 0.3, 0.4]
-    assert payload.data["passages"][map_data["passages"][0]] == [record.id, record.context]
+    assert with_map["passages"][map_data["passages"][0]] == [record.id, record.context]
     assert map_data["labels"] == [record.label]

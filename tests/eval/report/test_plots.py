@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.errors import UserError
-from eval.report.figures import RecallCurve, RecallPlot, RiskCurve, RiskPlot, recall_plots, reliabilities
+from eval.report.figures import RecallPlot, RiskPlot, recall_plots, reliabilities
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots, write_risk_plots
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
@@ -86,7 +86,7 @@ def test_write_risk_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
 
 def draw_risk_curves(*curves: list[tuple[float, float]]) -> Axes:
     """A plot of curves whose points are given as coverage and risk."""
-    risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve]) for n, curve in enumerate(curves)]
+    risk_curves = {f"c{n}": [RiskPoint(x, y, 0.0) for x, y in curve] for n, curve in enumerate(curves)}
     axes = Figure().add_subplot()
     draw_risk(axes, RiskPlot("run", None, "order", (10,), risk_curves))
     return axes
@@ -111,14 +111,14 @@ def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Pa
 
 def test_each_of_twelve_curves_has_its_own_style() -> None:
     axes = Figure().add_subplot()
-    draw_recall(axes, RecallPlot("data", 1, [RecallCurve(str(n), [Estimate(0.5)]) for n in range(12)]))
+    draw_recall(axes, RecallPlot("data", 1, {str(n): [Estimate(0.5)] for n in range(12)}))
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12  # seen without markers too
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 12
 
 
 def test_recall_without_intervals_has_no_band() -> None:
     axes = Figure().add_subplot()
-    draw_recall(axes, RecallPlot("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
+    draw_recall(axes, RecallPlot("data", 1, {"dense": [Estimate(0.0), Estimate(1.0)]}))
     assert not axes.collections
 
 
@@ -130,7 +130,7 @@ def test_reliability_has_a_bar_and_an_interval_for_each_bin(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ['"><script>alert(1)</script>', "$\\frac$", "a $ b", "\u00e9\u4e2d"])
 def test_names_are_drawn_literally_and_escaped(name: str) -> None:
-    plot = RecallPlot("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
+    plot = RecallPlot("data", 1, {name: [Estimate(0.5, 0.1, 0.4, 0.6)] * 10})
     image = svg_image(plot, draw_recall, name)
     assert Markup.escape(name) in image
     content = image.partition("base64,")[2].partition('"')[0]

@@ -7,7 +7,8 @@ from sklearn.metrics import accuracy_score, ndcg_score, precision_recall_fscore_
 
 from corpus.records import LABELS
 from eval.stats.estimate import Estimate, proportion
-from eval.stats.metrics import label_metrics, majority, ranking_metrics, share, unparsed
+from eval.stats.metrics import label_metrics, majority, ranking_metrics, unparsed
+from eval.tasks.scorers import REFUSALS
 
 RANKING = ["accuracy@1", "recall@5", "recall@10", "mrr@10", "ndcg@10"]
 
@@ -151,9 +152,11 @@ def test_label_metrics_refuse_unequal_lengths_and_unknown_labels(
         label_metrics(targets, predictions, LABELS)
 
 
-def test_share_counts_unparsed_predictions_in_the_denominator() -> None:
+def test_share_of_maybe_counts_unparsed_predictions_in_the_denominator() -> None:
     predictions = ["maybe", None, "maybe", "yes"]
-    assert share(predictions, "maybe").value == 0.5
+    metrics = REFUSALS.metrics([{"prediction": prediction} for prediction in predictions], LABELS)
+    assert metrics["share_maybe"].value == 0.5
+    assert metrics["unparsed"] == unparsed(predictions)
     assert unparsed(predictions).value == 1
     assert unparsed(predictions).high is not None
 
