@@ -9,7 +9,7 @@ from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Extract, TextBuilder, Withdrawn, one_line
 from corpus.documents.formulas import formula, lowered, raised
-from corpus.documents.source import LimitedStream, Source, format_advice, open_limited
+from corpus.documents.source import BUFFER_BYTES, LimitedStream, Source, format_advice, open_limited
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -47,7 +47,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
     """
     from lxml import etree
 
-    with open_limited(source, config) as stream, BufferedReader(stream) as buffered:
+    with open_limited(source, config) as stream, BufferedReader(stream, BUFFER_BYTES) as buffered:
         start = buffered.peek()
         try:
             yield from _records(source, stream, buffered)
@@ -58,7 +58,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
 
 
 def _records(
-    source: Source, stream: LimitedStream, buffered: BufferedReader
+    source: Source, stream: LimitedStream, buffered: "BufferedReader[LimitedStream]"
 ) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 

@@ -47,6 +47,7 @@ _SIGNATURES = (
 # Characters that control a terminal or the direction of text.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 CHUNK_BYTES = 1 << 16
+BUFFER_BYTES = 1 << 13  # that may be read beyond a record's end; small beside the least documents.max_bytes
 _MAX_SUFFIXES = 20  # in a message
 _SET_ENCODING = (
     "Name its encoding, such as --set documents.encoding=windows-1252 for Windows in western Europe, or save it as "
@@ -208,7 +209,7 @@ def _decoded(raw: bytes, config: DocumentsConfig) -> str:
 
 def text_lines(source: Source, stream: LimitedStream, newline: str | None, config: DocumentsConfig) -> Iterator[str]:
     """The lines of a stream of records, decoded as by ``read_text``; for ``newline`` see ``io.TextIOWrapper``."""
-    buffered = BufferedReader(stream)
+    buffered = BufferedReader(stream, BUFFER_BYTES)
     encoding = encoding_of(buffered.peek())
     if config.encoding is not None and encoding != "utf-16" and not _is_utf8(source, config):
         encoding = config.encoding
@@ -230,7 +231,7 @@ def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
 
 def format_advice(raw: bytes) -> str | None:
     """Advice on a file's real format and the right suffix, by its first bytes; None if they show no other format."""
-    kinds = (
-        f"It seems to be {kind}: name it {suffix}." for start, kind, suffix in _SIGNATURES if raw.startswith(start)
-    )
-    return next(kinds, None)
+    for signature, description, suffix in _SIGNATURES:
+        if raw.startswith(signature):
+            return f"It seems to be {description}: name it {suffix}."
+    return None
