@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 
 _NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_NAMESPACE = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
-_DOCUMENT_RELATION = "/officeDocument"  # last components of relationship types
-_STYLES_RELATION = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # Elements whose text is read separately (txbxContent), is not part of the body, or is repeated for old programs.
 _SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
-_BATCH = 100  # paragraphs after which their memory is freed
 _MAX_STYLES = 20  # that are based on each other, in damaged files in a circle
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
@@ -85,22 +83,31 @@ class _Reader:
 
     def read(self) -> Extract | None:
         relations = self._relations("")  # of the whole file
-        document = relations.get(_DOCUMENT_RELATION)
-        if document is None:
+        if "officeDocument" not in relations:
             raise ValueError("it has no document part")
-        styles = self._relations(document).get(_STYLES_RELATION)
-        if styles in self._archive.namelist():
-            self._styles = dict(self._read_styles(styles or ""))
+        document = relations["officeDocument"]
+        parts = self._relations(document)
+        if (styles := self._part(parts.get("styles"))) is not None:
+            self._styles = dict(map(_read_style, styles.iterfind("{*}style")))
         for kind in ("footnote", "endnote"):
-            self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
+            if (notes := self._part(parts.get(f"{kind}s"))) is not None:
+                for note in notes.iterfind(f"{{*}}{kind}"):
+                    text = "\n".join(self._paragraphs(note.iterdescendants("{*}p"))).strip()
+                    self._notes[f"{kind} {_attribute(note, 'id')}"] = text
+        properties = self._part(relations.get("core-properties"))
+        title = None if properties is None else properties.findtext("{http://purl.org/dc/elements/1.1/}title")
         body = TextBuilder()
         section: str | None = None
-        for element in _accept_joins(self._blocks(document)):
+        for element in _accept_joins(_blocks(self._root(document))):
             if _name(element) == "p" and self._is_heading(element):
                 section = one_line(self._paragraph(element))
             for block in self._texts(element):
                 body.add(block, section=section)
-        return body.extract(self._name, title=self._title(relations))
+        return body.extract(self._name, title=meaningful_title(title))
+
+    def _part(self, part: str | None) -> "_Element | None":
+        """The root of an optional part; None if the file lacks it."""
+        return self._root(part) if part is not None and part in self._archive.namelist() else None
 
     def _root(self, part: str) -> "_Element":
         from lxml import etree
@@ -108,66 +115,28 @@ class _Reader:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
         with self._archive.open(part) as stream:
             root = etree.parse(LimitedStream(stream, self._name, self._limit), parser).getroot()
-        _check_no_dtd(root)
+        if root.getroottree().docinfo.internalDTD is not None:  # could declare entities
+            raise ValueError("it has a document type, which Word never writes")
         return root
 
     def _relations(self, part: str) -> dict[str, str]:
-        """The paths of the parts that ``part`` refers to, by the type of relationship, such as ``/styles``."""
+        """The paths of the parts that ``part`` refers to, by the last component of the relationship's type."""
         folder, _, file = part.rpartition("/")
-        path = join(folder, "_rels", f"{file}.rels")
-        if path not in self._archive.namelist():
-            return {}
+        relations = self._part(join(folder, "_rels", f"{file}.rels"))
         parts: dict[str, str] = {}
-        for relation in self._root(path):
-            if isinstance(relation.tag, str) and relation.get("TargetMode") != "External":
-                kind = f"/{(relation.get('Type') or '').rpartition('/')[2]}"
-                target = relation.get("Target") or ""
-                parts.setdefault(kind, normpath(target.lstrip("/") if target.startswith("/") else join(folder, target)))
+        for relation in () if relations is None else relations.iterchildren("{*}Relationship"):
+            if relation.get("TargetMode") != "External":
+                kind = relation.get("Type", "").rpartition("/")[2]
+                parts.setdefault(kind, normpath(join("/", folder, relation.get("Target", ""))).lstrip("/"))
         return parts
-
-    def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The body's paragraphs and tables, also within content controls; each element is cleared after use."""
-        from lxml import etree
-
-        kinds = ("{*}p", "{*}tbl")
-        is_checked, unfreed = False, 0
-        with self._archive.open(part) as stream:
-            limited = LimitedStream(stream, self._name, self._limit)
-            for _, element in etree.iterparse(
-                limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
-            ):
-                is_checked = is_checked or _check_no_dtd(element)
-                if next(element.iterancestors(*kinds), None) is not None:
-                    continue  # read with the table or paragraph that contains it
-                if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
-                    yield element
-                element.clear()
-                unfreed += 1
-                if unfreed < _BATCH:
-                    continue
-                unfreed = 0
-                parent = element.getparent()
-                while parent is not None and element.getprevious() is not None:  # free what precedes the element
-                    del parent[0]
 
     def _texts(self, element: "_Element") -> Iterator[str]:
         """The texts of a block, of its text boxes and of the notes that the block cites."""
         self._cited.clear()
-        yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
-        for box in element.iterdescendants("{*}txbxContent"):
-            if _is_visible(box, element):
-                for block in _accept_joins(box.iterchildren("{*}p", "{*}tbl")):
-                    yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
+        boxes = [box for box in element.iterdescendants("{*}txbxContent") if _is_visible(box, element)]
+        for block in chain([element], *(_accept_joins(box.iterchildren("{*}p", "{*}tbl")) for box in boxes)):
+            yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
         yield from (self._notes.pop(note, "") for note in self._cited)
-
-    def _read_notes(self, kind: str, part: str | None) -> dict[str, str]:
-        """The texts of the footnotes or endnotes, by kind and number."""
-        if part not in self._archive.namelist():
-            return {}
-        return {
-            f"{kind} {_attribute(note, 'id')}": "\n".join(self._paragraphs(note.iterdescendants("{*}p"))).strip()
-            for note in self._root(part or "").iterfind(f"{{*}}{kind}")
-        }
 
     def _is_heading(self, paragraph: "_Element") -> bool:
         return any(_HEADING.match(style.name) for style in self._styles_of(paragraph.find("{*}pPr/{*}pStyle")))
@@ -227,20 +196,11 @@ class _Reader:
     def _styles_of(self, reference: "_Element | None") -> list[_Style]:
         """The style that a paragraph or run refers to, and the styles that it is based on, nearest first."""
         found: list[_Style] = []
-        id = None if reference is None else _value(reference)
+        id: str | None = _value(reference)
         while id in self._styles and len(found) < _MAX_STYLES:
             found.append(self._styles[id])
             id = found[-1].based_on
         return found
-
-    def _read_styles(self, part: str) -> Iterator[tuple[str, _Style]]:
-        for style in self._root(part).iterfind("{*}style"):
-            based, name = style.find("{*}basedOn"), style.find("{*}name")
-            hidden, align = _visibility_and_alignment(style.find("{*}rPr"))
-            yield (
-                _attribute(style, "styleId"),
-                _Style("" if name is None else _value(name), None if based is None else _value(based), hidden, align),
-            )
 
     def _table(self, table: "_Element") -> Iterator[str]:
         """A table's text; a cell that spans rows is repeated in each row."""
@@ -266,18 +226,20 @@ class _Reader:
                 rows.append(cells)
         yield from table_blocks(rows)
 
-    def _title(self, relations: dict[str, str]) -> str | None:
-        part = relations.get("/core-properties")
-        if part not in self._archive.namelist():
-            return None
-        return meaningful_title(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
+
+def _blocks(element: "_Element") -> Iterator["_Element"]:
+    """The paragraphs and tables below an element, also within content controls; not those inside of each other."""
+    for child in element:
+        if _name(child) in ("p", "tbl"):
+            yield child
+        elif _name(child) not in _SKIPPED:
+            yield from _blocks(child)
 
 
-def _check_no_dtd(element: "_Element") -> bool:
-    """Raise ``ValueError`` on a document type declaration, which could declare entities; else return True."""
-    if element.getroottree().docinfo.internalDTD is not None:
-        raise ValueError("it has a document type, which Word never writes")
-    return True
+def _read_style(style: "_Element") -> tuple[str, _Style]:
+    """A style's id, and the style."""
+    based_on, name = _value(style.find("{*}basedOn")) or None, _value(style.find("{*}name"))
+    return _attribute(style, "styleId"), _Style(name, based_on, *_visibility_and_alignment(style.find("{*}rPr")))
 
 
 def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
@@ -330,13 +292,14 @@ def _attribute(element: "_Element", name: str) -> str:
     return element.get(_NAMESPACE + name) or element.get(_STRICT_NAMESPACE + name) or ""
 
 
-def _value(element: "_Element") -> str:
-    return _attribute(element, "val")
+def _value(element: "_Element | None") -> str:
+    """An element's value; empty if there is no element or value."""
+    return "" if element is None else _attribute(element, "val")
 
 
 def _columns(span: "_Element | None", default: int) -> int:
     """The number of columns that a cell or gap spans."""
-    number = "" if span is None else _value(span)[:6]  # cut, since damaged files may have huge numbers
+    number = _value(span)[:6]  # cut, since damaged files may have huge numbers
     return int(number) if number.isdecimal() else default
 
 
@@ -349,10 +312,9 @@ def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | Non
     """Whether run properties hide text or strike it through (None if not specified), and their vertical alignment."""
     if properties is None:
         return None, None
-    align = properties.find("{*}vertAlign")
     switches = [switch for name in ("vanish", "strike", "dstrike") for switch in properties.iterfind(f"{{*}}{name}")]
     hidden = any(_value(switch) not in ("0", "false", "off") for switch in switches) if switches else None
-    return hidden, None if align is None else _value(align)
+    return hidden, _value(properties.find("{*}vertAlign")) or None
 
 
 def _aligned(before: str, text: str, align: str | None) -> str:

@@ -8,6 +8,11 @@ from typing import Any
 _UNMARKED_SUPERSCRIPT = re.compile(r"(?:st|nd|rd|th|er|ère|re|e|o|os|a|TM|SM|MD)\Z")
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), "")  # Unicode's invisible operators
 _SPACED_OPERATORS = set("=<>≤≥≠≈≡∼~±∓×÷·+−-→∈∝⇒⟶")
+# Children of Word's elements, in the order of the corresponding elements of MathML.
+_OMML_OPERANDS = {
+    **{"f": ("num", "den"), "ssup": ("e", "sup"), "ssub": ("e", "sub"), "ssubsup": ("e", "sub", "sup")},
+    **{"nary": ("e", "sub", "sup"), "rad": ("e", "deg"), "func": ("fName", "e")},
+}
 MAX_DEPTH = 100  # of elements in a formula; deeper ones are read as plain text
 
 
@@ -35,52 +40,38 @@ def formula(element: Any, depth: int = 0) -> str:
         return "".join(element.itertext())
     parts = [child for child in element if isinstance(child.tag, str)]
 
-    def child_named(*names: str) -> str:
-        """The text of the child with one of these names, for OMML."""
-        for child in parts:
-            if str(child.tag).rpartition("}")[2] in names:
-                return formula(child, depth + 1)
-        return ""
-
-    def child_at(place: int) -> str:
-        """The text of the child at an index, for MathML."""
+    def operand(place: int) -> str:
+        """The text of the child at an index; of OMML elements, whose children have any order, that with its name."""
+        names = [str(child.tag).rpartition("}")[2] for child in parts]
+        if name in _OMML_OPERANDS:
+            operand_name = _OMML_OPERANDS[name][place]
+            place = names.index(operand_name) if operand_name in names else len(parts)
         return formula(parts[place], depth + 1) if place < len(parts) else ""
 
     match name:
         case "annotation" | "annotation-xml" | "mphantom" | "ctrlpr" | "rpr" | "del" | "movefrom":
             return ""
         case "semantics":
-            return child_at(0)
+            return operand(0)
         case "mi" | "mn" | "mtext" | "ms" | "mo" | "t":
             text = "".join(element.itertext()).translate(_INVISIBLE)
             return text if name == "t" else " ".join(text.split())
         case "mspace":
             return " "
-        case "mfrac":
-            return _fraction(child_at(0), child_at(1))
-        case "f":
-            return _fraction(child_named("num"), child_named("den"))
-        case "msup" | "mover":
-            return child_at(0) + raised("x", _group(child_at(1)))
-        case "ssup":
-            return child_named("e") + raised("x", _group(child_named("sup")))
-        case "msub" | "munder":
-            return _with_index(child_at(0), child_at(1))
-        case "ssub":
-            return _with_index(child_named("e"), child_named("sub"))
-        case "msubsup" | "munderover":
-            return _with_index(child_at(0), child_at(1)) + raised("x", _group(child_at(2)))
-        case "ssubsup":
-            return _with_index(child_named("e"), child_named("sub")) + raised("x", _group(child_named("sup")))
+        case "mfrac" | "f":
+            return f"{_group(operand(0))}/{_group(operand(1))}"
+        case "msup" | "mover" | "ssup":
+            return operand(0) + raised("x", _group(operand(1)))
+        case "msub" | "munder" | "ssub":
+            return _with_index(operand(0), operand(1))
+        case "msubsup" | "munderover" | "ssubsup":
+            return _with_index(operand(0), operand(1)) + raised("x", _group(operand(2)))
         case "nary":
-            bounds = _with_index("∑", child_named("sub")) + raised("x", _group(child_named("sup")))
-            return f"{bounds} {child_named('e')}"
+            return f"{_with_index('∑', operand(1))}{raised('x', _group(operand(2)))} {operand(0)}"
         case "msqrt":
             return f"√{_group(_row(parts, depth))}"
-        case "mroot":
-            return f"{child_at(1)}√{_group(child_at(0))}"
-        case "rad":
-            return f"{child_named('deg')}√{_group(child_named('e'))}"
+        case "mroot" | "rad":
+            return f"{operand(1)}√{_group(operand(0))}"
         case "mfenced":
             separator = (element.get("separators") or ",").strip()[:1]
             inside = f"{separator} ".join(formula(child, depth + 1) for child in parts)
@@ -92,7 +83,7 @@ def formula(element: Any, depth: int = 0) -> str:
         case "mtable" | "m":
             return "; ".join(filter(None, (formula(child, depth + 1) for child in parts)))
         case "func":
-            return f"{child_named('fName')} {child_named('e')}"
+            return f"{operand(0)} {operand(1)}"
         case _:
             return "" if name.endswith("pr") else _row(parts, depth, element.text)
 
@@ -106,10 +97,6 @@ def _row(parts: Iterable[Any], depth: int, text: str | None = None) -> str:
         row += f" {piece} " if is_operator else piece
         row += " ".join((child.tail or "").split())
     return re.sub(r" {2,}", " ", row).strip() if text is not None or " " in row else row
-
-
-def _fraction(above: str, below: str) -> str:
-    return f"{_group(above)}/{_group(below)}"
 
 
 def _with_index(base: str, index: str) -> str:

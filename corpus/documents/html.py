@@ -121,9 +121,8 @@ class _Page:
         self._root = root
         self._depth = depth
         self._foldable_ids = _foldable_ids(root) if foldable_ids is None else foldable_ids
-        self._text = ""
-        self._pieces: list[str] = []  # to be appended to _text
-        self._script_starts: list[int] = []  # offset in _text of each open <sup> or <sub>
+        self._pieces: list[str] = []  # of the current block's text
+        self._script_starts: list[int] = []  # offset in the block's text of each open <sup> or <sub>
 
     def blocks(self) -> Iterator[tuple[bool, str]]:
         """Whether each block is a heading, and its text; a block ends where a block element begins or ends.
@@ -151,7 +150,7 @@ class _Page:
                     walk.skip_subtree()
                     continue
                 if tag == "dd" and (term := self._join().rstrip()):
-                    self._restart(f"{term}: ")
+                    self._pieces = [f"{term}: "]
                     inside.append(tag)
                 elif tag in ("sup", "sub"):
                     self._script_starts.append(len(self._join()))
@@ -176,17 +175,13 @@ class _Page:
         yield from self._flush(inside)
 
     def _join(self) -> str:
-        self._text += "".join(self._pieces)
-        self._pieces.clear()
-        return self._text
-
-    def _restart(self, text: str = "") -> None:
-        self._text = text
-        self._pieces.clear()
+        """The text of the current block so far."""
+        self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]
 
     def _flush(self, inside: list[str]) -> Iterator[tuple[bool, str]]:
         text = self._join()
-        self._restart()
+        self._pieces = []
         self._script_starts = [0 for _ in self._script_starts]
         if "pre" not in inside:
             text = "\n".join(re.sub(r" *([ \t]) *", r"\1", line).strip() for line in text.split("\n"))
@@ -197,7 +192,7 @@ class _Page:
         text = self._join()
         begin = self._script_starts.pop()
         before, inner = text[:begin], text[begin:]
-        self._restart(before + (raised(before, inner) if tag == "sup" else lowered(before, inner)))
+        self._pieces = [before, raised(before, inner) if tag == "sup" else lowered(before, inner)]
 
     def _is_skipped(self, element: Any, tag: str, inside: Sequence[str]) -> bool:
         if tag in _SKIPPED or (tag == "dialog" and element.get("open") is None) or _is_navigation(element, tag):

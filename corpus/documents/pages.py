@@ -36,8 +36,7 @@ _MAX_SENTENCE = 2000  # characters of a sentence that may be joined
 def join_pages(pages: Sequence[str]) -> list[str]:
     """The pages' texts; a sentence across a page break is moved to the page where it begins."""
     texts = without_running_heads(pages)
-    hyphenated = {word.lower() for text in texts for word in _WORD.findall(text) if "-" in word}
-    whole = {word.lower() for text in texts for word in _WORD.findall(text)}
+    words = {word.lower() for text in texts for word in _WORD.findall(text)}
     joined: list[str] = []
     last = -1  # index of the last page with text
     for number, text in enumerate(texts):
@@ -50,7 +49,7 @@ def join_pages(pages: Sequence[str]) -> list[str]:
         joined.append(text)
         if text:
             last = number
-    return [_BROKEN_WORD.sub(lambda match: _join_word(match, whole, hyphenated), text) for text in joined]
+    return [_BROKEN_WORD.sub(lambda match: _join_word(match, words), text) for text in joined]
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
@@ -141,11 +140,14 @@ def _is_heading(text: str) -> bool:
     )
 
 
-def _join_word(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
-    """A word broken at a line end, joined; its hyphen stays if the word is a compound or hyphenated elsewhere."""
+def _join_word(match: re.Match[str], words: set[str]) -> str:
+    """A word broken at a line end, joined; its hyphen stays if the word is a compound or hyphenated elsewhere.
+
+    ``words`` are the words of the document in lower case.
+    """
     first, second = match["first"], match["second"]
-    if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
+    if "\u00ad" in match[0] or f"{first}{second}".lower() in words:
         return first + second
-    is_known = f"{first}-{second}".lower() in hyphenated
+    is_known = f"{first}-{second}".lower() in words
     is_compound = is_known or _COMPOUND_STARTS.match(first) or _COMPOUND_ENDS.match(second) or not second[0].islower()
     return f"{first}-{second}" if is_compound else first + second

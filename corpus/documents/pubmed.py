@@ -1,14 +1,15 @@
 """Reader of PubMed XML (baseline files, update files and exports), one citation at a time."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, TextBuilder, Value, Withdrawn, one_line
+from corpus.documents.extract import Extract, TextBuilder, Withdrawn, one_line
 from corpus.documents.formulas import formula, lowered, raised
-from corpus.documents.source import LimitedStream, Source, format_advice, open_limited
+from corpus.documents.source import BUFFER_BYTES, LimitedStream, Source, format_advice, open_limited
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -19,16 +20,16 @@ NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article without an En
 _UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of a section without a heading
 RETRACTED = "Retracted"
 CONCERN = "Expression of concern"
-# Notices by publication type, and by the type of a comment or correction that refers to the article.
-_NOTICE_BY_TYPE = {"Retracted Publication": RETRACTED}
-_NOTICE_BY_REFERENCE = {
-    "RetractionIn": RETRACTED,
-    "RetractedandRepublishedIn": RETRACTED,
-    "ExpressionOfConcernIn": CONCERN,
+# Notices by publication type, and by the type, in .nbib files the tag, of a reference to the article.
+_NOTICES = {
+    **dict.fromkeys(("Retracted Publication", "RetractionIn", "RetractedandRepublishedIn", "RIN", "RRI"), RETRACTED),
+    **dict.fromkeys(("ExpressionOfConcernIn", "ECI"), CONCERN),
 }
 # Dates, the preferred ones first: of the journal's issue ("2019 Nov-Dec" is a MedlineDate), then of the online article.
-_ARTICLE_DATES = ("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year")
-_BOOK_DATES = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
+_DATES = (
+    *("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year"),
+    *("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year"),  # of books and chapters
+)
 _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 
 
@@ -46,27 +47,24 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
     """
     from lxml import etree
 
-    with open_limited(source, config) as stream:
+    with open_limited(source, config) as stream, BufferedReader(stream, BUFFER_BYTES) as buffered:
+        start = buffered.peek()
         try:
-            yield from _records(source, stream)
+            yield from _records(source, stream, buffered)
         except etree.XMLSyntaxError as error:
-            advice = _format_advice_of(source, config) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
-            raise DataError(source.name, f"is not XML that can be read. {advice}") from None
+            advice = format_advice(start) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
+            problem = f"is not XML that can be read. {advice if start else 'It is empty.'}"
+            raise DataError(source.name, problem) from None
 
 
-def _format_advice_of(source: Source, config: DocumentsConfig) -> str | None:
-    """Advice on the file's real format, if its first bytes show it."""
-    with open_limited(source, config) as stream:
-        first = stream.read(16)
-    return "It is empty." if not first else format_advice(first)
-
-
-def _records(source: Source, stream: LimitedStream) -> Iterator[Extract | Withdrawn | DataError]:
+def _records(
+    source: Source, stream: LimitedStream, buffered: "BufferedReader[LimitedStream]"
+) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 
     # Start events report an unsupported root element at the start of the file.
     events = etree.iterparse(
-        stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+        buffered, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     root: _Element | None = None
     number = 0  # of the record
@@ -79,18 +77,11 @@ def _records(source: Source, stream: LimitedStream) -> Iterator[Extract | Withdr
         number += element.tag in _RECORDS
         match element.tag:
             case "PubmedArticle" | "MedlineCitation" | "PubmedBookArticle":
-                try:
-                    document = _article(source, number, element)
-                except DataError as error:
-                    yield error
-                else:
-                    if document is not None:
-                        yield document
+                document = _document(source, number, element)
+                if document is not None:
+                    yield document
             case "DeleteCitation" | "DeleteDocument":
-                for pmid in element.iter("PMID"):
-                    yield Withdrawn(key_of(_text(pmid) or ""))
-            case _:
-                pass
+                yield from (Withdrawn(key_of(pmid)) for pmid in _texts(element, ".//PMID"))
         element.clear()
         while element.getprevious() is not None:
             del root[0]
@@ -118,81 +109,49 @@ def english_title(title: str | None, vernacular: str | None) -> str | None:
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 
-def _article(source: Source, number: int, element: Any) -> Extract | None:
-    if element.tag == "PubmedBookArticle":
-        return _book(source, number, element.find("BookDocument"))
-    return _citation(source, number, element if element.tag == "MedlineCitation" else element.find("MedlineCitation"))
+def notice_of(kinds: Iterable[str]) -> str | None:
+    """The notice that an article was retracted, or else that its journal has expressed concern.
 
-
-def _citation(source: Source, number: int, citation: Any) -> Extract | None:
-    pmid = _pmid(source, number, citation)
-    article = citation.find("Article")
-    if article is None:
-        return None
-    notice = _notice(citation, article)
-    return _document(
-        pmid,
-        with_notice(_title(article), notice),
-        [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")],
-        journal=_text(article.find("Journal/Title")),
-        year=_first_year(article, _ARTICLE_DATES),
-        mesh=[name for name in map(_text, citation.iterfind("MeshHeadingList/MeshHeading/DescriptorName")) if name],
-        notice=notice,
-    )
-
-
-def _book(source: Source, number: int, document: Any) -> Extract | None:
-    """A book or a chapter; its ``journal`` is the book's title."""
-    pmid = _pmid(source, number, document)
-    book = _text(document.find("Book/BookTitle"))
-    return _document(
-        pmid,
-        _title(document) or book,
-        [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")],
-        journal=book,
-        year=_first_year(document, _BOOK_DATES),
-    )
-
-
-def _title(article: Any) -> str | None:
-    return english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
-
-
-def _document(pmid: str, title: str | None, sections: list[Any], **metadata: Value | None) -> Extract | None:
-    """A record's title and the sections of its abstracts; None if there are neither."""
-    body = TextBuilder()
-    body.add(title or "")
-    for section in sections:
-        label = one_line(section.get("Label"))
-        if label is not None and _UNLABELLED.match(label):
-            label = None
-        text = _text(section)
-        if text:
-            body.add(f"{label}: {text}" if label else text, section=label)
-    return body.extract(key_of(pmid), pmid=pmid, title=title, **metadata)
-
-
-def _pmid(source: Source, number: int, record: Any) -> str:
-    pmid = None if record is None else _text(record.find("PMID"))
-    if pmid is None or not pmid.isdigit():
-        raise DataError(source.name, "has a citation without a PMID.", record=str(number))
-    return pmid
-
-
-def _notice(citation: Any, article: Any) -> str | None:
-    """The notice that an article was retracted, or else that its journal has expressed concern."""
-    types = (_text(element) or "" for element in article.iterfind("PublicationTypeList/PublicationType"))
-    references = (
-        str(element.get("RefType")) for element in citation.iterfind("CommentsCorrectionsList/CommentsCorrections")
-    )
-    notices = {*map(_NOTICE_BY_TYPE.get, types), *map(_NOTICE_BY_REFERENCE.get, references)}
+    Args:
+        kinds: the article's publication types, and the types (or tags of .nbib files) of references to it.
+    """
+    notices = set(map(_NOTICES.get, kinds))
     return RETRACTED if RETRACTED in notices else CONCERN if CONCERN in notices else None
 
 
-def _first_year(record: Any, paths: Sequence[str]) -> int | None:
-    """The first year in the elements at the paths."""
-    years = (year_in(_text(record.find(path))) for path in paths)
-    return next((year for year in years if year is not None), None)
+def _document(source: Source, number: int, element: Any) -> Extract | DataError | None:
+    """The document of a record; None if it has neither title nor abstract. A book's ``journal`` is its title."""
+    path = {"PubmedArticle": "MedlineCitation", "PubmedBookArticle": "BookDocument"}.get(element.tag, ".")
+    record = element.find(path)
+    pmid = None if record is None else _text(record.find("PMID"))
+    if pmid is None or not pmid.isdigit():
+        return DataError(source.name, "has a citation without a PMID.", record=str(number))
+    article = record if path == "BookDocument" else record.find("Article")
+    if article is None:
+        return None
+    references = (reference.get("RefType") for reference in record.iterfind("CommentsCorrectionsList/*"))
+    notice = notice_of([*_texts(article, "PublicationTypeList/PublicationType"), *filter(None, references)])
+    book = _text(article.find("Book/BookTitle"))
+    title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle"))) or book
+    title = with_notice(title, notice)
+    body = TextBuilder()
+    body.add(title or "")
+    for section in [*article.iterfind("Abstract/AbstractText"), *record.iterfind("OtherAbstract/AbstractText")]:
+        label = one_line(section.get("Label"))
+        if label is not None and _UNLABELLED.match(label):
+            label = None
+        if text := _text(section):
+            body.add(f"{label}: {text}" if label else text, section=label)
+    years = (year_in(_text(article.find(path))) for path in _DATES)
+    return body.extract(
+        key_of(pmid),
+        pmid=pmid,
+        title=title,
+        journal=_text(article.find("Journal/Title")) or book,
+        year=next((year for year in years if year is not None), None),
+        mesh=_texts(record, "MeshHeadingList/MeshHeading/DescriptorName"),
+        notice=notice,
+    )
 
 
 def year_in(text: str | None) -> int | None:
@@ -204,6 +163,11 @@ def year_in(text: str | None) -> int | None:
 def _text(element: Any) -> str | None:
     """The text of an element with its markup, in one line; None if there is none."""
     return None if element is None else one_line(_marked_up(element))
+
+
+def _texts(element: Any, path: str) -> list[str]:
+    """The texts of the elements at a path, without blank ones."""
+    return [text for text in map(_text, element.iterfind(path)) if text]
 
 
 def _marked_up(element: Any) -> str:

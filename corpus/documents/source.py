@@ -10,9 +10,9 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase, TextIOWrapper
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path, PurePath
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from common.encoding import encoding_of
 from common.errors import DataError
@@ -47,6 +47,7 @@ _SIGNATURES = (
 # Characters that control a terminal or the direction of text.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 CHUNK_BYTES = 1 << 16
+BUFFER_BYTES = 1 << 13  # that may be read beyond a record's end; small beside the least documents.max_bytes
 _MAX_SUFFIXES = 20  # in a message
 _SET_ENCODING = (
     "Name its encoding, such as --set documents.encoding=windows-1252 for Windows in western Europe, or save it as "
@@ -108,7 +109,7 @@ def format_of(name: str) -> Format | None:
     return next((format for suffix, format in SUFFIXES.items() if lower.endswith(suffix)), None)
 
 
-class LimitedStream(BufferedIOBase):
+class LimitedStream(RawIOBase):
     """A stream that raises ``DataError`` if it is damaged or after ``limit`` bytes since ``reset_limit`` was called."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
@@ -116,33 +117,19 @@ class LimitedStream(BufferedIOBase):
         self._name = name
         self._limit = limit
         self._count = 0  # bytes since the limit was reset
-        self._peeked = b""
 
     def readable(self) -> bool:
         """True."""
         return True
 
-    def peek(self, size: int) -> bytes:
-        """The next ``size`` bytes, fewer at the end of the file; ``read`` returns them again."""
-        peeked = b""
-        while len(peeked) < size and (chunk := self.read(size - len(peeked))):
-            peeked += chunk
-        self._peeked = peeked
-        return peeked
-
     def reset_limit(self) -> None:
         """Count the bytes from 0 again, at the end of a record."""
         self._count = 0
 
-    def read(self, size: int | None = -1) -> bytes:
-        """At most ``size`` bytes; all remaining bytes for None or a negative number."""
-        if size is None or size < 0:  # in chunks, so that the limit applies before all bytes are in memory
-            return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
-        if self._peeked:
-            chunk, self._peeked = self._peeked[:size], self._peeked[size:]
-            return chunk
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with the next bytes, and return their number."""
         try:
-            chunk = self._raw.read(min(size, self._limit - self._count + 1))
+            chunk = self._raw.read(min(len(buffer), self._limit - self._count + 1))
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError):
             raise DataError(self._name, "is damaged: it cannot be unpacked to its end.") from None
         except OSError as error:
@@ -150,11 +137,8 @@ class LimitedStream(BufferedIOBase):
         self._count += len(chunk)
         if self._count > self._limit:
             raise DataError(self._name, _too_large(self._limit))
-        return chunk
-
-    def read1(self, size: int = -1) -> bytes:
-        """``read``, for ``TextIOWrapper``."""
-        return self.read(CHUNK_BYTES if size < 0 else size)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
     def close(self) -> None:
         """Close the underlying stream."""
@@ -225,23 +209,21 @@ def _decoded(raw: bytes, config: DocumentsConfig) -> str:
 
 def text_lines(source: Source, stream: LimitedStream, newline: str | None, config: DocumentsConfig) -> Iterator[str]:
     """The lines of a stream of records, decoded as by ``read_text``; for ``newline`` see ``io.TextIOWrapper``."""
-    encoding = encoding_of(stream.peek(2))
+    buffered = BufferedReader(stream, BUFFER_BYTES)
+    encoding = encoding_of(buffered.peek())
     if config.encoding is not None and encoding != "utf-16" and not _is_utf8(source, config):
         encoding = config.encoding
     try:
-        yield from TextIOWrapper(stream, encoding=encoding, newline=newline)  # type: ignore[type-var]
+        yield from TextIOWrapper(buffered, encoding=encoding, newline=newline)
     except UnicodeDecodeError:
         raise DataError(source.name, f"is not {config.encoding or 'UTF-8'} text. {_SET_ENCODING}") from None
 
 
 def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with open_limited(source, config) as stream:
         try:
-            while chunk := stream.read(CHUNK_BYTES):
+            for _ in codecs.iterdecode(iter(lambda: stream.read(CHUNK_BYTES), b""), "utf-8"):
                 stream.reset_limit()
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False
     return True

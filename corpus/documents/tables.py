@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -14,7 +13,7 @@ from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import year_in
 from corpus.documents.source import LimitedStream, Source, format_of, open_limited, text_lines
-from corpus.rows import is_missing, json_row
+from corpus.rows import is_missing, json_row, with_column_names
 
 MAX_LISTED = 20  # columns in an error
 Row = tuple[int, Mapping[str, Any] | DataError]  # number of its first line, and its cells
@@ -31,25 +30,15 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
         yield from _documents(source, config.columns, rows(source, stream, config))
 
 
-@contextmanager
-def _cell_length_limit(limit: int) -> Iterator[None]:
-    """Set the csv module's limit on the length of a cell, which is global, inside the block."""
-    previous = csv.field_size_limit(min(limit, sys.maxsize))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(previous)
-
-
 def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract | DataError]:
+    names = list(columns.model_dump().values())
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
         if isinstance(row, DataError):
             yield row
             continue
-        columns = _matching_columns(columns, row)
         try:
-            document = _document(source, columns, number, line, row, seen)
+            document = _document(source, columns, number, line, with_column_names(row, names), seen)
         except DataError as error:
             yield error
         else:
@@ -78,22 +67,6 @@ def _document(
     return body.extract(f"{source.name}/{id}", title=title, year=year, mesh=mesh)
 
 
-def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
-    """The columns with the row's names, which may differ from the settings in case and outer spaces."""
-    expected = columns.model_dump()
-    if all(name is None or name in row for name in expected.values()):
-        return columns
-    by_folded: dict[str, list[str]] = {}
-    for name in row:
-        by_folded.setdefault(str(name).strip().casefold(), []).append(name)
-    matching = {
-        field: names[0]
-        for field, name in expected.items()
-        if name is not None and name not in row and len(names := by_folded.get(name.strip().casefold(), [])) == 1
-    }
-    return columns.model_copy(update=matching)
-
-
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
     """A field as text; empty if the column or its value is missing."""
     value = row.get(column) if column else None
@@ -116,9 +89,9 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
 def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     """Rows of a table: tab-separated in a ``.tsv`` file; in other files the delimiter is detected from the header."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-    with _cell_length_limit(config.max_bytes):
-        lines = text_lines(source, stream, "", config)
-        yield from csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
+    csv.field_size_limit(min(config.max_bytes, sys.maxsize))  # of a cell; global, so the limit of the last file counts
+    lines = text_lines(source, stream, "", config)
+    return csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 
 
 def _json_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:

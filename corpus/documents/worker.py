@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from common.errors import DataError, UserError
 from corpus.config import DocumentsConfig
@@ -39,13 +39,6 @@ ReadResult = tuple[Extract, SplitDocument] | Withdrawn | Problem
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup:
-    config: DocumentsConfig
-    limit: int
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Request:
     path: str
     name: str
@@ -60,13 +53,6 @@ class _Member:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """An error that ends the member, or the file if no member has begun."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class _CountTokens:
     """A request to the parent for the number of tokens of each text."""
 
@@ -74,8 +60,15 @@ class _CountTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """The end of the member, or of the file if no member has begun."""
+class _End:
+    """The end of the member, or of the file if no member has begun; ``error`` is the reason if it cannot be read."""
+
+    error: str | None = None
+
+    def check(self) -> None:
+        """Raise the error, if any."""
+        if self.error is not None:
+            raise _ReadError(self.error)
 
 
 class _ReadError(DataError):
@@ -117,15 +110,14 @@ class Worker:
         while True:
             process = self._ready()
             process.send(_Request(str(path), name, started))
-            while isinstance(message := self._receive(process, name), _Member):
+            while isinstance(message := process.receive(name), _Member):
                 started += 1
                 yield message.name, self._documents(process, message.name)
                 if process.stopped:
                     break
             if not process.stopped:
                 process.is_idle = True
-                if isinstance(message, _Failed):
-                    raise _ReadError(message.why)
+                message.check()
                 return
             kills += 1
             if not archives.is_archive(name):
@@ -135,27 +127,21 @@ class Worker:
                 return
 
     def _documents(self, process: "_Process", name: str) -> Iterator[ReadResult]:
-        while not isinstance(message := self._receive(process, name), _Done):
-            if isinstance(message, _Failed):
-                raise _ReadError(message.why)
+        while not isinstance(message := process.receive(name), _End):
             yield message
+        message.check()
 
     def _skipped_members(self, name: str) -> Iterator[ReadResult]:
         problem = f"{MAX_KILLS} files in it could not be read within the limits, so the files after them were skipped."
         raise DataError(name, f"{problem} Unpack it and index its files.")
         yield  # makes this function a generator
 
-    def _receive(self, process: "_Process", name: str) -> Any:
-        while isinstance(message := process.receive(name), _CountTokens):
-            process.send(list(self._window.count(message.texts)))
-        return message
-
     def _ready(self) -> "_Process":
         """An idle process: the running one if it can read another file, else a new one."""
         if self._running is not None and not (self._running.is_idle and self._running.is_reusable()):
             self._stop()
         if self._running is None:
-            self._running = _Process(_Setup(self._config, self._window.limit, self._window.fingerprint))
+            self._running = _Process(self._window, self._config)
         self._running.is_idle = False
         return self._running
 
@@ -173,25 +159,25 @@ class _Process:
         stopped: whether the process has ended.
     """
 
-    def __init__(self, setup: _Setup) -> None:
+    def __init__(self, window: Window, config: DocumentsConfig) -> None:
         import psutil
 
-        self._config = setup.config
+        self._window = window
+        self._config = config
         self.is_idle = True
         self.stopped = False
         self._kill_reason: str | None = None
         self._waited = 0.0  # seconds of waiting for the current document
         self._waiting_since: float | None = None
-        errors = None if setup.config.readers else subprocess.DEVNULL  # the libraries' messages may quote documents
+        errors = None if config.readers else subprocess.DEVNULL  # the libraries' messages may quote documents
         command = [sys.executable, "-P", "-c", _WORKER_SCRIPT]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         self._statistics = psutil.Process(self._process.pid)
         self.send(sys.path)
-        self.send(setup)
-        message = self._load()  # no time limit, since the watch has not started
-        if not isinstance(message, _Done):
+        self.send((config, window.limit, window.fingerprint))
+        message = self._load() or _End("it ended at once")  # no time limit, since the watch has not started
+        if reason := message.error:
             self.stop()
-            reason = message.why if isinstance(message, _Failed) else "it ended at once"
             raise UserError(f"The process that reads documents cannot be started: {reason}. Run medground doctor.")
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -204,19 +190,21 @@ class _Process:
             stdin.flush()
 
     def receive(self, name: str) -> Any:
-        """The next message."""
-        self._waiting_since = time.monotonic()
-        message = self._load()
-        self._waited += time.monotonic() - self._waiting_since
-        self._waiting_since = None
-        if message is None:
-            self.stop()
-            status = self._process.returncode
-            crash = f"crashes the program that reads it (status {status}). Leave it out, or save it anew."
-            raise DataError(name, self._kill_reason or crash)
-        if not isinstance(message, _CountTokens):
-            self._waited = 0.0
-        return message
+        """The next message; requests for token counts are answered."""
+        while True:
+            self._waiting_since = time.monotonic()
+            message = self._load()
+            self._waited += time.monotonic() - self._waiting_since
+            self._waiting_since = None
+            if message is None:
+                self.stop()
+                status = self._process.returncode
+                crash = f"crashes the program that reads it (status {status}). Leave it out, or save it anew."
+                raise DataError(name, self._kill_reason or crash)
+            if not isinstance(message, _CountTokens):
+                self._waited = 0.0
+                return message
+            self.send(list(self._window.count(message.texts)))
 
     def is_reusable(self) -> bool:
         """Whether the process runs and has released most memory of earlier files."""
@@ -256,18 +244,16 @@ class _Process:
             since = self._waiting_since
             waited = self._waited + (time.monotonic() - since if since is not None else 0.0)
             if since is not None and waited > self._config.max_seconds:
-                limit = f"documents.max_seconds ({self._config.max_seconds:,} s)"
-                self._kill_reason = f"takes more than {limit} to read. Split it, or raise the setting."
+                self._kill_reason = _limit_message(f"documents.max_seconds ({self._config.max_seconds:,} s)")
             elif self._memory() > self._config.max_memory:
-                self._kill_reason = _memory_message(self._config)
+                self._kill_reason = _limit_message(f"documents.max_memory ({self._config.max_memory:,} bytes)")
             if self._kill_reason is not None:
                 self._process.kill()
                 return
             time.sleep(CHECK_INTERVAL)
 
 
-def _memory_message(config: DocumentsConfig) -> str:
-    limit = f"documents.max_memory ({config.max_memory:,} bytes)"
+def _limit_message(limit: str) -> str:
     return f"takes more than {limit} to read. Split it, or raise the setting."
 
 
@@ -277,7 +263,9 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets the signal too, and ends this process
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
-    _WorkerServer(sys.stdin.buffer, _redirect_output()).serve()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # output of libraries to standard output (1) goes to standard error (2)
+    _WorkerServer(sys.stdin.buffer, answers).serve()
 
 
 def _end_with_parent(parent: int) -> None:
@@ -286,29 +274,22 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _redirect_output() -> IO[bytes]:
-    """Redirect output of libraries to standard error; return the stream to the parent."""
-    stream = os.fdopen(os.dup(1), "wb")  # file descriptor 1 is standard output, 2 is standard error
-    os.dup2(2, 1)
-    return stream
-
-
 class _WorkerServer:
     """Answers the parent's requests in the worker process."""
 
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests = requests
         self._answers = answers
-        setup: _Setup = self._load()
-        self._config = setup.config
-        self._window = Window(setup.limit, self._count, setup.fingerprint)
+        self._config, limit, fingerprint = self._load()
+        self._window = Window(limit, self._count, fingerprint)
         try:
             self._readers = Readers(self._config)
         except UserError as error:
-            self._send(_Failed(str(error)))
+            self._send(_End(str(error)))
             raise SystemExit(1) from None
-        _limit_memory(self._config)
-        self._send(_Done())
+        # Allocations beyond the limit fail, if the system can; the parent also checks the memory.
+        _limit("RLIMIT_DATA", self._config.max_memory)
+        self._send(_End())
 
     def serve(self) -> None:
         """Read files until the parent ends."""
@@ -323,7 +304,7 @@ class _WorkerServer:
                     self._send(_Member(request.name))
                     files = "file in it has" if len(unsupported) == 1 else "files in it have"
                     why = f"{len(unsupported)} {files} an unsupported type ({suffix_counts(unsupported)})."
-                    self._send(_Failed(f"{request.name}: {why}"))
+                    self._send(_End(f"{request.name}: {why}"))
 
     def _sources(self, request: _Request, unsupported: list[str]) -> Iterator[Source]:
         """The file, or the supported members of an archive; the names of other members are added to ``unsupported``."""
@@ -352,15 +333,15 @@ class _WorkerServer:
         _limit_time(self._config)
         try:
             yield
-            self._send(_Done())
+            self._send(_End())
         except Exception as error:
-            self._send(_Failed(escaped(self._message(name, error))))
+            self._send(_End(escaped(self._message(name, error))))
 
     def _message(self, name: str, error: BaseException) -> str:
         cause: BaseException | None = error
         while cause is not None:  # a reader may raise another error from a MemoryError
             if isinstance(cause, MemoryError):
-                return f"{name}: {_memory_message(self._config)}"
+                return f"{name}: {_limit_message(f'documents.max_memory ({self._config.max_memory:,} bytes)')}"
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, DataError):
             return str(error)
@@ -376,7 +357,7 @@ class _WorkerServer:
         try:
             return pickle.load(self._requests)
         except EOFError:
-            self._end()
+            os._exit(0)  # the parent has ended
 
     def _send(self, message: object) -> None:
         # Pickled before writing: if the memory is exhausted here, the stream is still intact.
@@ -385,26 +366,18 @@ class _WorkerServer:
             self._answers.write(pickled)
             self._answers.flush()
         except BrokenPipeError:
-            self._end()
-
-    def _end(self) -> NoReturn:
-        """End the process, since its parent has ended."""
-        os._exit(0)
+            os._exit(0)
 
 
-def _limit_memory(config: DocumentsConfig) -> None:
-    """Make allocations beyond the limit fail, if the system can; the parent also checks the memory."""
+def _limit(name: str, value: int) -> None:
+    """Set a limit of the system on this process, such as RLIMIT_DATA, where the system has it."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (config.max_memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        kind = getattr(resource, name)
+        resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
 
 
 def _limit_time(config: DocumentsConfig) -> None:
     """Limit CPU time, so that the system ends an orphaned worker whose parser blocks the thread that would end it."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = used.ru_utime + used.ru_stime + 60 + config.max_seconds * (os.cpu_count() or 1)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    _limit("RLIMIT_CPU", int(time.process_time() + 60 + config.max_seconds * (os.cpu_count() or 1)))

@@ -107,11 +107,3 @@ def test_file_that_cannot_be_opened_or_read_is_an_error(tmp_path: Path) -> None:
     for reason, open_stream in openers.items():
         with pytest.raises(DataError, match=rf"a\.txt: cannot be read \({reason}"):
             read_bytes(Source("a.txt", open_stream), SMALL)
-
-
-def test_read_returns_peeked_bytes_again() -> None:
-    with open_limited(source_of(b"abcdef"), SMALL) as stream:
-        assert stream.peek(2) == b"ab"
-        assert stream.read(1) + stream.read(3) + stream.read() == b"abcdef"
-    with open_limited(source_of(b"a"), SMALL) as stream:
-        assert stream.peek(2) == stream.read() == b"a"
