@@ -5,14 +5,14 @@ The chain works zero-shot, with examples in the prompt, or with an adapter train
 
 import random
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Decide, Family, check_choices
-from chains.labels import Case, Decider, Decision
+from chains.labels import Case, Decider
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.fitting import split_to_fit
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
@@ -23,6 +23,8 @@ from corpus.inference.pairs import NLIPair, without_premises_of
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 Pair = tuple[str, str]
+Whole = TypeVar("Whole")
+Part = TypeVar("Part")
 _SHOT_SEED = 11
 
 
@@ -79,6 +81,46 @@ def _parse_input(input: object) -> Pair | UserError:
             return UserError(f'A pair needs a {name}: give {{"premise": text, "hypothesis": text}}.')
         texts.append(text)
     return texts[0], texts[1]
+
+
+def judge_in_parts(
+    pairs: Sequence[Whole],
+    split: Callable[[Whole], Sequence[Part]],
+    judge: Callable[[list[Part]], list[Judgement | UserError]],
+) -> list[Judgement | UserError]:
+    """The judgement of each pair: that of the most decisive of the parts into which ``split`` divides it.
+
+    The parts of all pairs are judged together. A ``UserError`` of ``split`` or of a part is the result of its pair.
+    """
+    divided: list[Sequence[Part] | UserError] = []
+    for pair in pairs:
+        try:
+            divided.append(split(pair))
+        except UserError as error:
+            divided.append(error)
+    results = iter(judge([part for parts in divided if not isinstance(parts, UserError) for part in parts]))
+    return [parts if isinstance(parts, UserError) else _deciding([next(results) for _ in parts]) for parts in divided]
+
+
+def _deciding(parts: Sequence[Judgement | UserError]) -> Judgement | UserError:
+    judged = [part for part in parts if isinstance(part, Judgement)]
+    if len(judged) < len(parts):
+        return next(part for part in parts if isinstance(part, UserError))
+    deciding = max(judged, key=_decisiveness)
+    note = (f"premise judged in {len(parts)} parts to fit the model's window",) if len(parts) > 1 else ()
+    reused = all(part.reused for part in judged)
+    return deciding.model_copy(update={"notes": (*note, *deciding.notes), "reused": reused})
+
+
+def _decisiveness(judgement: Judgement) -> float:
+    """How clearly a judgement decides: 1 - P(neutral), or the highest probability if no label is neutral.
+
+    Without probabilities, 1 for a label other than neutral, else 0.
+    """
+    scores = judgement.label_scores
+    if not scores:
+        return float(judgement.label not in (None, "neutral"))
+    return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())
 
 
 def nli_chain(
@@ -166,37 +208,25 @@ class NLIChain(NLIModel):
         """Render the prompts, split premises that do not fit, and run the model in batches of similar length."""
         clean = self._llm.clean
         cleaned = [(clean(premise).strip(), clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        parts: list[tuple[int, Case, int]] = []  # index of the pair, rendered prompt, number of shots in it
-        judged: dict[int, Judgement | UserError] = {}
-        prompts = self._render(cleaned, len(self._shots))
-        for index, (pair, case) in enumerate(zip(cleaned, prompts, strict=True)):
-            if self._fits(case):
-                parts.append((index, case, len(self._shots)))
-                continue
-            try:
-                parts.extend((index, *part) for part in self._fitted(pair))
-            except UserError as error:
-                judged[index] = error
-        decisions = self._decider.decide([case for _, case, _ in parts])
-        by_pair: dict[int, list[tuple[Decision, str, int]]] = {}  # decision, prompt and number of shots of each part
-        for (index, case, shots), decision in zip(parts, decisions, strict=True):
-            if isinstance(decision, UserError):
-                judged[index] = decision
-            else:
-                by_pair.setdefault(index, []).append((decision, case.prompt[0], shots))
-        for index, of_pair in by_pair.items():
-            if index in judged:
-                continue
-            decision, prompt, shots = max(of_pair, key=lambda part: decisiveness(part[0].label, part[0].scores))
-            judged[index] = Judgement(
+        rendered = list(zip(cleaned, self._render(cleaned, len(self._shots)), strict=True))
+        return judge_in_parts(rendered, self._fitted, self._judge_cases)
+
+    def _judge_cases(self, cases: Sequence[tuple[Case, int]]) -> list[Judgement | UserError]:
+        """A judgement or an error for each rendered prompt, given with the number of shots in it."""
+        decisions = self._decider.decide([case for case, _ in cases])
+        return [
+            decision
+            if isinstance(decision, UserError)
+            else Judgement(
                 label=decision.label,
                 label_scores=decision.scores,
-                prompt=prompt,
+                prompt=case.prompt[0],
                 output=decision.output,
-                notes=(*self._notes(len(of_pair), shots), *decision.notes),
-                reused=all(part.reused for part, _, _ in of_pair),
+                notes=(*self._shots_note(shots), *decision.notes),
+                reused=decision.reused,
             )
-        return [judged[index] for index in range(len(pairs))]
+            for (case, shots), decision in zip(cases, decisions, strict=True)
+        ]
 
     def _render(self, pairs: Sequence[Pair], shots: int) -> list[Case]:
         turns = shot_turns(self._family, self.labels, self._shots[:shots])
@@ -207,8 +237,11 @@ class NLIChain(NLIModel):
     def _fits(self, case: Case) -> bool:
         return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
-    def _fitted(self, pair: Pair) -> list[tuple[Case, int]]:
+    def _fitted(self, rendered: tuple[Pair, Case]) -> list[tuple[Case, int]]:
         """The prompt with as many shots as fit, else prompts without shots for parts of the premise."""
+        pair, case = rendered
+        if self._fits(case):
+            return [(case, len(self._shots))]
         for shots in range(len(self._shots) - 1, -1, -1):
             case = self._render([pair], shots)[0]
             if self._fits(case):
@@ -223,11 +256,9 @@ class NLIChain(NLIModel):
             )
         return [(case, 0) for case in self._render([(part, hypothesis) for part in parts], 0)]
 
-    def _notes(self, parts: int, shots: int) -> list[str]:
-        notes = [f"premise judged in {parts} parts to fit the model's window"] if parts > 1 else []
-        if shots < len(self._shots):
-            notes.append(f"{shots} of {len(self._shots)} examples fit the model's window")
-        return notes
+    def _shots_note(self, shots: int) -> list[str]:
+        given = len(self._shots)
+        return [f"{shots} of {given} examples fit the model's window"] if shots < given else []
 
 
 class CalibratedNLI(NLIModel):
@@ -264,13 +295,3 @@ def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, floa
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
     total = sum(powers.values()) or 1.0  # the sum is 0 if all probabilities are
     return {label: power / total for label, power in powers.items()}
-
-
-def decisiveness(label: str | None, scores: Mapping[str, float]) -> float:
-    """How clearly a judgement decides: 1 - P(neutral), or the highest probability if no label is neutral.
-
-    Without probabilities, 1 for a label other than neutral, else 0.
-    """
-    if not scores:
-        return float(label not in (None, "neutral"))
-    return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from chains.answer import Answer, Passage
 from chains.citations import best_per_passage, cite
 from chains.config import DType
+from chains.encoder.pair_texts import Encoded
 from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
-from chains.nli import Judgement, NLIModel, Pair, decisiveness
+from chains.models.one_pass import apply_to_valid
+from chains.nli import Judgement, NLIModel, Pair, judge_in_parts
 from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
-from common.result_cache import CachedResult, ResultCache
+from common.result_cache import ResultCache
 from corpus.records import LABELS
 from corpus.sentences import Span
 
@@ -64,34 +66,27 @@ class EncoderNLI(NLIModel):
         """Split long premises, classify all parts, and take the deciding part of each pair."""
         texts = self._classifier.texts
         cleaned = [(texts.clean(premise).strip(), texts.clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        judged: dict[int, Judgement | UserError] = {}
-        parts: list[tuple[int, Pair, dict[str, list[int]]]] = []  # index of the pair, its part and the part's encoding
-        for index, (pair, whole) in enumerate(zip(cleaned, texts.encode(cleaned), strict=True)):
-            if texts.fits(whole):
-                parts.append((index, pair, whole))
-                continue
-            try:
-                split = texts.parts(pair)
-            except UserError as error:
-                judged[index] = error
-            else:
-                parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
-        by_pair: dict[int, list[tuple[CachedResult, Pair]]] = {}
-        results = self._classifier.results([encoded for _, _, encoded in parts])
-        for (index, part, _), result in zip(parts, results, strict=True):
-            by_pair.setdefault(index, []).append((result, part))
-        for index, of_pair in by_pair.items():
-            deciding, part = max(of_pair, key=lambda one: decisiveness(None, one[0].value))
-            scores = deciding.value
-            split_note = f"premise judged in {len(of_pair)} parts to fit the model's window"
-            judged[index] = Judgement(
-                label=max(scores, key=scores.__getitem__),
-                label_scores=scores,
-                prompt="\n\n".join(part),
-                notes=(split_note,) if len(of_pair) > 1 else (),
-                reused=all(result.reused for result, _ in of_pair),
+        encoded = list(zip(cleaned, texts.encode(cleaned), strict=True))
+        return judge_in_parts(encoded, self._parts, self._judge_parts)
+
+    def _parts(self, whole: tuple[Pair, Encoded]) -> list[tuple[Pair, Encoded]]:
+        texts, (pair, encoded) = self._classifier.texts, whole
+        if texts.fits(encoded):
+            return [whole]
+        parts = texts.parts(pair)
+        return list(zip(parts, texts.encode(parts), strict=True))
+
+    def _judge_parts(self, parts: Sequence[tuple[Pair, Encoded]]) -> list[Judgement | UserError]:
+        results = self._classifier.results([encoded for _, encoded in parts])
+        return [
+            Judgement(
+                label=max(result.value, key=result.value.__getitem__),
+                label_scores=result.value,
+                prompt="\n\n".join(pair),
+                reused=result.reused,
             )
-        return [judged[index] for index in range(len(pairs))]
+            for (pair, _), result in zip(parts, results, strict=True)
+        ]
 
 
 class ClassifierChain(AnswerChain):
@@ -107,27 +102,27 @@ class ClassifierChain(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Truncate all contexts to the window, then classify the pairs in batches of similar length."""
+        return apply_to_valid([self._fitted(question) for question in questions], self._classify)
+
+    def _fitted(self, question: Question) -> tuple[Question, Pair, Span] | UserError:
+        """The question, its pair of texts with the context truncated, and the span of the context that is left."""
+        if question.context is None or not question.context.strip():
+            return UserError(
+                "A classifier answers from the text that comes with the question. "
+                'Give {"question": ..., "context": ...}.'
+            )
         texts = self._classifier.texts
-        answers: dict[int, Answer | UserError] = {}
-        fitted: list[tuple[int, Pair, Span]] = []  # index of the question, its pair, span of the context in the pair
-        for index, question in enumerate(questions):
-            if question.context is None or not question.context.strip():
-                answers[index] = UserError(
-                    "A classifier answers from the text that comes with the question. "
-                    'Give {"question": ..., "context": ...}.'
-                )
-                continue
-            pair = texts.clean(question.text).strip(), texts.clean(question.context)
-            try:
-                span = (0, len(pair[1])) if texts.fits(texts.encode([pair])[0]) else texts.fit(pair, 1)
-            except UserError as error:
-                answers[index] = error
-                continue
-            fitted.append((index, (pair[0], pair[1][slice(*span)]), span))
-        probabilities = self._classifier.probabilities(texts.encode([pair for _, pair, _ in fitted]))
-        for (index, pair, span), scores in zip(fitted, probabilities, strict=True):
-            answers[index] = self._answer(questions[index], pair, span, scores)
-        return [answers[index] for index in range(len(questions))]
+        text, context = texts.clean(question.text).strip(), texts.clean(question.context)
+        try:
+            whole = texts.fits(texts.encode([(text, context)])[0])
+            span = (0, len(context)) if whole else texts.fit((text, context), 1)
+        except UserError as error:
+            return error
+        return question, (text, context[slice(*span)]), span
+
+    def _classify(self, fitted: Sequence[tuple[Question, Pair, Span]]) -> list[Answer]:
+        probabilities = self._classifier.probabilities(self._classifier.texts.encode([pair for _, pair, _ in fitted]))
+        return [self._answer(*one, scores) for one, scores in zip(fitted, probabilities, strict=True)]
 
     def _answer(self, question: Question, pair: Pair, span: Span, scores: dict[str, float]) -> Answer:
         text, (start, end) = question.context or "", span

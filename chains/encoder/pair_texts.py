@@ -12,6 +12,7 @@ from corpus.sentences import Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Encoded = dict[str, list[int]]  # the model's inputs for a pair, by name
 Side = Literal[0, 1]  # index of a text in its pair
 
 
@@ -27,7 +28,7 @@ class PairTexts:
         self.window = window
         self.clean = Cleaner(tokenizer)
 
-    def encode(self, pairs: Sequence[Pair]) -> list[dict[str, list[int]]]:
+    def encode(self, pairs: Sequence[Pair]) -> list[Encoded]:
         """The model's inputs for each pair of cleaned texts, without padding or truncation."""
         if not pairs:
             return []
@@ -35,7 +36,7 @@ class PairTexts:
         encoded = self._tokenizer(list(firsts), list(seconds), truncation=False, padding=False, verbose=False)
         return [{name: encoded[name][index] for name in encoded} for index in range(len(pairs))]
 
-    def fits(self, encoded: dict[str, list[int]]) -> bool:
+    def fits(self, encoded: Encoded) -> bool:
         """Whether an encoded pair is no longer than the window."""
         return len(encoded["input_ids"]) <= self.window
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from chains.config import DType, LLMConfig
-from chains.encoder.pair_texts import PairTexts
+from chains.encoder.pair_texts import Encoded, PairTexts
 from chains.models.batching import in_batches
 from chains.models.local import find_device, resolve_dtype
 from chains.nli import NLI_LABELS
@@ -57,23 +57,23 @@ class SequenceClassifier:
     cache: ResultCache | None = None
     fingerprint: str = ""
 
-    def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
+    def probabilities(self, encoded: Sequence[Encoded]) -> list[dict[str, float]]:
         """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
         return [result.value for result in self.results(encoded)]
 
-    def results(self, encoded: Sequence[dict[str, list[int]]]) -> list[CachedResult]:
+    def results(self, encoded: Sequence[Encoded]) -> list[CachedResult]:
         """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
         return get_or_compute(self.cache, keys, lambda indices: self._computed(encoded, indices))
 
-    def _computed(self, encoded: Sequence[dict[str, list[int]]], indices: Sequence[int]) -> Batches:
+    def _computed(self, encoded: Sequence[Encoded], indices: Sequence[int]) -> Batches:
         chosen = [encoded[index] for index in indices]
         lengths = [len(one["input_ids"]) for one in chosen]
         advice = f"Choose a smaller model than {self.name}."
         for batch, rows in in_batches(lengths, self.batch_tokens, partial(self._classify, chosen), advice):
             yield [indices[number] for number in batch], rows
 
-    def _classify(self, encoded: Sequence[dict[str, list[int]]], batch: list[int]) -> list[dict[str, float]]:
+    def _classify(self, encoded: Sequence[Encoded], batch: list[int]) -> list[dict[str, float]]:
         import torch
 
         with torch.inference_mode():

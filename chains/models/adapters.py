@@ -83,7 +83,8 @@ def add_adapter(
         if adapter_weights != set(expected) or any(saved[name].shape != expected[name].shape for name in expected):
             raise misfit
         modules = {name for name, _ in model.named_children()}
-        if foreign := sorted(name for name in saved if name not in expected and _top_module(name) not in modules):
+        others = sorted(saved.keys() - expected.keys())
+        if foreign := [n for n in others if n.removeprefix("base_model.model.").partition(".")[0] not in modules]:
             misfit = UserError(
                 f"Adapter {adapter} has weights that a causal language model has no place for ({foreign[0]}). It was "
                 "made for another task, such as classification. Choose an adapter of a causal language model."
@@ -109,11 +110,6 @@ def _saved_rows(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | Non
         if module.removesuffix(".token_adapter") in names:
             return int(weight.shape[0])
     return None
-
-
-def _top_module(name: str) -> str:
-    """The top-level module of the base model for an adapter's weight: ``model``, ``lm_head``, ..."""
-    return name.removeprefix("base_model.model.").partition(".")[0]
 
 
 def _rows_for_trained_tokens(config: Any, rows: int) -> int | None:

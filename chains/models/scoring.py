@@ -1,9 +1,9 @@
 """Log-likelihoods of candidate labels after many prompts."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chains.models.architectures import has_prompt_tuning, is_batch_invariant, is_recurrent, takes_positions
@@ -11,10 +11,11 @@ from chains.models.batching import LARGE_MODEL_ADVICE, common_prefix, in_batches
 from common.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from chains.models.cpu_llama import KeysValues, PackedLlama
+    from chains.models.cpu_llama import PackedLlama
     from chains.models.prefix import SharedPrefix
 
 _TAIL_CHARACTERS = 64  # end of a prompt; no tokenizer lets earlier characters affect the tokens of a label
@@ -82,14 +83,17 @@ def scored_batches(
         batch_tokens = 1
     shared = shared_prefix_length(model, ids, later_tokens) if share else 0
     suffixes = [Scorable(prompt.ids[shared:], prompt.labels) for prompt in prompts]
+    if later_tokens:
+        packed = None
+    next_token: Callable[[list[list[int]], Any], Tensor] = (
+        packed.next_token_log_probabilities if packed else partial(_next_token_log_probabilities, model)
+    )
 
     @cache  # computed within the first batch, so that ``in_batches`` handles a lack of memory
-    def prefix() -> SharedPrefix | None:
-        return SharedPrefix(model, ids[0][:shared]) if shared else None
-
-    @cache
-    def packed_prefix() -> "list[KeysValues] | None":
-        return packed.prefix_keys_values(ids[0][:shared]) if packed is not None and shared else None
+    def prefix() -> Any:
+        if not shared:
+            return None
+        return packed.prefix_keys_values(ids[0][:shared]) if packed else SharedPrefix(model, ids[0][:shared])
 
     def score(batch: list[int]) -> list[tuple[float, ...]]:
         import torch
@@ -98,10 +102,10 @@ def scored_batches(
         with torch.inference_mode():
             if later_tokens:
                 rows = _score_multitoken(model, chosen, prefix())
-            elif packed is None:
-                rows = _score_one_token(model, chosen, prefix())
             else:
-                rows = _score_packed(packed, chosen, packed_prefix())
+                vocabulary = next_token([prompt.ids for prompt in chosen], prefix())
+                labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in chosen])
+                rows = vocabulary.gather(1, labels.to(vocabulary.device))
         return [tuple(row) for row in rows.tolist()]
 
     lengths = [len(suffix.ids) + shared // CACHED_PER_COMPUTED for suffix in suffixes]
@@ -170,28 +174,21 @@ def _tokenised_together(
     return Scorable(ids[:unchanged], tuple(tuple(sequence[unchanged:]) for sequence in sequences))
 
 
-def _score_packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
-    """Label scores (prompts, labels) by the packed model, for labels of one token."""
-    import torch
-
-    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
-    return packed.next_token_log_probabilities([prompt.ids for prompt in prompts], prefix).gather(1, labels)
-
-
-def _score_one_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
-    """Label scores (prompts, labels) for labels of one token.
+def _next_token_log_probabilities(
+    model: "PreTrainedModel", prompts: Sequence[list[int]], prefix: "SharedPrefix | None"
+) -> "Tensor":
+    """Log-probabilities of the token after each prompt, (prompts, vocabulary).
 
     Prompts are padded on the right: a causal model never attends to later tokens, so no mask is needed, and logits are
     computed only at the prompts' ends.
     """
     import torch
 
-    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
-    ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
+    ends = torch.tensor([[len(ids) - 1] for ids in prompts], device=model.device)
     cache_arguments = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(extend=False)}
-    output = model(input_ids=_padded(prompts).to(model.device), logits_to_keep=ends.to(model.device), **cache_arguments)
+    output = model(input_ids=_padded(prompts, model.device), logits_to_keep=ends, **cache_arguments)
     logits: Tensor = output.logits[:, 0]
-    return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
+    return logits.float().log_softmax(-1)
 
 
 def _score_multitoken(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
@@ -211,7 +208,7 @@ def _score_multitoken(model: "PreTrainedModel", prompts: Sequence[Scorable], pre
     )
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
     output = model(
-        input_ids=_padded(prompts, left=True).to(device),
+        input_ids=_padded([prompt.ids for prompt in prompts], device, side="left"),
         past_key_values=None if prefix is None else prefix.cache(extend=True),
         use_cache=True,
         logits_to_keep=1,
@@ -221,25 +218,18 @@ def _score_multitoken(model: "PreTrainedModel", prompts: Sequence[Scorable], pre
         return _score_uncached(model, prompts)
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
-    for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
-        column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label_ids], device=first.device))[:, 0]
-        longest = max(map(len, label_ids))
-        if longest > 1:
-            padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids], device=device)
-            counted = torch.tensor(  # False for padding
-                [[i < len(tokens) for i in range(1, longest)] for tokens in label_ids], device=device
-            )
-            step = torch.arange(longest - 1, device=device)
-            full_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
+    for tokens, counted in _padded_labels(prompts, device):
+        column = first.gather(1, tokens[:, :1].to(first.device))[:, 0]
+        if tokens.shape[1] > 1:
+            step = torch.arange(tokens.shape[1] - 1, device=device)
+            full_mask = torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1)
             continued = model(
-                input_ids=padded[:, :-1],
+                input_ids=tokens[:, :-1],
                 past_key_values=_copy_cache(output.past_key_values),
                 use_cache=True,
                 **_mask_and_positions(model, full_mask, mask.sum(1, keepdim=True) + step),
             )
-            logits = continued.logits.float()
-            likelihoods = logits.log_softmax(-1).gather(2, padded[:, 1:, None].to(logits.device))
-            column = column + likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1)
+            column = column + _sum_log_likelihoods(continued.logits, tokens[:, 1:], counted[:, 1:])
         columns.append(column)
     return torch.stack(columns, dim=1)
 
@@ -251,33 +241,40 @@ def _score_uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "T
     """
     import torch
 
+    device = model.device
+    last = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts], device=device)
     columns = []
-    for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
-        longest = max(map(len, label_ids))
-        texts = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label_ids, strict=True)]
-        preceding = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)  # positions
-        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])  # False for padding
-        padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids])
-        ids = _padded(texts)
-        output = model(
-            input_ids=ids.to(model.device),
-            use_cache=False,
-            logits_to_keep=preceding.clamp(max=ids.shape[1] - 1).to(model.device),
-        )
-        likelihoods = output.logits.float().log_softmax(-1).gather(2, padded[..., None].to(output.logits.device))
-        columns.append(likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1))
+    for label, (tokens, counted) in enumerate(_padded_labels(prompts, device)):
+        ids = _padded([[*prompt.ids, *prompt.labels[label][:-1]] for prompt in prompts], device)
+        preceding = (last + torch.arange(tokens.shape[1], device=device)).clamp(max=ids.shape[1] - 1)  # positions
+        output = model(input_ids=ids, use_cache=False, logits_to_keep=preceding)
+        columns.append(_sum_log_likelihoods(output.logits, tokens, counted))
     return torch.stack(columns, dim=1)
 
 
-def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
-    """Token ids (prompts, tokens); the padding, each prompt's last token, does not affect the scores."""
+def _padded_labels(prompts: Sequence[Scorable], device: "torch.device") -> "Iterator[tuple[Tensor, Tensor]]":
+    """For each label, its token ids after each prompt, (prompts, tokens), and False for padding."""
     import torch
 
-    width = max(len(prompt.ids) for prompt in prompts)
-    padding = [[prompt.ids[-1]] * (width - len(prompt.ids)) for prompt in prompts]
-    return torch.tensor(
-        [pad + prompt.ids if left else prompt.ids + pad for prompt, pad in zip(prompts, padding, strict=True)]
-    )
+    for label in zip(*(prompt.labels for prompt in prompts), strict=True):
+        lengths = torch.tensor([[len(tokens)] for tokens in label], device=device)
+        padded = _padded(label, device)
+        yield padded, torch.arange(padded.shape[1], device=device) < lengths
+
+
+def _sum_log_likelihoods(logits: "Tensor", tokens: "Tensor", counted: "Tensor") -> "Tensor":
+    """The sum of the log-likelihoods of each row's counted tokens; ``logits`` are (rows, tokens, vocabulary)."""
+    likelihoods = logits.float().log_softmax(-1).gather(2, tokens[..., None].to(logits.device))[..., 0]
+    return likelihoods.masked_fill(~counted.to(logits.device), 0).sum(1)
+
+
+def _padded(sequences: Sequence[Sequence[int]], device: "torch.device", side: str = "right") -> "Tensor":
+    """Token ids (sequences, tokens); the padding, token 0, does not affect the scores."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    tensors = [torch.tensor(sequence, device=device) for sequence in sequences]
+    return pad_sequence(tensors, batch_first=True, padding_side=side)
 
 
 def _copy_cache(past: Any) -> Any:

@@ -116,7 +116,7 @@ def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
     templates of reasoning models. If the generation prompt opens the reasoning, this text closes it.
     """
     prompt = render(tokenizer, [_conversation()])[0]
-    answered, lead = _render_answered(tokenizer), ""
+    answered, lead = _render_turns(tokenizer, _QUESTION, _ANSWER), ""
     if answered.startswith(prompt):
         between, answer, _ = answered[len(prompt) :].partition(_ANSWER)
         lead = between if answer else ""
@@ -149,9 +149,7 @@ def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
     """
     if _after_answer(tokenizer).strip():
         return ""
-    turns = _conversation(_QUESTION, _ANSWER, _NEXT)
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
-    between = text.rpartition(_ANSWER)[2].partition(_NEXT)[0]
+    between = _render_turns(tokenizer, _QUESTION, _ANSWER, _NEXT).rpartition(_ANSWER)[2].partition(_NEXT)[0]
     return _first_token_in(tokenizer, between) or (between.rstrip() if between.strip() else "")
 
 
@@ -169,12 +167,12 @@ def _first_token_in(tokenizer: "PreTrainedTokenizerBase", text: str) -> str | No
 
 
 def _after_answer(tokenizer: "PreTrainedTokenizerBase") -> str:
-    return _render_answered(tokenizer).rpartition(_ANSWER)[2]
+    return _render_turns(tokenizer, _QUESTION, _ANSWER).rpartition(_ANSWER)[2]
 
 
-def _render_answered(tokenizer: "PreTrainedTokenizerBase") -> str:
-    turns = _conversation(_QUESTION, _ANSWER)
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
+def _render_turns(tokenizer: "PreTrainedTokenizerBase", *texts: str) -> str:
+    """The rendered turns of user and assistant, without a generation prompt."""
+    return str(tokenizer.apply_chat_template(_conversation(*texts), tokenize=False, enable_thinking=False))
 
 
 def _conversation(*texts: str, system: bool = False) -> Messages:
