@@ -146,30 +146,22 @@ class Components:
             shots: training pairs per label in the prompt; by default ``prompt.shots``.
             adapter: False disables ``nli.adapter``.
         """
-        from chains.nli import CalibratedNLI
-
-        model = self._uncalibrated_judge(evaluated_pairs, shots, adapter=adapter)
-        temperature = self.settings.nli.temperature
-        return model if temperature == 1 else CalibratedNLI(model, temperature)
-
-    def _uncalibrated_judge(
-        self, evaluated_pairs: "Sequence[NLIPair]", shots: int | None, *, adapter: bool
-    ) -> "NLIModel":
-        settings = self.settings
-        if settings.nli.kind == "encoder":
-            return self._encoder
-        from chains.nli import draw_shots, nli_chain
+        from chains.nli import CalibratedNLI, draw_shots, nli_chain
         from corpus.inference.pairs import load_pairs
 
-        llm = self._shared_base.judging if adapter and settings.nli.adapter is not None else self.answering_model
-        labels = tuple(dict.fromkeys(settings.pairs.labels.values()))
-        examples = []
-        if count := settings.prompt.shots if shots is None else shots:
-            train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
-            examples = draw_shots(train.pairs, labels, count, test_pairs=evaluated_pairs)
-        return nli_chain(
-            llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
-        )
+        settings, nli = self.settings, self.settings.nli
+        if nli.kind == "encoder":
+            model = self._encoder
+        else:
+            llm = self._shared_base.judging if adapter and nli.adapter is not None else self.answering_model
+            labels = tuple(dict.fromkeys(settings.pairs.labels.values()))
+            examples = []
+            if count := settings.prompt.shots if shots is None else shots:
+                train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
+                examples = draw_shots(train.pairs, labels, count, test_pairs=evaluated_pairs)
+            decide, family = settings.chain.decide, settings.prompt.family
+            model = nli_chain(llm, labels, shots=examples, decide=decide, prompt_family=family)
+        return model if nli.temperature == 1 else CalibratedNLI(model, nli.temperature)
 
     def checker(self, *, retriever: str | None = None, searches: bool = True, with_note: bool = True) -> "Checker":
         """A checker of statements against passages, with the NLI model and section ``check``.

@@ -49,15 +49,22 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """
     run = _GridRun(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
-    for model in run.measure_all():
-        if model.failure is not None:
-            grid.failures[model.name] = model.failure
-        if model.results:
-            write_results(output / model.name, model.results, model.settings.model_dump(mode="json"))
-            grid.remarks += [f"{model.name}/{line}" for line in remarks(model.results)]
-            grid.cells += grid_cells(model.name, model.results, published)
-            grid.reused += sum(result.reused for result in model.results)
-            grid.computed += sum(len(result.samples) - result.reused for result in model.results)
+    for name, used_settings, tasks in run.plan():
+        results: list[TaskResult] = []
+        try:
+            for result in run_tasks(tasks, run.resources(used_settings)):
+                results.append(result)  # those before a failure are kept
+        except UserError as error:
+            if name == RETRIEVAL:
+                raise
+            grid.failures[name] = str(error)
+        free_memory()
+        if results:
+            write_results(output / name, results, used_settings.model_dump(mode="json"))
+            grid.remarks += [f"{name}/{line}" for line in remarks(results)]
+            grid.cells += grid_cells(name, results, published)
+            grid.reused += sum(result.reused for result in results)
+            grid.computed += sum(len(result.samples) - result.reused for result in results)
         write_grid(output, grid.cells, grid.failures, published)
     return grid
 
@@ -68,16 +75,6 @@ def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
         return settings.eval.grid.llms
     name = "medground-tiny" if settings.llm.model == "embedded" else settings.llm.model.rstrip("/").split("/")[-1]
     return {name: GridLLM(**settings.llm.model_dump(), nli_adapter=settings.nli.adapter)}
-
-
-@dataclass
-class _ModelResults:
-    """Results of one model, or of all retrievers, and the error message if the model failed."""
-
-    name: str
-    settings: Settings
-    results: list[TaskResult] = field(default_factory=list)
-    failure: str | None = None
 
 
 class _GridRun:
@@ -104,21 +101,20 @@ class _GridRun:
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
                 self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
-    def measure_all(self) -> Iterator[_ModelResults]:
-        """Measure the retrievers, then each model."""
+    def plan(self) -> Iterator[tuple[str, Settings, Sequence[Task]]]:
+        """Name, settings and tasks of the retrievers, then of each model."""
         if "retrieval" in self._config.parts:
             data = self._settings.data.model_copy(update={"split": "all"})
             settings = self._settings.model_copy(update={"data": data})
-            tasks = [RetrievalTask(retriever=name) for name in self._retrievers]
-            yield _ModelResults(RETRIEVAL, settings, list(run_tasks(tasks, self._resources_for(settings))))
+            yield RETRIEVAL, settings, [RetrievalTask(retriever=name) for name in self._retrievers]
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
             nli = NLIConfig(adapter=config.nli_adapter)
             settings = self._settings.model_copy(update={"llm": llm, "nli": nli})
-            yield self._measure(name, settings, self._tasks(settings, config.tasks))
+            yield name, settings, self._tasks(settings, config.tasks)
         for name, model in self._config.encoders.items():
             settings = self._settings.model_copy(update={"nli": NLIConfig(kind="encoder", model=model)})
-            yield self._measure(name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else [])
+            yield name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else []
 
     def _tasks(self, settings: Settings, parts: Sequence[GridPart]) -> list[Task]:
         """The tasks of a language model."""
@@ -130,18 +126,7 @@ class _GridRun:
             tasks += [NLITask(tuned=True)] if settings.nli.adapter is not None else []
         return tasks
 
-    def _measure(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _ModelResults:
-        """Load and measure a model, then free its memory."""
-        model = _ModelResults(name, settings)
-        try:
-            for result in run_tasks(tasks, self._resources_for(settings)):
-                model.results.append(result)
-        except UserError as error:
-            model.failure = str(error)
-        free_memory()
-        return model
-
-    def _resources_for(self, settings: Settings) -> PipelineResources:
+    def resources(self, settings: Settings) -> PipelineResources:
         """Resources with the settings of one model, and the grid's data and retrievers."""
         pipeline = Pipeline.from_settings(
             settings,

@@ -1,14 +1,14 @@
 """What a report shows besides the samples of its runs: texts of passages, maps of embeddings, and notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import UserError
 from common.json_file import escape
-from corpus.config import ClaimsConfig
-from corpus.inference.claims import ClaimData, load_claims
+from corpus.config import DataConfig
+from corpus.inference.claims import load_claims
 from corpus.load import corpus_name, load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Data = TypeVar("Data")
+
 
 @dataclass
 class ReportData:
@@ -37,8 +39,7 @@ class ReportData:
 
     gaps: list[str] = field(default_factory=list)
     map_gap: str = ""
-    _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
-    _claims: dict[ClaimsConfig, ClaimData | UserError] = field(default_factory=dict, repr=False)
+    _loaded: dict[Hashable, Any] = field(default_factory=dict, repr=False)  # data or its error, by configuration
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
         """All texts of the task's data by id; empty if the task retrieved none, or the data is missing."""
@@ -63,30 +64,31 @@ class ReportData:
         variant = task.task.variant
         if variant not in VARIANTS or settings.data.path != "sample":
             variant = None
-        key = (settings.data.model_copy(update={"limit": None, "split": "all"}), variant)
-        if key not in self._records:
-            self._records[key] = _read_records(settings, variant)
-        records = self._records[key]
-        if isinstance(records, UserError):
-            raise records
-        changed = f"{settings.data.path} has changed"
+        data = settings.data.model_copy(update={"limit": None, "split": "all"})
+        records = self._load((data, variant), lambda: _read_records(data, variant))
+        changed = f"{data.path} has changed"
         _check_unchanged(task, "question", {id: record.question for id, record in records.items()}, changed)
         if isinstance(task.task, QATask) and task.task.context != "wrong":
             _check_unchanged(task, "target", {id: record.label or "" for id, record in records.items()}, changed)
         _check_passages(task, {id: record.context for id, record in records.items()}, changed)
         return records
 
+    def _load(self, key: Hashable, read: Callable[[], Data]) -> Data:
+        """The data that ``read`` returns, or the ``UserError`` that it raises, from its first call with this key."""
+        if key not in self._loaded:
+            try:
+                self._loaded[key] = read()
+            except UserError as error:
+                self._loaded[key] = error
+        data: Data | UserError = self._loaded[key]
+        if isinstance(data, UserError):
+            raise data
+        return data
+
     def _claim_texts(self, task: ReportTask) -> Mapping[str, str]:
         """The documents of the task's claims by id; raises ``UserError`` as ``records``."""
         config = _settings(task).claims.model_copy(update={"limit": None})
-        if config not in self._claims:
-            try:
-                self._claims[config] = load_claims(config)
-            except UserError as error:
-                self._claims[config] = error
-        claims = self._claims[config]
-        if isinstance(claims, UserError):
-            raise claims
+        claims = self._load(config, lambda: load_claims(config))
         items: list[tuple[str, str, str | None]]  # id, text and verdict
         if task.task.context == "given":  # a sample has the id of a pair of claim and document
             items = [(each.id, claim.text, each.verdict) for claim in claims.claims for each in claim.evidence]
@@ -183,14 +185,8 @@ def _settings(task: ReportTask) -> Settings:
     return load_settings(None, task.config)
 
 
-def _read_records(settings: Settings, variant: str | None) -> "Mapping[str, QARecord] | UserError":
-    try:
-        if variant:
-            records = read_records(sample_path(variant))
-        else:
-            records = load_records(settings.data.model_copy(update={"limit": None}), split="all")
-    except UserError as error:
-        return error
+def _read_records(data: DataConfig, variant: str | None) -> dict[str, QARecord]:
+    records = read_records(sample_path(variant)) if variant else load_records(data)
     return {record.id: record for record in records}
 
 

@@ -44,8 +44,7 @@ def chat(
     settings = options.make_settings(config, overrides, data=data)
     pipeline = options.make_pipeline(settings, data, quiet)
     session = _Session(pipeline.chat(), settings.chat.user)
-    if pipeline.note is not None:
-        print_err(pipeline.note)
+    print_err(pipeline.note)
     print_err(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
     print_err(f"Conversations of {settings.chat.user} are stored in {settings.chat.path}. /help lists the commands.")
     try:

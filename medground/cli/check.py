@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from common.errors import UserError
     from corpus.inference.statements import Segment, Statements
 
-BATCH_SIZE = 4  # statements; results are printed after each batch
+BATCH_SIZE = 4  # statements that are checked in one pass
 
 
 @app.command()
@@ -47,22 +48,18 @@ def check(
     if (statement is None) == (file is None):
         raise typer.BadParameter("give a statement or --file FILE", param_hint="STATEMENT")
     settings = options.make_settings(config, overrides, data=data)
-    if statement is not None:
-        statement = options.validated_text(statement, "statement", 'check "Aspirin ..."')
-    statements = None
     if file is not None:
         from corpus.inference.statements import read_statements
 
         statements = read_statements(file.expanduser(), settings.documents)
-    pipeline = options.make_pipeline(settings, data, quiet)
-    checker = pipeline.checker()
-    if statements is not None:
+        pipeline = options.make_pipeline(settings, data, quiet)
+        checker = pipeline.checker()
         for problem in statements.problems:
             print_err(problem)
         _check_text(checker, statements, pipeline.check_note, as_json=as_json)
         return
-    assert statement is not None
-    checked = checker.invoke(statement)
+    text = options.validated_text(statement or "", "statement", 'check "Aspirin ..."')
+    checked = options.make_pipeline(settings, data, quiet).checker().invoke(text)
     if as_json:
         print_json(checked.model_dump(mode="json"))
     else:
@@ -99,30 +96,21 @@ def _check_text(checker: "Checker", statements: "Statements", note: str | None, 
             print_json({"complete": complete, "counts": _complete_counts(counts), "segments": segments})
         else:
             typer.echo(_summary(counts))
-            if note is not None:
-                print_err(note)
+            print_err(note)
 
 
 def _checked_segments(
     checker: "Checker", statements: "Statements"
 ) -> "Iterator[tuple[Segment, Check | UserError | None]]":
     """All segments in order, each with the result of its check; None for a segment that is no statement."""
+    from langchain_core.utils.iter import batch_iterate
+
     from chains.verification.statements import Claim
 
-    batch: list[Segment] = []
-
-    def check_batch() -> "Iterator[tuple[Segment, Check | UserError | None]]":
-        claims = [Claim(segment.statement, segment.query) for segment in batch if segment.is_statement]
-        results = iter(checker.check_all(claims))
-        for segment in batch:
-            yield segment, next(results) if segment.is_statement else None
-
+    claims = (Claim(segment.statement, segment.query) for segment in statements.segments if segment.is_statement)
+    results = chain.from_iterable(map(checker.check_all, batch_iterate(BATCH_SIZE, claims)))
     for segment in statements.segments:
-        batch.append(segment)
-        if sum(segment.is_statement for segment in batch) == BATCH_SIZE:
-            yield from check_batch()
-            batch.clear()
-    yield from check_batch()
+        yield segment, next(results) if segment.is_statement else None
 
 
 def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | None", note: str | None) -> None:

@@ -102,7 +102,7 @@ def qa(run: Run) -> None:
 
     resources = PipelineResources(pipeline)
     _measure(qa_tasks(run.settings, resources.records()), resources, run)
-    _print_note(pipeline.note)
+    print_err(pipeline.note)
 
 
 @evaluate.command()
@@ -129,7 +129,7 @@ def nli(
     resources = PipelineResources(pipeline)
     # results.json has the settings of the command line, not those of judging_settings
     results = _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
-    _print_note(_calibration_advice(results[0], settings.nli.temperature))
+    print_err(_calibration_advice(results[0], settings.nli.temperature))
     if unlabelled := resources.pair_data.unlabelled:
         print_err(f"{unlabelled} rows without a label were left out")
 
@@ -147,7 +147,7 @@ def answers(run: Run) -> None:
     from medground.tasks import PipelineResources, written_answer_tasks
 
     _measure(written_answer_tasks(run.settings), PipelineResources(pipeline), run)
-    _print_note(pipeline.note)
+    print_err(pipeline.note)
 
 
 @evaluate.command()
@@ -177,7 +177,7 @@ def check(
         print_err(
             f"{mixed} claims have as many supporting as contradicting documents; only given evidence is used for them"
         )
-    _print_note(resources.check_note)
+    print_err(resources.check_note)
 
 
 @data_command
@@ -196,7 +196,7 @@ def tasks(run: Run) -> None:
         _check_not_extractive(run.settings, "A task on answers")
     pipeline = _pipeline(run, searches=any(task.section.data == "data" for task in chosen))
     _measure(chosen, PipelineResources(pipeline), run)
-    _print_note(pipeline.note if has_answer_tasks else None)
+    print_err(pipeline.note if has_answer_tasks else None)
 
 
 @data_command
@@ -245,11 +245,6 @@ def _check_not_extractive(settings: "Settings", command: str, ability: str = "sc
         raise UserError(
             f"{command} needs a model that {ability}; llm.kind extractive only quotes. Set another llm.kind."
         )
-
-
-def _print_note(note: str | None) -> None:
-    if note is not None:
-        print_err(note)
 
 
 def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":

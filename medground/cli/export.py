@@ -46,5 +46,4 @@ def export(
         predictions = export_pubmedqa(runs, output, task)
         typer.echo(predictions.file)
         print_err(f"the answers of {predictions.task}")
-        if predictions.warning is not None:
-            print_err(predictions.warning)
+        print_err(predictions.warning)

@@ -55,22 +55,20 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
     embedded = embed(settings, corpus, quiet=quiet)
     outcomes = ("added", "changed", "unchanged", "removed")
     counts = {**{name: getattr(report, name) for name in outcomes}, "failed": len(report.failed)}
-    if as_json:
-        failed = [{"file": problem.file, "problem": problem.why} for problem in report.failed]
-        details = {
-            "skipped": len(report.skipped),
-            "skipped_files": [escaped_path(path) for path in report.skipped],
-            "linked": len(report.linked),
-            "copies": len(report.copies),
-            "withdrawn": report.withdrawn,
-            "split": report.long_sentences,
-            "embedded": embedded,
-            "failures": failed,
-        }
-        print_json({**_index_summary(settings, corpus), **counts, **details})
-        return
-    typer.echo(f"files: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
-    _print_summary(settings, corpus)
+    if not as_json:
+        typer.echo(f"files: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+    details = {
+        **counts,
+        "skipped": len(report.skipped),
+        "skipped_files": [escaped_path(path) for path in report.skipped],
+        "linked": len(report.linked),
+        "copies": len(report.copies),
+        "withdrawn": report.withdrawn,
+        "split": report.long_sentences,
+        "embedded": embedded,
+        "failures": [{"file": problem.file, "problem": problem.why} for problem in report.failed],
+    }
+    _print_result(settings, corpus, details, as_json=as_json)
 
 
 def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
@@ -84,10 +82,7 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
             print_err(
                 f"{count} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each"
             )
-    if as_json:
-        print_json({**_index_summary(settings, corpus), "embedded": embedded})
-    else:
-        _print_summary(settings, corpus)
+    _print_result(settings, corpus, {"embedded": embedded}, as_json=as_json)
 
 
 def _print_report(report: "UpdateReport") -> None:
@@ -117,10 +112,10 @@ def _print_report(report: "UpdateReport") -> None:
         print_err(f"{report.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
 
 
-def _index_summary(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:
-    return {"corpus": corpus.name, "passages": len(corpus.passages), "retrievers": list(settings.retrievers)}
-
-
-def _print_summary(settings: "Settings", corpus: "Corpus") -> None:
-    names = ", ".join(settings.retrievers)
-    typer.echo(f"{len(corpus.passages)} passages of {corpus.name} are ready for {names} in {settings.store.path}")
+def _print_result(settings: "Settings", corpus: "Corpus", details: dict[str, Any], *, as_json: bool) -> None:
+    """Print what is ready for search; ``details`` are in the JSON document only."""
+    count, names = len(corpus.passages), list(settings.retrievers)
+    if as_json:
+        print_json({"corpus": corpus.name, "passages": count, "retrievers": names, **details})
+    else:
+        typer.echo(f"{count} passages of {corpus.name} are ready for {', '.join(names)} in {settings.store.path}")

@@ -38,5 +38,4 @@ def retrieve(
         print_passages(passages)
     else:
         print_err("Nothing was found.")
-    if corpus.note is not None:
-        print_err(corpus.note)
+    print_err(corpus.note)

@@ -38,6 +38,5 @@ def serve(
     from medground.service import run
 
     pipeline = options.make_pipeline(settings, data, quiet)
-    if pipeline.note:
-        print_err(pipeline.note)
+    print_err(pipeline.note)
     run.serve(pipeline)

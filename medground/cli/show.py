@@ -24,9 +24,10 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_err(message: str) -> None:
-    """Print a message on stderr, with control characters escaped, since it may quote a file or a server."""
-    print(plain(message), file=sys.stderr)  # noqa: T201  (typer.echo ignores the stream's encoding if it is ASCII)
+def print_err(message: str | None) -> None:
+    """Print a message, if any, on stderr, with control characters escaped, since it may quote a file or a server."""
+    if message is not None:
+        print(plain(message), file=sys.stderr)  # noqa: T201  (typer.echo ignores the stream's encoding if it is ASCII)
 
 
 def print_table(table: "Table") -> None:

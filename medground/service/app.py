@@ -277,10 +277,17 @@ async def _complete_response(service: Service, events: AsyncGenerator[ChatEvent]
     """The answer as one JSON document."""
     done = await _unless_disconnected(service, request, _last_event(events))
     assert isinstance(done, DoneEvent)  # the last event of every message
-    text = done.turn.text + footnotes(done.turn.answer, service.note)
-    _log_text(service, done)
-    extension = evidence(done.turn, done.conversation, service.note)
-    return JSONResponse(Completion().complete(text, finish_reason(done.turn.answer), extension))
+    notes, reason, extension = _ending(service, done)
+    return JSONResponse(Completion().complete(done.turn.text + notes, reason, extension))
+
+
+def _ending(service: Service, done: DoneEvent) -> tuple[str, str, dict[str, Any]]:
+    """What follows an answer's text: footnotes, finish reason and the field ``medground``; the text is logged."""
+    turn = done.turn
+    if service.config.log_text:
+        log.info("%s", turn.model_dump_json(include={"message", "question", "text"}))
+    extension = evidence(turn, done.conversation, service.note)
+    return footnotes(turn.answer, service.note), finish_reason(turn.answer), extension
 
 
 async def _last_event(events: AsyncGenerator[Event]) -> Event:
@@ -326,11 +333,10 @@ async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]
                 elif isinstance(event, TokenEvent):
                     yield _sse(completion.chunk(event.text))
                 elif isinstance(event, DoneEvent):
-                    if notes := footnotes(event.turn.answer, service.note):
+                    notes, reason, extension = _ending(service, event)
+                    if notes:
                         yield _sse(completion.chunk(notes))
-                    _log_text(service, event)
-                    extension = evidence(event.turn, event.conversation, service.note)
-                    yield _sse(completion.last(finish_reason(event.turn.answer), extension))
+                    yield _sse(completion.last(reason, extension))
         complete = True
         yield "data: [DONE]\n\n"
     except Exception as error:
@@ -344,19 +350,19 @@ async def _event_stream(service: Service, chat_events: AsyncGenerator[ChatEvent]
 
 async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
     """The events, and None after each ``_HEARTBEAT_SECONDS`` seconds without an event."""
-    next_event: asyncio.Future[Event | None] | None = None
+    next_event: asyncio.Future[Event | None] = asyncio.ensure_future(anext(events, None))
     try:
         while True:
-            next_event = asyncio.ensure_future(anext(events, None))
             await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
-            while not next_event.done():
+            if not next_event.done():
                 yield None
-                await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
-            if (event := next_event.result()) is None:
+            elif (event := next_event.result()) is not None:
+                yield event
+                next_event = asyncio.ensure_future(anext(events, None))
+            else:
                 return
-            yield event
     finally:
-        if next_event is not None and not next_event.done():
+        if not next_event.done():
             next_event.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await next_event
@@ -365,8 +371,3 @@ async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Even
 
 def _sse(document: dict[str, Any]) -> str:
     return f"data: {json.dumps(document)}\n\n"
-
-
-def _log_text(service: Service, done: DoneEvent) -> None:
-    if service.config.log_text:
-        log.info("%s", done.turn.model_dump_json(include={"message", "question", "text"}))

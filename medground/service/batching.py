@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -93,29 +93,21 @@ class Batcher:
         """
 
         def shared(items: Sequence[Item]) -> list[Result]:
-            return self._results(run, items)
+            cancellation: Cancellation | None = getattr(_thread, "cancellation", None)
+            queued_items = [_QueuedItem(run, item, cancellation) for item in items]
+            if cancellation is not None:
+                cancellation.include([queued.future for queued in queued_items])
+            with self._changed:
+                if self._closed:
+                    raise Cancelled
+                self._queue.extend(queued_items)
+                self._changed.notify_all()
+            try:
+                return [queued.future.result() for queued in queued_items]
+            except CancelledError as error:
+                raise Cancelled from error
 
         return shared
-
-    def _results(self, run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
-        cancellation: Cancellation | None = getattr(_thread, "cancellation", None)
-        queued_items = [_QueuedItem(run, item, cancellation) for item in items]
-        if cancellation is not None:
-            cancellation.include([queued.future for queued in queued_items])
-        with self._changed:
-            if self._closed:
-                raise Cancelled
-            self._queue.extend(queued_items)
-            self._changed.notify_all()
-        results = []
-        for queued in queued_items:
-            try:
-                results.append(queued.future.result())
-            except BaseException as error:
-                if queued.future.cancelled():
-                    raise Cancelled from error
-                raise
-        return results
 
     def close(self) -> None:
         """Cancel waiting items and end the workers after their batches."""

@@ -1,12 +1,14 @@
 """The settings section ``serve``."""
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
+
+from retrievers.config import Count, Section
 
 
-class ServeConfig(BaseModel):
+class ServeConfig(Section):
     """The HTTP service of ``medground serve``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     host: str = Field(
         default="127.0.0.1",
@@ -32,17 +34,11 @@ class ServeConfig(BaseModel):
     )
     session_hours: float = Field(default=12, gt=0, description="Hours until a login on the page ends.")
     page: bool = Field(default=True, description="Serve the page at /.")
-    batch: int = Field(
-        default=16,
-        ge=1,
-        strict=True,
-        description="Maximum number of questions in a batch. An agent answers one at a time.",
+    batch: Count = Field(
+        default=16, description="Maximum number of questions in a batch. An agent answers one at a time."
     )
-    passes: int = Field(
-        default=2,
-        ge=1,
-        strict=True,
-        description="Number of batches computed at the same time; they share the processor's threads.",
+    passes: Count = Field(
+        default=2, description="Number of batches computed at the same time; they share the processor's threads."
     )
     wait_ms: int = Field(
         default=5,
@@ -57,10 +53,8 @@ class ServeConfig(BaseModel):
     grace: float = Field(
         default=30, ge=0, description="Seconds for admitted requests to finish after the service is asked to stop."
     )
-    connections: int = Field(
+    connections: Count = Field(
         default=512,
-        ge=1,
-        strict=True,
         description=(
             "Maximum number of open connections. Beyond it, the connection that has waited longest for a "
             "request is closed."
@@ -69,11 +63,8 @@ class ServeConfig(BaseModel):
     receive_timeout: float = Field(
         default=20, gt=0, description="Seconds for a client to send a whole request, or to receive what was sent."
     )
-    max_body: int = Field(default=1_000_000, ge=1, strict=True, description="Maximum number of bytes in a request.")
-    max_messages: int = Field(
-        default=200,
-        ge=1,
-        strict=True,
-        description="Maximum number of messages, or of statements to check, in a request.",
+    max_body: Count = Field(default=1_000_000, description="Maximum number of bytes in a request.")
+    max_messages: Count = Field(
+        default=200, description="Maximum number of messages, or of statements to check, in a request."
     )
     log_text: bool = Field(default=False, description="Write questions and answers to the log.")

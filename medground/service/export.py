@@ -5,8 +5,7 @@ import re
 from collections.abc import Sequence
 
 from chains.chat.turn import Summary, Turn
-from chains.marks import passage_numbers
-from medground.service.protocol import cited_unquoted, support_in_words
+from medground.service.protocol import cited_sources, support_in_words
 
 # Markdown for emphasis, code, links, images, HTML, entities, tables, headings, strikethrough and formulas
 _SPECIAL_CHARACTERS = re.compile(r"[\\`*_\[\]<>&|#~$]")
@@ -35,17 +34,11 @@ def _evidence(turn: Turn) -> list[str]:
     answer = turn.answer
     if answer is None:
         return []
-    numbers = passage_numbers(answer.passages)
-    origins = {passage.id: passage.origin for passage in answer.passages}
     parts = []
-    for citation in answer.citations:
-        origin = origins.get(citation.passage_id)
-        source = f"{citation.passage_id}, {origin}" if origin else citation.passage_id
-        quote = _escape(" ".join(citation.quote.split()))
-        prefix = f"\\[{numbers[citation.passage_id]}\\] " if citation.passage_id in numbers else ""
-        parts.append(f"> {prefix}“{quote}”\n>\n> {_escape(source)}")
-    for number, passage in cited_unquoted(answer):
-        parts.append(f"> \\[{number}\\] {_escape(', '.join(filter(None, (passage.id, passage.origin))))}")
+    for number, id, origin, citation in cited_sources(answer):
+        mark = f"\\[{number}\\] " if number else ""
+        quote = f"“{_escape(' '.join(citation.quote.split()))}”\n>\n> " if citation is not None else ""
+        parts.append(f"> {mark}{quote}{_escape(f'{id}, {origin}' if origin else id)}")
     if support := support_in_words(answer):
         parts.append(f"Sentences: {_escape(support)}.")
     if answer.verdict is not None:

@@ -3,12 +3,12 @@
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from chains.answer import Answer, Passage
+from chains.answer import Answer, Citation
 from chains.chat.turn import Turn
 from chains.marks import passage_numbers
 from chains.verification.statements import Check
@@ -163,16 +163,13 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
     """
     if answer is None:
         return ""
-    numbers = passage_numbers(answer.passages)
-    origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
     lines = []
-    for citation in answer.citations:
-        origin = origins.get(citation.passage_id, "")
-        also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
-        quote = f"\u201c{citation.readable}\u201d"
-        lines.append(_footnote(numbers.get(citation.passage_id), f"{citation.passage_id}{origin}{also}: {quote}"))
-    for number, passage in cited_unquoted(answer):
-        lines.append(_footnote(number, f"{passage.id}{origins.get(passage.id, '')}"))
+    for number, id, origin, citation in cited_sources(answer):
+        text = f"{id} ({origin})" if origin else id
+        if citation is not None:
+            also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
+            text += f"{also}: \u201c{citation.readable}\u201d"
+        lines.append((f"[{number}] " if number else "") + " ".join(text.split()))
     if support := support_in_words(answer):
         lines.append(f"Sentences: {support}.")
     if answer.verdict is not None:
@@ -182,12 +179,17 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
-def cited_unquoted(answer: Answer) -> list[tuple[int, Passage]]:
-    """The passages that sentences cite and no citation quotes, each with its number."""
+def cited_sources(answer: Answer) -> Iterator[tuple[int | None, str, str | None, Citation | None]]:
+    """Number, id, origin and citation of each quote, then of each passage that sentences cite without a quote."""
+    numbers = passage_numbers(answer.passages)
+    origins = {passage.id: passage.origin for passage in answer.passages}
+    for citation in answer.citations:
+        yield numbers.get(citation.passage_id), citation.passage_id, origins.get(citation.passage_id), citation
     quoted = {citation.passage_id for citation in answer.citations}
     cited = {number for sentence in answer.sentences for number in sentence.citations}
-    numbered = enumerate(answer.passages, start=1)
-    return [(number, passage) for number, passage in numbered if number in cited and passage.id not in quoted]
+    for number, passage in enumerate(answer.passages, start=1):
+        if number in cited and passage.id not in quoted:
+            yield number, passage.id, passage.origin, None
 
 
 def support_in_words(answer: Answer) -> str:
@@ -199,11 +201,6 @@ def support_in_words(answer: Answer) -> str:
         if support := ", ".join(filter(None, (sentence.verdict, attributed))):
             parts.append(f"{number} {support}")
     return "; ".join(parts)
-
-
-def _footnote(number: int | None, text: str) -> str:
-    line = " ".join(text.split())
-    return line if number is None else f"[{number}] {line}"
 
 
 def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str, Any]:

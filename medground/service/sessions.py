@@ -6,14 +6,8 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from http.cookies import SimpleCookie
-from typing import NamedTuple
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-
-
-class _Session(NamedTuple):
-    user: str
-    id: str
 
 
 class Sessions:
@@ -40,23 +34,25 @@ class Sessions:
 
     def user(self, cookie: str | None) -> str | None:
         """The user of a cookie; None if it is forged, expired or revoked."""
-        session = self._read(cookie)
-        return None if session is None or session.id in self._revoked else session.user
+        user, id = self._read(cookie)
+        return None if id in self._revoked else user
 
     def revoke(self, cookie: str | None) -> str:
         """End a session and return the ``Set-Cookie`` header that deletes the cookie."""
         now = time.time()
         self._revoked = {id: expiry for id, expiry in self._revoked.items() if expiry > now}
-        if (session := self._read(cookie)) is not None:
-            self._revoked[session.id] = now + self._seconds
+        _, id = self._read(cookie)
+        if id is not None:
+            self._revoked[id] = now + self._seconds
         return self._header("", 0)
 
-    def _read(self, cookie: str | None) -> _Session | None:
+    def _read(self, cookie: str | None) -> tuple[str, str] | tuple[None, None]:
+        """User and id of the session of a cookie; None twice if the cookie is forged or expired."""
         try:
             user, id = self._signer.loads(cookie or "", max_age=self._seconds)
         except BadSignature:
-            return None
-        return _Session(user, id)
+            return None, None
+        return user, id
 
     def _header(self, value: str, seconds: int) -> str:
         cookie: SimpleCookie = SimpleCookie()

@@ -64,7 +64,8 @@ def load_users(config: ServeConfig, local: str) -> Users:
             if user in tokens:
                 raise UserError(f"{path}: {user} also has a token in serve.tokens. Remove one of them.")
             tokens[user] = token
-        _check_mode(path)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise UserError(f"{path}: other users of this machine may read or change the tokens. Run: chmod 600 {path}")
     for user, token in tokens.items():
         if not user.strip():
             raise UserError("serve.tokens: a user has no name. Give each token the name of its user.")
@@ -81,11 +82,6 @@ def load_users(config: ServeConfig, local: str) -> Users:
             "serve.tokens_file to a file with a line NAME: TOKEN for each user, or serve.host to 127.0.0.1."
         )
     return Users(tokens, local)
-
-
-def _check_mode(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise UserError(f"{path}: other users of this machine may read or change the tokens. Run: chmod 600 {path}")
 
 
 def _digest(token: str) -> bytes:
