@@ -28,6 +28,7 @@ FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the
 MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
 NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
 ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
+MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
 WEAK_NEARNESS = 0.5  # evidence is weak if no passage reaches this nearness
 WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
 
@@ -114,6 +115,10 @@ class Selection:
     citations: list[Citation]
     nearest: float
     is_weak: bool
+
+    def strongest(self, count: int) -> list[Citation]:
+        """At most ``count`` citations with at least half of the best score."""
+        return [one for one in self.citations if one.score >= MIN_RELATIVE_SCORE * self.citations[0].score][:count]
 
 
 def select(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from chains.answer import Answer
 from chains.marks import without_marks
@@ -14,15 +14,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-class Turn(BaseModel):
+class Turn(BaseModel, frozen=True):
     """One message and its answer.
 
     ``question`` is the message made self-contained, which the search uses; ``text`` is the reply that the user sees;
     ``answer`` is None for a turn of a history that the client sent; ``notes`` report changes to the message and to the
     history.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     message: str
     question: str
@@ -32,10 +30,8 @@ class Turn(BaseModel):
     time: str = Field(default_factory=now)
 
 
-class Summary(BaseModel):
+class Summary(BaseModel, frozen=True):
     """An entry of the list of conversations; ``title`` is the first message unless it was renamed."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     title: str

@@ -150,7 +150,7 @@ class SentenceVerifier:
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
             else:
-                claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
+                claim.windows.append(_Window(number, passage, span, judgement))
 
     def _judge_jointly(self, claims: Sequence["_Claim"]) -> None:
         judgements = self._judge(
@@ -167,7 +167,7 @@ class SentenceVerifier:
             (claim, claim.deciding.passage, span)
             for claim in claims
             if claim.deciding is not None
-            for span in claim.deciding_sentences
+            for span in evidence_spans(claim.deciding.passage, *claim.deciding.span)
         ]
         judgements = self._judge([(claim, passage.text[slice(*span)]) for claim, passage, span in cases])
         for (claim, passage, span), judgement in zip(cases, judgements, strict=True):
@@ -225,8 +225,11 @@ class _Window:
     number: int
     passage: Passage
     span: Span
-    scores: dict[Verdict, float]
     judgement: Judgement
+
+    @property
+    def scores(self) -> dict[Verdict, float]:
+        return verdict_scores(self.judgement)
 
     @property
     def text(self) -> str:
@@ -297,13 +300,6 @@ class _Claim:
     def needs_joint_judgement(self) -> bool:
         """Whether to judge the windows of several cited passages together."""
         return len(self.sentence.citations) > 1 and len(self.nearest_windows) > 1 and self.verdict != "supported"
-
-    @property
-    def deciding_sentences(self) -> list[Span]:
-        if self.deciding is None:
-            return []
-        passage = self.deciding.passage
-        return evidence_spans(passage, sentence_spans(passage.text, *self.deciding.span))
 
     def judged(self) -> Sentence:
         """The sentence with its verdict; without a verdict if no passage could be judged."""
