@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains.answer import Answer, Citation, Passage, Sentence, Verdict, Verification
@@ -110,25 +111,20 @@ class SentenceVerifier:
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
-        claims = [
-            _Claim(answer_index, answer, sentence_index, statement_of(one, answer))
-            for answer_index, answer in enumerate(answers)
-            for sentence_index, one in enumerate(answer.sentences)
-            if _is_judged(answer, one)
-        ]
+        claims_of = [[_Claim(answer, one) for one in answer.sentences] for answer in answers]
+        claims = [claim for answer_claims in claims_of for claim in answer_claims if claim.needs_judgement]
         self._judge_windows(claims)
         self._judge_jointly([claim for claim in claims if claim.needs_joint_judgement])
         self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
-        sentences = [list(answer.sentences) for answer in answers]
-        notes = [dict.fromkeys(answer.notes) for answer in answers]
-        reused = [answer.reused for answer in answers]
-        for claim in claims:
-            sentences[claim.answer_index][claim.sentence_index] = claim.judged()
-            notes[claim.answer_index] |= dict.fromkeys(claim.notes)
-            reused[claim.answer_index] &= claim.reused
         return [
-            answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted), "reused": is_reused})
-            for answer, judged, noted, is_reused in zip(answers, sentences, notes, reused, strict=True)
+            answer.model_copy(
+                update={
+                    "sentences": tuple(claim.judged() for claim in judged),
+                    "notes": tuple(dict.fromkeys(chain(answer.notes, *(claim.notes for claim in judged)))),
+                    "reused": answer.reused and all(claim.reused for claim in judged),
+                }
+            )
+            for answer, judged in zip(answers, claims_of, strict=True)
         ]
 
     def _judge(self, cases: Sequence[tuple["_Claim", str]]) -> list[Judgement | UserError]:
@@ -212,12 +208,6 @@ def prune(answer: Answer) -> Answer:
     return answer.noted(note, text=text, sentences=tuple(remaining), removed=removed)
 
 
-def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether an answer has passages and the sentence has letters, unlike the number of a list item, and no refusal."""
-    text = without_marks(sentence.text, len(answer.passages))
-    return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
-
-
 @dataclass(slots=True)
 class _Window:
     """A judged span of a passage; ``number`` is the passage's, from 1."""
@@ -238,20 +228,16 @@ class _Window:
 
 @dataclass(slots=True)
 class _Claim:
-    """A sentence to judge, with the judgements so far.
+    """A sentence of an answer, with the judgements so far.
 
     Attributes:
-        answer_index: index of the answer in the batch.
-        sentence_index: index of the sentence in the answer.
         joint: scores of the windows of several passages together, if they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
         reused: whether all judgements came from the cache.
     """
 
-    answer_index: int
     answer: Answer
-    sentence_index: int
-    statement: str
+    sentence: Sentence
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
     quotes: list[Citation] = field(default_factory=list)
@@ -259,8 +245,14 @@ class _Claim:
     reused: bool = True
 
     @property
-    def sentence(self) -> Sentence:
-        return self.answer.sentences[self.sentence_index]
+    def statement(self) -> str:
+        return statement_of(self.sentence, self.answer)
+
+    @property
+    def needs_judgement(self) -> bool:
+        """Whether there are passages, and the text has letters, unlike the number of a list item, and is no refusal."""
+        text = without_marks(self.sentence.text, len(self.answer.passages))
+        return bool(self.answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
     @property
     def candidates(self) -> list[tuple[int, Passage]]:
