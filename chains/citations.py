@@ -181,13 +181,13 @@ def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> l
 
     if not texts:
         return []
-    distinct = list(dict.fromkeys(texts))
-    vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
+    once = CachedEmbedder(embedder)
+    vectors = np.asarray([once.embed_query(question), *once.embed_documents(list(texts))], dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     lengths[lengths == 0] = 1.0
     vectors /= lengths[:, None]
-    cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
-    return [cosines[text] for text in texts]
+    cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
+    return cosines
 
 
 class CachedEmbedder(Embeddings):
@@ -346,15 +346,13 @@ def _asks_for_finding(question: str) -> bool:
 def _factors(pool: _Candidates, passages: int, *, asks_for_finding: bool) -> list[float]:
     """Each sentence's factor: low for headings, questions and, with ``asks_for_finding``, for aims and methods."""
     log_odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in pool.sentences]
-    affected: set[int] = set()  # indices of the passages to which the finding factor applies
-    if asks_for_finding:
-        affected = {
-            one.passage
-            for one, odds in zip(pool.sentences, log_odds, strict=True)
-            if odds is not None and odds < AIM_LOG_ODDS
-        }
-        if 3 * len(affected) > passages:
-            affected = set(range(passages))
+    affected = {  # indices of the passages to which the finding factor applies
+        one.passage
+        for one, odds in zip(pool.sentences, log_odds, strict=True)
+        if asks_for_finding and odds is not None and odds < AIM_LOG_ODDS
+    }
+    if 3 * len(affected) > passages:
+        affected = set(range(passages))
 
     def factor(passage: int, odds: float | None) -> float:
         if odds is None:

@@ -6,8 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from chains.answer import Answer
 from chains.chat.conversations import Conversations
 from chains.chat.events import AnswerEvent, ChatEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
-from chains.chat.history import truncate_history
-from chains.chat.turn import Turn
+from chains.chat.turn import Turn, truncate_history
 from chains.chat.writer import WrittenAnswers, can_be_written, split_words
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
@@ -62,13 +61,13 @@ class Chat:
                 f"The question is too long: it has {len(message):,} characters, the maximum is {MAX_CHARACTERS:,}. "
                 "Shorten it."
             )
-        truncated = truncate_history(history, self.count, self.budget)
-        rewritten = self.rewriter(truncated.turns, message)
-        notes = tuple(note for note in (truncated.note, rewritten.note) if note)
+        history, truncation = truncate_history(history, self.count, self.budget)
+        rewritten = self.rewriter(history, message)
+        notes = tuple(note for note in (truncation, rewritten.note) if note)
         yield QuestionEvent(message=message, question=rewritten.question, notes=notes)
         answer = self.chain.invoke(rewritten.question)
         text = ""
-        for piece in self._pieces(truncated.turns, answer):
+        for piece in self._pieces(history, answer):
             if isinstance(piece, Answer):
                 answer = piece
             else:
