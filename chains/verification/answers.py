@@ -181,7 +181,13 @@ def verified_chain(
             "chain.verify is retry, but there are no more passages to ask again with. Set chain.context to retrieved "
             "and the retriever's top_k above chain.passages, or set chain.verify to report or abstain."
         )
-    return VerifiedChain(chain, Verifier(model), verify, wider)
+    verifier = Verifier(model)
+    verified = MappedChain(chain, verifier.verify)
+    if verify == "retry":
+        return RetryingChain(verified, [MappedChain(one, verifier.verify) for one in wider])
+    if verify == "report":
+        return verified
+    return MappedChain(verified, lambda answers: [withhold(one) if _unsupported(one) else one for one in answers])
 
 
 def more_passages(passages: int, limit: int) -> list[int]:
@@ -193,30 +199,20 @@ def more_passages(passages: int, limit: int) -> list[int]:
     return counts
 
 
-class VerifiedChain(AnswerChain):
-    """A chain made by ``verified_chain``."""
+@dataclass(eq=False)
+class RetryingChain(AnswerChain):
+    """The chain of the policy ``retry``; ``chain`` and ``wider`` verify their answers."""
 
-    def __init__(self, chain: AnswerChain, verifier: Verifier, verify: Verify, wider: Sequence[AnswerChain]) -> None:
-        self._chain = MappedChain(chain, verifier.verify)
-        self._verify = verify
-        self._wider = [MappedChain(one, verifier.verify) for one in wider]
+    chain: AnswerChain
+    wider: Sequence[AnswerChain]
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer all, verify all, and apply the policy to unsupported answers."""
-        answers = self._chain.answer_all(questions)
-        if self._verify == "retry":
-            return self._ask_again(questions, answers)
-        if self._verify == "report":
-            return answers
-        return [withhold(answer) if _unsupported(answer) else answer for answer in answers]
-
-    def _ask_again(self, questions: Sequence[Question], answers: list[Answer | UserError]) -> list[Answer | UserError]:
         """Ask the wider chains, one after the other, the questions that have no supported answer yet."""
-        results = list(answers)
-        unsupported = {index: answer for index, answer in enumerate(answers) if _unsupported(answer)}
+        results = self.chain.answer_all(questions)
+        unsupported = {index: answer for index, answer in enumerate(results) if _unsupported(answer)}
         passages = {index: len(answer.passages) for index, answer in unsupported.items()}  # the most used so far
         reused = {index: answer.reused for index, answer in unsupported.items()}
-        for chain in self._wider:
+        for chain in self.wider:
             if not unsupported:
                 break
             retried = chain.answer_all([questions[index] for index in unsupported])
