@@ -58,11 +58,10 @@ def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attr
     ``benchmarks/citations.py --part train`` measures this share, and docs/development/log.md has the figures.
     """
     sentences = cited_sentences(answer.text, len(answer.passages))
-    answer = answer.model_copy(update={"sentences": sentences})
-    if not attribute or not answer.passages:
-        return answer
-    cached = None if embedder is None else CachedEmbedder(embedder)
-    return answer.model_copy(update={"sentences": tuple(_attributed(one, answer, cached) for one in sentences)})
+    if attribute and answer.passages:
+        cached = None if embedder is None else CachedEmbedder(embedder)
+        sentences = tuple(_attributed(one, answer, cached) for one in sentences)
+    return answer.model_copy(update={"sentences": sentences})
 
 
 def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:

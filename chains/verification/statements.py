@@ -147,15 +147,17 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         retrieved = iter(retrieve(self.retriever, queries, self.config.passages) if self.retriever else ())
         passages = [tuple(next(retrieved)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self.embedder is None else CachedEmbedder(self.embedder)
-        spans = [
+        windows = [
             _windows(claim.query or claim.statement, claim_passages, embedder, self.config.sentences)
             for claim, claim_passages in zip(claims, passages, strict=True)
         ]
-        windows = [(claim, quote) for claim, claim_spans in zip(claims, spans, strict=True) for quote in claim_spans]
-        judgements = iter(self.judge.judge([(quote.readable, claim.statement) for claim, quote in windows]))
+        pairs = [
+            (quote.readable, claim.statement) for claim, quotes in zip(claims, windows, strict=True) for quote in quotes
+        ]
+        judgements = iter(self.judge.judge(pairs))
         return [
-            self._combine(claim.statement, claim_passages, [(quote, next(judgements)) for quote in claim_spans])
-            for claim, claim_passages, claim_spans in zip(claims, passages, spans, strict=True)
+            self._combine(claim.statement, claim_passages, [(quote, next(judgements)) for quote in quotes])
+            for claim, claim_passages, quotes in zip(claims, passages, windows, strict=True)
         ]
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
@@ -296,9 +298,10 @@ def _quotes(evidence: Sequence[_Window], years: Mapping[str, int]) -> tuple[Cita
 
 
 def _contains(outer: Citation, inner: Citation) -> bool:
-    """Whether a quote contains another, shorter one."""
-    same_passage, spans = outer.passage_id == inner.passage_id, ((outer.start, outer.end), (inner.start, inner.end))
-    return same_passage and spans[0] != spans[1] and outer.start <= inner.start and inner.end <= outer.end
+    """Whether a quote contains another, shorter one of the same passage."""
+    if outer.passage_id != inner.passage_id or len(outer.quote) <= len(inner.quote):
+        return False
+    return outer.start <= inner.start and inner.end <= outer.end
 
 
 def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:
