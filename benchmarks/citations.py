@@ -39,9 +39,8 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Citation, Passage
-from chains.citations import CachedEmbedder, FrequencyLookup, Relevance, cite, coverage, select
+from chains.citations import MIN_RELATIVE_SCORE, CachedEmbedder, FrequencyLookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
-from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.sentences import nearest_passage
 from common.errors import UserError
 from corpus.config import DataConfig

@@ -2,14 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from corpus.evidence import labelled_cells
 
 Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
 
-class Passage(BaseModel):
+class Passage(BaseModel, frozen=True):
     """A retrieved text with its id and the retriever's score (higher is better; the scale depends on the retriever).
 
     ``metadata`` is that of the retriever's document. A passage of the user's own documents has at least its ``source``,
@@ -19,8 +19,6 @@ class Passage(BaseModel):
     With ``chain.evidence: summaries``, the answering model read ``summary``, written by a model, instead of ``text``;
     ``relevance``, from 0 to 10, is that model's score for the question. Quotes and verdicts are always of ``text``.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     text: str
@@ -53,13 +51,11 @@ class Passage(BaseModel):
         return Citation(passage_id=self.id, quote=self.text[start:end], start=start, end=end, score=score)
 
 
-class Citation(BaseModel):
+class Citation(BaseModel, frozen=True):
     """A verbatim quote: ``passage.text[start:end] == quote`` for the passage with ``passage_id``.
 
     ``headings`` are the column headings of a quoted table row. ``also_in`` names other passages with the same sentence.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     passage_id: str
     quote: str
@@ -75,7 +71,7 @@ class Citation(BaseModel):
         return labelled_cells(self.quote, self.headings) if self.headings else " ".join(self.quote.split())
 
 
-class Verification(BaseModel):
+class Verification(BaseModel, frozen=True):
     """The basis of a verdict on an answer or on one of its sentences.
 
     ``statement`` is the judged text: the question answered with yes, or the sentence without its marks. ``scores`` are
@@ -85,23 +81,19 @@ class Verification(BaseModel):
     sentence decides.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     statement: str
     scores: dict[Verdict, float] = {}
     passage_id: str | None = None
     sentence: Citation | None = None
 
 
-class Sentence(BaseModel):
+class Sentence(BaseModel, frozen=True):
     """A sentence of an answer: ``answer.text[start:end] == text``, marks included.
 
     ``citations`` are the numbers of the passages (``chains.marks.passage_numbers``) that the sentence's marks name.
     If ``attributed`` is true, the sentence has no marks, and ``citations`` is the passage identified as its source.
     ``verdict`` and ``verification`` are an entailment model's for this sentence alone; None if it was not judged.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     text: str
     start: int
@@ -112,24 +104,20 @@ class Sentence(BaseModel):
     verification: Verification | None = None
 
 
-class Conflict(BaseModel):
+class Conflict(BaseModel, frozen=True):
     """A statement of an answer that some of its passages support and others contradict.
 
     ``supporting`` and ``contradicting`` are quotes of the passages, newest first, then by score; a quote's ``score`` is
     the probability that it supports or contradicts the statement.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     statement: str
     supporting: tuple[Citation, ...]
     contradicting: tuple[Citation, ...]
 
 
-class Withheld(BaseModel):
+class Withheld(BaseModel, frozen=True):
     """An answer that is not given; the fields have the same meaning as in ``Answer``."""
-
-    model_config = ConfigDict(frozen=True)
 
     text: str
     label: str | None = None
@@ -138,7 +126,7 @@ class Withheld(BaseModel):
     sentences: tuple[Sentence, ...] = ()
 
 
-class Answer(BaseModel):
+class Answer(BaseModel, frozen=True):
     """One answer with its evidence.
 
     ``label`` is None if the generated text has no label; ``label_scores`` are probabilities over the candidate labels
@@ -157,8 +145,6 @@ class Answer(BaseModel):
     ``reused``: whether all results of the model came from the cache. ``truncated``: whether the token limit cut the
     written text off; a note says so.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     question: str
     text: str

@@ -28,6 +28,7 @@ FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the
 MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
 NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
 ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
+MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
 WEAK_NEARNESS = 0.5  # evidence is weak if no passage reaches this nearness
 WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
 
@@ -115,6 +116,10 @@ class Selection:
     nearest: float
     is_weak: bool
 
+    def strongest(self, count: int) -> list[Citation]:
+        """At most ``count`` citations with at least half of the best score."""
+        return [one for one in self.citations if one.score >= MIN_RELATIVE_SCORE * self.citations[0].score][:count]
+
 
 def select(
     question: str,
@@ -176,13 +181,13 @@ def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> l
 
     if not texts:
         return []
-    distinct = list(dict.fromkeys(texts))
-    vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
+    once = CachedEmbedder(embedder)
+    vectors = np.asarray([once.embed_query(question), *once.embed_documents(list(texts))], dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     lengths[lengths == 0] = 1.0
     vectors /= lengths[:, None]
-    cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
-    return [cosines[text] for text in texts]
+    cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
+    return cosines
 
 
 class CachedEmbedder(Embeddings):
@@ -341,15 +346,13 @@ def _asks_for_finding(question: str) -> bool:
 def _factors(pool: _Candidates, passages: int, *, asks_for_finding: bool) -> list[float]:
     """Each sentence's factor: low for headings, questions and, with ``asks_for_finding``, for aims and methods."""
     log_odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in pool.sentences]
-    affected: set[int] = set()  # indices of the passages to which the finding factor applies
-    if asks_for_finding:
-        affected = {
-            one.passage
-            for one, odds in zip(pool.sentences, log_odds, strict=True)
-            if odds is not None and odds < AIM_LOG_ODDS
-        }
-        if 3 * len(affected) > passages:
-            affected = set(range(passages))
+    affected = {  # indices of the passages to which the finding factor applies
+        one.passage
+        for one, odds in zip(pool.sentences, log_odds, strict=True)
+        if asks_for_finding and odds is not None and odds < AIM_LOG_ODDS
+    }
+    if 3 * len(affected) > passages:
+        affected = set(range(passages))
 
     def factor(passage: int, odds: float | None) -> float:
         if odds is None:

@@ -8,6 +8,7 @@ from chains.citations import coverage
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
 from chains.qa.base import AnswerChain, Question
+from common.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,7 @@ def by_judge(judge: NLIModel) -> SettlingProbabilities:
     def settling_probabilities(question: str, passages: Sequence[Passage]) -> list[float | None]:
         statement = answer_statement(question, "yes")
         judgements = judge.judge([(passage.text, statement) for passage in passages])
-        return [
-            1 - one.label_scores["neutral"] if isinstance(one, Judgement) and one.label_scores else None
-            for one in judgements
-        ]
+        return [_other_than("neutral", one) for one in judgements]
 
     return settling_probabilities
 
@@ -80,8 +78,11 @@ def by_labels(chain: AnswerChain) -> SettlingProbabilities:
 
     def settling_probabilities(question: str, passages: Sequence[Passage]) -> list[float | None]:
         answers = chain.answer_all([Question(question, one.text, one.id) for one in passages])
-        return [
-            1 - one.label_scores["maybe"] if isinstance(one, Answer) and one.label_scores else None for one in answers
-        ]
+        return [_other_than("maybe", one) for one in answers]
 
     return settling_probabilities
+
+
+def _other_than(label: str, result: Judgement | Answer | UserError) -> float | None:
+    """The probability of the other labels; None if the model gives none."""
+    return None if isinstance(result, UserError) or not result.label_scores else 1 - result.label_scores[label]

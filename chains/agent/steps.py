@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from common.errors import UserError
 
 
-class Step(BaseModel):
+class Step(BaseModel, frozen=True):
     """A finished step of a run: its kind, its result ``detail``, and the seconds since the run began."""
-
-    model_config = ConfigDict(frozen=True)
 
     run: str
     number: int

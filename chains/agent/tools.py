@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
-from chains.answer import Citation, Passage
+from chains.answer import Passage
+from chains.citations import best_per_passage
 from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
@@ -91,15 +92,13 @@ def make_tools(
             return str(check)
         if passage is None:
             findings.queries.append(claim.statement)
-        for one in check.passages:
-            findings.passages.setdefault(one.id, one)
+        for found in check.passages:
+            findings.passages.setdefault(found.id, found)
         quotes: dict[str, list[str]] = {}  # by passage: the first quote for the statement and the first against it
         for side, citations in (("for", check.supporting), ("against", check.contradicting)):
-            first: dict[str, Citation] = {}
-            for citation in citations:
-                first.setdefault(citation.passage_id, citation)
-            for id, citation in first.items():
-                quotes.setdefault(id, []).append(f"{side}: {clean(citation.readable)} (id {shown_id(id)})")
+            for one in best_per_passage(citations):
+                line = f"{side}: {clean(one.readable)} (id {shown_id(one.passage_id)})"
+                quotes.setdefault(one.passage_id, []).append(line)
         texts = {id: "\n".join(lines) for id, lines in quotes.items()}
         return f"{check.text}\n\n{findings.fenced(texts)}" if texts else check.text
 

@@ -1,12 +1,12 @@
 """A conversation: makes each message self-contained, answers it from passages and verifies the answer."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 
 from chains.answer import Answer
 from chains.chat.conversations import Conversations
 from chains.chat.events import AnswerEvent, ChatEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
-from chains.chat.history import truncate_history
-from chains.chat.turn import Turn
+from chains.chat.turn import Turn, truncate_history
 from chains.chat.writer import WrittenAnswers, can_be_written, split_words
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
@@ -16,12 +16,13 @@ from retrievers.base import is_blank
 MAX_CHARACTERS = 20_000  # of a message; a longer text is a document, not a question
 
 
+@dataclass(eq=False)
 class Chat:
     """Answers messages in a conversation. Its methods may be called from any number of threads.
 
     Args:
         chain: answers self-contained questions.
-        conversations: the stored conversations; None stores none.
+        store: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
         verifier: verifies an answer after its text was sent; None if the chain verifies or answers are not verified.
         conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if answers are not verified.
@@ -30,33 +31,22 @@ class Chat:
         budget: the maximum number of history tokens for rewriter and writer.
     """
 
-    def __init__(
-        self,
-        chain: AnswerChain,
-        conversations: Conversations | None = None,
-        *,
-        rewriter: QuestionRewriter = by_rules,
-        verifier: Callable[[Answer], Answer] | None = None,
-        conflicts: Callable[[Answer], Answer] | None = None,
-        written: WrittenAnswers | None = None,
-        count: Callable[[str], int],
-        budget: int,
-    ) -> None:
-        self._chain = chain
-        self._conversations = conversations
-        self._rewriter = rewriter
-        self._verifier = verifier
-        self._conflicts = conflicts
-        self._written = written
-        self._count = count
-        self._budget = budget
+    chain: AnswerChain
+    store: Conversations | None = None
+    _: KW_ONLY
+    rewriter: QuestionRewriter = by_rules
+    verifier: Callable[[Answer], Answer] | None = None
+    conflicts: Callable[[Answer], Answer] | None = None
+    written: WrittenAnswers | None = None
+    count: Callable[[str], int]
+    budget: int
 
     @property
     def conversations(self) -> Conversations:
         """The stored conversations; ``UserError`` if this chat stores none."""
-        if self._conversations is None:
+        if self.store is None:
             raise UserError("This chat stores no conversations.")
-        return self._conversations
+        return self.store
 
     def stream(self, history: Sequence[Turn], message: str) -> Iterator[ChatEvent]:
         """Answer ``message`` after the turns of ``history`` and yield ``chains.chat.events``.
@@ -71,25 +61,25 @@ class Chat:
                 f"The question is too long: it has {len(message):,} characters, the maximum is {MAX_CHARACTERS:,}. "
                 "Shorten it."
             )
-        truncated = truncate_history(history, self._count, self._budget)
-        rewritten = self._rewriter(truncated.turns, message)
-        notes = tuple(note for note in (truncated.note, rewritten.note) if note)
+        history, truncation = truncate_history(history, self.count, self.budget)
+        rewritten = self.rewriter(history, message)
+        notes = tuple(note for note in (truncation, rewritten.note) if note)
         yield QuestionEvent(message=message, question=rewritten.question, notes=notes)
-        answer = self._chain.invoke(rewritten.question)
+        answer = self.chain.invoke(rewritten.question)
         text = ""
-        for piece in self._pieces(truncated.turns, answer):
+        for piece in self._pieces(history, answer):
             if isinstance(piece, Answer):
                 answer = piece
             else:
                 text += piece
                 yield TokenEvent(text=piece)
         yield AnswerEvent(answer=answer)
-        if self._written is not None:
-            answer = self._written.verify(answer)
-        if self._verifier is not None:
-            answer = self._verifier(answer)
-        if self._conflicts is not None and len(answer.passages) > 1:  # one passage alone has no conflict
-            answer = self._conflicts(answer)
+        if self.written is not None:
+            answer = self.written.verify(answer)
+        if self.verifier is not None:
+            answer = self.verifier(answer)
+        if self.conflicts is not None and len(answer.passages) > 1:  # one passage alone has no conflict
+            answer = self.conflicts(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield VerdictEvent(answer=answer)
         yield DoneEvent(turn=Turn(message=message, question=rewritten.question, text=text, answer=answer, notes=notes))
@@ -129,8 +119,8 @@ class Chat:
 
     def _pieces(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces; a written text is followed by the answer that contains it."""
-        if self._written is not None and can_be_written(answer):
-            return self._written.stream(history, answer)
+        if self.written is not None and can_be_written(answer):
+            return self.written.stream(history, answer)
         return iter(split_words(brief(answer)))
 
 

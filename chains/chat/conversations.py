@@ -64,6 +64,7 @@ class Conversations:
             finally:
                 os.close(descriptor)
             self._connection = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
+            self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.create_function("contains", 2, _contains, deterministic=True)
@@ -97,7 +98,7 @@ class Conversations:
                 ")) ORDER BY updated DESC, conversation.rowid DESC",
                 {"user": user, "query": query.strip()},
             ).fetchall()
-        return [_summary(row) for row in rows]
+        return [Summary(**row) for row in rows]
 
     def summary(self, user: str, id: str) -> Summary:
         """Title, times and number of turns of a conversation."""
@@ -105,7 +106,7 @@ class Conversations:
             row = self._connection.execute(f"{_SELECT_SUMMARY} WHERE user = ? AND id = ?", (user, id)).fetchone()
         if row is None:
             raise _no_conversation(id)
-        return _summary(row)
+        return Summary(**row)
 
     def read(self, user: str, id: str) -> Sequence[Turn]:
         """The turns of a conversation, oldest first."""
@@ -198,11 +199,6 @@ def _conversations_of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tu
         turns = load(last)["channel_values"].get("turns", []) if last else []
         if turns:
             yield (id, user, title, created, updated), [Turn.model_validate(turn) for turn in turns]
-
-
-def _summary(row: tuple[str, str, str, str, int]) -> Summary:
-    id, title, created, updated, turns = row
-    return Summary(id=id, title=title, created=created, updated=updated, turns=turns)
 
 
 def _contains(text: str, query: str) -> bool:

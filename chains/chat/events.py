@@ -2,17 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class QuestionEvent(_Event):
+class QuestionEvent(BaseModel, frozen=True):
     """The message, the self-contained ``question`` for the search, and notes on its rewriting and the history."""
 
     kind: Literal["question"] = "question"
@@ -21,28 +17,28 @@ class QuestionEvent(_Event):
     notes: tuple[str, ...] = ()
 
 
-class TokenEvent(_Event):
+class TokenEvent(BaseModel, frozen=True):
     """A piece of the answer's text; all pieces joined are the turn's text."""
 
     kind: Literal["token"] = "token"
     text: str
 
 
-class AnswerEvent(_Event):
+class AnswerEvent(BaseModel, frozen=True):
     """The answer with its passages and citations."""
 
     kind: Literal["answer"] = "answer"
     answer: Answer
 
 
-class VerdictEvent(_Event):
+class VerdictEvent(BaseModel, frozen=True):
     """The answer with its verdict."""
 
     kind: Literal["verdict"] = "verdict"
     answer: Answer
 
 
-class DoneEvent(_Event):
+class DoneEvent(BaseModel, frozen=True):
     """The finished turn, and the id of its stored conversation, if any."""
 
     kind: Literal["done"] = "done"

@@ -40,11 +40,13 @@ _WORD = re.compile(r"\S+\s*|\s+")
 class WrittenText:
     """Facts about a text that ``Writer.write`` yields, complete after its last piece.
 
-    ``marks`` has the removed citation numbers. ``truncated``: whether the model stopped at its token limit.
+    ``marks`` has the removed citation numbers. ``truncated``: whether the model stopped at its token limit. ``reused``:
+    whether the text came from the cache.
     """
 
     marks: MarkWriter
     truncated: bool = False
+    reused: bool = False
 
 
 class Writer:
@@ -87,16 +89,14 @@ class Writer:
         if self._cache is None:
             yield from written.marks.write(self._generated(prompt, written))
             return
-        key = self._key(prompt)
-        if key not in self._cache:
+        messages = as_dicts(self._template.format_messages(**prompt))
+        key = content_key(written_text=messages, identity=self._identity)
+        written.reused = key in self._cache
+        if not written.reused:
             text = "".join(self._generated(prompt, written))
             self._cache.put({key: {"text": text, "truncated": written.truncated}})
         written.truncated = self._cache[key]["truncated"]
         yield from written.marks.write([self._cache[key]["text"]])
-
-    def is_cached(self, history: Sequence[Turn], answer: Answer) -> bool:
-        """Whether the cache has the text that ``write`` returns."""
-        return self._cache is not None and self._key(self._prompt(history, answer)) in self._cache
 
     def _generated(self, prompt: dict[str, Any], written: WrittenText) -> Iterator[str]:
         def texts() -> Iterator[str]:
@@ -105,10 +105,6 @@ class Writer:
                 yield chunk if isinstance(chunk, str) else str(chunk.text)
 
         yield from answer_pieces(texts())
-
-    def _key(self, prompt: Mapping[str, Any]) -> str:
-        messages = as_dicts(self._template.format_messages(**prompt))
-        return content_key(written_text=messages, identity=self._identity)
 
     def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
@@ -168,7 +164,6 @@ class WrittenAnswers:
 
     def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         written, text = WrittenText(MarkWriter(len(answer.passages))), ""
-        reused = answer.reused and self.writer.is_cached(history, answer)
         for piece in self.writer.write(history, answer, written):
             text += piece
             yield piece
@@ -177,7 +172,7 @@ class WrittenAnswers:
             notes.append(NOT_WRITTEN)
         elif written.truncated:
             notes.append(TRUNCATED)
-        answer = answer.noted(*notes, text=text, reused=reused, truncated=written.truncated)
+        answer = answer.noted(*notes, text=text, reused=answer.reused and written.reused, truncated=written.truncated)
         yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write_one(self, answer: Answer) -> Answer | UserError:

@@ -1,7 +1,7 @@
 """Question answering with a language model: retriever, prompt, model and label parser, with citations."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.documents import Document
@@ -16,7 +16,7 @@ from chains.models.reasoning import answer_text
 from chains.prompts import qa_template
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from chains.qa.summaries import Summarizer
-from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
+from chains.qa.truncation import FittedPrompt, PromptFitter
 from common.errors import UserError
 from corpus.records import LABELS
 from retrievers.base import check_count
@@ -96,13 +96,13 @@ class QAChain(AnswerChain):
             else:
                 to_label.append((index, passages))
         prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self.fitter.fit([_in_context(questions[index].text, passages) for index, passages in to_label])
+        fitted = self.fitter.fit([(questions[index].text, _context(passages)) for index, passages in to_label])
         for (index, passages), prompt in zip(to_label, fitted, strict=True):
             if isinstance(prompt, UserError):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        cases = [Case(one.prompt, asdict(one.inputs), questions[index].config) for index, _, one in prompts]
+        cases = [Case(one.prompt, one.inputs, questions[index].config) for index, _, one in prompts]
         decisions = self.decider.decide(cases)
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             if isinstance(decision, UserError):
@@ -155,9 +155,8 @@ class QAChain(AnswerChain):
         )
 
 
-def _in_context(question: str, passages: Sequence[Passage]) -> QuestionInContext:
-    context = _PASSAGE_SEPARATOR.join(passage.text_for_model for passage in passages)
-    return QuestionInContext(question, context if passages else None)
+def _context(passages: Sequence[Passage]) -> str | None:
+    return _PASSAGE_SEPARATOR.join(passage.text_for_model for passage in passages) if passages else None
 
 
 def _gold(question: Question) -> list[Passage] | UserError:

@@ -14,8 +14,6 @@ from common.errors import UserError
 from retrievers.base import Retriever, check_count
 from retrievers.embedders.token_limits import shorten
 
-MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
-
 
 def extractive_chain(
     retriever: BaseRetriever,
@@ -77,8 +75,7 @@ class ExtractiveChain(AnswerChain):
         if self.embedder is not None:
             searched = shorten(self.embedder, searched)
         selection = select(searched, passages, self.embedder, self.frequencies, self.relevance)
-        ranked = selection.citations
-        citations = [one for one in ranked if one.score >= MIN_RELATIVE_SCORE * ranked[0].score][: self.max_sentences]
+        citations = selection.strongest(self.max_sentences)
         notes = []
         if not passages:
             notes = ["no passage was found"]

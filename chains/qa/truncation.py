@@ -1,7 +1,7 @@
 """Truncation of contexts to the model's window."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chains.models.base import LLM, Prompt, TooLongError
 from chains.models.fitting import count_fitting
@@ -11,21 +11,20 @@ from corpus.sentences import sentence_spans
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionInContext:
-    """A question and its context; None for no context."""
-
-    question: str
-    context: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits the window, with the first characters of the context; its last sentences may be dropped."""
+    """A prompt that fits the window, with the variables of its template, ``question`` and ``context``.
+
+    The context, None for no context, has its first characters; the last sentences may be dropped.
+    """
 
     prompt: Prompt
-    inputs: QuestionInContext
-    context_characters: int
-    dropped_sentences: int
+    inputs: dict[str, str | None]
+    dropped_sentences: int = 0
+
+    @property
+    def context_characters(self) -> int:
+        """The number of characters of the context."""
+        return len(self.inputs["context"] or "")
 
 
 class PromptFitter:
@@ -41,49 +40,50 @@ class PromptFitter:
         self._window = llm.window
         self._reserve = reserve
 
-    def fit(self, inputs: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
-        """A prompt for each question, or the error if a question is too long even without its context.
+    def fit(self, inputs: Sequence[tuple[str, str | None]]) -> list[FittedPrompt | UserError]:
+        """A prompt for each question and its context, or the error if the question alone is too long.
 
         All prompts are tokenised together; prompts that do not fit are shortened by bisection over their sentences.
         """
-        fitted: list[FittedPrompt | UserError] = []
-        cleaned = [self._cleaned(one) for one in inputs]
-        for one, prompt in zip(cleaned, self._prompts(cleaned), strict=True):
-            if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
-                fitted.append(FittedPrompt(prompt, one, context_characters=len(one.context or ""), dropped_sentences=0))
-            else:
-                fitted.append(self._shorten(one, prompt, self._window))
-        return fitted
+        clean = self._llm.clean
+        cleaned = [
+            (clean(question).strip(), None if context is None else clean(context)) for question, context in inputs
+        ]
+        return [
+            prompt
+            if self._window is None or self._llm.length(prompt.prompt) + self._reserve <= self._window
+            else self._shorten(prompt, self._window)
+            for prompt in self._rendered(cleaned)
+        ]
 
     def note(self, dropped_sentences: int) -> str:
         """The note on a shortened context."""
         count = f"{dropped_sentences} sentence" + ("s" if dropped_sentences > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
-    def _cleaned(self, inputs: QuestionInContext) -> QuestionInContext:
-        clean, context = self._llm.clean, inputs.context
-        return QuestionInContext(clean(inputs.question).strip(), None if context is None else clean(context))
+    def _rendered(self, inputs: Sequence[tuple[str, str | None]]) -> list[FittedPrompt]:
+        prompts = self._llm.prompts([qa_prompt(self._family, *one, self._system) for one in inputs])
+        return [
+            FittedPrompt(prompt, {"question": question, "context": context})
+            for prompt, (question, context) in zip(prompts, inputs, strict=True)
+        ]
 
-    def _prompts(self, inputs: Sequence[QuestionInContext]) -> list[Prompt]:
-        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in inputs])
-
-    def _shorten(self, inputs: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
-        """The prompt with as many sentences as fit; ``prompt`` has all sentences and does not fit."""
-        room = window - self._reserve
-        ends = [0] if inputs.context is None else [0, *(end for _, end in sentence_spans(inputs.context))]
+    def _shorten(self, whole: FittedPrompt, window: int) -> FittedPrompt | UserError:
+        """The prompt with as many sentences as fit; with all of them it does not fit."""
+        room, context = window - self._reserve, whole.inputs["context"]
+        ends = [0] if context is None else [0, *(end for _, end in sentence_spans(context))]
 
         def with_sentences(count: int) -> FittedPrompt:
-            shorter = QuestionInContext(inputs.question, (inputs.context or "")[: ends[count]])
-            return FittedPrompt(self._prompts([shorter])[0], shorter, ends[count], len(ends) - 1 - count)
+            shorter = None if context is None else context[: ends[count]]
+            [prompt] = self._rendered([(str(whole.inputs["question"]), shorter)])
+            return replace(prompt, dropped_sentences=len(ends) - 1 - count)
 
         def fits(number: int) -> bool:  # count_fitting begins with 1, so ``number`` is one more than the sentences
             return self._llm.length(with_sentences(number - 1).prompt) <= room
 
         if number := count_fitting(len(ends) - 1, fits):
             return with_sentences(number - 1)
-        if inputs.context is not None:
-            prompt = with_sentences(0).prompt
         return TooLongError(
-            f"The question is too long: with its instruction it has {self._llm.length(prompt)} tokens, and {room} fit "
-            f"into the model's window of {window}. Shorten it."
+            f"The question is too long: with its instruction it has {self._llm.length(with_sentences(0).prompt)} "
+            f"tokens, and {room} fit into the model's window of {window}. Shorten it."
         )

@@ -1,7 +1,7 @@
 """Verification of answers against their passages with an NLI model, and the policies for unsupported answers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from chains.answer import Answer, Citation, Passage, Verdict, Verification
@@ -18,7 +18,6 @@ from chains.verification.verdicts import (
     verdict_scores,
 )
 from common.errors import UserError
-from corpus.sentences import sentence_spans
 
 _RETRY_REASONS: dict[Verdict | None, str] = {
     "contradicted": "was contradicted",
@@ -57,91 +56,72 @@ class Verifier:
         The model judges all passages in one pass, then all sentences of the deciding passages. A passage that the model
         cannot judge is left out, with a note.
         """
-        verified = list(answers)
-        claims: dict[int, _Claim] = {}
-        for index, answer in enumerate(answers):
-            if answer.label is None and (not answer.text or any(one.verification for one in answer.sentences)):
-                continue  # the text is not written yet, or each of its sentences has a verdict
-            if answer.label is None:
-                verified[index] = answer.noted("not verified: the answer does not say yes, no or maybe")
+        claims = [_Claim(answer, reused=answer.reused) for answer in answers if answer.label is not None]
+        self._judge_passages(claims)
+        self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
+        verified = (claim.verified() for claim in claims)
+        return [_without_label(answer) if answer.label is None else next(verified) for answer in answers]
+
+    def _judge_passages(self, claims: Sequence["_Claim"]) -> None:
+        cases = [(claim, passage) for claim in claims for passage in claim.answer.passages]
+        judgements = self._model.judge([(passage.text, claim.statement) for claim, passage in cases])
+        for (claim, passage), judgement in zip(cases, judgements, strict=True):
+            if isinstance(judgement, UserError):
+                claim.notes.append(f"not verified against passage {passage.id}: {judgement}")
             else:
-                claims[index] = _Claim(answer, answer_statement(answer.question, "yes"), reused=answer.reused)
-        decided = self._choose_sentences(self._choose_passages(list(claims.values())))
-        for index, claim in zip(claims, decided, strict=True):
-            verified[index] = claim.verified()
-        return verified
+                claim.judged.append((passage, judgement))
+                claim.reused &= judgement.reused
 
-    def _choose_passages(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
-        """Each claim with its deciding passage."""
-        judgements = self._judge([(passage.text, claim) for claim in claims for passage in claim.answer.passages])
-        decided = []
-        for claim in claims:
-            notes: list[str] = []
-            judged: list[tuple[Passage, Judgement]] = []
-            reused = claim.reused
-            for passage in claim.answer.passages:
-                judgement = next(judgements)
-                if isinstance(judgement, UserError):
-                    notes.append(f"not verified against passage {passage.id}: {judgement}")
-                else:
-                    judged.append((passage, judgement))
-                    reused = reused and judgement.reused
-            if judged:
-                passage, judgement = max(judged, key=lambda pair: strength(claim.scores(pair[1])))
-                notes += [f"verification: {note}" for note in judgement.notes]
-                claim = replace(claim, passage=passage, judgement=judgement)
-            elif not claim.answer.passages:
-                notes.append("there was no passage to verify the answer against")
-            decided.append(replace(claim, notes=tuple(notes), reused=reused))
-        return decided
-
-    def _choose_sentences(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
-        """Each claim with the sentence of its deciding passage that has the highest probability of the verdict."""
-        spans = [
-            evidence_spans(claim.passage, sentence_spans(claim.passage.text))
-            if claim.passage and claim.verdict != "not enough evidence"
-            else []
-            for claim in claims
-        ]
-        judgements = self._judge(
-            [
-                (claim.passage.text[start:end], claim)
-                for claim, sentences in zip(claims, spans, strict=True)
-                for start, end in sentences
-                if claim.passage
-            ]
+    def _judge_sentences(self, claims: Sequence["_Claim"]) -> None:
+        """Judge each sentence of the deciding passages alone."""
+        cases = [(claim, *span) for claim in claims for span in evidence_spans(claim.passage)]
+        judgements = self._model.judge(
+            [(claim.passage.text[start:end], claim.statement) for claim, start, end in cases]
         )
-        decided = []
-        for claim, sentences in zip(claims, spans, strict=True):
-            results = [(span, next(judgements)) for span in sentences]
-            judged = [(span, judgement) for span, judgement in results if isinstance(judgement, Judgement)]
-            quotes = [claim.quote(*span, judgement) for span, judgement in judged]
-            best = max(quotes, key=lambda quote: quote.score, default=None)
-            reused = claim.reused and all(judgement.reused for _, judgement in judged)
-            decided.append(replace(claim, sentence=best, reused=reused))
-        return decided
-
-    def _judge(self, pairs: Sequence[tuple[str, "_Claim"]]) -> Iterator[Judgement | UserError]:
-        return iter(self._model.judge([(text, claim.statement) for text, claim in pairs]))
+        for (claim, start, end), judgement in zip(cases, judgements, strict=True):
+            if isinstance(judgement, Judgement):
+                claim.quotes.append(claim.passage.quote(start, end, claim.scores(judgement)[claim.verdict]))
+                claim.reused &= judgement.reused
 
 
-@dataclass(frozen=True, slots=True)
+def _without_label(answer: Answer) -> Answer:
+    if not answer.text or any(one.verification for one in answer.sentences):
+        return answer  # the text is not written yet, or each of its sentences has a verdict
+    return answer.noted("not verified: the answer does not say yes, no or maybe")
+
+
+@dataclass(slots=True)
 class _Claim:
-    """An answer to verify, with its statement; ``passage``, ``judgement`` and ``sentence`` decide its verdict."""
+    """An answer to verify, with the judgements so far.
+
+    Attributes:
+        reused: whether the answer and all judgements came from the cache.
+        judged: the passages that the model could judge.
+        quotes: sentences of the deciding passage, with the probability of the verdict as their score.
+    """
 
     answer: Answer
-    statement: str
-    passage: Passage | None = None
-    judgement: Judgement | None = None
-    sentence: Citation | None = None
-    notes: tuple[str, ...] = ()
-    reused: bool = False
+    reused: bool
+    judged: list[tuple[Passage, Judgement]] = field(default_factory=list)
+    quotes: list[Citation] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def statement(self) -> str:
+        return answer_statement(self.answer.question, "yes")
+
+    @property
+    def _deciding(self) -> tuple[Passage, Judgement]:
+        return max(self.judged, key=lambda pair: strength(self.scores(pair[1])))
+
+    @property
+    def passage(self) -> Passage:
+        """The passage with the clearest judgement, among at least one."""
+        return self._deciding[0]
 
     @property
     def verdict(self) -> Verdict:
-        if self.judgement is None:
-            return "not enough evidence"
-        return most_probable(self.scores(self.judgement))
+        return most_probable(self.scores(self._deciding[1])) if self.judged else "not enough evidence"
 
     def scores(self, judgement: Judgement) -> dict[Verdict, float]:
         """Probabilities of the verdicts on the answer, given a judgement of the statement that the answer is yes."""
@@ -154,23 +134,23 @@ class _Claim:
                 return scores | {"supported": 0.0, "contradicted": yes + no}
         return scores
 
-    def quote(self, start: int, end: int, judgement: Judgement) -> Citation:
-        """A sentence of the passage; its score is the verdict's probability given that sentence alone."""
-        assert self.passage is not None
-        return self.passage.quote(start, end, self.scores(judgement)[self.verdict])
-
     def verified(self) -> Answer:
         """The answer with its verdict; without a verdict if none of its passages could be judged."""
-        answer = self.answer.noted(*self.notes, reused=self.reused)
-        if self.judgement is None and answer.passages:
-            return answer
-        verification = Verification(
-            statement=self.statement,
-            scores=self.scores(self.judgement) if self.judgement and self.judgement.label_scores else {},
-            passage_id=self.passage.id if self.passage else None,
-            sentence=self.sentence,
-        )
-        return answer.model_copy(update={"verdict": self.verdict, "verification": verification})
+        verification = Verification(statement=self.statement)
+        if self.judged:
+            passage, judgement = self._deciding
+            self.notes += [f"verification: {note}" for note in judgement.notes]
+            verification = Verification(
+                statement=self.statement,
+                scores=self.scores(judgement) if judgement.label_scores else {},
+                passage_id=passage.id,
+                sentence=max(self.quotes, key=lambda quote: quote.score, default=None),
+            )
+        elif self.answer.passages:
+            return self.answer.noted(*self.notes, reused=self.reused)
+        else:
+            self.notes.append("there was no passage to verify the answer against")
+        return self.answer.noted(*self.notes, reused=self.reused, verdict=self.verdict, verification=verification)
 
 
 def verified_chain(
@@ -201,7 +181,13 @@ def verified_chain(
             "chain.verify is retry, but there are no more passages to ask again with. Set chain.context to retrieved "
             "and the retriever's top_k above chain.passages, or set chain.verify to report or abstain."
         )
-    return VerifiedChain(chain, Verifier(model), verify, wider)
+    verifier = Verifier(model)
+    verified = MappedChain(chain, verifier.verify)
+    if verify == "retry":
+        return RetryingChain(verified, [MappedChain(one, verifier.verify) for one in wider])
+    if verify == "report":
+        return verified
+    return MappedChain(verified, lambda answers: [withhold(one) if _unsupported(one) else one for one in answers])
 
 
 def more_passages(passages: int, limit: int) -> list[int]:
@@ -213,30 +199,20 @@ def more_passages(passages: int, limit: int) -> list[int]:
     return counts
 
 
-class VerifiedChain(AnswerChain):
-    """A chain made by ``verified_chain``."""
+@dataclass(eq=False)
+class RetryingChain(AnswerChain):
+    """The chain of the policy ``retry``; ``chain`` and ``wider`` verify their answers."""
 
-    def __init__(self, chain: AnswerChain, verifier: Verifier, verify: Verify, wider: Sequence[AnswerChain]) -> None:
-        self._chain = MappedChain(chain, verifier.verify)
-        self._verify = verify
-        self._wider = [MappedChain(one, verifier.verify) for one in wider]
+    chain: AnswerChain
+    wider: Sequence[AnswerChain]
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer all, verify all, and apply the policy to unsupported answers."""
-        answers = self._chain.answer_all(questions)
-        if self._verify == "retry":
-            return self._ask_again(questions, answers)
-        if self._verify == "report":
-            return answers
-        return [withhold(answer) if _unsupported(answer) else answer for answer in answers]
-
-    def _ask_again(self, questions: Sequence[Question], answers: list[Answer | UserError]) -> list[Answer | UserError]:
         """Ask the wider chains, one after the other, the questions that have no supported answer yet."""
-        results = list(answers)
-        unsupported = {index: answer for index, answer in enumerate(answers) if _unsupported(answer)}
+        results = self.chain.answer_all(questions)
+        unsupported = {index: answer for index, answer in enumerate(results) if _unsupported(answer)}
         passages = {index: len(answer.passages) for index, answer in unsupported.items()}  # the most used so far
         reused = {index: answer.reused for index, answer in unsupported.items()}
-        for chain in self._wider:
+        for chain in self.wider:
             if not unsupported:
                 break
             retried = chain.answer_all([questions[index] for index in unsupported])

@@ -18,12 +18,8 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
     statement and another contradicts it, the answer gets a ``Conflict`` and a note with both sides. The checker needs
     no retriever. With ``quotes``, the answers are extractive, and all their sentences are checked.
     """
-    statements_of = _quotes if quotes else _statements
     claims = [
-        [Claim(statement, passages=answer.passages) for statement in statements_of(answer)]
-        if len(answer.passages) > 1
-        else []
-        for answer in answers
+        [Claim(statement, passages=answer.passages) for statement in _statements(answer, quotes)] for answer in answers
     ]
     checks = iter(checker.check_all([claim for answer_claims in claims for claim in answer_claims]))
     return [
@@ -32,13 +28,12 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
     ]
 
 
-def _quotes(answer: Answer) -> list[str]:
-    """The sentences of an extractive answer, which have no verdicts, without duplicates."""
-    return list(dict.fromkeys(one.text for one in answer.sentences))
-
-
-def _statements(answer: Answer) -> list[str]:
-    """The judged statements of an answer, without duplicates."""
+def _statements(answer: Answer, quotes: bool) -> list[str]:
+    """The statements of an answer to check, without duplicates; none if the answer has one passage, or no passage."""
+    if len(answer.passages) < 2:
+        return []
+    if quotes:
+        return list(dict.fromkeys(one.text for one in answer.sentences))
     withheld = answer.withheld.sentences if answer.withheld is not None else ()
     judged = [
         one.verification.statement

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains.answer import Answer, Citation, Passage, Sentence, Verdict, Verification
@@ -57,11 +58,10 @@ def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attr
     ``benchmarks/citations.py --part train`` measures this share, and docs/development/log.md has the figures.
     """
     sentences = cited_sentences(answer.text, len(answer.passages))
-    answer = answer.model_copy(update={"sentences": sentences})
-    if not attribute or not answer.passages:
-        return answer
-    cached = None if embedder is None else CachedEmbedder(embedder)
-    return answer.model_copy(update={"sentences": tuple(_attributed(one, answer, cached) for one in sentences)})
+    if attribute and answer.passages:
+        cached = None if embedder is None else CachedEmbedder(embedder)
+        sentences = tuple(_attributed(one, answer, cached) for one in sentences)
+    return answer.model_copy(update={"sentences": sentences})
 
 
 def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
@@ -110,25 +110,20 @@ class SentenceVerifier:
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
-        claims = [
-            _Claim(answer_index, answer, sentence_index, statement_of(one, answer))
-            for answer_index, answer in enumerate(answers)
-            for sentence_index, one in enumerate(answer.sentences)
-            if _is_judged(answer, one)
-        ]
+        claims_of = [[_Claim(answer, one) for one in answer.sentences] for answer in answers]
+        claims = [claim for answer_claims in claims_of for claim in answer_claims if claim.needs_judgement]
         self._judge_windows(claims)
         self._judge_jointly([claim for claim in claims if claim.needs_joint_judgement])
         self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
-        sentences = [list(answer.sentences) for answer in answers]
-        notes = [dict.fromkeys(answer.notes) for answer in answers]
-        reused = [answer.reused for answer in answers]
-        for claim in claims:
-            sentences[claim.answer_index][claim.sentence_index] = claim.judged()
-            notes[claim.answer_index] |= dict.fromkeys(claim.notes)
-            reused[claim.answer_index] &= claim.reused
         return [
-            answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted), "reused": is_reused})
-            for answer, judged, noted, is_reused in zip(answers, sentences, notes, reused, strict=True)
+            answer.model_copy(
+                update={
+                    "sentences": tuple(claim.judged() for claim in judged),
+                    "notes": tuple(dict.fromkeys(chain(answer.notes, *(claim.notes for claim in judged)))),
+                    "reused": answer.reused and all(claim.reused for claim in judged),
+                }
+            )
+            for answer, judged in zip(answers, claims_of, strict=True)
         ]
 
     def _judge(self, cases: Sequence[tuple["_Claim", str]]) -> list[Judgement | UserError]:
@@ -150,7 +145,7 @@ class SentenceVerifier:
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
             else:
-                claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
+                claim.windows.append(_Window(number, passage, span, judgement))
 
     def _judge_jointly(self, claims: Sequence["_Claim"]) -> None:
         judgements = self._judge(
@@ -167,7 +162,7 @@ class SentenceVerifier:
             (claim, claim.deciding.passage, span)
             for claim in claims
             if claim.deciding is not None
-            for span in claim.deciding_sentences
+            for span in evidence_spans(claim.deciding.passage, *claim.deciding.span)
         ]
         judgements = self._judge([(claim, passage.text[slice(*span)]) for claim, passage, span in cases])
         for (claim, passage, span), judgement in zip(cases, judgements, strict=True):
@@ -212,12 +207,6 @@ def prune(answer: Answer) -> Answer:
     return answer.noted(note, text=text, sentences=tuple(remaining), removed=removed)
 
 
-def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether an answer has passages and the sentence has letters, unlike the number of a list item, and no refusal."""
-    text = without_marks(sentence.text, len(answer.passages))
-    return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
-
-
 @dataclass(slots=True)
 class _Window:
     """A judged span of a passage; ``number`` is the passage's, from 1."""
@@ -225,8 +214,11 @@ class _Window:
     number: int
     passage: Passage
     span: Span
-    scores: dict[Verdict, float]
     judgement: Judgement
+
+    @property
+    def scores(self) -> dict[Verdict, float]:
+        return verdict_scores(self.judgement)
 
     @property
     def text(self) -> str:
@@ -235,20 +227,16 @@ class _Window:
 
 @dataclass(slots=True)
 class _Claim:
-    """A sentence to judge, with the judgements so far.
+    """A sentence of an answer, with the judgements so far.
 
     Attributes:
-        answer_index: index of the answer in the batch.
-        sentence_index: index of the sentence in the answer.
         joint: scores of the windows of several passages together, if they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
         reused: whether all judgements came from the cache.
     """
 
-    answer_index: int
     answer: Answer
-    sentence_index: int
-    statement: str
+    sentence: Sentence
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
     quotes: list[Citation] = field(default_factory=list)
@@ -256,8 +244,14 @@ class _Claim:
     reused: bool = True
 
     @property
-    def sentence(self) -> Sentence:
-        return self.answer.sentences[self.sentence_index]
+    def statement(self) -> str:
+        return statement_of(self.sentence, self.answer)
+
+    @property
+    def needs_judgement(self) -> bool:
+        """Whether there are passages, and the text has letters, unlike the number of a list item, and is no refusal."""
+        text = without_marks(self.sentence.text, len(self.answer.passages))
+        return bool(self.answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
     @property
     def candidates(self) -> list[tuple[int, Passage]]:
@@ -297,13 +291,6 @@ class _Claim:
     def needs_joint_judgement(self) -> bool:
         """Whether to judge the windows of several cited passages together."""
         return len(self.sentence.citations) > 1 and len(self.nearest_windows) > 1 and self.verdict != "supported"
-
-    @property
-    def deciding_sentences(self) -> list[Span]:
-        if self.deciding is None:
-            return []
-        passage = self.deciding.passage
-        return evidence_spans(passage, sentence_spans(passage.text, *self.deciding.span))
 
     def judged(self) -> Sentence:
         """The sentence with its verdict; without a verdict if no passage could be judged."""

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, Field, computed_field
 
 from chains.answer import Citation, Passage, Verdict
 from chains.citations import CachedEmbedder, notices, select
@@ -15,7 +15,6 @@ from chains.config import CheckConfig
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
-from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.verdicts import check_judge, count_passages, most_probable, strength, verdict_scores
 from common.errors import UserError
 from corpus.evidence import Kind, sentences
@@ -23,10 +22,9 @@ from retrievers.base import encodable
 
 CheckInput = str | Mapping[str, Any]
 MAX_QUOTES = 3  # quotes of one passage for one verdict
-_DECIMALS = 6  # probabilities are rounded before they are compared, so that rounding errors break no tie
 
 
-class Check(BaseModel):
+class Check(BaseModel, frozen=True):
     """A statement with its verdict and the evidence for and against it.
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
@@ -36,8 +34,6 @@ class Check(BaseModel):
     empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result in words.
     ``reused``: whether all judgements came from the cache.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     statement: str
     verdict: Verdict
@@ -156,14 +152,12 @@ class Checker(OnePassRunnable[CheckInput, Check]):
             for claim, claim_passages in zip(claims, passages, strict=True)
         ]
         pairs = [
-            (window.premise, claim.statement)
-            for claim, claim_windows in zip(claims, windows, strict=True)
-            for window in claim_windows
+            (quote.readable, claim.statement) for claim, quotes in zip(claims, windows, strict=True) for quote in quotes
         ]
         judgements = iter(self.judge.judge(pairs))
         return [
-            self._combine(claim.statement, claim_passages, [(window, next(judgements)) for window in claim_windows])
-            for claim, claim_passages, claim_windows in zip(claims, passages, windows, strict=True)
+            self._combine(claim.statement, claim_passages, [(quote, next(judgements)) for quote in quotes])
+            for claim, claim_passages, quotes in zip(claims, passages, windows, strict=True)
         ]
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
@@ -171,41 +165,44 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         return [*apply_to_valid(claims, self.check_all)]
 
     def _combine(
-        self, statement: str, passages: tuple[Passage, ...], results: Sequence[tuple["_Window", Judgement | UserError]]
+        self, statement: str, passages: tuple[Passage, ...], results: Sequence[tuple[Citation, Judgement | UserError]]
     ) -> Check | UserError:
         """The check of a statement from its judged windows; an error if none could be judged."""
-        judged = [_JudgedWindow(window, result) for window, result in results if isinstance(result, Judgement)]
-        errors = [(window, result) for window, result in results if isinstance(result, UserError)]
+        judged = [_Window(quote, result) for quote, result in results if isinstance(result, Judgement)]
+        errors: dict[str, UserError] = {}  # by passage: the first error
+        for quote, result in results:
+            if isinstance(result, UserError):
+                errors.setdefault(quote.passage_id, result)
         if errors and not judged:
-            return errors[0][1]
-        evidence: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
-        quoted: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
-        for passage in passages:
-            of_passage = [one for one in judged if one.window.passage.id == passage.id]
-            strongest = _strongest([one for one in of_passage if one.is_evidence(self.config.threshold)])
-            for verdict, windows in strongest.items():
-                evidence[verdict] += windows
-                quoted[verdict] += _quoted(windows)
-        supporting, contradicting = quoted["supported"], quoted["contradicted"]
-        strengths = {verdict: _verdict_strength(windows) for verdict, windows in evidence.items()}
-        verdict = "not enough evidence"
+            return next(iter(errors.values()))
+        evidence = [
+            window
+            for passage in passages
+            for window in _strongest(
+                [one for one in judged if one.quote.passage_id == passage.id], self.config.threshold
+            )
+        ]
+        sides: dict[Verdict, list[_Window]] = {"supported": [], "contradicted": []}
+        for window in evidence:
+            sides[window.verdict].append(window)
+        strengths = {verdict: _verdict_strength(windows) for verdict, windows in sides.items()}
+        verdict: Verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
-        deciding = max(evidence.get(verdict) or judged, key=lambda one: one.strength, default=None)
-        cited = {one.window.passage.id for one in (*supporting, *contradicting)}
-        not_judged: dict[str, UserError] = {}
-        for window, error in errors:
-            not_judged.setdefault(window.passage.id, error)
+        deciding = max(sides.get(verdict) or judged, key=lambda one: one.strength, default=None)
+        years = {passage.id: year_of(passage) or 0 for passage in passages}
+        supporting, contradicting = (_quotes(windows, years) for windows in sides.values())
+        cited = {quote.passage_id for quote in (*supporting, *contradicting)}
         return Check(
             statement=statement,
             verdict=verdict,
             conflicting=bool(supporting and contradicting),
-            supporting=_citations(supporting),
-            contradicting=_citations(contradicting),
+            supporting=supporting,
+            contradicting=contradicting,
             scores=deciding.scores if deciding is not None and deciding.judgement.label_scores else {},
             passages=passages,
             notes=(
-                *(f"not all of passage {id} could be judged: {error}" for id, error in not_judged.items()),
+                *(f"not all of passage {id} could be judged: {error}" for id, error in errors.items()),
                 *notices([passage for passage in passages if passage.id in cited]),
                 *self.notes,
             ),
@@ -215,28 +212,9 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sentence of a passage, alone or with its neighbours; ``citation.score`` is not used."""
+    """A quote, whose ``score`` is not used, with its judgement."""
 
-    passage: Passage
-    citation: Citation
-
-    @property
-    def premise(self) -> str:
-        return self.citation.readable
-
-    def contains(self, other: "_Window") -> bool:
-        outer, inner = self.citation, other.citation
-        return outer.start <= inner.start and inner.end <= outer.end and outer != inner
-
-    def overlaps(self, other: "_Window") -> bool:
-        return self.citation.start < other.citation.end and other.citation.start < self.citation.end
-
-
-@dataclass(frozen=True, slots=True)
-class _JudgedWindow:
-    """A window with its judgement."""
-
-    window: _Window
+    quote: Citation
     judgement: Judgement
 
     @property
@@ -251,20 +229,23 @@ class _JudgedWindow:
     def strength(self) -> float:
         return strength(self.scores)
 
-    def is_evidence(self, threshold: float) -> bool:
-        return self.verdict != "not enough evidence" and self.strength >= threshold
+    @property
+    def rounded_strength(self) -> float:
+        """The strength for comparisons, so that rounding errors break no tie."""
+        return round(self.strength, 6)
 
 
-def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, max_sentences: int) -> list[_Window]:
+def _windows(
+    query: str, passages: Sequence[Passage], embedder: Embeddings | None, max_sentences: int
+) -> list[Citation]:
     """The sentences nearest to a query, each alone and with its neighbours, without duplicates."""
     by_id = {passage.id: passage for passage in passages}
-    windows: dict[tuple[str, int, int], _Window] = {}
-    ranked = select(query, passages, embedder).citations
-    for citation in [one for one in ranked if one.score >= MIN_RELATIVE_SCORE * ranked[0].score][:max_sentences]:
+    windows: dict[tuple[str, int, int], Citation] = {}
+    for citation in select(query, passages, embedder).strongest(max_sentences):
         passage = by_id[citation.passage_id]
         for start, end in _spans(passage, citation):
             quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
-            windows.setdefault((passage.id, start, end), _Window(passage, quote))
+            windows.setdefault((passage.id, start, end), quote)
     return list(windows.values())
 
 
@@ -286,36 +267,41 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     return [(start, end), (first, last)]
 
 
-def _strongest(evidence: Sequence[_JudgedWindow]) -> dict[Verdict, list[_JudgedWindow]]:
+def _strongest(judged: Sequence[_Window], threshold: float) -> list[_Window]:
     """The evidence of a passage for its strongest verdict; for both verdicts if they are equally strong."""
-    greatest = max((round(one.strength, _DECIMALS) for one in evidence), default=0.0)
-    verdicts = {one.verdict for one in evidence if round(one.strength, _DECIMALS) == greatest}
-    return {verdict: [one for one in evidence if one.verdict == verdict] for verdict in verdicts}
+    evidence = [one for one in judged if one.verdict != "not enough evidence" and one.strength >= threshold]
+    greatest = max((one.rounded_strength for one in evidence), default=0.0)
+    verdicts = {one.verdict for one in evidence if one.rounded_strength == greatest}
+    return [one for one in evidence if one.verdict in verdicts]
 
 
-def _quoted(evidence: Sequence[_JudgedWindow]) -> list[_JudgedWindow]:
-    """The windows of a passage to quote for one verdict, strongest first; none contains or overlaps another."""
-    shortest = [one for one in evidence if not any(one.window.contains(other.window) for other in evidence)]
-    quoted: list[_JudgedWindow] = []
-    for one in sorted(shortest, key=lambda one: -one.strength):
-        if len(quoted) < MAX_QUOTES and not any(one.window.overlaps(other.window) for other in quoted):
-            quoted.append(one)
-    return quoted
-
-
-def _verdict_strength(evidence: Sequence[_JudgedWindow]) -> tuple[float, int]:
+def _verdict_strength(evidence: Sequence[_Window]) -> tuple[float, int]:
     """The probability of the strongest evidence for a verdict, and the number of passages, which breaks ties."""
-    greatest = max((round(one.strength, _DECIMALS) for one in evidence), default=0.0)
-    return greatest, len({one.window.passage.id for one in evidence})
+    greatest = max((one.rounded_strength for one in evidence), default=0.0)
+    return greatest, len({one.quote.passage_id for one in evidence})
 
 
-def _citations(quoted: Sequence[_JudgedWindow]) -> tuple[Citation, ...]:
-    """The quotes for one verdict, newest first, then by score; quotes without a year last."""
+def _quotes(evidence: Sequence[_Window], years: Mapping[str, int]) -> tuple[Citation, ...]:
+    """The quotes for one verdict, newest first, then by score; quotes without a year last.
 
-    def order(one: _JudgedWindow) -> tuple[int, float]:
-        return -(year_of(one.window.passage) or 0), -one.strength
+    Each is the shortest of the windows that contain it, and none overlaps another.
+    """
+    quotes: list[Citation] = []
+    for window in sorted(evidence, key=lambda one: -one.strength):
+        new = window.quote
+        of_passage = [one for one in quotes if one.passage_id == new.passage_id]
+        is_shortest = not any(_contains(new, other.quote) for other in evidence)
+        overlaps = any(new.start < one.end and one.start < new.end for one in of_passage)
+        if is_shortest and not overlaps and len(of_passage) < MAX_QUOTES:
+            quotes.append(new.model_copy(update={"score": window.strength}))
+    return tuple(sorted(quotes, key=lambda quote: -years[quote.passage_id]))
 
-    return tuple(one.window.citation.model_copy(update={"score": one.strength}) for one in sorted(quoted, key=order))
+
+def _contains(outer: Citation, inner: Citation) -> bool:
+    """Whether a quote contains another, shorter one of the same passage."""
+    if outer.passage_id != inner.passage_id or len(outer.quote) <= len(inner.quote):
+        return False
+    return outer.start <= inner.start and inner.end <= outer.end
 
 
 def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:

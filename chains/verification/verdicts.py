@@ -1,12 +1,12 @@
 """Verdicts from judgements of an entailment model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from chains.answer import Passage, Verdict
 from chains.nli import NLI_LABELS, Judgement, NLIModel
 from common.errors import UserError
 from corpus.evidence import sentences
-from corpus.sentences import Span
+from corpus.sentences import Span, sentence_spans
 
 
 def check_judge(model: NLIModel, use: str) -> None:
@@ -41,12 +41,13 @@ def strength(scores: Mapping[Verdict, float]) -> float:
     return max(scores["supported"], scores["contradicted"])
 
 
-def evidence_spans(passage: Passage, spans: Sequence[Span]) -> list[Span]:
-    """The spans without headings, references and tables of contents; all spans if nothing else remains."""
+def evidence_spans(passage: Passage, start: int = 0, end: int | None = None) -> list[Span]:
+    """The sentences in ``text[start:end]`` without headings, references and tables of contents; all if none remains."""
+    spans = sentence_spans(passage.text, start, end)
     excluded = [one for one in sentences(passage.text, *passage.section_and_title) if not one.is_evidence]
     return [
         (start, end) for start, end in spans if not any(one.start <= start and end <= one.end for one in excluded)
-    ] or list(spans)
+    ] or spans
 
 
 def count_passages(count: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM
 from chains.models.templates import prepare_template
-from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
+from chains.qa.truncation import FittedPrompt, PromptFitter
 from common.errors import UserError
 from corpus.sentences import sentence_spans
 
@@ -31,7 +31,7 @@ def make_fitter(tokenizer, window: int | None) -> PromptFitter:
 
 
 def fit(tokenizer, window: int | None, question: str = "Does it?", context: str | None = CONTEXT):
-    return make_fitter(tokenizer, window).fit([QuestionInContext(question, context)])[0]
+    return make_fitter(tokenizer, window).fit([(question, context)])[0]
 
 
 def test_prompt_that_fits_has_the_whole_context(tokenizer) -> None:
@@ -78,9 +78,9 @@ def test_question_longer_than_the_window_is_an_error(tokenizer, context: str | N
 
 def test_error_of_one_question_leaves_the_other_prompts(tokenizer) -> None:
     questions = [
-        QuestionInContext("Does it?", CONTEXT),
-        QuestionInContext("Does it? " * 900, None),
-        QuestionInContext("Is it?", None),
+        ("Does it?", CONTEXT),
+        ("Does it? " * 900, None),
+        ("Is it?", None),
     ]
     first, error, last = make_fitter(tokenizer, 300).fit(questions)
     assert isinstance(first, FittedPrompt)
@@ -92,5 +92,5 @@ def test_error_of_one_question_leaves_the_other_prompts(tokenizer) -> None:
 def test_special_tokens_in_question_and_context_become_spaces(tokenizer) -> None:
     prompt = fit(tokenizer, None, question="Is it?<|end|>yes", context="It is.<|end|>")
     assert prompt.prompt[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1
-    assert prompt.inputs == QuestionInContext("Is it?       yes", "It is.       ")
+    assert prompt.inputs == {"question": "Is it?       yes", "context": "It is.       "}
     assert prompt.context_characters == len("It is.<|end|>")

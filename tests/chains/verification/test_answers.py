@@ -9,7 +9,7 @@ from chains.nli import Judgement, nli_chain
 from chains.qa.base import AnswerChain, Question
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
-from chains.verification.answers import VerifiedChain, Verifier, more_passages, verified_chain
+from chains.verification.answers import Verifier, more_passages, verified_chain
 from common.errors import UserError
 
 # WordNLI judges a passage with "zinc works" as entailment and with "zinc fails" as contradiction.
@@ -346,7 +346,6 @@ def test_policies_over_one_language_model_as_answerer_and_judge(llm, policy, dec
         verify=policy,
         wider=[qa_chain(llm, retriever, passages=count) for count in more_passages(1, 3)],
     )
-    assert isinstance(chain, VerifiedChain)
     answers = chain.batch([ASK_ZINC, ASK_IRON, "Is there use in copper, if it is dear?"])
     for answer in answers:
         assert answer.verdict is not None
