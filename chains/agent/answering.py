@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.runnables.config import set_config_context
 
 from chains.agent.grading import Grader
 from chains.agent.steps import Run, Step
@@ -53,10 +52,8 @@ class Agent(AnswerChain):
         answers: list[Answer | UserError] = []
         for question in questions:
             run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
-            config = question.config or {}
             try:
-                with set_config_context(config) as context:  # in a batch too, the models see the question's callbacks
-                    answers.append(context.run(self._answer, question.text, run, config))
+                answers.append(self._answer(question.text, run, question.config or {}))
             except UserError as error:
                 answers.append(error)
         return answers
