@@ -1,8 +1,9 @@
 """Agreement of two models on the labels of the same pairs."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from chains.models.local import LocalLLM
 from chains.models.scoring import Scorable, label_log_likelihoods
@@ -12,8 +13,6 @@ from corpus.inference.pairs import NLIPair
 from eval.progress import chunks_with_progress
 from finetune.pairs import nli_prompts
 
-Scores = list[tuple[float, ...]]
-"""The logits of each pair, one for each label."""
 _PAIRS_BETWEEN_UPDATES = 256  # of the progress bar
 
 
@@ -61,42 +60,38 @@ class PairScorer:
                 f"None of the {len(pairs)} pairs fits the model's window of {llm.window} tokens. Choose shorter pairs."
             )
 
-    def scores(self, llm: LocalLLM, title: str, *, quiet: bool = False) -> Scores:
-        """The logit of each label (see ``Comparison``), pair by pair, with a progress bar named ``title``.
+    def scores(self, llm: LocalLLM, title: str, *, quiet: bool = False) -> np.ndarray:
+        """The logits (see ``Comparison``) of shape (pairs, labels), with a progress bar named ``title``.
 
         Every model runs transformers' forward pass, not the packed weights of a CPU, so that only the weights differ.
 
         Raises:
             UserError: a probability is not finite.
         """
-        rows: Scores = []
+        rows: list[tuple[float, ...]] = []
         for chunk in chunks_with_progress(self.pairs, _PAIRS_BETWEEN_UPDATES, title, quiet):
             with llm.guard():
                 rows += label_log_likelihoods(llm.model, self._scorables(llm, chunk), llm.config.batch_tokens)
-        if not all(math.isfinite(value) for row in rows for value in row):
+        scores = np.array(rows)
+        if not np.isfinite(scores).all():
             raise UserError(
                 f"Model {llm.name} gives no finite probabilities in {llm.model.dtype}. Set llm.dtype to float32 or "
                 "bfloat16. If that does not help, the files of the model or the adapter are damaged."
             )
-        return rows
+        return scores
 
-    def accuracy(self, scores: Scores) -> float:
+    def accuracy(self, scores: np.ndarray) -> float:
         """The share of the pairs whose gold label has the highest score."""
-        predicted = [self._labels[_argmax(row)] for row in scores]
-        return sum(label == pair.label for label, pair in zip(predicted, self.pairs, strict=True)) / len(self.pairs)
+        predicted = np.array(self._labels)[scores.argmax(axis=1)]
+        return float((predicted == [pair.label for pair in self.pairs]).mean())
 
     def _scorables(self, llm: LocalLLM, pairs: Sequence[NLIPair]) -> list[Scorable]:
         return llm.with_labels(nli_prompts(llm, pairs, self._labels, self._family), self._labels)
 
 
-def compare(first: Scores, second: Scores) -> Comparison:
+def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
     """Compare the scores of two models on the same pairs and labels."""
-    rows = list(zip(first, second, strict=True))
     return Comparison(
-        agreement=sum(_argmax(a) == _argmax(b) for a, b in rows) / len(rows),
-        logit_difference=max(abs(x - y) for a, b in rows for x, y in zip(a, b, strict=True)),
+        agreement=float((first.argmax(axis=1) == second.argmax(axis=1)).mean()),
+        logit_difference=float(np.abs(first - second).max()),
     )
-
-
-def _argmax(row: tuple[float, ...]) -> int:
-    return row.index(max(row))

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,42 +14,44 @@ from common.errors import UserError
 
 RUN_FILE = "run.json"  # written last into a checkpoint: a checkpoint without it is incomplete
 SUMMARY_FILE = "summary.json"
-_CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+_NAME = re.compile(r"checkpoint-\d+")
 _MODULE_NAME = re.compile(r"\d+_\w+")  # folder of a sentence-transformers module, such as 1_Pooling
 _RESUME_FILES = {"optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin", "trainer_state.json", RUN_FILE}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint: its folder, its step and the content of ``RUN_FILE``."""
+    """A checkpoint: its folder, its step and the content of ``RUN_FILE``, empty if that is absent or unreadable."""
 
     folder: Path
     step: int
     run: Mapping[str, Any]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was written to the end, and no file is absent or has another size than when it was written."""
+        return bool(self.run) and self.run.get("files", {}).items() <= _file_sizes(self.folder).items()
 
-def complete_checkpoints(output: Path) -> Iterator[Checkpoint]:
-    """The complete checkpoints in ``output``, in the order of their steps.
 
-    A checkpoint of which a file is absent or has another size than when it was written is not complete.
-    """
-    for checkpoint in _marked_checkpoints(output):
-        if checkpoint.run.get("files", {}).items() <= _file_sizes(checkpoint.folder).items():
-            yield checkpoint
+def complete_checkpoints(output: Path) -> list[Checkpoint]:
+    """The complete checkpoints in ``output``, in the order of their steps."""
+    return [checkpoint for checkpoint in _checkpoints(output) if checkpoint.is_complete]
 
 
 def damaged_checkpoints(output: Path) -> list[str]:
     """The names of the checkpoints that have a ``RUN_FILE`` but are not complete, in the order of their steps."""
-    complete = {checkpoint.folder for checkpoint in complete_checkpoints(output)}
-    folders = [folder for _, folder in sorted(_checkpoint_folders(output)) if (folder / RUN_FILE).exists()]
-    return [folder.name for folder in folders if folder not in complete]
+    return [
+        checkpoint.folder.name
+        for checkpoint in _checkpoints(output)
+        if (checkpoint.folder / RUN_FILE).exists() and not checkpoint.is_complete
+    ]
 
 
 def remove_incomplete(output: Path) -> None:
     """Delete the checkpoints without a readable ``RUN_FILE``, which an interrupted run has not written to the end."""
-    for _, folder in _checkpoint_folders(output):
-        if _read_json(folder / RUN_FILE) is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    for checkpoint in _checkpoints(output):
+        if not checkpoint.run:
+            shutil.rmtree(checkpoint.folder, ignore_errors=True)
 
 
 def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
@@ -62,7 +64,7 @@ def rotate(output: Path, keep: int | None, best: int | None) -> None:
 
     If ``keep`` is None, no checkpoint is deleted.
     """
-    complete = list(complete_checkpoints(output))
+    complete = complete_checkpoints(output)
     removable = [checkpoint for checkpoint in complete[:-1] if checkpoint.step != best]
     for checkpoint in removable[: max(0, len(complete) - keep)] if keep is not None else []:
         (checkpoint.folder / RUN_FILE).unlink()  # first, so that a partly deleted checkpoint counts as incomplete
@@ -75,9 +77,10 @@ def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None
     Raises:
         UserError: ``output`` holds a run with another recipe; the message names the differences.
     """
-    for checkpoint in _marked_checkpoints(output):
-        _check_recipe(output, checkpoint.run.get("recipe"), recipe)
-    return max(complete_checkpoints(output), key=lambda checkpoint: checkpoint.step, default=None)
+    for checkpoint in _checkpoints(output):
+        if checkpoint.run:
+            _check_recipe(output, checkpoint.run.get("recipe"), recipe)
+    return next(reversed(complete_checkpoints(output)), None)
 
 
 def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
@@ -87,10 +90,9 @@ def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
         UserError: ``output`` holds the result of a run with another recipe.
     """
     summary = _read_json(output / SUMMARY_FILE)
-    if summary is None:
-        return False
-    _check_recipe(output, summary.get("recipe"), recipe)
-    return True
+    if summary:
+        _check_recipe(output, summary.get("recipe"), recipe)
+    return bool(summary)
 
 
 def check_no_model(output: Path) -> None:
@@ -100,7 +102,7 @@ def check_no_model(output: Path) -> None:
         UserError: ``output`` holds a model or an adapter, but neither summary nor checkpoint of a run.
     """
     models = [name for name in ("config.json", "adapter_config.json", "modules.json") if (output / name).is_file()]
-    if models and not (output / SUMMARY_FILE).is_file() and next(_marked_checkpoints(output), None) is None:
+    if models and not (output / SUMMARY_FILE).is_file() and not any(point.run for point in _checkpoints(output)):
         raise UserError(
             f"{output} holds another model ({models[0]}), whose files this run would replace. Choose a new folder for "
             "--output."
@@ -126,11 +128,10 @@ def publish_best(output: Path, step: int | None) -> Checkpoint | None:
     Returns:
         The published checkpoint; None if there is no checkpoint or it cannot be written.
     """
-    by_step = {checkpoint.step: checkpoint for checkpoint in complete_checkpoints(output)}
-    if not by_step:
+    complete = complete_checkpoints(output)
+    if not complete:
         return None
-    last = by_step[max(by_step)]
-    chosen = last if step is None else by_step.get(step, last)
+    chosen = next((checkpoint for checkpoint in complete if checkpoint.step == step), complete[-1])
     try:
         publish(chosen.folder, output)
     except OSError:
@@ -149,12 +150,11 @@ def _link(file: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def _marked_checkpoints(output: Path) -> Iterator[Checkpoint]:
-    """The checkpoints that were written to the end, in the order of their steps."""
-    for step, folder in sorted(_checkpoint_folders(output)):
-        run = _read_json(folder / RUN_FILE)
-        if run is not None:
-            yield Checkpoint(folder, step, run)
+def _checkpoints(output: Path) -> list[Checkpoint]:
+    """The folders of checkpoints, in the order of their steps."""
+    folders = [folder for folder in output.glob("checkpoint-*") if _NAME.fullmatch(folder.name) and folder.is_dir()]
+    steps = ((int(folder.name.partition("-")[2]), folder) for folder in folders)
+    return [Checkpoint(folder, step, _read_json(folder / RUN_FILE)) for step, folder in sorted(steps)]
 
 
 def _file_sizes(checkpoint: Path) -> dict[str, int]:
@@ -166,19 +166,13 @@ def _file_sizes(checkpoint: Path) -> dict[str, int]:
     }
 
 
-def _checkpoint_folders(output: Path) -> Iterator[tuple[int, Path]]:
-    for folder in output.glob("checkpoint-*"):
-        name = _CHECKPOINT_NAME.fullmatch(folder.name)
-        if name and folder.is_dir():
-            yield int(name[1]), folder
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if the file is absent or holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _check_recipe(output: Path, stored: object, recipe: Mapping[str, Any]) -> None:

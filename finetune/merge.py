@@ -23,7 +23,7 @@ from common.errors import UserError
 from common.fingerprints import to_jsonable
 from common.logs import no_bars
 from corpus.inference.pairs import NLIPair
-from finetune.agreement import Comparison, PairScorer, Scores, compare
+from finetune.agreement import Comparison, PairScorer, compare
 
 REPORT = "merge.json"
 
@@ -174,11 +174,14 @@ def merge(
         free_memory()
 
         accuracy = {"adapter": scorer.accuracy(adapter_scores), "merged": scorer.accuracy(merged_scores)}
-        nf4_scores = _nf4_scores(base, scorer, quiet)
-        if isinstance(nf4_scores, UserError):
-            notes.append(f"Not compared with the adapter on a base in 4 bits: {nf4_scores}")
+        nf4 = None
+        try:
+            nf4_scores = scorer.scores(load_llm(base.model_copy(update={"quantization": "4bit"})), "NF4", quiet=quiet)
+        except UserError as error:
+            notes.append(f"Not compared with the adapter on a base in 4 bits: {error}")
         else:
             accuracy["nf4"] = scorer.accuracy(nf4_scores)
+            nf4 = compare(merged_scores, nf4_scores)
         compared, bound = compare(merged_scores, adapter_scores), BOUNDS[dtype]
         report = MergeReport(
             adapter=adapter,
@@ -193,7 +196,7 @@ def merge(
             compared=compared,
             bound=bound,
             passed=bound.includes(compared),
-            nf4=None if isinstance(nf4_scores, UserError) else compare(merged_scores, nf4_scores),
+            nf4=nf4,
             notes=tuple(notes),
         )
         with _write_errors(output):
@@ -211,14 +214,6 @@ def _find_base(adapter: str, llm: LLMConfig) -> str:
             f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."
         )
     return str(trained_on)
-
-
-def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | UserError:
-    """The scores of the adapter on an NF4 base, or the reason why there are none."""
-    try:
-        return scorer.scores(load_llm(base.model_copy(update={"quantization": "4bit"})), "NF4", quiet=quiet)
-    except UserError as error:
-        return error
 
 
 @contextmanager

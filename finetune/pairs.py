@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from chains.models.base import Prompt
 from chains.models.local import LocalLLM
@@ -11,9 +12,49 @@ from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, load_pairs
 from corpus.records import QARecord
+from finetune.leakage import Leakage, find_leakage
 
 _ANSWERS = ("yes", "no")
 _UNRELATED_SHARE = 0.5  # pairs with another record's abstract, as a share of the records
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPairs:
+    """The pairs of a run.
+
+    Attributes:
+        train: training pairs, with those made from questions.
+        dev: dev pairs; empty if the run trains on them.
+        labels: the candidate labels.
+        answer_pairs: number of training pairs made from questions.
+        leakage: premises repeated in other splits.
+    """
+
+    train: tuple[NLIPair, ...]
+    dev: tuple[NLIPair, ...]
+    labels: tuple[str, ...]
+    answer_pairs: int
+    leakage: Leakage
+
+
+def read_training_pairs(
+    pairs: PairsConfig, answers: Sequence[QARecord] | None, *, setting: str, seed: int, teach_dev: bool = False
+) -> TrainingPairs:
+    """Read the pairs of a run; arguments as of ``answer_pairs``, which makes pairs of ``answers`` unless it is None.
+
+    With ``teach_dev`` the dev pairs are training pairs.
+
+    Raises:
+        UserError: a split is missing or empty, all labels are the same, or answer pairs cannot be made.
+    """
+    train_data, dev_data = load_train_and_dev(pairs)
+    generated = [] if answers is None else answer_pairs(answers, pairs.labels, setting=setting, seed=seed)
+    taught = dev_data.pairs if teach_dev else ()
+    dev = () if teach_dev else dev_data.pairs
+    train = (*train_data.pairs, *generated, *taught)
+    check_labels([pair.label for pair in train])
+    leakage = find_leakage((*train_data.pairs, *taught), dev, pairs)
+    return TrainingPairs(train, dev, train_data.labels, len(generated), leakage)
 
 
 def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from langchain_core.documents import Document
+
 from common.errors import UserError
 from corpus.inference.claims import ClaimData
-from corpus.records import QARecord, documents
+from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
 from retrievers.kinds.bm25 import BM25Retriever
 
@@ -55,12 +57,7 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
     train_abstracts = list(dict.fromkeys(record.context for record in train))
     abstracts = list(dict.fromkeys((*train_abstracts, *(record.context for record in dev))))
     indices = {abstract: index for index, abstract in enumerate(abstracts)}
-    if len(train_abstracts) < config.negatives + 2:
-        or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
-        raise UserError(
-            f"The training records have {len(train_abstracts)} different abstracts, too few for "
-            f"train.embedder.negatives {config.negatives}. Use more records{or_fewer_negatives}."
-        )
+    _check_candidates(config, len(train_abstracts), "The training records", "abstracts", "Use more records")
     pairs = [(text, indices[record.context]) for record in train for text in _anchors(config, record)]
     if not pairs:
         raise UserError(f"No training record has any of train.embedder.pairs ({', '.join(config.pairs)}).")
@@ -103,12 +100,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     indices = {text: index for index, text in enumerate(dict.fromkeys(chain.from_iterable(sentences.values())))}
     train_documents = [id for id in sentences if id not in dev_documents]
     train_indices = sorted({indices[text] for id in train_documents for text in sentences[id]})
-    if len(train_indices) < config.negatives + 2:
-        or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
-        raise UserError(
-            f"The training claims' documents have {len(train_indices)} different sentences, too few for "
-            f"train.embedder.negatives {config.negatives}. Name another file in claims.path{or_fewer_negatives}."
-        )
+    advice = "Name another file in claims.path"
+    _check_candidates(config, len(train_indices), "The training claims' documents", "sentences", advice)
     train: list[Example] = []
     dev: list[Example] = []
     for text, document, sentence_numbers in labelled:
@@ -134,6 +127,16 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     return EmbedderData(tuple(indices), tuple(train), tuple(dev))
 
 
+def _check_candidates(config: EmbedderTrainConfig, count: int, where: str, kind: str, advice: str) -> None:
+    """Check that there are a positive, the negatives and one candidate more."""
+    if count < config.negatives + 2:
+        or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
+        raise UserError(
+            f"{where} have {count} different {kind}, too few for train.embedder.negatives {config.negatives}. "
+            f"{advice}{or_fewer_negatives}."
+        )
+
+
 def _anchors(config: EmbedderTrainConfig, record: QARecord) -> Iterator[str]:
     """The texts of a record that are paired with its abstract."""
     texts = {"question": record.question, "conclusion": record.conclusion}
@@ -146,10 +149,8 @@ def _hard_negatives(
     """The hard negatives of each pair of a text and the index of its abstract, as indices into ``abstracts``."""
     if not config.negatives:
         return [() for _ in pairs]
-    records = [
-        QARecord(id=str(index), question="", contexts=(text,), label=None) for index, text in enumerate(abstracts)
-    ]
-    hits = BM25Retriever(documents(records)).search([text for text, _ in pairs], config.negatives + 1)
+    documents = [Document(id=str(index), page_content=text) for index, text in enumerate(abstracts)]
+    hits = BM25Retriever(documents).search([text for text, _ in pairs], config.negatives + 1)
     negatives = []
     for number, ((_, gold), text_hits) in enumerate(zip(pairs, hits, strict=True)):
         mined = [int(str(hit.id)) for hit in text_hits if int(str(hit.id)) != gold]

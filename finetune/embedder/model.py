@@ -1,7 +1,6 @@
 """The base model of an embedder run, and its figures on dev questions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _EVALUATION_BATCH = 16  # texts
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """The model's prompts for a question and for a passage; empty where it has none."""
-
-    query: str
-    passage: str
 
 
 def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
@@ -57,10 +48,10 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
     return model
 
 
-def prompts_of(model: "SentenceTransformer") -> Prompts:
-    """The prompts of ``model`` that ``retrievers.embedders.sentence`` uses."""
+def prompts_of(model: "SentenceTransformer") -> tuple[str, str]:
+    """The prompts for a question and a passage that ``retrievers.embedders.sentence`` uses; empty where none is set."""
     # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
-    return Prompts(query=model.prompts.get("query") or "", passage=shipped_passage_prompt(model) or "")
+    return model.prompts.get("query") or "", shipped_passage_prompt(model) or ""
 
 
 def evaluate_embedder(
@@ -73,12 +64,12 @@ def evaluate_embedder(
     """
     if not dev:
         return {}
-    prompts = prompts_of(model)
+    query_prompt, passage_prompt = prompts_of(model)
     columns: Sequence[int] = range(len(abstracts))  # the abstract of each column of the scores
     if all(example.negatives for example in dev):
         columns = sorted({index for example in dev for index in (example.abstract, *example.negatives)})
-    texts = _encode(model, [example.text for example in dev], prompts.query)
-    scores = texts @ _encode(model, [abstracts[index] for index in columns], prompts.passage).T
+    texts = _encode(model, [example.text for example in dev], query_prompt)
+    scores = texts @ _encode(model, [abstracts[index] for index in columns], passage_prompt).T
     for row, example in zip(scores, dev, strict=True):
         if example.negatives:
             row[~np.isin(columns, [example.abstract, *example.negatives])] = -np.inf

@@ -16,7 +16,7 @@ from finetune.distributed import processes
 from finetune.embedder.batches import Batches
 from finetune.embedder.data import EmbedderData, make_data, make_evidence_data
 from finetune.embedder.model import evaluate_embedder, load_base
-from finetune.embedder.trainer import SCALE, EmbedderTrainer
+from finetune.embedder.trainer import SCALE, EmbedderTrainer, training_dataset
 from finetune.report import base_name, dev_figure, model_card
 from finetune.run import Job, Run, digest
 from finetune.trainer import evaluations
@@ -72,20 +72,21 @@ class EmbedderJob(Job[EmbedderTrainer]):
     def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> EmbedderTrainer:
         """The trainer on the batches of all epochs."""
         config, data = self.config, self.data
-        return EmbedderTrainer(
-            embedder=self.embedder,
+        trainer = EmbedderTrainer(
+            model=self.embedder,
             args=SentenceTransformerTrainingArguments(**arguments, num_train_epochs=1),
-            data=data,
-            batches=Batches(data.train, config.batch_size, config.epochs, config.seed),
-            max_length=config.max_length,
+            train_dataset=training_dataset(data, self.embedder),
+            sampler=Batches(data.train, config.batch_size, config.epochs, config.seed),
             evaluate_model=lambda model: evaluate_embedder(model, data.dev, data.abstracts, SCALE),
             **kwargs,
         )
+        trainer.data_collator.max_length = config.max_length
+        return trainer
 
     def figures(self, trainer: EmbedderTrainer, step: int) -> dict[str, Any]:
         """Counts of the examples, dev accuracy and speed."""
         data, state = self.data, trainer.state
-        seen = sum(map(len, islice(trainer.batches, state.global_step * processes())))
+        seen = sum(map(len, islice(trainer.sampler, state.global_step * processes())))
         return {
             "train_pairs": len(data.train),
             "train_abstracts": len({example.abstract for example in data.train}),

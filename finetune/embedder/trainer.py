@@ -23,31 +23,17 @@ SCALE = 20.0  # multiplies the cosines in the loss; the library's default
 class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
     """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` has the batches of
-    all epochs; texts are truncated to ``max_length`` tokens.
+    The loss is the cross-entropy of a text's abstract among all abstracts of the batch.
     """
 
-    def __init__(
-        self,
-        *,
-        embedder: "SentenceTransformer",
-        data: EmbedderData,
-        batches: Batches,
-        max_length: int,
-        **kwargs: Any,
-    ) -> None:
-        self.batches = batches
-        super().__init__(
-            model=embedder,
-            train_dataset=_dataset(data, embedder),
-            loss=MultipleNegativesRankingLoss(embedder, scale=SCALE),
-            **kwargs,
-        )
-        self.data_collator.max_length = max_length
+    sampler: Batches
+
+    def __init__(self, *, model: "SentenceTransformer", **kwargs: Any) -> None:
+        super().__init__(model=model, loss=MultipleNegativesRankingLoss(model, scale=SCALE), **kwargs)
 
     def get_batch_sampler(self, *_: object, **__: object) -> Any:
         """The batches of all epochs."""
-        return self.batches
+        return self.sampler
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Skip the library's card: it quotes training texts, which may be confidential."""
@@ -58,15 +44,15 @@ class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
         self.model.save_pretrained(str(folder), create_model_card=False)
 
 
-def _dataset(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
+def training_dataset(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
     """The columns of the texts, their abstracts and each negative, with the model's prompts."""
-    prompts = prompts_of(embedder)
+    query_prompt, passage_prompt = prompts_of(embedder)
 
     def passages(indices: Sequence[int]) -> list[str]:
-        return [prompts.passage + encodable(data.abstracts[index]) for index in indices]
+        return [passage_prompt + encodable(data.abstracts[index]) for index in indices]
 
     columns = {
-        "text": [prompts.query + encodable(example.text) for example in data.train],
+        "text": [query_prompt + encodable(example.text) for example in data.train],
         "abstract": passages([example.abstract for example in data.train]),
     }
     for number in range(len(data.train[0].negatives)):

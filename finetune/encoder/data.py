@@ -1,17 +1,16 @@
 """Training and dev examples of an encoder run, with the same encoding as ``chains.encoder.classifier``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
-from corpus.inference.pairs import NLIPair
 from corpus.load import load_records
 from corpus.records import LABELS, QARecord
 from finetune.config import EncoderConfig
-from finetune.leakage import Leakage, find_leakage
-from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
+from finetune.leakage import Leakage
+from finetune.pairs import check_labels, read_training_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class EncoderData:
     Attributes:
         train: training examples.
         dev: dev examples; empty if the run trains on them.
-        labels: in the order of the model's outputs.
         shortened: number of training examples that lost sentences or words to fit the window.
         left_out: number of train and dev examples that do not fit the window even if truncated.
         leakage: premises repeated in other splits; empty with task ``qa``.
@@ -62,7 +60,6 @@ class EncoderData:
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
-    labels: tuple[str, ...]
     shortened: int
     left_out: int
     leakage: Leakage
@@ -76,9 +73,7 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
         DataError: a file cannot be used.
     """
     data = data or DataConfig()
-    texts = _read_records(data, config) if config.task == "qa" else _read_pairs(pairs or PairsConfig(), data, config)
-    check_labels([example.label for example in texts.train])
-    return texts
+    return _read_records(data, config) if config.task == "qa" else _read_pairs(pairs or PairsConfig(), data, config)
 
 
 def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
@@ -95,7 +90,7 @@ def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
                 f"No text of the {name} split fits into {encoder.window} tokens. Set train.encoder.max_length higher."
             )
     left_out = len(texts.train) + len(texts.dev) - len(train) - len(dev)
-    return EncoderData(train, dev, texts.labels, shortened, left_out, texts.leakage)
+    return EncoderData(train, dev, shortened, left_out, texts.leakage)
 
 
 def _encode(texts: Texts, split: Sequence[LabelledTexts], encoder: PairTexts) -> tuple[tuple[Example, ...], int]:
@@ -117,20 +112,18 @@ def _encode(texts: Texts, split: Sequence[LabelledTexts], encoder: PairTexts) ->
 
 
 def _read_pairs(pairs: PairsConfig, data: DataConfig, config: EncoderConfig) -> Texts:
-    train, dev = load_train_and_dev(pairs)
-    generated: list[NLIPair] = []
-    if config.answer_pairs:
-        records = load_records(data, "train")
-        generated = answer_pairs(records, pairs.labels, setting="train.encoder.answer_pairs", seed=config.seed)
-    if config.teach_dev:
-        leakage = find_leakage((*train.pairs, *dev.pairs), (), pairs)
-        return Texts(_labelled((*train.pairs, *generated, *dev.pairs)), (), train.labels, 0, leakage)
-    leakage = find_leakage(train.pairs, dev.pairs, pairs)
-    return Texts(_labelled((*train.pairs, *generated)), _labelled(dev.pairs), train.labels, 0, leakage)
-
-
-def _labelled(pairs: Iterable[NLIPair]) -> tuple[LabelledTexts, ...]:
-    return tuple(LabelledTexts(pair.premise, pair.hypothesis, pair.label) for pair in pairs)
+    read = read_training_pairs(
+        pairs,
+        load_records(data, "train") if config.answer_pairs else None,
+        setting="train.encoder.answer_pairs",
+        seed=config.seed,
+        teach_dev=config.teach_dev,
+    )
+    train, dev = (
+        tuple(LabelledTexts(pair.premise, pair.hypothesis, pair.label) for pair in split)
+        for split in (read.train, read.dev)
+    )
+    return Texts(train, dev, read.labels, 0, read.leakage)
 
 
 def _read_records(data: DataConfig, config: EncoderConfig) -> Texts:
@@ -140,25 +133,22 @@ def _read_records(data: DataConfig, config: EncoderConfig) -> Texts:
             f"{len(unlabelled)} of {len(train) + len(dev)} records have no label (the first is {unlabelled[0]}). "
             "Choose labelled records, such as PubMedQA's pqa_labeled."
         )
-    train_texts, dev_texts = _questions(train), _questions(dev)
-    if config.conclusions:
-        train_texts += _conclusions(train)
+    train_texts = _questions(train, conclusions=config.conclusions > 0)
+    dev_texts = _questions(dev, conclusions=config.conclusions > 0 and config.teach_dev)
     if config.teach_dev:
-        train_texts += dev_texts + (_conclusions(dev) if config.conclusions else [])
-        dev_texts = []
-    return Texts(tuple(train_texts), tuple(dev_texts), LABELS, 1)
+        train_texts, dev_texts = train_texts + dev_texts, ()
+    check_labels([text.label for text in train_texts])
+    return Texts(train_texts, dev_texts, LABELS, 1)
 
 
-def _questions(records: Sequence[QARecord]) -> list[LabelledTexts]:
-    return [
-        LabelledTexts(record.question, record.context, record.label) for record in records if record.label is not None
-    ]
-
-
-def _conclusions(records: Sequence[QARecord]) -> list[LabelledTexts]:
-    """The questions with the abstracts' conclusions, which state the answer more directly than the contexts."""
-    return [
-        LabelledTexts(record.question, record.conclusion, record.label, is_conclusion=True)
-        for record in records
-        if record.label is not None and record.conclusion.strip()
-    ]
+def _questions(records: Sequence[QARecord], *, conclusions: bool) -> tuple[LabelledTexts, ...]:
+    """The questions with their contexts, then with the abstracts' conclusions, which state the answer more directly."""
+    labelled = [(record, record.label) for record in records if record.label is not None]
+    texts = [LabelledTexts(record.question, record.context, label) for record, label in labelled]
+    if conclusions:
+        texts += [
+            LabelledTexts(record.question, record.conclusion, label, is_conclusion=True)
+            for record, label in labelled
+            if record.conclusion.strip()
+        ]
+    return tuple(texts)

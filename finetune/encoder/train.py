@@ -1,7 +1,9 @@
 """``medground train encoder``: fine-tunes a sequence classifier on pairs or questions."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from finetune.config import EncoderConfig
 from finetune.distributed import processes
 from finetune.encoder.data import EncoderData, Example, encode_texts, read_texts
 from finetune.encoder.model import load_base
-from finetune.encoder.report import card
 from finetune.encoder.schedule import Schedule, Stage
-from finetune.encoder.trainer import EncoderTrainer, Loss, evaluate_classifier, label_weights
+from finetune.encoder.trainer import EncoderTrainer, evaluate_classifier, label_weights, weighted_loss
+from finetune.report import base_name, dev_figure, model_card
 from finetune.run import Job, Run, digest
 from finetune.trainer import evaluations
 
@@ -66,7 +68,7 @@ class EncoderJob(Job[EncoderTrainer]):
         """Digests of the base weights and the examples, and the labels."""
         return {
             "weights": weights_digest(self.classifier.model)[:16],
-            "labels": self.data.labels,
+            "labels": self.classifier.labels,
             "training examples": _digest(self.data.train),
             "dev examples": _digest(self.data.dev),
         }
@@ -81,12 +83,15 @@ class EncoderJob(Job[EncoderTrainer]):
             "average_tokens_across_devices": False,  # the loss is a mean over the examples of a device
         }
         return EncoderTrainer(
-            classifier=self.classifier,
+            model=self.classifier.model,
             args=TrainingArguments(**arguments),
-            train=data.train,
-            schedule=_schedule(config, data),
-            compute_loss_func=Loss(
-                label_weights(data.train, len(data.labels), config.class_weight), config.label_smoothing
+            train_dataset=[{**example.inputs, "label": example.label} for example in data.train],
+            processing_class=self.classifier.tokenizer,
+            sampler=_schedule(config, data),
+            compute_loss_func=partial(
+                weighted_loss,
+                weights=label_weights(data.train, len(self.classifier.labels), config.class_weight),
+                smoothing=config.label_smoothing,
             ),
             evaluate_model=lambda _: evaluate_classifier(self.classifier, data.dev),
             **kwargs,
@@ -94,14 +99,14 @@ class EncoderJob(Job[EncoderTrainer]):
 
     def figures(self, trainer: EncoderTrainer, step: int) -> dict[str, Any]:
         """Counts of the examples, dev figures and speed."""
-        data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
+        data, labels, state, seconds = self.data, self.classifier.labels, trainer.state, max(trainer.seconds, 1e-9)
         result = evaluations(state.log_history).get(step, {})
-        counts = Counter(data.labels[example.label] for example in data.train)
-        trained = list(islice(trainer.schedule, state.global_step * self.config.batch_size * processes()))
+        counts = Counter(labels[example.label] for example in data.train)
+        trained = list(islice(trainer.sampler, state.global_step * self.config.batch_size * processes()))
         tokens = sum(len(data.train[index].inputs["input_ids"]) for index in trained)
         return {
-            "labels": data.labels,
-            "train_examples": {label: counts[label] for label in data.labels},
+            "labels": labels,
+            "train_examples": {label: counts[label] for label in labels},
             "dev_examples": len(data.dev),
             "shortened": data.shortened,
             "left_out": data.left_out,
@@ -112,7 +117,40 @@ class EncoderJob(Job[EncoderTrainer]):
             "tokens_per_second": round(tokens / seconds, 1),
         }
 
-    card = staticmethod(card)
+    @staticmethod
+    def card(summary: Mapping[str, Any]) -> str:
+        """The model card."""
+        recipe: Mapping[str, Any] = summary["recipe"]
+        labels = ", ".join(summary["labels"])
+        if recipe["task"] == "qa":
+            inputs = "questions with their text"
+            purpose = "Answers a question (first text) from a text (second text)"
+            truncation = f"Longer texts are truncated between sentences; the {recipe['keep_text']} is kept."
+            usage = "`chains.encoder.classifier.classifier_chain(DIR)` is a chain for `eval.tasks.QATask`."
+        else:
+            inputs = "pairs of texts"
+            purpose = "Classifies the relation of a statement (second text) to a text (first text)"
+            truncation = "Longer texts are classified in parts of whole sentences."
+            usage = "    medground eval nli --set nli.kind=encoder --set nli.model=DIR"
+        return model_card(
+            summary,
+            library="transformers",
+            task="text-classification",
+            tags=(recipe["task"], "medground"),
+            title=f"`{base_name(recipe['model'])}` as a classifier of {inputs}",
+            about=[f"{purpose}: {labels}. It reads up to {recipe['max_length']} tokens. {truncation}"],
+            usage=[usage],
+            rows={
+                "examples": ", ".join(f"{label} {count}" for label, count in summary["train_examples"].items()),
+                "examples cut to fit": summary["shortened"],
+                "texts left out as too long": summary["left_out"],
+                "dev examples, for choosing the checkpoint": summary["dev_examples"],
+                "dev accuracy, macro F1": ", ".join(
+                    dev_figure(summary[name]) for name in ("dev_accuracy", "dev_macro_f1")
+                ),
+            },
+            speed=f"{summary['examples_per_second']} examples/s, {summary['tokens_per_second']} tokens/s",
+        )
 
 
 def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:

@@ -1,7 +1,6 @@
 """Trainer of sequence classifiers, its loss with label weights, and the evaluation on dev examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -16,17 +15,11 @@ from finetune.encoder.schedule import Schedule
 from finetune.trainer import BaseTrainer, mean_cross_entropy
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Cross-entropy with a weight for each label and label smoothing, a ``compute_loss_func`` of ``Trainer``."""
-
-    weights: torch.Tensor
-    smoothing: float
-
-    def __call__(self, outputs: Any, labels: torch.Tensor, **_: object) -> torch.Tensor:
-        """The weighted mean over a batch."""
-        weights = self.weights.to(labels.device)
-        return cross_entropy(outputs.logits.float(), labels, weight=weights, label_smoothing=self.smoothing)
+def weighted_loss(
+    outputs: Any, labels: torch.Tensor, *, weights: torch.Tensor, smoothing: float, **_: object
+) -> torch.Tensor:
+    """The weighted mean cross-entropy over a batch, with a weight for each label and label smoothing."""
+    return cross_entropy(outputs.logits.float(), labels, weight=weights.to(labels.device), label_smoothing=smoothing)
 
 
 def label_weights(examples: Sequence[Example], num_labels: int, power: float) -> torch.Tensor:
@@ -41,26 +34,14 @@ def label_weights(examples: Sequence[Example], num_labels: int, power: float) ->
 
 
 class EncoderTrainer(BaseTrainer):
-    """Trains a sequence classifier; ``schedule`` is the sampler and sets the learning rates."""
+    """Trains a sequence classifier; the sampler sets the learning rates too."""
 
-    def __init__(
-        self, *, classifier: SequenceClassifier, train: Sequence[Example], schedule: Schedule, **kwargs: Any
-    ) -> None:
-        self.schedule = schedule
-        super().__init__(
-            model=classifier.model,
-            train_dataset=[{**example.inputs, "label": example.label} for example in train],
-            processing_class=classifier.tokenizer,
-            **kwargs,
-        )
-
-    def _get_train_sampler(self, *_: object) -> Schedule:
-        return self.schedule
+    sampler: Schedule
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Make a scheduler with the rates of ``schedule``; the optimizer's learning rate, which it multiplies, is 1."""
+        """Make a scheduler with the rates of the sampler; the optimizer's learning rate, which it multiplies, is 1."""
         del num_training_steps
-        self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.schedule.rate)
+        self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.sampler.rate)
         return self.lr_scheduler
 
 

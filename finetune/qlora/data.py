@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 from chains.config import Family, PromptConfig
 from chains.models.local import LocalLLM
-from chains.models.scoring import encode, with_labels
+from chains.models.scoring import encode
 from chains.models.templates import answer_end, label_lead
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig
-from finetune.leakage import Leakage, find_leakage
-from finetune.pairs import answer_pairs, check_labels, load_train_and_dev, nli_prompts
+from finetune.pairs import TrainingPairs, nli_prompts, read_training_pairs
 
 IGNORED = -100  # the target, in transformers and PyTorch, of tokens that do not count in the loss
 
@@ -37,21 +36,11 @@ class Examples:
 
 @dataclass(frozen=True)
 class QLoRAData:
-    """The examples of a run.
-
-    Attributes:
-        train: training examples.
-        dev: dev examples, for choosing the checkpoint.
-        labels: the candidate labels.
-        answer_pairs: number of training pairs made from questions.
-        leakage: premises repeated in other splits.
-    """
+    """The training examples, the dev examples for choosing the checkpoint, and the pairs that they are made of."""
 
     train: Examples
     dev: Examples
-    labels: tuple[str, ...]
-    answer_pairs: int
-    leakage: Leakage
+    source: TrainingPairs
 
 
 def make_data(
@@ -63,23 +52,21 @@ def make_data(
         UserError: a split is missing, empty or too long for the model, all labels are the same, or answer pairs cannot
             be made.
     """
-    train, dev = load_train_and_dev(pairs)
-    generated: list[NLIPair] = []
-    if config.answer_pairs:
-        generated = answer_pairs(answers, pairs.labels, setting="train.qlora.answer_pairs", seed=config.seed)
-    all_pairs = (*train.pairs, *generated)
-    check_labels([pair.label for pair in all_pairs])
-    train_examples = encode_pairs(base, all_pairs, train.labels, prompt.family, config.max_length)
-    dev_examples = encode_pairs(base, dev.pairs[: config.dev_limit], train.labels, prompt.family, config.max_length)
-    for name, split in (("train", train_examples), ("dev", dev_examples)):
+    source = read_training_pairs(
+        pairs, answers if config.answer_pairs else None, setting="train.qlora.answer_pairs", seed=config.seed
+    )
+    train, dev = (
+        encode_pairs(base, split, source.labels, prompt.family, config.max_length)
+        for split in (source.train, source.dev[: config.dev_limit])
+    )
+    for name, split in (("train", train), ("dev", dev)):
         if not split.examples:
             limit = f" or train.qlora.max_length of {config.max_length}" if config.max_length else ""
             raise UserError(
                 f"Every pair of the {name} split is longer than the model's window of {base.window} tokens{limit}. "
                 "Choose a model with a larger window, or raise the limit."
             )
-    leakage = find_leakage(train.pairs, dev.pairs, pairs)
-    return QLoRAData(train_examples, dev_examples, train.labels, len(generated), leakage)
+    return QLoRAData(train, dev, source)
 
 
 def encode_pairs(
@@ -90,18 +77,17 @@ def encode_pairs(
     Prompt, white space, label and end token are tokenised as one text, so that the prompt and the label have the ids
     that ``chains.models.scoring`` scores.
     """
-    tokenizer = llm.tokenizer
     prompts = nli_prompts(llm, pairs, labels, llm.family(family))
-    texts, prompt_ids = [text for text, _ in prompts], [ids for _, ids in prompts]
-    lead, end = label_lead(tokenizer), answer_end(tokenizer)
-    scorables = with_labels(tokenizer, texts, prompt_ids, labels, lead)
-    encoded = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
+    lead, end = label_lead(llm.tokenizer), answer_end(llm.tokenizer)
+    texts = [text + lead + pair.label + end for (text, _), pair in zip(prompts, pairs, strict=True)]
     limit = min((tokens for tokens in (llm.window, max_length) if tokens is not None), default=None)
     longest_label = llm.label_length(labels)  # evaluation scores every label after the prompt
     fitting = [
         (pair, Example(ids, len(scorable.ids)))
-        for pair, ids, scorable, prompt in zip(pairs, encoded, scorables, prompt_ids, strict=True)
-        if limit is None or max(len(ids), len(prompt) + longest_label) <= limit
+        for pair, ids, prompt, scorable in zip(
+            pairs, encode(llm.tokenizer, texts), prompts, llm.with_labels(prompts, labels), strict=True
+        )
+        if limit is None or max(len(ids), llm.length(prompt) + longest_label) <= limit
     ]
     return Examples(
         examples=tuple(example for _, example in fitting),

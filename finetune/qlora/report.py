@@ -11,11 +11,9 @@ PLOT_FILE = "training.png"
 
 def plot(log: Sequence[Mapping[str, float]], path: Path) -> None:
     """Plot training loss, dev loss and dev accuracy by step as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     canvas = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(canvas)
     losses = canvas.subplots()
     accuracy = losses.twinx()
     lines = []

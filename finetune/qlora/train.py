@@ -61,8 +61,8 @@ def train_qlora(
     base = load_llm(settings.llm)
     keep_differentiable(base.model)
     data = make_data(base, prompt, pairs, settings.config, answers)
-    if data.leakage.search_error:
-        run.print(data.leakage.search_error)
+    if data.source.leakage.search_error:
+        run.print(data.source.leakage.search_error)
     for name, examples in (("training", data.train), ("dev", data.dev)):
         if examples.left_out:
             run.print(f"{examples.left_out} {name} pairs are too long and are left out.")
@@ -93,7 +93,7 @@ class QLoRAJob(Job[PairTrainer]):
             "double_quant": self.settings.llm.double_quant,
             "dtype": self.settings.device.dtype_name,
             "family": base.family(self.prompt.family),
-            "labels": self.data.labels,
+            "labels": self.data.source.labels,
             "training pairs": digest([example.ids for example in self.data.train.examples]),
             "dev pairs": digest([example.ids for example in self.data.dev.examples]),
         }
@@ -139,12 +139,12 @@ class QLoRAJob(Job[PairTrainer]):
         accuracies = {step: entry["eval_accuracy"] for step, entry in evaluations(state.log_history).items()}
         return {
             "method": self.settings.config.method,
-            "labels": data.labels,
+            "labels": data.source.labels,
             "train_pairs": len(data.train.examples),
-            "answer_pairs": data.answer_pairs,
+            "answer_pairs": data.source.answer_pairs,
             "dev_pairs": len(data.dev.examples),
             "left_out": {"train": data.train.left_out, "dev": data.dev.left_out},
-            "repeated_premises": data.leakage.repeated_premises,
+            "repeated_premises": data.source.leakage.repeated_premises,
             "dev_accuracy": {
                 "before": accuracies.get(0),
                 "result": accuracies.get(step),
@@ -166,7 +166,7 @@ class QLoRAJob(Job[PairTrainer]):
         """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that no process waits."""
         # a new LocalLLM each time, since it caches packed weights
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
-        chain = nli_chain(llm, self.data.labels, prompt_family=self.prompt.family)
+        chain = nli_chain(llm, self.data.source.labels, prompt_family=self.prompt.family)
         result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
         loss = mean_cross_entropy(sample["label_scores"][sample["target"]] for sample in result.samples)
         return {"accuracy": result.metrics["accuracy"], "loss": loss}

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -20,7 +20,6 @@ class PairTrainer(BaseTrainer, SFTTrainer):
     """Trains on tokenised examples.
 
     Args:
-        model: the model, with its adapter unless all weights are trained.
         args: TRL's settings.
         sampler: the order of the examples.
         answer_only: whether the loss covers the answers only.
@@ -30,17 +29,9 @@ class PairTrainer(BaseTrainer, SFTTrainer):
     """
 
     def __init__(
-        self,
-        *,
-        model: PreTrainedModel | PeftModel,
-        args: SFTConfig,
-        sampler: SeededSampler,
-        answer_only: bool,
-        shared: int,
-        **kwargs: Any,
+        self, *, args: SFTConfig, sampler: SeededSampler, answer_only: bool, shared: int, **kwargs: Any
     ) -> None:
-        self._sampler = sampler
-        super().__init__(model=model, args=args, **kwargs)
+        super().__init__(args=args, sampler=sampler, **kwargs)
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self._answer_only = answer_only and "logits_to_keep" in inspect.signature(base.forward).parameters
         one_process = self.accelerator.num_processes == 1
@@ -50,9 +41,6 @@ class PairTrainer(BaseTrainer, SFTTrainer):
             if weights.requires_grad:  # TRL makes a 4-bit base's adapter bfloat16, which rounds small updates away
                 weights.data = weights.data.float()
         self.add_callback(SetEpoch(sampler))
-
-    def _get_train_sampler(self, *_: object) -> SeededSampler:
-        return self._sampler
 
     def compute_loss(
         self,

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import checkpoints
+import numpy as np
 import pytest
 import torch
 
@@ -25,8 +26,8 @@ def llm(tmp_path_factory):
 
 
 def test_compare_gives_agreement_and_largest_difference() -> None:
-    first = [(-1.0, -2.0, -3.0), (-1.0, -2.0, -3.0)]
-    second = [(-1.5, -2.0, -3.0), (-2.0, -1.75, -3.0)]
+    first = np.array([(-1.0, -2.0, -3.0), (-1.0, -2.0, -3.0)])
+    second = np.array([(-1.5, -2.0, -3.0), (-2.0, -1.75, -3.0)])
     comparison = compare(first, second)
     assert (comparison.agreement, comparison.logit_difference) == (0.5, 1.0)
     assert str(comparison) == "50.00% of the labels agree, largest logit difference 1"

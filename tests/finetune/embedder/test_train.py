@@ -111,7 +111,7 @@ def test_training_uses_the_prompts_of_retrieval(
     settings = json.loads((folder / "config_sentence_transformers.json").read_text())
     (folder / "config_sentence_transformers.json").write_text(json.dumps({**settings, "default_prompt_name": default}))
     model = load_base(embedder_config(folder))
-    assert (prompts_of(model).query, prompts_of(model).passage) == expected
+    assert prompts_of(model) == expected
     embedder = SentenceEmbedder(str(folder), dtype="float32")
     text = TRAIN[0].context
     for prompt, vector in zip(expected, (embedder.embed_query(text), *embedder.embed_documents([text])), strict=True):

@@ -1,4 +1,4 @@
-from finetune.encoder.report import card
+from finetune.encoder.train import EncoderJob
 
 SUMMARY = {
     "labels": ["yes", "no", "maybe"],
@@ -24,7 +24,7 @@ SUMMARY = {
 
 
 def test_the_card_has_the_figures_of_the_summary() -> None:
-    text = card(SUMMARY)
+    text = EncoderJob.card(SUMMARY)
     assert "Premises of the training pairs are repeated in other splits (1 in dev), whose figures are too high." in text
     for line in (
         "base_model: google/electra-base-discriminator",
@@ -43,7 +43,7 @@ def test_the_card_has_the_figures_of_the_summary() -> None:
 
 def test_the_card_of_task_nli_with_the_embedded_model_and_no_dev_figures() -> None:
     recipe = {"model": "embedded", "task": "nli", "max_length": 96, "keep_text": "start"}
-    text = card({**SUMMARY, "dev_accuracy": None, "dev_macro_f1": None, "recipe": recipe})
+    text = EncoderJob.card({**SUMMARY, "dev_accuracy": None, "dev_macro_f1": None, "recipe": recipe})
     assert "| dev accuracy, macro F1 | not measured, not measured |" in text
     assert "base_model" not in text
     assert "`all-MiniLM-L6-v2`" in text

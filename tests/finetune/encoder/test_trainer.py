@@ -8,7 +8,7 @@ from classifiers import LABELS, make_classifier
 
 from chains.encoder.sequence import load_sequence_classifier
 from finetune.encoder.data import Example
-from finetune.encoder.trainer import Loss, evaluate_classifier, label_weights
+from finetune.encoder.trainer import evaluate_classifier, label_weights, weighted_loss
 
 
 def examples(*labels: int) -> list[Example]:
@@ -34,11 +34,11 @@ def test_the_loss_has_label_weights_and_smoothing() -> None:
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
     nats = -logits.log_softmax(-1)
     outputs = SimpleNamespace(logits=logits)
-    unweighted = Loss(torch.ones(2), 0.0)(outputs, labels)
+    unweighted = weighted_loss(outputs, labels, weights=torch.ones(2), smoothing=0.0)
     assert unweighted.item() == pytest.approx(nats[:, 0].mean().item())
-    smoothed = Loss(torch.ones(2), 0.2)(outputs, labels)
+    smoothed = weighted_loss(outputs, labels, weights=torch.ones(2), smoothing=0.2)
     assert smoothed.item() == pytest.approx((0.8 * nats[:, 0] + 0.2 * nats.mean(1)).mean().item())
-    weighted = Loss(torch.tensor([3.0, 1.0]), 0.0)(outputs, torch.tensor([0, 1]))
+    weighted = weighted_loss(outputs, torch.tensor([0, 1]), weights=torch.tensor([3.0, 1.0]), smoothing=0.0)
     assert weighted.item() == pytest.approx((3 * nats[0, 0] + nats[1, 1]).item() / 4)
 
 
