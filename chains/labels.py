@@ -165,9 +165,10 @@ _NO_ANSWER_AFTER_NO = frozenset(
 _NEGATIONS = ("no", "not", "never", "cannot", "without", "neither")
 # Words between a negation and the label that it negates: "no clear contradiction", "cannot be supported".
 _BETWEEN = frozenset(
-    {"a", "an", "any", "be", "been", "clear", "direct", "exactly", "fully", "necessarily", "really", "say", "strictly"}
-    | {"the"}
+    {"a", "an", "any", "be", "been", "clear", "clearly", "completely", "direct", "directly", "entirely", "exactly"}
+    | {"explicitly", "fully", "necessarily", "really", "say", "strictly", "the"}
 )
+_CLAUSE_ENDS = frozenset(",.;:!?…–—-")  # "It does not. No.", "No - contradiction"
 
 
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
@@ -179,7 +180,8 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     - The first label decides ("Yes, but no harm was seen" is yes); labels inside longer words do not count ("another",
       "know", "yes-or-no").
     - Labels side by side, or joined by and, or, nor, to or but, are a contradiction or a choice ("yes and no").
-    - A negated label decides nothing ("not yes", "isn't supported", "no contradiction"), nor does a later one.
+    - A negated label decides nothing ("not yes", "isn't supported", "no contradiction"), nor does a later one. A label
+      that is also negated is a choice ("supported or not supported").
     - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
       found"), and not before words that leave the question open ("no doubt", "no clear answer").
     - Words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
@@ -194,9 +196,15 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     for position, word in enumerate(words):
         if word[0] not in labels or (word[0] == "no" and _is_determiner_no(line, words, position)):
             continue
-        if _is_negated(line, words, position):
+        if position and words[position - 1][0] == word[0]:  # "No no no"
+            continue
+        negation = _negation(line, words, position)
+        if negation is None or negation in decisive:
+            decisive.append(word)
+        elif word[0] in [label[0] for label in decisive]:
+            return None
+        else:
             break
-        decisive.append(word)
     if not decisive:
         return None
     first, second = decisive[0], decisive[min(1, len(decisive) - 1)]
@@ -204,17 +212,17 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     return None if joined else first[0]
 
 
-def _is_negated(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
-    """Whether a negation precedes the label at ``position`` in its clause."""
+def _negation(line: str, words: Sequence[re.Match[str]], position: int) -> re.Match[str] | None:
+    """The negation that precedes the label at ``position`` in its clause."""
     before = position - 1
     while before >= 0 and words[before][0] in _BETWEEN:
         before -= 1
     if before < 0:
-        return False
+        return None
     negation = words[before]
-    if set(line[negation.end() : words[position].start()]) & set(",.;:!?"):  # "It does not. No."
-        return False
-    return negation[0] in _NEGATIONS or negation[0].endswith(("n't", "n’t"))
+    if set(line[negation.end() : words[position].start()]) & _CLAUSE_ENDS:
+        return None
+    return negation if negation[0] in _NEGATIONS or negation[0].endswith(("n't", "n’t")) else None
 
 
 def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:

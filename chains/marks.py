@@ -42,7 +42,7 @@ _UNFINISHED_MARK = re.compile(
 )  # the end of a partial stream that later pieces may complete to a mark
 _CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at the end of a text
     rf"{_SPACE}(?:\\?{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}}\\?"
-    rf"|\#\#\d{{1,3}}\$?)?\Z"
+    rf"|\#\#\d{{1,3}}\$?|{_SEARCH_MARK})?\Z"
 )
 _BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; a number or a short unit, as in m², has an exponent
     r"(?:[^\W\d_]{3}|[\u3040-\u30ff\u4e00-\u9fff]|[.,;:!?。%)\]\"'”’»])\Z"

@@ -264,12 +264,11 @@ def _folder_message(error: Exception, kind: str, folder: Path, id: str) -> str |
         elif files.keys().isdisjoint(TOKENIZER_FILES):
             problem = "there is no tokenizer, such as tokenizer.json"
     if "config.json" not in files:
-        nested = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
-            folder.glob("snapshots/*/config.json")
-        )
         if gguf := next((path for path in files.values() if path.suffix == ".gguf"), None):
             advice = f"Name its GGUF file: {gguf}"
-        elif nested:
+        elif nested := sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
+            folder.glob("snapshots/*/config.json")
+        ):
             advice = f"Name the model's own folder, such as {nested[-1].parent}"
     return f"{kind} {id}: the folder has no model that can be loaded ({problem}). {advice}"
 

@@ -1,6 +1,7 @@
 """PubMedQA (Jin et al. 2019, https://pubmedqa.github.io): its JSON files, its split file and its copy on the hub."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,7 +66,8 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
         pubid = row.get("pubid")
         if not isinstance(pubid, int | str):
             raise DataError(where, f"must be a number, not {json_type(pubid)}.", record=f"row {number}", field="pubid")
-        context = row.get("context") or {}
+        context = row.get("context")
+        context = context if isinstance(context, Mapping) else {}
         value = {
             "QUESTION": row.get("question"),
             "CONTEXTS": context.get("contexts"),

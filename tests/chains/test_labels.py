@@ -188,6 +188,7 @@ def test_cached_infinite_log_likelihood_gives_probability_0(
         ("(no)", "no"),
         ("Answer:\nyes", "yes"),
         ("**The answer is:**\n\nNo.", "no"),
+        ("No no no no", "no"),
         ("It does not. No.", "no"),
         ("It isn't, no", "no"),
     ],
@@ -213,6 +214,10 @@ def test_parse_label_finds_the_label(text: str, label: str) -> None:
         "yes/no",
         "Yes. No.",
         "maybe yes",
+        "no/yes",
+        "No / maybe",
+        "no yes",
+        "yes or not yes",
         "no to yes",
         "neither yes nor no",
         "yes-or-no",
@@ -254,6 +259,8 @@ def test_parse_label_accepts_other_labels() -> None:
         "This was never contradicted",
         "No supported finding",
         "neither supported nor contradicted",
+        "It is not directly supported",
+        "supported or not supported",
     ],
 )
 def test_parse_label_returns_none_for_negated_labels(text: str) -> None:
@@ -264,6 +271,8 @@ def test_parse_label_reads_the_label_after_another_clause() -> None:
     labels = ("entailment", "neutral", "contradiction")
     assert parse_label("There is no contradiction", labels) is None
     assert parse_label("No, contradiction.", labels) == "contradiction"
+    assert parse_label("No - contradiction", labels) == "contradiction"
+    assert parse_label("No… contradiction", labels) == "contradiction"
     assert parse_label("Entailment, not contradiction.", labels) == "entailment"
     assert parse_label("Not entailment but neutral", labels) is None
     assert parse_label("It does not follow: neutral", labels) == "neutral"

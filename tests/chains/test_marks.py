@@ -155,4 +155,5 @@ def test_long_white_space_takes_linear_time(space: str) -> None:
     text = f"Zinc helped{space * 50_000}[{space * 50_000}x. Falls were rare{space * 50_000}[1]."
     assert [mark.numbers for mark in find_marks(text, 1)] == [(1,)]
     assert "".join(MarkWriter(1).write([text, " [2"])).endswith("[1].")  # the cut mark is removed
+    assert "".join(MarkWriter(1).write([text, " \ue200cite\ue202turn0"])).endswith("[1].")
     assert time.process_time() - start_time < 2

@@ -181,6 +181,14 @@ def test_error_in_a_hub_row_names_the_record(tmp_path: Path, row: dict[str, Any]
 
 
 @pytest.mark.usefixtures("datasets_cache")
+@pytest.mark.parametrize("context", ["Zinc helps.", ["Zinc helps."], None])
+def test_hub_rows_with_another_context_are_an_error(tmp_path: Path, context: object) -> None:
+    source = hub_folder(tmp_path, [hub_row(11, context=context)])
+    with pytest.raises(DataError, match="record 11, field CONTEXTS: must be a list of texts, not null"):
+        read_hub("pqa_labeled", revision="any", source=source)
+
+
+@pytest.mark.usefixtures("datasets_cache")
 def test_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Data set"):
         read_hub("pqa_labeled", revision="any", source=str(tmp_path / "none"))
