@@ -45,7 +45,7 @@ def data_corpus(settings: Settings) -> Corpus:
     from corpus.records import documents
 
     data = settings.data.model_copy(update={"limit": None})
-    records = load_records(data, split="all")  # before corpus_name, since it reports an unreadable path
+    records = load_records(data, split="all")  # first, since it reports an unreadable path and corpus_name does not
     return Corpus(corpus_name(data), documents(records))
 
 
@@ -96,7 +96,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
     path = library_path(settings)
     names = (BM25_FOLDER, VECTORS_FOLDER, DTYPE_FILE)
-    files = [Path(settings.store.path, name) for name in names]  # not documents where the store is in one of the paths
+    files = [Path(settings.store.path, name) for name in names]  # if the store is in one of the paths, no documents
     report = update_library(paths, path, passage_window(settings), settings.documents, excluded=files, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_no_readable_file_message(settings, paths, report))
@@ -115,14 +115,14 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
     context = Context(corpus.passages, corpus.name, settings.embedders, settings.store, quiet=quiet)
     embedded = update_indexes(settings.retrievers.values(), context)
-    _prune_unused_collections(settings, corpus, context.updated)
+    _prune_other_collections(settings, corpus, context.updated)
     with store_errors(settings.store.url or settings.store.path):
         purge(folder_of(settings.store))  # once for all collections
     return embedded
 
 
-def _prune_unused_collections(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
-    """Delete passages that left the corpus from the collections that no retriever of these settings uses."""
+def _prune_other_collections(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
+    """Delete passages that are no longer in the corpus from collections that no retriever of these settings uses."""
     from retrievers.indexing import prune
     from retrievers.kinds.parent import PartKind, Parts, parts_name
     from retrievers.store import folder_of, other_collections, store_errors

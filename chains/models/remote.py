@@ -152,7 +152,7 @@ def _window(chat: "RemoteChat") -> int | None:
                 entry["id"]: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
             }
         case _:
-            raise chat.server.format_error("/models", model_list)
+            raise chat.server.wrong_format_error("/models", model_list)
     entry = served.get(chat.model_name) or served.get(f"{chat.model_name}:latest")  # Ollama's default tag
     if entry is None:
         names = ", ".join(list(served)[:10]) or "none"

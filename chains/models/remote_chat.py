@@ -40,7 +40,7 @@ class RemoteChat(BaseChatOpenAI):
 
     def _checked(self, result: ChatResult) -> ChatResult:
         if not result.generations:
-            raise self.server.format_error(_COMPLETIONS, {"choices": []})
+            raise self.server.wrong_format_error(_COMPLETIONS, {"choices": []})
         return result
 
 
@@ -54,8 +54,8 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         name: the model's name on the server.
         base_url: the server's address.
         timeout: seconds until a request fails.
-        retries: repetitions of a request if the server is busy, fails or drops the connection; the pauses before 6
-            repetitions add up to about 20 s. Connection errors and timeouts are not retried.
+        retries: repetitions of a request if the server is busy, fails or breaks an open connection; the pauses
+            before 6 repetitions add up to about 20 s. A request that times out or finds no server is not repeated.
     """
     key = os.environ.get(KEY)
     server = Server(base_url.rstrip("/"), bool(key), timeout)
@@ -84,7 +84,7 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
 
 
 class _Client(httpx.Client):
-    """Turns connection errors and timeouts into errors that OpenAI's SDK does not retry."""
+    """Turns timeouts and failures to connect into errors that OpenAI's SDK does not retry."""
 
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(**options)

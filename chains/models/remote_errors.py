@@ -66,7 +66,7 @@ class Server:
                 "try again."
             ) from error
         except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
-            raise self.format_error(path, str(error)) from error
+            raise self.wrong_format_error(path, str(error)) from error
 
     @contextmanager
     def connection_errors(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ class Server:
                 "fewer requests at once."
             ) from error
 
-    def format_error(self, path: str, answer: object) -> ServerError:
+    def wrong_format_error(self, path: str, answer: object) -> ServerError:
         """The error if an answer does not follow the protocol."""
         text = answer if isinstance(answer, str) else json.dumps(answer)
         return ServerError(

@@ -17,7 +17,7 @@ from corpus.documents.source import Source, escaped_name, is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_UNPACKED = 100  # decompressed size of an archive, in multiples of documents.max_bytes
-MAX_RATIO = 100  # compression ratio of an archive; not checked up to documents.max_bytes
+MAX_RATIO = 100  # compression ratio; only checked once the decompressed size exceeds documents.max_bytes
 
 
 def is_archive(name: str) -> bool:
@@ -32,8 +32,9 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
     leading slash; a number is added to repeated names.
 
     Raises:
-        DataError: the archive is damaged or encrypted, or its decompressed size exceeds 100 times ``config.max_bytes``,
-            or both ``config.max_bytes`` and 100 times the archive's size, a ratio that texts do not reach.
+        DataError: the archive is damaged or encrypted, or its decompressed size exceeds 100 times ``config.max_bytes``;
+            or the size exceeds ``config.max_bytes`` and is more than 100 times the archive's size, a ratio that texts
+            do not reach.
     """
     list_members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
     unpacked = 0
@@ -87,11 +88,14 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
     try:
         return archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-        raise OSError(0, str(error)) from None  # open_limited reports the message, which is the strerror
+        raise OSError(0, str(error)) from None  # ``source.open_limited`` reports the strerror
 
 
 class _LimitedReads(BufferedIOBase):
-    """A decompressed tar file that refuses reads of more than ``limit`` bytes; tarfile reads a header in one read."""
+    """A decompressed tar file that refuses single reads of more than ``limit`` bytes.
+
+    tarfile reads an extended header, whose size the archive states, with one read.
+    """
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw

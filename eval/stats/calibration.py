@@ -17,7 +17,7 @@ THRESHOLDS = tuple(percent / 100 for percent in range(35, 100, 5))  # candidates
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The ``n`` answers with a confidence above ``low`` (or 0) and at most ``high``.
+    """The ``n`` answers with ``low`` < confidence <= ``high``; the first bin also holds confidence 0.
 
     ``confidence`` is the mean confidence, ``accuracy`` the share of right answers with Wilson's interval.
     """
@@ -109,7 +109,8 @@ def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> 
 def confidence(sample: Mapping[str, Any]) -> float:
     """The probability of the predicted label; 0 without a label.
 
-    Another label can be more probable: a verdict below ``check.threshold`` is always "not enough evidence".
+    The predicted label need not be the most probable: a verdict whose probability is below ``check.threshold`` is
+    replaced by "not enough evidence".
     """
     return float(sample["label_scores"].get(sample["prediction"], 0.0))
 
@@ -143,8 +144,8 @@ def _bin_indices(confidences: Floats, bins: int) -> NDArray[np.int64]:
 
 
 def _expected_calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> Estimate:
-    # A row per sample, with the gap between accuracy and confidence in the column of the sample's bin; equal rows are
-    # counted, so that resampling draws counts.
+    # A row per sample, with the gap between accuracy and confidence in the column of the sample's bin. Equal rows are
+    # merged and counted, since the time of ``bootstrap`` grows with the number of distinct rows.
     gaps = np.zeros((len(right), BINS))
     gaps[np.arange(len(right)), _bin_indices(confidences, BINS)] = right - confidences
     rows, counts = np.unique(gaps, axis=0, return_counts=True)

@@ -32,10 +32,10 @@ def train_encoder(
     data: DataConfig | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
+    """Fine-tune a sequence classifier and save it in ``output`` with its model card and measurements (see ``Run``).
 
-    ``pairs`` is the source of the pairs of task ``nli``, ``data`` the source of the records of task ``qa`` and of
-    ``answer_pairs``; the default of either is the embedded sample.
+    ``pairs`` is the source of the pairs of task ``nli``, ``data`` the source of the records for task ``qa`` and
+    for the setting ``answer_pairs``; the default of either is the sample that comes with the package.
 
     Raises:
         UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -65,7 +65,7 @@ class EncoderJob(Job[EncoderTrainer]):
     data: EncoderData
 
     def recipe(self) -> dict[str, Any]:
-        """Digests of the base weights and the examples, and the labels."""
+        """What the settings do not determine of a summary's ``recipe``: digests of weights and examples, and labels."""
         return {
             "weights": weights_digest(self.classifier.model)[:16],
             "labels": self.classifier.labels,
@@ -77,7 +77,7 @@ class EncoderJob(Job[EncoderTrainer]):
         """The trainer on the schedule of ``config``."""
         config, data = self.config, self.data
         arguments |= {
-            "learning_rate": 1.0,  # the schedule sets the rates and counts the epochs
+            "learning_rate": 1.0,  # the sampler, a ``Schedule``, sets the rates and runs through all epochs in one
             "num_train_epochs": 1,
             "remove_unused_columns": False,
             "average_tokens_across_devices": False,  # the loss is a mean over the examples of a device

@@ -118,7 +118,7 @@ def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
     ] == [("A rash was seen.", "Side effects of calcium"), ("Give 500 mg.", "3.2 Dose in women")]
 
 
-def test_line_with_digits_lower_case_or_at_the_end_is_no_heading() -> None:
+def test_last_line_and_line_with_digits_or_lower_case_beginning_are_no_headings() -> None:
     text = "Allergies: penicillin 2009\n\ncalcium 500 mg twice daily\n\nGive 500 mg.\n\nCalcium stops falls"
     assert evidence_texts(text) == text.split("\n\n")
 
@@ -195,7 +195,7 @@ def test_heading_is_split_from_the_sentence_below_unless_the_line_is_wrapped() -
     assert evidence_texts(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
 
 
-def test_line_break_in_sentence_that_begins_within_a_line_is_no_heading() -> None:
+def test_wrapped_sentence_that_begins_within_a_line_is_not_split_at_the_line_break() -> None:
     text = (
         "Calcium below 2.0 mmol/L is seen in few of the patients. Obesity lowers\nIonised calcium. It is rare in men."
     )
@@ -236,7 +236,7 @@ def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
     assert labelled_rows(table) == ["Drug: Zinc; Advice: Take it. Stop if ill.; Dose: 5 mg"]
 
 
-def test_row_with_numbers_sentence_or_label_is_no_header() -> None:
+def test_row_with_numbers_or_sentence_or_one_label_is_no_header() -> None:
     sentences_in_cells = "Zinc\tTake it with food.\nIron\tTake it at night."
     assert labelled_rows(sentences_in_cells) == ["Zinc; Take it with food.", "Iron; Take it at night."]
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]
@@ -246,7 +246,7 @@ def test_row_with_numbers_sentence_or_label_is_no_header() -> None:
 
 
 @pytest.mark.parametrize("piece", ["-", "|-", "_", ".", ". ", "…"])
-def test_time_for_rules_and_dot_leaders_grows_linearly(piece: str) -> None:
+def test_time_for_horizontal_rules_and_dot_leaders_grows_linearly(piece: str) -> None:
     start = process_time()
     sentences(f"| a | b |\n|{piece * 20_000}x|\n\n{piece * 20_000}x")
     assert process_time() - start < 4

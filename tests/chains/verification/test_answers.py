@@ -58,11 +58,11 @@ def test_verdict_depends_on_label_and_passage(label: str, text: str, verdict: st
     assert (scores["supported"] == 0) == (label == "maybe")
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # scores of entailment, neutral and contradiction
     ("scores", "verdict"),
     [((0.4, 0.4, 0.2), "not enough evidence"), ((0.4, 0.2, 0.4), "contradicted"), ((0.3, 0.3, 0.4), "contradicted")],
 )
-def test_equally_probable_verdicts_give_the_weaker_claim(scores: tuple[float, ...], verdict: str) -> None:
+def test_tie_gives_the_more_cautious_verdict(scores: tuple[float, ...], verdict: str) -> None:
     class FixedScores(WordNLI):
         def _judge(self, premise: str, hypothesis: str):
             return Judgement(label="entailment", label_scores=dict(zip(self.labels, scores, strict=True)))
@@ -77,7 +77,7 @@ def test_verification_changes_only_verdict_and_verification() -> None:
 
 
 @pytest.mark.parametrize("label", ["yes", "no", "maybe"])
-def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None:
+def test_statement_says_yes_whatever_the_label(label: str) -> None:
     model = WordNLI()
     verified = verify(make_answer(label, SUPPORTING), model)
     assert verified.verification.statement == "Is there use in zinc? The answer is yes."
@@ -269,13 +269,13 @@ def test_abstain_withholds_unsupported_answers() -> None:
     assert "not supported" in copper.text
 
 
-def test_abstain_withholds_answers_without_verdict() -> None:
+def test_abstain_withholds_answers_without_passages_or_without_label() -> None:
     chain = verified_chain(ScriptedChain({"zinc": None, "iron": "yes"}), WordNLI(), verify="abstain")
-    unjudged, unparsed = chain.batch([ASK_IRON, ASK_ZINC])
-    assert unjudged.text.endswith("Searched: nothing.")
-    assert "could not be verified" in unparsed.text
-    assert unparsed.output is None
-    assert (unparsed.withheld.text, unparsed.withheld.output) == ("It depends.", "It depends.")
+    without_passages, without_label = chain.batch([ASK_IRON, ASK_ZINC])
+    assert without_passages.text.endswith("Searched: nothing.")
+    assert "could not be verified" in without_label.text
+    assert without_label.output is None
+    assert (without_label.withheld.text, without_label.withheld.output) == ("It depends.", "It depends.")
 
 
 def test_retry_returns_the_first_supported_answer() -> None:
@@ -296,7 +296,7 @@ def test_retry_returns_the_first_supported_answer() -> None:
 
 def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
     first = ScriptedChain({"copper": "no", "iron": None, "zinc": "no"}, "a1")
-    wider = ScriptedChain({"copper": "maybe", "iron": None}, "a1", "b2")
+    wider = ScriptedChain({"copper": "maybe", "iron": None}, "a1", "b2")  # an error for zinc: nothing more was read
     chain = verified_chain(first, WordNLI(), verify="retry", wider=[wider])
     copper, iron, zinc = chain.batch([ASK_COPPER, ASK_IRON, ASK_ZINC])
     assert (copper.label, copper.verdict, len(copper.passages)) == ("no", "not enough evidence", 1)

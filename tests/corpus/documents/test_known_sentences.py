@@ -18,7 +18,7 @@ def with_single_spaces(text: str) -> str:
 
 
 def check(document: Extract, known: list[str], max_words: int) -> None:
-    """Check that passages have all text of the document, and that each known sentence ends a sentence of a passage."""
+    """Check that passages have all text of the document; a sentence of a passage must end with each known sentence."""
     spans = split_document(document, words_window(max_words)).passages
     passages = [document.text[span.start : span.end] for span in spans]
     found = [with_single_spaces(text[start:end]) for text in passages for start, end in sentence_spans(text)]
