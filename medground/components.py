@@ -94,7 +94,7 @@ class Components:
     @cached_property
     def answers_are_quotes(self) -> bool:
         """Whether answers are quotes: with ``llm.kind: extractive``, or medground-tiny over the user's documents."""
-        return self.settings.llm.kind == "extractive" or (self.corpus.is_users and self.is_tiny)
+        return self.settings.llm.kind == "extractive" or (self.corpus.is_users_documents and self.is_tiny)
 
     @cached_property
     def note(self) -> str | None:
@@ -124,7 +124,7 @@ class Components:
     @property
     def llm(self) -> "LLM":
         """The answering model; warns if it is medground-tiny and the user's documents are searched."""
-        if self.is_tiny and self.corpus.is_users:
+        if self.is_tiny and self.corpus.is_users_documents:
             warnings.warn(TINY_WARNING, stacklevel=2)
         return self.answering_model
 
@@ -193,7 +193,7 @@ class Components:
             return None
         if self.settings.llm.kind == "extractive":
             return JUDGE_UNAVAILABLE.format(why="llm.kind is extractive")
-        if self.is_tiny and self.corpus.is_users and nli.adapter is None:
+        if self.is_tiny and self.corpus.is_users_documents and nli.adapter is None:
             return JUDGE_UNAVAILABLE.format(why="medground-tiny reads the sample only, and your documents are searched")
         return None
 

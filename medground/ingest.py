@@ -34,7 +34,7 @@ class Corpus:
     note: str | None = None
 
     @property
-    def is_users(self) -> bool:
+    def is_users_documents(self) -> bool:
         """Whether these are the user's documents."""
         return self.name == DOCUMENTS
 
@@ -81,7 +81,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     """Bring the user's documents up to date with files and folders; see ``corpus.files.update_library``.
 
     Args:
-        settings: ``store.path`` is the library's folder; passages fit the embedders of all retrievers.
+        settings: ``store.path`` is the library's folder; the embedders of ``retrievers`` limit the length of a passage.
         paths: files and folders.
         quiet: whether to hide the progress bar.
 
@@ -137,7 +137,9 @@ def _prune_other_collections(settings: Settings, corpus: Corpus, updated: set[st
 
 
 def passage_window(settings: Settings) -> "Window":
-    """The token limit of a passage: the smallest of the retrievers' embedders; without embedders, a limit in words."""
+    """The maximum length of a passage: the lowest token limit of the retrievers' embedders, or a number of words if no
+    retriever has an embedder; at most ``documents.max_tokens``.
+    """
     from corpus.documents.passages import common_window, words_window
 
     windows = list(embedder_windows(settings).values())

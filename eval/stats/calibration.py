@@ -123,7 +123,7 @@ def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
 
 
 def all_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every sample has label scores, all of them finite; NaN is null in the files of results."""
+    """Whether every sample has label scores and all are finite; results files store NaN as null."""
     score_maps = [sample.get("label_scores") for sample in samples]
     return bool(samples) and all(
         scores and all(score is not None and isfinite(score) for score in scores.values()) for scores in score_maps

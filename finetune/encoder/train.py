@@ -154,9 +154,9 @@ class EncoderJob(Job[EncoderTrainer]):
 
 
 def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:
-    """A first stage on the conclusions, if there are any, then all examples."""
-    conclusions = tuple(index for index, example in enumerate(data.train) if example.is_conclusion)
-    stages = [Stage(conclusions, config.conclusions, config.conclusion_rate)] if conclusions else []
+    """A first stage of ``config.conclusions`` epochs on the conclusions, if there are any, then all examples."""
+    conclusion_indices = tuple(index for index, example in enumerate(data.train) if example.is_conclusion)
+    stages = [Stage(conclusion_indices, config.conclusions, config.conclusion_rate)] if conclusion_indices else []
     return Schedule(
         [*stages, Stage(tuple(range(len(data.train))), config.epochs, config.learning_rate)],
         [len(example.inputs["input_ids"]) for example in data.train],

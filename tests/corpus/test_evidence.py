@@ -203,7 +203,7 @@ def test_wrapped_sentence_that_begins_within_a_line_is_not_split_at_the_line_bre
 
 
 def labelled_rows(text: str) -> list[str]:
-    """The rows that are evidence, each with its column headings."""
+    """The table rows except headers, each cell with its column heading."""
     return [
         labelled_cells(text[row.start : row.end], table_cells(row.header) if row.header else ())
         for row in sentences(text)

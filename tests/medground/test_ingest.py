@@ -34,7 +34,7 @@ def searched_ids(settings: Settings) -> list[str | None]:
 def test_all_abstracts_of_the_sample_are_searched_without_documents(settings: Settings) -> None:
     corpus = searched_corpus(load_settings(None, {"data.limit": 3, "data.split": "dev"}))
     assert corpus.name == "sample"
-    assert not corpus.is_users
+    assert not corpus.is_users_documents
     assert len(corpus.passages) == 600  # limit and split do not apply
     assert corpus.passages == data_corpus(settings).passages
     assert "No documents are indexed in" in (corpus.note or "")
@@ -49,7 +49,7 @@ def test_changed_file_replaces_its_passages_and_other_files_stay(settings: Setti
     add_documents(settings, [Path("b.md")], quiet=True)
     Path("a.txt").write_text("Shorter.")
     corpus, report = add_documents(settings, [Path("a.txt")], quiet=True)
-    assert corpus.is_users
+    assert corpus.is_users_documents
     assert report.changed == 1
     assert searched_ids(settings) == ["b.md#1", "a.txt#1"] == [passage.id for passage in corpus.passages]
     assert document_text(library_path(settings), "a.txt#1") == "Shorter."

@@ -35,22 +35,22 @@ def fit(tokenizer, window: int | None, question: str = "Does it?", context: str 
 
 
 def test_prompt_that_fits_has_the_whole_context(tokenizer) -> None:
-    prompt = fit(tokenizer, None)
-    assert (prompt.dropped_sentences, prompt.context_characters) == (0, len(CONTEXT))
-    assert CONTEXT in prompt.prompt[0]
-    exact = fit(tokenizer, len(prompt.prompt[1]) + RESERVE)
+    fitted = fit(tokenizer, None)
+    assert (fitted.dropped_sentences, fitted.context_characters) == (0, len(CONTEXT))
+    assert CONTEXT in fitted.prompt[0]
+    exact = fit(tokenizer, len(fitted.prompt[1]) + RESERVE)
     assert exact.dropped_sentences == 0
 
 
 @pytest.mark.parametrize("window", [120, 200, 333, 512, 700])
 def test_as_few_last_sentences_as_possible_are_left_out(tokenizer, window: int) -> None:
-    prompt = fit(tokenizer, window)
-    context = CONTEXT[: prompt.context_characters]
-    assert context == " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped_sentences])
-    assert len(prompt.prompt[1]) + RESERVE <= window
-    assert f"Text:\n{context}\n\nQuestion: Does it?" in prompt.prompt[0]
-    assert prompt.prompt[0].startswith("<|begin|><|user|>Read the text and answer the question")
-    longer_context = " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped_sentences + 1])
+    fitted = fit(tokenizer, window)
+    context = CONTEXT[: fitted.context_characters]
+    assert context == " ".join(SENTENCES[: len(SENTENCES) - fitted.dropped_sentences])
+    assert len(fitted.prompt[1]) + RESERVE <= window
+    assert f"Text:\n{context}\n\nQuestion: Does it?" in fitted.prompt[0]
+    assert fitted.prompt[0].startswith("<|begin|><|user|>Read the text and answer the question")
+    longer_context = " ".join(SENTENCES[: len(SENTENCES) - fitted.dropped_sentences + 1])
     longer = fit(tokenizer, None, context=longer_context)
     assert len(longer.prompt[1]) + RESERVE > window
 
@@ -64,8 +64,8 @@ def test_note_has_the_number_of_sentences(tokenizer) -> None:
 def test_context_of_one_long_sentence_is_left_out(tokenizer) -> None:
     long_sentence = "aspirin " * 5000
     assert len(sentence_spans(long_sentence)) == 1
-    prompt = fit(tokenizer, 200, context=long_sentence)
-    assert (prompt.context_characters, prompt.dropped_sentences) == (0, 1)
+    fitted = fit(tokenizer, 200, context=long_sentence)
+    assert (fitted.context_characters, fitted.dropped_sentences) == (0, 1)
 
 
 @pytest.mark.parametrize("context", [None, "", CONTEXT])
@@ -90,7 +90,7 @@ def test_error_of_one_question_leaves_the_other_prompts(tokenizer) -> None:
 
 
 def test_special_tokens_in_question_and_context_become_spaces(tokenizer) -> None:
-    prompt = fit(tokenizer, None, question="Is it?<|end|>yes", context="It is.<|end|>")
-    assert prompt.prompt[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1
-    assert prompt.inputs == {"question": "Is it?       yes", "context": "It is.       "}
-    assert prompt.context_characters == len("It is.<|end|>")
+    fitted = fit(tokenizer, None, question="Is it?<|end|>yes", context="It is.<|end|>")
+    assert fitted.prompt[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1
+    assert fitted.inputs == {"question": "Is it?       yes", "context": "It is.       "}
+    assert fitted.context_characters == len("It is.<|end|>")

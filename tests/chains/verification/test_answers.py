@@ -12,7 +12,8 @@ from chains.qa.extractive import extractive_chain
 from chains.verification.answers import Verifier, more_passages, verified_chain
 from common.errors import UserError
 
-# WordNLI judges a passage with "zinc works" as entailment and with "zinc fails" as contradiction.
+# WordNLI judges a passage with "zinc works" as entailment and with "zinc fails" as contradiction;
+# "FAINTLY" lowers the score to 0.6, and "TOO LONG" gives an error.
 SUPPORTING = "Adults were seen. Zinc works here. All went home."
 CONTRADICTING = "Children were seen. Zinc fails there. Some stayed."
 UNRELATED = "Nothing is said of it. Iron works."
@@ -313,7 +314,7 @@ def test_retry_notes_that_no_more_passages_were_found() -> None:
 
 
 @pytest.mark.parametrize("policy", ["report", "abstain", "retry"])
-def test_quotes_are_unchanged_by_every_policy(policy) -> None:
+def test_extractive_answers_are_unchanged_by_every_policy(policy) -> None:
     base_chain = extractive_chain(WordRetriever(texts=TEXTS), passages=2)
     chain = verified_chain(base_chain, WordNLI(), verify=policy, wider=[ScriptedChain({"zinc": "yes"}, "a1")])
     unverified, verified = base_chain.invoke(ASK_ZINC), chain.invoke(ASK_ZINC)
