@@ -181,13 +181,13 @@ def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> l
 
     if not texts:
         return []
-    once = CachedEmbedder(embedder)
-    vectors = np.asarray([once.embed_query(question), *once.embed_documents(list(texts))], dtype=np.float64)
+    distinct = list(dict.fromkeys(texts))  # equal texts in other rows would differ by rounding errors of the product
+    vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     lengths[lengths == 0] = 1.0
     vectors /= lengths[:, None]
-    cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
-    return cosines
+    cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    return [cosines[text] for text in texts]
 
 
 class CachedEmbedder(Embeddings):

@@ -11,7 +11,7 @@ from chains.config import Family
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.one_pass import OnePassRunnable
 from chains.models.reasoning import answer_text
-from chains.prompts import number_of_ways, rewriting_template
+from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from retrievers.kinds.multi_query import RewriteRequest
 
 TOKENS_PER_WORDING = 48
@@ -42,14 +42,23 @@ class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
             for request in inputs
         ]
         reserve = TOKENS_PER_WORDING * max(request["count"] for request in inputs)
+        # Not every model refuses a prompt longer than its window: LangChain models and some servers do not.
+        fitting = [index for index, one in enumerate(variables) if self._fits(one, reserve)]
         chain: Runnable[Any, str] = self._template | self._llm.writer(reserve) | StrOutputParser()
-        outputs: Sequence[object] = chain.batch(variables, return_exceptions=True)
-        results: list[Exception | list[str]] = []
-        for request, output in zip(inputs, outputs, strict=True):
+        outputs: Sequence[object] = chain.batch([variables[index] for index in fitting], return_exceptions=True)
+        results: list[Exception | list[str]] = [[] for _ in inputs]
+        for index, output in zip(fitting, outputs, strict=True):
             if isinstance(output, Exception) and not isinstance(output, TooLongError):
                 raise output
-            results.append(parse_wordings(answer_text(output) or "", request) if isinstance(output, str) else [])
+            if isinstance(output, str):
+                results[index] = parse_wordings(answer_text(output) or "", inputs[index])
         return results
+
+    def _fits(self, variables: dict[str, str], reserve: int) -> bool:
+        if self._llm.window is None:
+            return True
+        [prompt] = self._llm.prompts([as_dicts(self._template.format_messages(**variables))])
+        return self._llm.length(prompt) + reserve <= self._llm.window
 
 
 def parse_wordings(text: str, request: RewriteRequest) -> list[str]:

@@ -82,3 +82,11 @@ def test_langchain_model_writes_wordings() -> None:
 
 def test_question_that_leaves_no_room_has_no_wordings(llm: LocalLLM) -> None:
     assert LLMRewriter(llm).batch([make_request("aspirin " * 5000)]) == [[]]
+
+
+def test_question_longer_than_the_window_is_not_sent() -> None:
+    model = GenericFakeChatModel(
+        messages=iter([AIMessage("Is MI fatal?"), AIMessage("unused")]), profile={"max_input_tokens": 400}
+    )
+    questions = [make_request("aspirin " * 200), make_request("q")]
+    assert LLMRewriter(model).batch(questions) == [[], ["Is MI fatal?"]]

@@ -1,4 +1,5 @@
 import math
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -86,6 +87,18 @@ def test_with_sentences_attributes_from_a_cosine_of_0_7(degrees: int, citations:
     number, nearness = nearest_passage("Statement is 0.", passages, AngleEmbedder())
     assert (number, nearness) == (2, pytest.approx(math.cos(math.radians(degrees))))
     assert nearest_passage("Statement is 0.", ()) == (0, 0.0)
+
+
+@pytest.mark.parametrize("count", [3, 5, 6, 11])
+def test_first_of_passages_with_the_same_sentence_is_the_nearest(count: int) -> None:
+    class NoiseEmbedder(AngleEmbedder):
+        """Embeds each text as another vector, whose products have rounding errors."""
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [[random.Random(f"{text} {number}").gauss() for number in range(384)] for text in texts]
+
+    passages = [Passage(id=str(number), text="Zinc works.") for number in range(count)]
+    assert nearest_passage("Zinc helps.", passages, NoiseEmbedder())[0] == 1
 
 
 def test_with_sentences_embeds_each_sentence_of_a_passage_once() -> None:
