@@ -28,6 +28,7 @@ _STRICT_NAMESPACE = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # Elements whose text is read separately (txbxContent), is not part of the body, or is repeated for old programs.
 _SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_BATCH = 100  # paragraphs after which their memory is freed
 _MAX_STYLES = 20  # that are based on each other, in damaged files in a circle
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
@@ -98,7 +99,7 @@ class _Reader:
         title = None if properties is None else properties.findtext("{http://purl.org/dc/elements/1.1/}title")
         body = TextBuilder()
         section: str | None = None
-        for element in _accept_joins(_blocks(self._root(document))):
+        for element in _accept_joins(self._blocks(document)):
             if _name(element) == "p" and self._is_heading(element):
                 section = one_line(self._paragraph(element))
             for block in self._texts(element):
@@ -115,8 +116,7 @@ class _Reader:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
         with self._archive.open(part) as stream:
             root = etree.parse(LimitedStream(stream, self._name, self._limit), parser).getroot()
-        if root.getroottree().docinfo.internalDTD is not None:  # could declare entities
-            raise ValueError("it has a document type, which Word never writes")
+        _check_no_dtd(root)
         return root
 
     def _relations(self, part: str) -> dict[str, str]:
@@ -129,6 +129,34 @@ class _Reader:
                 kind = relation.get("Type", "").rpartition("/")[2]
                 parts.setdefault(kind, normpath(join("/", folder, relation.get("Target", ""))).lstrip("/"))
         return parts
+
+    def _blocks(self, part: str) -> Iterator["_Element"]:
+        """The paragraphs and tables of a part, also within content controls; not those inside of each other.
+
+        Each is cleared after use, since the elements of a large part need many times its size in memory.
+        """
+        from lxml import etree
+
+        kinds = ("{*}p", "{*}tbl")
+        is_checked, unfreed = False, 0
+        with self._archive.open(part) as stream:
+            limited = LimitedStream(stream, self._name, self._limit)
+            for _, element in etree.iterparse(
+                limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
+            ):
+                is_checked = is_checked or _check_no_dtd(element)
+                if next(element.iterancestors(*kinds), None) is not None:
+                    continue  # read with the table or paragraph that contains it
+                if not any(_name(above) in _SKIPPED for above in element.iterancestors()):
+                    yield element
+                element.clear()
+                unfreed += 1
+                if unfreed < _BATCH:
+                    continue
+                unfreed = 0
+                parent = element.getparent()
+                while parent is not None and element.getprevious() is not None:  # free what precedes the element
+                    del parent[0]
 
     def _texts(self, element: "_Element") -> Iterator[str]:
         """The texts of a block, of its text boxes and of the notes that the block cites."""
@@ -196,7 +224,7 @@ class _Reader:
     def _styles_of(self, reference: "_Element | None") -> list[_Style]:
         """The style that a paragraph or run refers to, and the styles that it is based on, nearest first."""
         found: list[_Style] = []
-        id: str | None = _value(reference)
+        id = _value(reference) or None  # else a style without an id would be that of all paragraphs
         while id in self._styles and len(found) < _MAX_STYLES:
             found.append(self._styles[id])
             id = found[-1].based_on
@@ -227,13 +255,11 @@ class _Reader:
         yield from table_blocks(rows)
 
 
-def _blocks(element: "_Element") -> Iterator["_Element"]:
-    """The paragraphs and tables below an element, also within content controls; not those inside of each other."""
-    for child in element:
-        if _name(child) in ("p", "tbl"):
-            yield child
-        elif _name(child) not in _SKIPPED:
-            yield from _blocks(child)
+def _check_no_dtd(element: "_Element") -> bool:
+    """Raise ``ValueError`` on a document type declaration, which could declare entities; else return True."""
+    if element.getroottree().docinfo.internalDTD is not None:
+        raise ValueError("it has a document type, which Word never writes")
+    return True
 
 
 def _read_style(style: "_Element") -> tuple[str, _Style]:

@@ -13,7 +13,7 @@ from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import year_in
 from corpus.documents.source import LimitedStream, Source, format_of, open_limited, text_lines
-from corpus.rows import is_missing, json_row, with_column_names
+from corpus.rows import is_missing, json_row
 
 MAX_LISTED = 20  # columns in an error
 Row = tuple[int, Mapping[str, Any] | DataError]  # number of its first line, and its cells
@@ -31,14 +31,14 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
 
 def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract | DataError]:
-    names = list(columns.model_dump().values())
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
         if isinstance(row, DataError):
             yield row
             continue
+        columns = _matching_columns(columns, row)
         try:
-            document = _document(source, columns, number, line, with_column_names(row, names), seen)
+            document = _document(source, columns, number, line, row, seen)
         except DataError as error:
             yield error
         else:
@@ -65,6 +65,25 @@ def _document(
     mesh = _list(source, line, row, columns.mesh)
     seen.add(id)
     return body.extract(f"{source.name}/{id}", title=title, year=year, mesh=mesh)
+
+
+def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
+    """The columns with the row's names, which may differ from the settings in case and outer spaces.
+
+    Unlike in ``with_column_names``, two settings may name one column, and messages have the row's own names.
+    """
+    expected = columns.model_dump()
+    if all(name is None or name in row for name in expected.values()):
+        return columns
+    by_folded: dict[str, list[str]] = {}
+    for name in row:
+        by_folded.setdefault(str(name).strip().casefold(), []).append(name)
+    matching = {
+        field: names[0]
+        for field, name in expected.items()
+        if name is not None and name not in row and len(names := by_folded.get(name.strip().casefold(), [])) == 1
+    }
+    return columns.model_copy(update=matching)
 
 
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:

@@ -10,6 +10,9 @@ from document_files import docx_file
 from reading import parts_of, read_one
 
 from common.errors import DataError
+from corpus.config import DocumentsConfig
+from corpus.documents.passages import words_window
+from corpus.documents.worker import Worker
 
 # Style and text of each block; see ``docx_file``.
 BLOCKS = [
@@ -289,6 +292,32 @@ def test_row_that_begins_after_the_first_column_keeps_its_columns() -> None:
     gap = '<w:trPr><w:gridBefore w:val="1"/></w:trPr>'
     table = f"<w:tbl>{row('', 'Drug', 'Men', 'Women')}{row(gap, '5 mg', '7 mg')}</w:tbl>"
     assert read_one("a.docx", minimal_docx(table)).text == "Drug\tMen\tWomen\n\t5 mg\t7 mg"
+
+
+def test_style_without_an_id_is_not_that_of_all_paragraphs(raw: bytes) -> None:
+    def change(name: str, part: bytes) -> bytes:
+        hidden = b"<w:style><w:name w:val='heading 9'/><w:rPr><w:vanish/></w:rPr></w:style></w:styles>"
+        return part.replace(b"</w:styles>", hidden) if name == "word/styles.xml" else part
+
+    body = with_changed_document(raw, lambda part: part.replace(b'<w:pStyle w:val="Normal"/>', b""))
+    assert parts_of(read_one("a.docx", with_changed_parts(body, change))) == parts_of(read_one("a.docx", body))
+
+
+def test_text_of_a_box_in_joined_paragraphs_of_a_box_is_read() -> None:
+    def box(content: str) -> str:
+        return f"<w:r><w:pict><w:txbxContent>{content}</w:txbxContent></w:pict></w:r>"
+
+    inner = f"<w:p><w:pPr><w:rPr>{DELETED}</w:rPr></w:pPr>{run('One ')}{box(changed_paragraph('Inner.'))}</w:p>"
+    body = f"<w:p>{box(inner + changed_paragraph('two.'))}{box(changed_paragraph('Other.'))}</w:p>"
+    assert read_one("a.docx", minimal_docx(body)).text == "One two.\n\nInner.\n\nOther."
+
+
+def test_large_document_is_read_in_little_memory(tmp_path: Path) -> None:
+    paragraph = f"<w:p><w:pPr>{'<w:b/>' * 2000}</w:pPr>{run('Zinc helped.')}</w:p>"
+    (tmp_path / "a.docx").write_bytes(minimal_docx(paragraph * 1500))  # 200 MB as elements
+    with Worker(words_window(), DocumentsConfig(max_memory=200_000_000)) as worker:
+        results = [result for _, documents in worker.members(tmp_path / "a.docx", "a.docx") for result in documents]
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("paragraphs", [0, 98, 99, 100])
