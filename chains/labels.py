@@ -194,7 +194,8 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     for position, word in enumerate(words):
         if word[0] not in labels or (word[0] == "no" and _is_determiner_no(line, words, position)):
             continue
-        if _is_negated(line, words, position):
+        follows_label = decisive and _JOIN.fullmatch(line, decisive[-1].end(), word.start())  # "no/yes" negates nothing
+        if not follows_label and _is_negated(line, words, position):
             break
         decisive.append(word)
     if not decisive:
