@@ -273,8 +273,8 @@ def _padded(sequences: Sequence[Sequence[int]], device: "torch.device", side: st
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    tensors = [torch.tensor(sequence, device=device) for sequence in sequences]
-    return pad_sequence(tensors, batch_first=True, padding_side=side)
+    tensors = [torch.tensor(sequence) for sequence in sequences]
+    return pad_sequence(tensors, batch_first=True, padding_side=side).to(device)
 
 
 def _copy_cache(past: Any) -> Any:

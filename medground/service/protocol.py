@@ -182,14 +182,14 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
 def cited_sources(answer: Answer) -> Iterator[tuple[int | None, str, str | None, Citation | None]]:
     """Number, id, origin and citation of each quote, then of each passage that sentences cite without a quote."""
     numbers = passage_numbers(answer.passages)
-    origins = {passage.id: passage.origin for passage in answer.passages}
+    origins = {passage.id: passage.origin for passage in answer.passages if passage.origin}
     for citation in answer.citations:
         yield numbers.get(citation.passage_id), citation.passage_id, origins.get(citation.passage_id), citation
     quoted = {citation.passage_id for citation in answer.citations}
     cited = {number for sentence in answer.sentences for number in sentence.citations}
     for number, passage in enumerate(answer.passages, start=1):
         if number in cited and passage.id not in quoted:
-            yield number, passage.id, passage.origin, None
+            yield number, passage.id, origins.get(passage.id), None
 
 
 def support_in_words(answer: Answer) -> str:

@@ -38,6 +38,12 @@ def test_footnote_has_title_file_and_page_of_the_passage() -> None:
     assert footnotes(answer, None) == "\n\n[1] p (A trial, a.pdf, page 3): “It fell.”"
 
 
+def test_footnote_has_the_title_that_one_of_two_passages_with_its_id_has() -> None:
+    passages = (Passage(id="p", text="It fell.", metadata={"title": "A trial"}), Passage(id="p", text="It fell."))
+    answer = Answer(question="Q", text="Yes.", passages=passages, citations=(passages[0].quote(0, 8, 1.0),))
+    assert footnotes(answer, None) == "\n\n[1] p (A trial): “It fell.”"
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
