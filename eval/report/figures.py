@@ -50,7 +50,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class RecallPlot:
-    """Curves of recall over the same ``n`` questions of ``data``; ``curves[retriever][k - 1]`` is recall@k."""
+    """Curves of recall over the same ``n`` questions of ``data``; ``curves[name][k - 1]`` is recall@k."""
 
     data: str
     n: int
@@ -91,14 +91,18 @@ def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
 
 
 def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
-    """A plot for each group of retrieval tasks over the same questions."""
+    """A plot for each group of retrieval tasks over the same questions.
+
+    Curves have the retrievers' names, or the tasks' names if several tasks of a run have the same retriever.
+    """
     plots = []
     for group in by_records([task for task in tasks if task.scorer == RANKING]):
         has_several_runs = len({task.run for task in group}) > 1
-        curves = {
-            task.task.condition + (f" ({task.run})" if has_several_runs else ""): _recall_at_each_k(task)
-            for task in group
-        }
+        has_own_conditions = len({(task.run, task.task.condition) for task in group}) == len(group)
+        curves = {}
+        for task in group:
+            name = task.task.condition if has_own_conditions else task.name
+            curves[f"{name} ({task.run})" if has_several_runs else name] = _recall_at_each_k(task)
         plots.append(RecallPlot(data_name(group[0]), len(group[0].samples), curves))
     return plots
 

@@ -174,7 +174,8 @@ def _with_unique_run_names(tasks: Sequence[ReportTask]) -> list[ReportTask]:
     """Name runs by their whole paths where names collide."""
     folders: dict[str, set[Path]] = {}
     for task in tasks:
-        folders.setdefault(task.run, set()).add(task.folder)
+        for name in (task.run, str(task.folder)):
+            folders.setdefault(name, set()).add(task.folder)
     return [replace(task, run=str(task.folder)) if len(folders[task.run]) > 1 else task for task in tasks]
 
 

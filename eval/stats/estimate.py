@@ -56,12 +56,14 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
     """The cluster-robust standard error of a mean (Liang and Zeger 1986; Miller 2024, "Adding Error Bars to Evals").
 
     With G clusters: the root of the sum of squared within-cluster sums of deviations, times G / (G - 1), over n. None
-    for one cluster, or if all clusters are alike.
+    for fewer than two clusters, or if all clusters are alike.
     """
     numbers: dict[str, int] = {}
     cluster_of_value = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    if len(numbers) < 2:
+        return None
     sums = np.bincount(cluster_of_value, weights=np.asarray(values, dtype=np.float64) - np.mean(values))
-    if len(sums) < 2 or np.abs(sums).max() < _ROUNDING:
+    if np.abs(sums).max() < _ROUNDING:
         return None
     return float(np.sqrt(sums @ sums * len(sums) / (len(sums) - 1)) / len(values))
 

@@ -9,6 +9,7 @@ from eval.report.tasks import ReportTask, read_tasks
 from eval.results import write_results
 from eval.stats.estimate import Estimate
 from eval.stats.selective import area_under
+from eval.tasks import RetrievalTask
 
 
 @pytest.fixture
@@ -59,6 +60,19 @@ def test_recall_curves_over_different_questions_are_in_different_plots(tmp_path:
     write_results(tmp_path / "c", [runs.ranking([1, 2, 3])], runs.settings())
     plots = recall_plots(read_tasks([tmp_path]).tasks)
     assert [list(plot.curves) for plot in plots] == [["dense (a)", "dense (b)"], ["dense"]]
+
+
+def test_recall_curves_of_one_retriever_have_the_names_of_their_tasks(tmp_path: Path) -> None:
+    class Mine(RetrievalTask):
+        """A user's retrieval task."""
+
+    tasks = [runs.ranking([1, 2]), replace(runs.ranking([1, 1]), task=Mine(retriever="dense"))]
+    write_results(tmp_path / "a", tasks, runs.settings())
+    (plot,) = recall_plots(read_tasks([tmp_path]).tasks)
+    assert {name: points[0].value for name, points in plot.curves.items()} == {"retrieval_dense": 0.5, "Mine_dense": 1}
+    write_results(tmp_path / "b", [runs.ranking([1, 1])], runs.settings())
+    (plot,) = recall_plots(read_tasks([tmp_path]).tasks)
+    assert list(plot.curves) == ["retrieval_dense (a)", "Mine_dense (a)", "retrieval_dense (b)"]
 
 
 def test_reliability_needs_probabilities(tasks: list[ReportTask], tmp_path: Path) -> None:

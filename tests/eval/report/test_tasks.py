@@ -102,6 +102,15 @@ def test_run_given_twice_is_read_once_and_runs_of_equal_name_are_named_by_path(t
     assert [task.run for task in same_name.tasks] == [str(tmp_path / "one/qa"), str(tmp_path / "three/one/qa")]
 
 
+def test_a_run_is_not_named_as_the_path_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("one/qa"), Path("two/qa"), Path("three/one/qa")]
+    for folder in folders:
+        write_results(folder, [runs.answers("qa_none", ["yes"])], runs.settings())
+    read = read_tasks([folders[0], folders[1], Path("three/one")])
+    assert [task.run for task in read.tasks] == [str(folder) for folder in folders]
+
+
 def test_grid_file_gives_published_values_and_failures(tmp_path: Path) -> None:
     runs.write_grid(tmp_path)
     cell = {"part": "qa", "metric": "accuracy", "published": 0.75, "run": "tiny", "task": "qa_gold"}

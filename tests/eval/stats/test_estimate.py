@@ -106,7 +106,8 @@ def test_clustered_stderr_takes_long_texts_as_clusters() -> None:
     assert peak < 1e6  # an array of texts would take the length of the longest for each, 120 MB
 
 
-def test_clustered_stderr_of_single_records_and_of_one_or_equal_clusters() -> None:
+def test_clustered_stderr_of_single_records_and_of_no_one_or_equal_clusters() -> None:
     assert clustered_stderr([1, 0, 0, 1, 1], list("abcde")) == pytest.approx(sem([1, 0, 0, 1, 1]))
+    assert clustered_stderr([], []) is None
     assert clustered_stderr([1, 0], ["a", "a"]) is None
     assert clustered_stderr([1, 0, 0, 1], ["a", "a", "b", "b"]) is None
