@@ -72,7 +72,8 @@ class BaseTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self._recipe = recipe
-        self.seconds = seconds_before  # of training steps until the clock last stopped
+        self._seconds = seconds_before  # of training until the clock last stopped
+        self._started: float | None = None  # None while the clock is stopped
         self._keep_checkpoints = keep_checkpoints
         self._evaluate_model = evaluate_model
         self.sampler = sampler
@@ -81,16 +82,21 @@ class BaseTrainer(Trainer):
         args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
         super().__init__(**kwargs)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training steps so far, with those before a resumption, without evaluation and saving."""
+        return self._seconds + (0 if self._started is None else time.perf_counter() - self._started)
+
     def _get_train_sampler(self, *_: object) -> Any:
         return self.sampler
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as transformers does; ``seconds`` then has the time of this training without evaluation and saving.
+        """Train as transformers does, with the clock running.
 
         Raises:
             FloatingPointError: the loss, the trained weights or a step of the optimizer is not finite.
         """
-        self._started = time.perf_counter()  # of the clock
+        self._started = time.perf_counter()
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
@@ -98,7 +104,7 @@ class BaseTrainer(Trainer):
                 raise
             raise FloatingPointError("the optimizer's step is too large") from error
         finally:
-            self.seconds += time.perf_counter() - self._started
+            self._seconds, self._started = self.seconds, None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute loss and gradients of a batch as transformers does, and check the loss."""
@@ -126,10 +132,14 @@ class BaseTrainer(Trainer):
 
     @contextmanager
     def _pause(self) -> Iterator[None]:
-        """Stop the clock of the training that is under way, and start it again."""
-        self.seconds += time.perf_counter() - self._started
-        yield
-        self._started = time.perf_counter()
+        """Stop the clock; start it again at the end if it was running."""
+        running = self._started is not None
+        self._seconds, self._started = self.seconds, None
+        try:
+            yield
+        finally:
+            if running:
+                self._started = time.perf_counter()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         output = Path(str(self.args.output_dir))

@@ -26,6 +26,28 @@ def test_the_clock_stops_within_a_pause_and_pauses_nest(monkeypatch: pytest.Monk
     assert trainer.seconds == 18
 
 
+def test_a_pause_counts_neither_before_training_nor_if_an_error_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    trainer = EncoderTrainer.__new__(EncoderTrainer)
+    trainer._seconds, trainer._started = 5.0, None
+    with trainer._pause():  # an evaluation before training
+        now = 110.0
+    assert (trainer.seconds, trainer._started) == (5, None)
+    trainer._started = 110.0
+
+    def diverge() -> None:
+        nonlocal now
+        now = 112.0
+        with trainer._pause():
+            now = 150.0
+            raise FloatingPointError
+
+    with pytest.raises(FloatingPointError):
+        diverge()
+    assert trainer.seconds == 7
+
+
 def test_the_best_step_has_the_best_accuracy_and_in_a_tie_the_lowest_loss() -> None:
     log = [
         {"step": 0, "eval_accuracy": 0.9, "eval_loss": 0.1},  # before training
