@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -18,7 +18,9 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.config import RetrieverConfig
-from retrievers.registry import Context
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,17 @@ class Retriever(BaseRetriever):
     _builds_on: "Sequence[Retriever]" = PrivateAttr(())
 
     @classmethod
-    def build(cls, config: Any, context: Context) -> Self:
+    def build(cls, config: Any, context: "Context") -> Self:
         """The retriever of ``config``, an object of ``config_class``."""
         raise NotImplementedError(f"{cls.__name__} has no build")
 
     @classmethod
-    def index(cls, config: Any, context: Context) -> int:  # noqa: ARG003  (kinds that store nothing)
+    def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
         """Make the stored data match ``context.documents``; returns the number of texts that were embedded."""
         return 0
 
     @classmethod
-    def identity(cls, config: Any, context: Context) -> dict[str, Any]:
+    def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
         """Settings and model fingerprints; with question, corpus and inner retrievers they determine the results."""
         settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if settings.get("embedder") is not None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
 from langchain_core.documents import Document
 from langchain_core.utils.iter import batch_iterate
 
@@ -182,6 +181,8 @@ def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
     """Embed and store documents; ``stored`` are the ids under which an earlier text is stored."""
+    import numpy as np
+
     ids = [str(document.id) for document in documents]
     texts = [document.page_content for document in documents]
     vectors = np.asarray(store.embedder.embed_documents(texts), dtype=np.float32)

@@ -15,9 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import numpy as np
 from langchain_core.documents import Document
 
 from common.atomic_write import new_version, remove_other_versions, write_whole
@@ -30,6 +29,9 @@ from retrievers.files.documents import DocumentFile, write_documents
 from retrievers.files.strings import StringTable, encoded
 from retrievers.indexing import ServerDocuments
 from retrievers.store import REVISION
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 2  # of a version's files
 FOLDER = "bm25"
@@ -47,7 +49,7 @@ class Parameters(NamedTuple):
     b: float = 0.75
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Index:
     """The BM25 score of each word in each document, as a sparse matrix (documents, words) in CSC format.
 
@@ -64,13 +66,15 @@ class Index:
 
     documents: Sequence[Document] | DocumentFile
     count: int
-    values: np.ndarray
-    rows: np.ndarray
-    starts: np.ndarray
+    values: "np.ndarray"
+    rows: "np.ndarray"
+    starts: "np.ndarray"
     column: Callable[[str], int | None]
 
-    def scores(self, words: Iterable[str]) -> np.ndarray | None:
+    def scores(self, words: Iterable[str]) -> "np.ndarray | None":
         """The scores of all documents, (documents,); None if no document contains any of the words."""
+        import numpy as np
+
         if not (columns := [column for column in map(self.column, words) if column is not None]):
             return None
         total = np.zeros(self.count, dtype=self.values.dtype)
@@ -166,14 +170,15 @@ class LexicalIndex:
             folder = self._folder / name
             try:
                 about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-                self._opened = (name, about, _read(folder, about))
+                opened = name, about, _read(folder, about)
             except FileNotFoundError:
                 continue
             except (OSError, EOFError, ValueError, KeyError) as error:
                 raise UserError(
                     f"The index of words in {folder} is damaged ({error}). Remove {self._folder}; it will be rebuilt."
                 ) from error
-            return self._opened[1:]
+            self._opened = opened
+            return opened[1:]
         raise UserError(f"The index of words of {self._corpus} in {self._folder} is missing. Build it: medground index")
 
     def _current_name(self) -> str | None:
@@ -203,18 +208,21 @@ class LexicalIndex:
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> tuple[dict[str, Any], dict[str, int]]:
     """The matrix of scores as bm25s has it, and the column of each word; both empty if no document contains a word."""
+    import bm25s
+    import numpy as np
+
     vocabulary: defaultdict[str, int] = defaultdict(count().__next__)  # gives each new word the next number
     word_numbers = [list(map(vocabulary.__getitem__, terms(document.page_content))) for document in documents]
     if not vocabulary:
         return {"num_docs": 0, **dict.fromkeys(("data", "indices", "indptr"), np.empty(0))}, {}
-    import bm25s
-
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)
     bm25.index((word_numbers, dict(vocabulary)), show_progress=False)
     return bm25.scores, dict(vocabulary)
 
 
 def _write(matrix: Mapping[str, Any], vocabulary: Mapping[str, int], folder: Path) -> None:
+    import numpy as np
+
     words = sorted((encoded(word), column) for word, column in vocabulary.items())
     StringTable.write(folder, WORD, [word for word, _ in words])
     columns = np.array([column for _, column in words], dtype=np.int32)
@@ -224,15 +232,16 @@ def _write(matrix: Mapping[str, Any], vocabulary: Mapping[str, int], folder: Pat
 
 def _read(folder: Path, about: Mapping[str, Any]) -> Index:
     """The index in the folder of a version, whose file ``about.json`` contains ``about``."""
+    import numpy as np
+
     if about.get("format") != FORMAT:
         raise ValueError("another version of medground wrote it")
-    documents = DocumentFile(folder)
     if not about["words"]:
-        return Index(documents, 0, np.empty(0), np.empty(0), np.empty(0), lambda _: None)
+        return Index(DocumentFile(folder), 0, np.empty(0), np.empty(0), np.empty(0), lambda _: None)
     values, rows, starts, columns = (np.load(folder / name, mmap_mode="r") for name in ARRAYS)
     words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
         return None if (row := words.row(word)) is None else int(columns[row])
 
-    return Index(documents, about["documents"], values, rows, starts, column)
+    return Index(DocumentFile(folder), about["documents"], values, rows, starts, column)

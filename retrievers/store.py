@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -26,6 +25,7 @@ from retrievers.files.vectors import FOLDER, VectorFile, VectorFiles, unit
 from retrievers.secure_delete import DATABASE
 
 if TYPE_CHECKING:
+    import numpy as np
     from chromadb import Collection
     from chromadb.api import ClientAPI
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
@@ -112,12 +112,13 @@ class Store:
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
-    def embeddings(self, ids: list[str]) -> dict[str, np.ndarray]:
+    def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of ``ids``, by id; ids that the collection lacks are left out."""
         file = self.vector_file()
         return file.vectors(ids) if file else self._graph_vectors(ids)
 
-    def _graph_vectors(self, ids: list[str]) -> dict[str, np.ndarray]:
+    def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
+        import numpy as np
         from chromadb.errors import InternalError
 
         self.refresh_graph()

@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from common.atomic_write import write_whole
@@ -99,6 +98,8 @@ def fingerprint(embedder: Embeddings) -> str:
     """
     if isinstance(embedder, BatchEmbedder):
         return str(embedder.fingerprint)
+    import numpy as np
+
     embedder_class = type(embedder)
     digest = hashlib.sha256(f"{embedder_class.__module__}.{embedder_class.__qualname__}".encode())
     for probe in PROBES:

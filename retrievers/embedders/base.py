@@ -3,13 +3,15 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from corpus.documents.passages import Window
 from retrievers.base import encodable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHARACTERS_PER_TOKEN = 4  # about the mean in English; affects only the sizes of batches
 
@@ -35,9 +37,11 @@ class BatchEmbedder(Embeddings):
 
 
 def embed_by_length(
-    texts: Sequence[str], limit: int, budget: int, embed: Callable[[list[str]], np.ndarray]
+    texts: Sequence[str], limit: int, budget: int, embed: "Callable[[list[str]], np.ndarray]"
 ) -> list[list[float]]:
     """Embed the texts in batches by length (``batches_by_length``); returns the vectors in the order of the texts."""
+    import numpy as np
+
     vectors: dict[int, Any] = {}
     for batch in batches_by_length(texts, limit, budget):
         vectors |= zip(batch, embed([texts[index] for index in batch]).astype(np.float32), strict=True)

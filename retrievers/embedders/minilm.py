@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from corpus.documents.passages import Window
 from retrievers.base import encodable
 from retrievers.config import Dtype
@@ -22,6 +20,8 @@ from retrievers.embedders.base import BatchEmbedder, embed_by_length, tokens_win
 from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from retrievers.embedders.sentence import SentenceEmbedder
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
@@ -135,13 +135,15 @@ class MiniLMEmbedder(BatchEmbedder):
         return onnxruntime.InferenceSession(GRAPH.read_bytes(), options, providers=["CPUExecutionProvider"])
 
     def _embed(self, texts: list[str], prompt: str | None) -> list[list[float]]:
+        import numpy as np
+
         if not texts:
             return []
         with self._loading_lock:
             tokenizer, session = self._truncating_tokenizer, self._session
         prompted = [(prompt or "") + encodable(text) for text in texts]
 
-        def embed(batch: list[str]) -> np.ndarray:
+        def embed(batch: list[str]) -> "np.ndarray":
             encodings = tokenizer.encode_batch(batch)
             inputs = {
                 "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
@@ -158,8 +160,10 @@ def may_have_gpu() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
 
 
-def _weights(path: Path, dtype: str) -> dict[str, np.ndarray]:
+def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
     """The float32 weights by their names in the ONNX graph; for ``bfloat16``, rounded to bfloat16."""
+    import numpy as np
+
     with path.open("rb") as file:  # safetensors: the header's size in 8 bytes, the header in JSON, then the arrays
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -193,7 +197,9 @@ def _weights(path: Path, dtype: str) -> dict[str, np.ndarray]:
     return weights
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def _rounded(values: "np.ndarray") -> "np.ndarray":
     """Float32 values rounded to bfloat16, the upper 16 bits; ties to even."""
+    import numpy as np
+
     bits = values.view(np.uint32)
     return ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32).view(np.float32)

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from langchain_core.documents import Document
 
 from retrievers.document_ids import distinct
@@ -23,6 +22,8 @@ class DocumentFile:
         Raises:
             OSError, EOFError, ValueError: it is missing or truncated.
         """
+        import numpy as np
+
         self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._file = (folder / DOCUMENTS).open("rb")
         self._file_lock = threading.Lock()
@@ -45,6 +46,8 @@ def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Doc
     Raises:
         UserError: two different documents have the same id.
     """
+    import numpy as np
+
     offsets: list[int] = []
     offset = 0
     with (folder / DOCUMENTS).open("wb") as file:
@@ -59,4 +62,6 @@ def write_documents(documents: Iterable[Document], folder: Path) -> Iterator[Doc
 
 def reorder(folder: Path, rows: Sequence[int]) -> None:
     """Change the order of written documents: the document in row ``rows[n]`` moves to row ``n``."""
+    import numpy as np
+
     np.save(folder / OFFSETS, np.load(folder / OFFSETS)[rows])

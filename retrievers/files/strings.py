@@ -4,8 +4,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 
 def encoded(text: str) -> bytes:
     """The bytes by which strings are sorted and compared: UTF-8, extended to lone surrogates."""
@@ -21,12 +19,16 @@ class StringTable:
 
     def __init__(self, folder: Path, name: str) -> None:
         """Open the table ``name``, which ``write`` has written."""
+        import numpy as np
+
         self._text = np.load(folder / f"{name}s.npy", mmap_mode="r")
         self._ends = np.load(folder / f"{name}_ends.npy", mmap_mode="r")
 
     @staticmethod
     def write(folder: Path, name: str, strings: Sequence[bytes]) -> None:
         """Write the table ``name`` of encoded strings, at least one, which must be sorted."""
+        import numpy as np
+
         np.save(folder / f"{name}s.npy", np.frombuffer(b"".join(strings), dtype=np.uint8))
         np.save(folder / f"{name}_ends.npy", np.cumsum([len(string) for string in strings], dtype=np.int64))
 

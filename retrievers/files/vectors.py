@@ -15,13 +15,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from langchain_core.documents import Document
 
 from common.atomic_write import new_version, remove_other_versions
 from retrievers.files.documents import DocumentFile, reorder, write_documents
 from retrievers.files.strings import StringTable, encoded
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FOLDER = "vectors"
 ABOUT = "about.json"  # written last, so its folder is complete
@@ -31,7 +34,7 @@ DIGEST_BYTES = 16  # of the digest of a text
 BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
 PAGE = 5000  # number of vectors to fetch at a time
 MARGIN = 1e-4  # greater than the error of a cosine of two unit vectors in float32
-Fetch = Callable[[list[str]], Mapping[str, np.ndarray]]
+Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
 """A function from a list of ids to their unit vectors, by id; ids that the collection lacks are left out."""
 
 
@@ -44,6 +47,8 @@ class VectorFile:
         Raises:
             OSError, EOFError, ValueError: the file is missing, incomplete, damaged or of another version.
         """
+        import numpy as np
+
         if json.loads((folder / ABOUT).read_text(encoding="utf-8")) != {"format": FORMAT}:
             raise ValueError("another version of medground wrote it")
         rows = np.load(folder / VECTORS, mmap_mode="r")
@@ -60,11 +65,13 @@ class VectorFile:
         """The document of a row."""
         return self._documents[row]
 
-    def nearest(self, questions: np.ndarray, count: int) -> list[list[tuple[int, float]]]:
+    def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
         """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), best first.
 
         Of vectors with equal cosines, the first rows are returned. ``questions`` are unit vectors, (questions, size).
         """
+        import numpy as np
+
         # For each question, the rows and cosines of the nearest vectors in the blocks so far, best first.
         nearest = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
         step = max(1, BLOCK_BYTES // (4 * self._size))
@@ -85,8 +92,10 @@ class VectorFile:
                 nearest[number] = rows[best], cosines[best]
         return [list(zip(rows.tolist(), cosines.tolist(), strict=True)) for rows, cosines in nearest]
 
-    def _read(self, begin: int, count: int) -> np.ndarray:
+    def _read(self, begin: int, count: int) -> "np.ndarray":
         """The vectors of ``count`` rows from ``begin``, (count, size)."""
+        import numpy as np
+
         vectors = np.empty((count, self._size), dtype=np.float32)
         with self._file_lock:
             self._file.seek(self._data_offset + 4 * self._size * begin)
@@ -94,12 +103,12 @@ class VectorFile:
                 raise ValueError(f"{VECTORS} is truncated")
         return vectors
 
-    def vectors(self, ids: Iterable[str]) -> dict[str, np.ndarray]:
+    def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of ``ids``, by id; ids that the file lacks are left out."""
         rows = {id: self._ids.row(id) for id in ids}
         return {id: self.vector(row) for id, row in rows.items() if row is not None}
 
-    def vector(self, row: int) -> np.ndarray:
+    def vector(self, row: int) -> "np.ndarray":
         """The unit vector of a row."""
         return self._read(row, 1).reshape(self._size)
 
@@ -149,7 +158,7 @@ class VectorFiles:
         previous = self.open(previous_state)
         unchanged = previous.unchanged(digests) if previous else {}
 
-        def copy_or_fetch(ids: list[str]) -> Mapping[str, np.ndarray]:
+        def copy_or_fetch(ids: list[str]) -> "Mapping[str, np.ndarray]":
             copied = {id: previous.vector(unchanged[id]) for id in ids if id in unchanged} if previous else {}
             return {**copied, **fetch([id for id in ids if id not in copied])}
 
@@ -166,6 +175,8 @@ class VectorFiles:
 
 def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, bytes], fetch: Fetch) -> bool:
     """Write the files to an empty folder; returns False if there are no documents or ``fetch`` lacks one."""
+    import numpy as np
+
     written = [str(document.id) for document in write_documents(documents, folder)]
     if not written:
         return False
@@ -189,7 +200,9 @@ def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, by
     return True
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: "np.ndarray") -> "np.ndarray":
     """The rows scaled to length 1, as float32; rows of zeros stay zero."""
+    import numpy as np
+
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
@@ -15,7 +14,9 @@ from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Index, LexicalIndex, Parameters, index_in_memory
-from retrievers.registry import Context
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 MAX_WORDS = 200  # of a question
 
@@ -35,7 +36,7 @@ class BM25Retriever(Retriever):
     returned.
     """
 
-    config_class = BM25Config
+    config_class: ClassVar[type[RetrieverConfig]] = BM25Config
 
     _index: Index | LexicalIndex = PrivateAttr()
 
@@ -47,16 +48,16 @@ class BM25Retriever(Retriever):
         self._index = documents if isinstance(documents, LexicalIndex) else index_in_memory(documents, parameters)
 
     @classmethod
-    def build(cls, config: BM25Config, context: Context) -> Self:
+    def build(cls, config: BM25Config, context: "Context") -> Self:
         return cls(_updated_index(config, context), config)
 
     @classmethod
-    def index(cls, config: BM25Config, context: Context) -> int:
+    def index(cls, config: BM25Config, context: "Context") -> int:
         _updated_index(config, context)
         return 0  # no text is embedded
 
     @classmethod
-    def identity(cls, config: BM25Config, context: Context) -> dict[str, Any]:
+    def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
         return {**super().identity(config, context), "words": TERMS_VERSION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
@@ -78,6 +79,8 @@ class BM25Retriever(Retriever):
 
 
 def _hits(index: Index, words: list[str], k: int) -> list[Hit]:
+    import numpy as np
+
     scores = index.scores(words)
     if scores is None:
         return []
@@ -87,7 +90,7 @@ def _hits(index: Index, words: list[str], k: int) -> list[Hit]:
     return [Hit(index.documents[int(number)], float(scores[number])) for number in best]
 
 
-def _updated_index(config: BM25Config, context: Context) -> LexicalIndex:
+def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
     return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)

@@ -1,8 +1,7 @@
 """Dense retrieval: search by embedding in the vector store."""
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
@@ -11,8 +10,12 @@ from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
 from retrievers.files.vectors import unit
 from retrievers.indexing import read_document
-from retrievers.registry import Context
 from retrievers.store import BATCH, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
 
 TIES = 16  # extra neighbours to fetch from Chroma, so that the base class can break ties at rank k by id
 
@@ -27,7 +30,7 @@ class DenseConfig(RetrieverConfig):
 class DenseRetriever(Retriever):
     """Finds the nearest passages in a store; the score is the cosine similarity, at most 1."""
 
-    config_class = DenseConfig
+    config_class: ClassVar[type[RetrieverConfig]] = DenseConfig
 
     _store: Store = PrivateAttr()
 
@@ -37,24 +40,26 @@ class DenseRetriever(Retriever):
         self._store = store
 
     @classmethod
-    def build(cls, config: DenseConfig, context: Context) -> Self:
+    def build(cls, config: DenseConfig, context: "Context") -> Self:
         return cls(context.updated_store(config.embedder), top_k=config.top_k)
 
     @classmethod
-    def index(cls, config: DenseConfig, context: Context) -> int:
+    def index(cls, config: DenseConfig, context: "Context") -> int:
         return context.update_collection(config.embedder)
 
     def search_text(self, question: str) -> str:
         return shorten(self._store.embedder, question)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        import numpy as np
+
         vectors = np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32)
         with self._store.errors():
             self._store.refresh()
             batches = (vectors[start : start + BATCH] for start in range(0, len(questions), BATCH))
             return [hits for batch in batches for hits in self._nearest(batch, k)]
 
-    def _nearest(self, vectors: np.ndarray, k: int) -> list[list[Hit]]:
+    def _nearest(self, vectors: "np.ndarray", k: int) -> list[list[Hit]]:
         """The ``k`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""
         if file := self._store.vector_file():
             return [

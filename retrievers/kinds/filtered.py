@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from unicodedata import normalize
 
 from langchain_core.documents import Document
@@ -16,10 +16,12 @@ from pydantic import Field, model_validator
 from common.atomic_write import write_whole
 from common.errors import UserError
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
-from retrievers.config import WrappingConfig
+from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.indexing import Documents
-from retrievers.registry import Context
 from retrievers.store import REVISION
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 MIN_DEPTH = 50  # minimum number of passages in the first search
 ADVICE = {  # for an error message, by the metadata field that no document has
@@ -59,20 +61,20 @@ class FilteredRetriever(WrappingRetriever):
     The search is repeated with greater depth until enough passages meet the conditions or no further passages can.
     """
 
-    config_class = FilterConfig
+    config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:  # mypy would take the fields as arguments
         super().__init__(retriever, config)
 
     @classmethod
-    def build(cls, config: FilterConfig, context: Context) -> Self:
+    def build(cls, config: FilterConfig, context: "Context") -> Self:
         retriever = context.retriever(config.retriever)
         if not retriever.is_online:
             check_fields(context, config)
         return cls(retriever, config)
 
     @classmethod
-    def index(cls, config: FilterConfig, context: Context) -> int:  # noqa: ARG003  (all filters need the same fields)
+    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (all filters need the same fields)
         _corpus_fields(context)  # caches the fields, so that ``build`` need not read the passages
         return 0
 
@@ -80,7 +82,7 @@ class FilteredRetriever(WrappingRetriever):
         conditions, min_score = _conditions(self._config), self._config.min_score
 
         def select(documents: list[Document], depth: int) -> list[Hit] | None:
-            hits = [Hit(each, each.metadata["score"]) for each in documents]
+            hits = [Hit(each, float(each.metadata["score"])) for each in documents]
             above = hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
             selected = [
                 hit
@@ -106,7 +108,7 @@ def _conditions(config: FilterConfig) -> dict[str, Callable[[Any], bool]]:
     return conditions
 
 
-def check_fields(context: Context, config: FilterConfig) -> None:
+def check_fields(context: "Context", config: FilterConfig) -> None:
     """Raise ``UserError`` if a filter needs a metadata field that no document of the corpus has."""
     needed = set(_conditions(config))
     if needed and (missing := needed - _corpus_fields(context)) and (count := len(context.documents)):
@@ -114,7 +116,7 @@ def check_fields(context: Context, config: FilterConfig) -> None:
         raise UserError(f"The filter needs {field}, but none of the {count} passages has it. {ADVICE[field]}")
 
 
-def _corpus_fields(context: Context) -> set[str]:
+def _corpus_fields(context: "Context") -> set[str]:
     """``_fields`` of the corpus, which are cached in the store's folder together with the corpus's ``revision``."""
     documents = context.documents
     revision = getattr(documents, REVISION, None)

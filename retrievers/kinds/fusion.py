@@ -5,12 +5,14 @@ LangChain's EnsembleRetriever supports only reciprocal rank fusion, drops the sc
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from langchain_core.documents import Document
 
 from retrievers.base import Hit
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Fusion = Literal["zscore", "minmax", "rrf"]
 
@@ -44,6 +46,8 @@ def weighted_scores(
     ``depth``, the candidate gets at most 0: for BM25, it shares no word with the question. ``rrf`` is
     ``reciprocal_ranks`` with the constant ``k``.
     """
+    import numpy as np
+
     if fusion == "rrf":
         return reciprocal_ranks(results, weights, k)
     candidates = _by_id(results)
@@ -53,15 +57,19 @@ def weighted_scores(
     return [Hit(document, float(total)) for document, total in zip(candidates.values(), totals, strict=True)]
 
 
-def _scores(documents: Results, ids: Sequence[str], depth: int) -> np.ndarray:
+def _scores(documents: Results, ids: Sequence[str], depth: int) -> "np.ndarray":
     """A retriever's score of each candidate id."""
+    import numpy as np
+
     scores = {str(document.id): float(document.metadata["score"]) for document in documents}
     lowest = min(scores.values(), default=0.0)
     missing = lowest if len(documents) >= depth else min(lowest, 0.0)
     return np.array([scores.get(id, missing) for id in ids])
 
 
-def _normalised(scores: np.ndarray, fusion: Literal["zscore", "minmax"]) -> np.ndarray:
+def _normalised(scores: "np.ndarray", fusion: Literal["zscore", "minmax"]) -> "np.ndarray":
+    import numpy as np
+
     if not scores.size or scores.min() == scores.max():  # rounding may give equal scores a deviation above 0
         return scores * 0.0
     offset, scale = scores.mean(), scores.std()

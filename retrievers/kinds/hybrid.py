@@ -1,14 +1,16 @@
 """Hybrid retrieval: fusion of several retrievers."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
 from retrievers.config import Count, RetrieverConfig
 from retrievers.kinds.fusion import Fusion, weighted_scores
-from retrievers.registry import Context
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 
 class HybridConfig(RetrieverConfig):
@@ -37,7 +39,7 @@ class HybridConfig(RetrieverConfig):
 class HybridRetriever(Retriever):
     """Fuses the results of other retrievers (``retrievers.kinds.fusion``); a document's score is the fused score."""
 
-    config_class = HybridConfig
+    config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
 
     _config: HybridConfig = PrivateAttr()
 
@@ -47,7 +49,7 @@ class HybridRetriever(Retriever):
         self._config = config
 
     @classmethod
-    def build(cls, config: HybridConfig, context: Context) -> Self:
+    def build(cls, config: HybridConfig, context: "Context") -> Self:
         return cls({name: context.retriever(name) for name in config.retrievers}, config)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

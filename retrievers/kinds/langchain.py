@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -14,7 +14,10 @@ from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
 from retrievers.document_ids import distinct, with_id
-from retrievers.registry import Context, find_class
+from retrievers.registry import find_class
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 
 class LangChainRetriever(Retriever):
@@ -33,7 +36,7 @@ class LangChainRetriever(Retriever):
         self._retriever = retriever
 
     @classmethod
-    def build(cls, config: RetrieverClassConfig, context: Context) -> Self:
+    def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
         retriever_class: Any = find_class(config.kind)
         arguments = config.arguments
         for name, find in (("retriever", context.retriever), ("embedder", context.embedder)):
@@ -55,7 +58,7 @@ class LangChainRetriever(Retriever):
         return cls(retriever, config.top_k)
 
     @classmethod
-    def identity(cls, config: RetrieverClassConfig, context: Context) -> dict[str, Any]:
+    def identity(cls, config: RetrieverClassConfig, context: "Context") -> dict[str, Any]:
         """See ``Retriever``; includes a digest of the class's source code if it can be read."""
         import inspect
 

@@ -1,18 +1,21 @@
 """Diverse retrieval: maximal marginal relevance."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever, WrappingRetriever
-from retrievers.config import Count, Share, WrappingConfig
+from retrievers.config import Count, RetrieverConfig, Share, WrappingConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
 from retrievers.files.vectors import unit
-from retrievers.registry import Context
 from retrievers.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
 
 
 class MMRConfig(WrappingConfig):
@@ -35,7 +38,7 @@ class MMRRetriever(WrappingRetriever):
     one before. (LangChain's function returns no scores and does not break ties.)
     """
 
-    config_class = MMRConfig
+    config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
 
     _store: Store = PrivateAttr()
 
@@ -45,17 +48,19 @@ class MMRRetriever(WrappingRetriever):
         self._store = store
 
     @classmethod
-    def build(cls, config: MMRConfig, context: Context) -> Self:
+    def build(cls, config: MMRConfig, context: "Context") -> Self:
         return cls(context.retriever(config.retriever), context.updated_store(config.embedder), config)
 
     @classmethod
-    def index(cls, config: MMRConfig, context: Context) -> int:
+    def index(cls, config: MMRConfig, context: "Context") -> int:
         return context.update_collection(config.embedder)
 
     def search_text(self, question: str) -> str:
         return shorten(self._store.embedder, super().search_text(question))
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        import numpy as np
+
         results = self._retriever.search(questions, max(k, self._config.candidates))
         question_vectors = unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
         vectors = self._vectors({str(each.id): each.page_content for candidates in results for each in candidates})
@@ -71,8 +76,10 @@ class MMRRetriever(WrappingRetriever):
             hits.append([Hit(candidates[index], score) for index, score in chosen])
         return hits
 
-    def _vectors(self, texts: Mapping[str, str]) -> dict[str, np.ndarray]:
+    def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
         """The vector of each text, by id; texts missing in the store, such as online articles, are embedded."""
+        import numpy as np
+
         with self._store.errors():
             self._store.refresh()
             vectors = self._store.embeddings(sorted(texts))
@@ -83,12 +90,14 @@ class MMRRetriever(WrappingRetriever):
 
 
 def _choose(
-    to_question: np.ndarray, to_each_other: np.ndarray, relevance: float, count: int
+    to_question: "np.ndarray", to_each_other: "np.ndarray", relevance: float, count: int
 ) -> list[tuple[int, float]]:
     """Indices of the chosen documents, in order, with their scores; of equal scores, the lowest index is chosen.
 
     ``to_question``, (n,), and ``to_each_other``, (n, n), are the documents' cosines.
     """
+    import numpy as np
+
     to_chosen = np.zeros(len(to_question))  # greatest cosine with a chosen document
     available = np.ones(len(to_question), dtype=bool)
     chosen: list[tuple[int, float]] = []

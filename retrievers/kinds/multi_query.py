@@ -1,15 +1,17 @@
 """Multi-query retrieval: searches with several wordings of the question."""
 
-from typing import Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
 from langchain_core.runnables import Runnable
 from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import Count, WrappingConfig
+from retrievers.config import Count, RetrieverConfig, WrappingConfig
 from retrievers.kinds.fusion import reciprocal_ranks
-from retrievers.registry import Context
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 
 class RewriteRequest(TypedDict):
@@ -46,7 +48,7 @@ class MultiQueryRetriever(WrappingRetriever):
     question at a time.)
     """
 
-    config_class = MultiQueryConfig
+    config_class: ClassVar[type[RetrieverConfig]] = MultiQueryConfig
 
     _rewriter: Rewriter = PrivateAttr()
 
@@ -55,7 +57,7 @@ class MultiQueryRetriever(WrappingRetriever):
         self._rewriter = rewriter
 
     @classmethod
-    def build(cls, config: MultiQueryConfig, context: Context) -> Self:
+    def build(cls, config: MultiQueryConfig, context: "Context") -> Self:
         if context.rewriter is None:
             raise UserError(
                 "A retriever of kind multi_query needs a language model to rewrite questions. Set section llm."
@@ -63,7 +65,7 @@ class MultiQueryRetriever(WrappingRetriever):
         return cls(context.retriever(config.retriever), context.rewriter, config)
 
     @classmethod
-    def identity(cls, config: MultiQueryConfig, context: Context) -> dict[str, Any]:
+    def identity(cls, config: MultiQueryConfig, context: "Context") -> dict[str, Any]:
         return {**super().identity(config, context), "llm": context.rewriter_identity}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

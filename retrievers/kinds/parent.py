@@ -1,7 +1,7 @@
 """Parent document retrieval: searches the sentences or sections of documents and returns whole documents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
@@ -12,8 +12,10 @@ from retrievers.config import RetrieverConfig
 from retrievers.document_ids import finder, with_id
 from retrievers.indexing import Documents, index
 from retrievers.kinds.dense import DenseRetriever
-from retrievers.registry import Context
 from retrievers.store import REVISION, Store
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 SEPARATOR = "#"  # in a part's id, between the document's id and the part's number
 PARTS_PER_DOCUMENT = 8  # number of parts in the first search for each requested document
@@ -42,7 +44,7 @@ class ParentRetriever(Retriever):
     (LangChain's ParentDocumentRetriever returns no scores, and fewer documents if one document has several near parts.)
     """
 
-    config_class = ParentConfig
+    config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
 
     _documents_by_ids: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
     _part_retriever: DenseRetriever = PrivateAttr()
@@ -59,12 +61,12 @@ class ParentRetriever(Retriever):
         self._builds_on = (self._part_retriever,)
 
     @classmethod
-    def build(cls, config: ParentConfig, context: Context) -> Self:
+    def build(cls, config: ParentConfig, context: "Context") -> Self:
         store = context.open_store(config.embedder, parts_name(context.corpus, config.parts))
         return cls(store, context.documents, config, quiet=context.quiet)
 
     @classmethod
-    def index(cls, config: ParentConfig, context: Context) -> int:
+    def index(cls, config: ParentConfig, context: "Context") -> int:
         parts = Parts(context.documents, config.parts)
         return context.update_collection(config.embedder, parts, parts_name(context.corpus, config.parts))
 

@@ -8,7 +8,7 @@ import urllib.error
 from collections.abc import Iterator
 from http.client import HTTPException
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
@@ -20,11 +20,11 @@ from corpus.documents.extract import Extract
 from corpus.documents.source import Source
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
-from retrievers.registry import Context
 
 if TYPE_CHECKING:
     from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
 
+    from retrievers.registry import Context
 
 API_KEY = "NCBI_API_KEY"  # environment variable
 ABSTRACT = "abstract"  # key of an article's text
@@ -58,7 +58,7 @@ class PubMedRetriever(Retriever):
     headings nor most years.
     """
 
-    config_class = PubMedConfig
+    config_class: ClassVar[type[RetrieverConfig]] = PubMedConfig
 
     _config: PubMedConfig = PrivateAttr()
 
@@ -70,7 +70,7 @@ class PubMedRetriever(Retriever):
         _client(config, 1)  # fails now, not at the first search, if packages are missing
 
     @classmethod
-    def build(cls, config: PubMedConfig, context: Context) -> Self:  # noqa: ARG003  (it searches no local corpus)
+    def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no local corpus)
         return cls(config)
 
     @property

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
@@ -12,8 +11,12 @@ from common.fingerprints import content_key, weights_digest
 from common.hub import ModelSource, hub_errors
 from common.logs import no_bars
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import Count, Dtype, WrappingConfig
-from retrievers.registry import Context
+from retrievers.config import Count, Dtype, RetrieverConfig, WrappingConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
 _AGAINST = ("maybe", "neutral")  # undecided labels of the tasks qa and nli
@@ -49,12 +52,14 @@ class Reranker:
             weights=weights_digest(self._model), against=self._against, window=window, modules=modules
         )
 
-    def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> np.ndarray:
+    def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
         """The score of each (question, passage), (pairs,); ``activation`` replaces the model's activation function.
 
         Raises:
             UserError: a score is not finite.
         """
+        import numpy as np
+
         if not pairs:
             return np.zeros(0)
         pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
@@ -103,7 +108,7 @@ class RerankConfig(WrappingConfig):
 class RerankRetriever(WrappingRetriever):
     """Sorts an inner retriever's first candidates by the cross-encoder's scores."""
 
-    config_class = RerankConfig
+    config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
     _reranker: Reranker = PrivateAttr()
 
@@ -112,12 +117,12 @@ class RerankRetriever(WrappingRetriever):
         self._reranker = reranker
 
     @classmethod
-    def build(cls, config: RerankConfig, context: Context) -> Self:
+    def build(cls, config: RerankConfig, context: "Context") -> Self:
         reranker = load_reranker(config.model, config.dtype, config.against)
         return cls(context.retriever(config.retriever), reranker, config)
 
     @classmethod
-    def identity(cls, config: RerankConfig, context: Context) -> dict[str, Any]:
+    def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
         reranker = load_reranker(config.model, config.dtype, config.against)
         return {**super().identity(config, context), "model": reranker.fingerprint}
 

@@ -48,3 +48,10 @@ def test_a_long_text_is_searched_by_its_question_alone() -> None:
     assert retriever.search_text(letter + question) == question
     assert retriever.search_text(letter) == letter
     assert retriever.search_text(question) == question
+
+
+def test_retrievers_over_documents_can_be_compared() -> None:
+    documents = [Document("zinc", id="a"), Document("iron", id="b")]
+    retriever = BM25Retriever(documents)
+    assert retriever == retriever
+    assert retriever != BM25Retriever(documents)
