@@ -124,7 +124,7 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.
             yield line
 
     def record_follows(last_cell: str) -> bool:
-        """Whether the next nonblank line is a record and does not close ``last_cell``; True if there is no such line."""
+        """Whether the next nonblank line is a record and does not close ``last_cell``; True if there is no line."""
         while not lookahead or not lookahead[-1].strip():
             line = next(source, None)
             if line is None:
