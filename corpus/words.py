@@ -150,9 +150,9 @@ class _TermCache(dict[str, str | tuple[str, ...]]):
         if token.isascii() and token.isalpha() and (low := token.lower()) not in _stop_words():
             self[token] = word = stem(low)
             return word
-        terms = _terms_of(token)
-        is_plain = type(terms) is tuple and len(terms) < 2
-        self[token] = result = (terms[0] if terms else "") if is_plain else terms
+        token_terms = _terms_of(token)
+        is_plain = type(token_terms) is tuple and len(token_terms) < 2
+        self[token] = result = (token_terms[0] if token_terms else "") if is_plain else token_terms
         return result
 
 
@@ -198,8 +198,8 @@ def _spaced_identifier_terms(pieces: Sequence[str], place: int) -> tuple[str, ..
     is_identifier = _IDENTIFIER_START.fullmatch(letters) or (
         number[0].isalpha() and _CAPITALIZED_START.fullmatch(letters)
     )
-    terms = _TERMS_OF_TOKEN[letters + number] if is_identifier else ()
-    return (terms,) if isinstance(terms, str) else terms
+    joined_terms = _TERMS_OF_TOKEN[letters + number] if is_identifier else ()
+    return (joined_terms,) if isinstance(joined_terms, str) else joined_terms
 
 
 def _unhyphenated_terms(token: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from corpus.documents.passages import Passage
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10.0
-# Files that are read within this time are committed together. If the process is killed before, they must be read again.
+# Files that are read within this time are committed together. If the process is killed before, they are not stored.
 COMMIT_SECONDS = 1.0
 
 _TABLES = """
@@ -152,13 +152,13 @@ class Library:
             self._database.execute("DELETE FROM files WHERE place = ? OR name = ?", (place, name))
             insert = "INSERT INTO files (place, name, rank, digest, made_by, problems) VALUES (?, ?, ?, ?, ?, '[]')"
             row = (place, name, _rank(place), digest, settings_digest)
-            file = self._database.execute(insert, row).lastrowid
+            file_id = self._database.execute(insert, row).lastrowid
             problems: list[Problem] = []
             first_error: DataError | None = None
             stored_members = 0
             for member, documents in members:
                 try:
-                    problems += self._add_member(file, name, member, documents)
+                    problems += self._add_member(file_id, name, member, documents)
                     stored_members += 1
                 except DataError as error:
                     first_error = first_error or error
@@ -168,33 +168,35 @@ class Library:
             stored = json.dumps([[problem.file, problem.why] for problem in problems])
             made_by = (problems_digest if problems else None) or settings_digest
             update = "UPDATE files SET problems = ?, made_by = ? WHERE id = ?"
-            self._database.execute(update, (stored, made_by, file))
+            self._database.execute(update, (stored, made_by, file_id))
         return tuple(problems)
 
     def move(self, old: str, new: str, name: str) -> None:
         """Change the place and name of a file; a file stored at the new place is removed."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
-            [file, old_name] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
-            self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file))
+            row = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
+            file_id, old_name = row
+            self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file_id))
             if name != old_name:
-                self._rename(file, old_name, name)
+                self._rename(file_id, old_name, name)
 
     def remove(self, place: str) -> None:
         """Remove a file and its documents."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
 
-    def _rename(self, file: int, old_name: str, name: str) -> None:
+    def _rename(self, file_id: int, old_name: str, name: str) -> None:
         """Rename a file, and its documents' keys and sources, which begin with its name."""
 
         def renamed(text: str) -> str:
             return name + text[len(old_name) :] if text == old_name or text.startswith(f"{old_name}/") else text
 
-        problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
+        (problems_text,) = self._database.execute("SELECT problems FROM files WHERE id = ?", (file_id,)).fetchone()
+        problems = json.loads(problems_text)
         stored = json.dumps([[renamed(failed), why.replace(old_name, name, 1)] for failed, why in problems])
-        self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file))
-        rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
+        self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file_id))
+        rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file_id,)).fetchall()
         for id, key, metadata in rows:
             values = json.loads(metadata)
             if "source" in values:
@@ -203,7 +205,7 @@ class Library:
             self._database.execute(update, (renamed(key), json.dumps(values), id))
 
     def _add_member(
-        self, file: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
+        self, file_id: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
     ) -> list[Problem]:
         """Write the documents of a member; return its problems."""
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
@@ -218,10 +220,10 @@ class Library:
                     continue
                 is_empty = False
                 if isinstance(document, Withdrawn):
-                    self._database.execute(insert, (file, document.key, None, "{}"))
+                    self._database.execute(insert, (file_id, document.key, None, "{}"))
                     continue
                 extract, passages = document
-                row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **source}))
+                row = (file_id, extract.key, extract.text, json.dumps({**extract.metadata, **source}))
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",

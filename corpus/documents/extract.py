@@ -65,7 +65,7 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A message ``why`` for the user: ``file`` (a file or an archive's member) or a part of it cannot be read."""
+    """A message for the user, ``why``: the file or archive's member ``file``, or a part of it, cannot be read."""
 
     file: str
     why: str

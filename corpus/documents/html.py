@@ -32,7 +32,7 @@ _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b", re.IGNORECASE)
 _DISPLAY_INLINE = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
-_FOLDING_CLASS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # in the class of a folding button
+_FOLDING_CLASS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # class of a button that folds text
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _MAX_TABLE_DEPTH = 50  # nesting of tables
 _MAX_ITEM_ELEMENTS = 200  # elements in a list item that may consist of links only
@@ -106,7 +106,7 @@ def _decoded(raw: bytes) -> str:
         with suppress(LookupError, UnicodeError):  # no encoding of this name, or not a text encoding
             encoding = codecs.lookup(encoding).name
             encoding = _BROWSER_ENCODINGS.get(encoding, encoding)
-            if b"<p>".decode(encoding) == "<p>":  # not so if UTF-16 is declared, since the declaration itself is ASCII
+            if b"<p>".decode(encoding) == "<p>":  # false for UTF-16, which would hide the declaration
                 return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")
@@ -125,7 +125,7 @@ class _Page:
         self._script_starts: list[int] = []  # offset in the block's text of each open <sup> or <sub>
 
     def blocks(self) -> Iterator[tuple[bool, str]]:
-        """The blocks: for each, whether it is a heading, and its text. It ends where a block element begins or ends.
+        """For each block, whether it is a heading, and its text; blocks end where block elements begin or end.
 
         The tree is not walked recursively, since it may be deep.
         """

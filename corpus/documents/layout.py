@@ -122,18 +122,18 @@ def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | 
     pairs = [line for line in lines if len(line) == 2 and all(len(cell.text.strip()) >= _MIN_PROSE for cell in line)]
     if len(pairs) < 4:
         return None
-    (right, count) = Counter(round(line[1].x / 4) * 4 for line in pairs).most_common(1)[0]  # start of the right column
-    left = min(line[0].x for line in pairs)
-    if count < _MIN_ALIGNED * len(pairs) or right - left < _MIN_COLUMN_DISTANCE:
+    (right_start, count) = Counter(round(line[1].x / 4) * 4 for line in pairs).most_common(1)[0]
+    left_start = min(line[0].x for line in pairs)
+    if count < _MIN_ALIGNED * len(pairs) or right_start - left_start < _MIN_COLUMN_DISTANCE:
         return None
     widest = max(len(line[0].text.strip()) for line in pairs)
     ordered: list[Sequence[Stretch]] = []
     columns: tuple[list[Sequence[Stretch]], list[Sequence[Stretch]]] = ([], [])
     for line in lines:
-        if len(line) == 2 and abs(line[1].x - right) <= _COLUMN_TOLERANCE:
+        if len(line) == 2 and abs(line[1].x - right_start) <= _COLUMN_TOLERANCE:
             for column, stretch in zip(columns, line, strict=True):
                 column.append([stretch])
-        elif len(line) == 1 and line[0].x >= right - _COLUMN_TOLERANCE:
+        elif len(line) == 1 and line[0].x >= right_start - _COLUMN_TOLERANCE:
             columns[1].append(line)
         elif len(line) == 1 and len(line[0].text.strip()) <= widest and any(columns):
             columns[0].append(line)
@@ -203,7 +203,7 @@ def _line(stretches: Sequence[Stretch], scale: float, columns: Collection[int]) 
 
 
 def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
-    """The lines; a row of a table gets an empty cell for each column before its last cell in which it has none.
+    """The lines; a row of a table gets an empty cell for each column that it skips before its last cell.
 
     In a group of adjacent rows, those with the most cells determine the columns. A row whose cells do not match the
     columns stays as it is.

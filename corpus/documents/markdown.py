@@ -124,7 +124,7 @@ def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _without_inline_marks(line: str) -> str:
-    """A line with the texts of its emphasis, links, escapes and entities; code spans stay unchanged."""
+    """A line without inline marks and deleted text, with escapes and entities decoded; code spans stay unchanged."""
     if not any(mark in line for mark in "[*_\\&~<"):
         return line
     pieces: list[str] = []

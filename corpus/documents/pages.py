@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from corpus.sentences import sentence_spans
 
 _MAX_EDGE_LINES = 3  # lines at a page's top and bottom that may be running heads or feet
-_MIN_SHARE = 0.2  # of the text, which must remain when running heads are removed: pages of forms are alike
+# Share of the text that must remain when running heads are removed: in forms, most lines of all pages are the same.
+_MIN_SHARE = 0.2
 _BROKEN_WORD = re.compile(r"(?<![^\W\d_])(?P<first>[^\W\d_]++)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUND_STARTS = re.compile(  # first halves of words that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -73,7 +74,7 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
 
 
 def _recurring(edges: Sequence[Mapping[int, set[str]]], min_pages: int = 2) -> set[str]:
-    """The names, as of ``_edges``, that occur on at least half of the pages, and on at least ``min_pages`` pages."""
+    """The names of lines (see ``_edges``) that occur on at least half of the pages and at least ``min_pages`` pages."""
     counted = Counter(name for names in edges for name in set().union(*names.values()))
     return {name for name, times in counted.items() if times >= max(min_pages, len(edges) / 2)}
 

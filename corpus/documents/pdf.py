@@ -51,7 +51,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
     try:
         reader = PdfReader(BytesIO(raw))
         encrypted = reader.is_encrypted and not reader.decrypt("")
-        pages = 0 if encrypted else len(reader.pages)
+        page_count = 0 if encrypted else len(reader.pages)
         title = None if encrypted or reader.metadata is None else reader.metadata.title
     except DependencyError:
         encrypted = True
@@ -59,13 +59,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
         raise _damage_error(source, error) from None
     if encrypted:
         raise DataError(source.name, "is encrypted. Save a copy that opens without a password.")
-    if pages > config.max_pages:
-        problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
+    if page_count > config.max_pages:
+        problem = f"has {page_count:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
-    texts = [""] * pages
+    texts = [""] * page_count
     image_pages: list[int] = []  # numbers of pages with images and no text
     is_damaged = False
-    for number in range(pages):
+    for number in range(page_count):
         try:
             page = reader.pages[number]
             texts[number] = _text(page).translate(_LIGATURES)
@@ -86,7 +86,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             source.name, "contains no text; it seems to be a scan. Run OCR on it first, for example with ocrmypdf."
         )
     if image_pages:
-        yield DataError(source.name, _missing_text_message(image_pages, pages))
+        yield DataError(source.name, _missing_text_message(image_pages, page_count))
 
 
 def _has_image(page: "PageObject") -> bool:
@@ -99,12 +99,12 @@ def _has_image(page: "PageObject") -> bool:
         return False
 
 
-def _missing_text_message(image_pages: Sequence[int], pages: int) -> str:
+def _missing_text_message(image_pages: Sequence[int], page_count: int) -> str:
     """The message about pages that have images and no text."""
     listed = ", ".join(map(str, image_pages[:_MAX_LISTED])) + (", ..." if len(image_pages) > _MAX_LISTED else "")
     return (
-        f"{len(image_pages)} of {pages} pages have images and no text (page {listed}); the others are read. If they "
-        "are scans, run OCR on the file first, for example with ocrmypdf."
+        f"{len(image_pages)} of {page_count} pages have images and no text (page {listed}); the others are read. If "
+        "they are scans, run OCR on the file first, for example with ocrmypdf."
     )
 
 

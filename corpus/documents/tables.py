@@ -110,7 +110,7 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
 def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     """Rows of a table: tab-separated in a ``.tsv`` file; in other files the delimiter is detected from the header."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-    # Limits the size of a cell. The limit is one of the whole process, so the last file's counts.
+    # The maximum size of a cell. It is a setting of the whole process, so each file sets it again.
     csv.field_size_limit(min(config.max_bytes, sys.maxsize))
     lines = text_lines(source, stream, "", config)
     return csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)

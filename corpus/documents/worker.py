@@ -61,7 +61,7 @@ class _CountTokens:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The end of a member, or of the file if no member has begun; ``error`` is not None if that cannot be read."""
+    """The end of a member, or of the file if no member has begun; ``error`` says why it cannot be read, if so."""
 
     error: str | None = None
 
@@ -182,7 +182,7 @@ class _Process:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send a message. If the process has ended, no error is raised here but by ``receive``."""
+        """Send a message. If the process has ended, the next call of ``receive`` raises the error."""
         stdin = self._process.stdin
         assert stdin is not None
         with suppress(OSError):

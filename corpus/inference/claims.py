@@ -70,7 +70,7 @@ class ClaimRecord:
     def verdict(self) -> Verdict | None:
         """The majority verdict of the documents that support or contradict; ``not enough evidence`` if there are none.
 
-        It is None if equally many support and contradict. A document with both verdicts counts once for each.
+        The verdict is None if equally many support and contradict. A document with both verdicts counts once for each.
         """
         verdicts = [verdict for _, verdict in {(each.document, each.verdict) for each in self.evidence}]
         supporting, contradicting = verdicts.count("supported"), verdicts.count("contradicted")
@@ -95,7 +95,7 @@ class ClaimData:
 
     @property
     def mixed(self) -> int:
-        """Number of claims with equally many supporting and contradicting documents."""
+        """Number of claims whose ``verdict`` is None."""
         return sum(claim.verdict is None for claim in self.claims)
 
     @cached_property

@@ -156,7 +156,7 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
     """The rows of ``split``, after the file's rows are divided so that equal values of ``column`` are in one split.
 
     If all values are names of splits, such as train, validation and test, the values determine the splits. If only some
-    values are, and they name two or more splits, each other value is an error.
+    values are, and they name two or more splits, any other value is an error.
 
     Otherwise the values are assigned to splits one by one. Values with more rows come first; values with equally many
     rows are sorted by SHA-256. Each value goes to the split for which the rows of each label come nearest to 70 %, 10 %
