@@ -1,4 +1,4 @@
-"""Atomic writes of files, and of folders that have a subfolder for each version of their content; folder locks."""
+"""Atomic writes of files, folders with one subfolder for each version of their content, and folder locks."""
 
 import fcntl
 import os
@@ -28,9 +28,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def new_version(folder: Path, name: str) -> Iterator[Path]:
-    """Create the subfolder ``name`` of ``folder``, which the block writes and makes current; an error removes it.
+    """Create the subfolder ``name`` of ``folder``, and remove the subfolder if the block raises.
 
-    The subfolder is locked during the block, so ``remove_other_versions`` spares it unless this process is killed.
+    The block writes the content and makes the subfolder current. Until the block ends or this process is killed, the
+    subfolder is locked, so that ``remove_other_versions`` spares it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     version = folder / name
@@ -48,7 +49,8 @@ def new_version(folder: Path, name: str) -> Iterator[Path]:
 def remove_other_versions(folder: Path, current: Callable[[], str | None]) -> None:
     """Remove the subfolders of ``folder`` except the current one and those that a process is writing.
 
-    ``current`` returns the name of the current subfolder, which another process may have changed.
+    ``current`` returns the name of the current subfolder. It is called only once the folder is locked, since another
+    process may have changed the current subfolder before.
     """
     with locked(folder):
         current_name = current()

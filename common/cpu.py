@@ -41,10 +41,10 @@ def computes_bfloat16() -> bool:
 
 @cache
 def bfloat16_is_faster() -> bool:
-    """Whether a matrix product in bfloat16 takes at most 75% of its time in float32; measured once.
+    """Whether a matrix product takes at most 75% as long in bfloat16 as in float32; measured once.
 
-    The speed in bfloat16 differs among processors with the instructions: it is several times the speed in float32 with
-    AMX, twice on AMD's Zen 4, and half on Intel's processors with AMX disabled.
+    Not every processor with bfloat16 instructions gains from them. Compared with float32, bfloat16 is several times as
+    fast with AMX, twice as fast on AMD's Zen 4, and half as fast on Intel's processors with AMX disabled.
     """
     import torch
 
@@ -66,8 +66,8 @@ def bfloat16_is_faster() -> bool:
 def packs_linear() -> bool:
     """Whether processor and torch support :class:`PackedLinear`, and the processor has AVX-512.
 
-    On SmolLM2-135M packed layers were 1.06 times as fast as transformers' forward pass with AVX2 alone, and 1.5 times
-    with AVX-512 (``benchmarks/engines.py``).
+    AVX-512 is required because packed layers gain little without it. On SmolLM2-135M they were 1.5 times as fast as
+    transformers' forward pass with AVX-512, and 1.06 times with AVX2 alone (``benchmarks/engines.py``).
     """
     import torch
 
@@ -76,10 +76,10 @@ def packs_linear() -> bool:
 
 
 def padded_rows(rows: int) -> int:
-    """``rows`` rounded up to a multiple of a step, by at most an eighth of ``rows``, or by 15 for few rows.
+    """``rows`` rounded up to a multiple of a step, which grows with ``rows`` from 16 to 128.
 
-    oneDNN compiles and caches a kernel of about half a megabyte for each layer and number of rows, so few different
-    numbers save time and memory.
+    Rounding adds less than an eighth of ``rows``, or at most 15 if there are fewer than 128. oneDNN compiles and caches
+    a kernel of about half a megabyte for each layer and number of rows, so few different numbers save time and memory.
     """
     step = min(128, max(16, (1 << rows.bit_length()) // 16))
     return -(-rows // step) * step

@@ -35,11 +35,11 @@ SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": T
 """Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-_hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode is of the whole process
+_hub_lock = threading.RLock()  # one thread at a time loads from the hub, since offline mode affects all threads
 
 
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
-    """The special tokens of a tokenizer: those with a role, such as BOS, and special added tokens."""
+    """The special tokens of a tokenizer: tokens with a role, such as BOS, and added tokens marked as special."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     tokens = (*tokenizer.all_special_tokens, *(str(token) for token in added if token.special))
     return {token for token in tokens if token}
@@ -78,17 +78,17 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
 def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
     """Check that the loaded model has all weights of its checkpoint, in the same shapes.
 
-    transformers drops weights that do not fit config.json: further layers, biases or scales, and other shapes. Dropped
-    weights of a whole module that the model lacks, such as another head, are allowed.
+    transformers drops the weights that do not fit config.json, such as further layers, biases or scales, and weights in
+    other shapes. A dropped weight is allowed only if the model lacks its whole module, such as another head.
 
     Args:
         name: the model, for the message.
         model: the loaded model.
-        report: the loading information of ``from_pretrained`` (``output_loading_info``), which was called with
+        report: the loading information that ``from_pretrained`` returned when called with ``output_loading_info`` and
             ``ignore_mismatched_sizes``.
 
     Raises:
-        UserError: a tensor has another shape, or belongs to a layer of the model that has no such tensor.
+        UserError: a tensor has another shape than in the model, or the model has its layer without this tensor.
     """
     advice = "config.json and the weights do not belong together. Copy both again from the same checkpoint."
     for tensor, stored, expected in sorted(report["mismatched_keys"], key=str):
@@ -114,19 +114,20 @@ def hub_errors(kind: str, id: str) -> Iterator[None]:
     """Translate errors of loading a model or data set into ``UserError``.
 
     Wrap only the loading call, since each ``OSError``, ``ValueError``, ``KeyError``, ``ImportError``, httpx or
-    safetensors error is attributed to ``id``. Others pass through, such as an out-of-memory ``RuntimeError``.
+    safetensors error is attributed to ``id``. Other errors pass through, such as an out-of-memory ``RuntimeError``.
 
-    A missing path below an existing folder is an error before the call, since the hub may have a model of that name. If
-    the hub cannot be reached, only the cache is used, because huggingface_hub repeats each failed request for minutes.
-    Other threads wait with loading from the hub until the block ends.
+    If ``id`` is a missing path below an existing folder, the error is raised before the call, since the hub may have a
+    model of that name. If the hub cannot be reached, only the cache is used, because huggingface_hub repeats each
+    failed request for minutes. Other threads that load from the hub wait until the block ends.
 
     Args:
         kind: "Embedder", "Model", "Adapter" or "Data set", for messages; a data set has another address on the hub.
         id: the hub id or the folder.
 
     Raises:
-        UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
-            files, a missing package, or a full disk.
+        UserError: the model or data set is gated, missing, or not in the cache while offline; the hub is unreachable,
+            refuses the token, or breaks the download; files are missing or unreadable; a package is missing; or the
+            disk is full.
     """
     from huggingface_hub import constants
 
@@ -190,7 +191,7 @@ def _message_for(error: Exception, kind: str, id: str) -> str | None:
         )
     if missing := _cause(error, ImportError):
         return f"{kind} {id} needs a package that cannot be used here: {_first_line(missing)}"
-    if isinstance(error, StrictDataclassError):  # of transformers' configurations
+    if isinstance(error, StrictDataclassError):  # transformers' configuration classes raise it
         problem = " ".join(str(error).split())[:300]
         return f"{kind} {id}: its config.json has an invalid value ({problem}). Correct it, or copy the file again."
     if any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in _causes(error)):
@@ -256,7 +257,7 @@ def _folder_message(error: Exception, kind: str, folder: Path, id: str) -> str |
         return None
     problem = _first_line(error)
     advice = "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
-    if not files.keys() & {"adapter_config.json", "modules.json"}:  # neither an adapter nor of sentence-transformers
+    if not files.keys() & {"adapter_config.json", "modules.json"}:  # no adapter and no sentence-transformers model
         if "config.json" not in files:
             problem = "there is no config.json"
         elif not has_weights:

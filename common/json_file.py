@@ -21,11 +21,11 @@ def read_text(path: Path) -> str:
     """The file as text: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
-        DataError: the file is missing, a folder, a device, unreadable, empty, or in another encoding (with the byte's
-            offset).
+        DataError: the file is missing, a folder, a device, unreadable, empty, or in another encoding; then the message
+            gives the offset of the first invalid byte.
     """
     try:
-        if path.is_char_device():  # it may have no end
+        if path.is_char_device():  # a device may have no end
             raise DataError(path, "this is a device; name a file.")
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def json_type(value: Any) -> str:
 
 
 def escape(text: str, width: int = 60) -> str:
-    """User data for a message: cut to ``width`` characters, then with control characters escaped."""
+    """User data for a message: the text is cut to ``width`` characters, then its control characters are escaped."""
     shortened = text if len(text) <= width else text[: width - 3] + "..."
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in shortened)
 

@@ -1,13 +1,13 @@
 """Telemetry and tracing of the libraries, off by default; detection of local addresses.
 
-An environment variable that the user has set is never changed. The variables are read by:
+An environment variable that the user has set is never changed. Each variable is read by this code:
 
-- ``HF_HUB_DISABLE_TELEMETRY``: huggingface_hub/constants.py, at import; it covers transformers and trl.
+- ``HF_HUB_DISABLE_TELEMETRY``: huggingface_hub/constants.py, at import. The variable also covers transformers and trl.
 - ``ANONYMIZED_TELEMETRY``: chromadb/config.py, in ``Settings()``.
-- ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``, so that each
-  of the three can turn tracing on.
-- ``ORT_DISABLE_TELEMETRY``: the native library of onnxruntime (1.29 and later), at import. Otherwise official builds
-  send events to mobile.events.data.microsoft.com.
+- ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``. Each of the
+  three can turn tracing on.
+- ``ORT_DISABLE_TELEMETRY``: the native library of onnxruntime (1.29 and later), at import. Without the variable,
+  official builds send events to mobile.events.data.microsoft.com.
 """
 
 import ipaddress
@@ -37,7 +37,7 @@ def disable_telemetry() -> None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a URL's host is ``localhost`` or a loopback address, so that it can only be this machine."""
+    """Whether a URL's host is ``localhost`` or a loopback address, which can only be this machine."""
     if host is None:
         return False
     host = host.strip("[]").rstrip(".").lower()

@@ -100,7 +100,7 @@ class ResultCache:
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """A value, and whether it was reused: taken from the cache or computed for an equal key."""
+    """A value; ``reused`` is whether it was taken from the cache, or computed for an earlier equal key."""
 
     value: Any
     reused: bool
@@ -112,10 +112,10 @@ def get_or_compute(
     """The value of each key, in order; missing values are computed and cached.
 
     Args:
-        cache: None computes all values, also those of equal keys.
-        keys: with a cache, the value of equal keys is computed once and reused for the second and later keys.
-        compute: maps indices of ``keys`` to batches of indices and values, in any order. Each batch is cached when it
-            arrives, except values that are a ``UserError``.
+        cache: if None, every value is computed, even if keys are equal.
+        keys: with a cache, equal keys have one value: it is computed for the first of them and reused for the others.
+        compute: takes indices of ``keys`` and yields batches of indices and their values, in any order. Each batch is
+            cached when it arrives, except values that are a ``UserError``.
     """
     if cache is None:
         computed: dict[int, Any] = {}

@@ -111,7 +111,7 @@ class PairsConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_to_public_set(cls, values: Any) -> Any:
-        """Replace default columns and labels by the columns and labels of the public set that ``path`` names."""
+        """If ``path`` names a public set, replace default columns and labels by those of the set."""
         public = PAIR_SETS.get(str(values.get("path"))) if isinstance(values, dict) else None
         if public is None:
             return values
@@ -183,7 +183,7 @@ class DocumentsConfig(BaseModel):
     )
     max_bytes: int = Field(
         default=100_000_000,
-        ge=100_000,  # readers read blocks of about 10,000 bytes
+        ge=100_000,  # well above the readers' blocks of about 10,000 bytes
         strict=True,
         description="Maximum size of a file, unpacked, in bytes; for .xml, .nbib, .csv and .jsonl files, of a record.",
     )

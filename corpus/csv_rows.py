@@ -24,14 +24,15 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str] | DataError]]:
     """Rows as cells by column name, each with the number of its first line; a quoted cell may span lines.
 
-    Empty cells beyond the columns of the header, which spreadsheets write, are ignored. A ``DataError`` takes the place
-    of a row with other cells there, or with text beside a quoted cell. For quotation marks in tab-separated files see
+    Spreadsheets write empty cells beyond the header's columns; these are ignored. A ``DataError`` takes the place of a
+    row that has text in such cells, or text beside a quoted cell. For quotation marks in tab-separated files see
     ``_tab_separated``.
 
     Args:
         where: the file, for errors.
         lines: lines with their line ends.
-        tabs: whether the delimiter is a tab; otherwise the most frequent one of the header is taken.
+        tabs: whether tabs separate the cells; if not, the most frequent delimiter in the header is taken. A first line
+            such as ``sep=;`` overrides this.
         on_record: called after each record, including the header.
 
     Raises (while iterating):
@@ -78,7 +79,7 @@ def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list
     Raises (while iterating):
         csv.Error: the lines of an invalid record leave a quoted cell open, so its end is unknown.
     """
-    quotes = 0  # in the lines of the record
+    quotes = 0  # quotation marks in the lines of the current record
 
     def counted() -> Iterator[str]:
         nonlocal quotes
@@ -104,10 +105,10 @@ def _delimited(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list
 def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """The records of a tab-separated text, each with the number of its last line.
 
-    Some programs quote cells; in other files quotation marks are text. A line with as many cells as the header is a
-    record; its cells are unquoted if they contain doubled quotation marks, or if the header is quoted too. In other
-    lines a quoted cell may contain tabs. An open quoted cell continues in the next lines, unless the next line is a
-    record.
+    Some programs quote cells; in other files quotation marks are text. Therefore a line with as many cells as the
+    header is a record, and its quoted cells are unquoted only if they contain doubled quotation marks, or if the header
+    is quoted too. In a line with another number of cells, a quoted cell may contain tabs. A quoted cell that is not
+    closed continues in the next lines, unless the next line is a record.
 
     Raises (while iterating):
         csv.Error: a quoted cell is not closed, or a line within it is a record.
@@ -123,7 +124,7 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.
             yield line
 
     def record_follows(last_cell: str) -> bool:
-        """Whether the next line that is not blank is a record and does not close ``last_cell``; True at the end."""
+        """Whether the next nonblank line is a record and does not close ``last_cell``; True if there is no line."""
         while not lookahead or not lookahead[-1].strip():
             line = next(source, None)
             if line is None:
@@ -133,20 +134,20 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.
         return line.count("\t") + 1 >= width and not (last_cell.startswith('"') and _CLOSES_CELL.match(line))
 
     numbered = enumerate(next_lines(), start=1)
-    width, all_quoted = 0, False
+    width, header_is_quoted = 0, False
     for number, line in numbered:
-        text, last = line.rstrip("\r\n"), number
+        text, last_line = line.rstrip("\r\n"), number
         cells = text.split("\t") if text else []
         if not width and cells:
-            all_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
+            header_is_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
         is_open = '"' in text and width > 0 and _OPENS_CELL.fullmatch(text) is not None
         is_complete = len(cells) == width and (not is_open or record_follows(cells[-1]))
         if not width or '"' not in text or is_complete:
-            cells = [_unquoted(cell, always=all_quoted) for cell in cells]
+            cells = [_unquoted(cell, always=header_is_quoted) for cell in cells]
         elif is_open:
             row_lines = [line]
             while is_open:
-                last, line = next(numbered, (last, ""))
+                last_line, line = next(numbered, (last_line, ""))
                 if not line or (line.count("\t") + 1 == width > 1 and "\t" in text):
                     raise csv.Error("a quotation mark opens a cell and is not closed within the row")
                 row_lines.append(line)
@@ -155,11 +156,11 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | csv.
         elif (quoted := next(csv.reader([text], delimiter="\t"))) and len(quoted) >= width and not any(quoted[width:]):
             cells = quoted
         width = width or len(cells)
-        yield last, cells
+        yield last_line, cells
 
 
 def _unquoted(cell: str, *, always: bool) -> str:
-    """A cell without surrounding quotation marks; without ``always`` only if doubled marks show that it is quoted."""
+    """A cell without surrounding quotation marks, which stay if neither ``always`` nor doubled marks show quoting."""
     if _QUOTED.fullmatch(cell) and (always or cell == '""' or '""' in cell[1:-1]):
         return cell[1:-1].replace('""', '"')
     return cell

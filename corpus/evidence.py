@@ -47,7 +47,7 @@ class Sentence:
 
 
 class _ListBlock(NamedTuple):
-    """``text[start:end]``, which is a heading or an entry of a list of references or of a table of contents."""
+    """The heading or an entry of a list of references or a table of contents: ``text[start:end]``."""
 
     start: int
     end: int
@@ -88,7 +88,7 @@ _REFERENCES = _normalized_names(
     参考文献  參考文獻  引用文献  文献  참고문헌  참고 문헌  المراجع  ביבליוגרפיה  מקורות
     """
 )
-# Those of them that may also be above a list of statements, as of sources of iron or of infection.
+# The reference headings that may also be above a list of statements, such as sources of iron or of infection.
 _SOURCES = _normalized_names("sources  quellen  fuentes  bronnen  kallor  kilder  lahteet  джерела  מקורות")
 _CONTENTS = _normalized_names(
     """
@@ -140,8 +140,8 @@ _PUBLICATION = re.compile(
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)"
 )
 _REFERENCE_HEADING = re.compile(r"[\s#*_]*(?P<name>[^\n:]{1,80}?)[\s#*_]*(?::[\s*_]*|\n\s*(?:[-=]{3,}\s+)?|\Z)")
-_ENDS_WITH_MARK = re.compile(r"[^\W\d_][^\n]*\[\d{1,3}\]\W*\Z")
-_BEGINS_WITH_MARK = re.compile(r"[\s\d.)*•-]*\[\d{1,3}\]")  # after the marker of a list item
+_ENDS_WITH_MARK = re.compile(r"[^\W\d_][^\n]*\[\d{1,3}\]\W*\Z")  # a citation mark after words
+_BEGINS_WITH_MARK = re.compile(r"[\s\d.)*•-]*\[\d{1,3}\]")  # a citation mark, also after a list item's marker
 _MAX_CACHED = 20_000  # characters of a text whose sentences are cached
 _MAX_ENTRY = 700  # characters of a reference
 _MAX_ANONYMOUS_ENTRY = 400  # characters of a reference without authors
@@ -170,16 +170,17 @@ _REFERS_BACK = re.compile(
 def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentence]:
     """The sentences of a passage with their kinds.
 
-    A list of references is recognized by its heading, in many languages, or by the form of its entries; a table of
-    contents by its heading, dots or page numbers; a heading by Markdown's marks, by ``section`` or ``title``, or as a
-    short line without a stop in a paragraph of its own.
+    A list of references is recognized by its heading, in many languages, or by the form of its entries. A table of
+    contents is recognized by its heading, by rows of dots or by page numbers. A heading has Markdown's marks, is named
+    in ``section`` or ``title``, or is a short line without a stop in a paragraph of its own.
 
     Args:
         text: the passage.
-        section: the headings of its sections, joined by "; "; the first one is above the start of the passage.
-        title: the title of its document.
+        section: the headings of the passage's sections, joined by "; "; the first one is above the start of the text.
+        title: the title of the document.
     """
-    # Search and quotation need the same passages again for many questions, but long texts would fill the memory.
+    # Short texts are cached, since search and quotation need the same passages for many questions. Long texts are not,
+    # since they would fill the memory.
     return (_cached if len(text) <= _MAX_CACHED else _sentences)(text, section, title)
 
 
@@ -192,7 +193,7 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
     for number, (paragraph_start, paragraph_end) in enumerate(paragraphs):
-        header = ""  # of the table
+        header = ""  # of the paragraph's table
         previous: Sentence | None = None
         spans = list(_split_headings(text, sentence_spans(text, paragraph_start, paragraph_end), widest))
         is_alone_above_text = len(spans) == 1 and number + 1 < len(paragraphs)
@@ -230,7 +231,10 @@ _cached = lru_cache(maxsize=1024)(_sentences)
 
 
 def is_evidence(text: str, section: str = "", title: str = "") -> bool:
-    """Whether a passage has more than references, contents and their headings; for the arguments see ``sentences``."""
+    """Whether a passage has a statement or a row, or at least no references and no navigation.
+
+    For the arguments see ``sentences``.
+    """
     found = sentences(text, section, title)
     kinds = {sentence.kind for sentence in found}
     return any(sentence.is_evidence for sentence in found) or not kinds & {Kind.REFERENCE, Kind.NAVIGATION}
@@ -263,7 +267,7 @@ def _cites(entry: str) -> bool:
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
     """The spans, each with whether it is a heading; a heading on the line above a sentence is split from the sentence.
 
-    A wrapped line is no heading: the first word of the next line would make it longer than ``widest`` characters.
+    A line is wrapped, and so no heading, if the next line's first word would make it longer than ``widest`` characters.
     """
     for start, end in spans:
         line, newline, rest = text[start:end].partition("\n")
@@ -296,10 +300,10 @@ def _kind(sentence: str) -> Kind:
 
 
 def _is_header(row: str, below: str) -> bool:
-    """Whether a row is a table's header: a rule follows it, or only names are in its cells and another row follows.
+    """Whether a row is a table's header: a rule follows it, or it has only names in its cells and another row follows.
 
-    A passage may begin within a table, so a row with numbers or sentences is no header. Rows that begin with labels
-    ("Drugs:") have none.
+    A row with numbers or sentences is no header, since a passage may begin within a table. If two rows begin with
+    labels such as "Drugs:", the first is no header either.
     """
     if is_table_rule(row.rpartition("\n")[2]):
         return True
@@ -309,7 +313,7 @@ def _is_header(row: str, below: str) -> bool:
 
 
 def _list_blocks(text: str, heading: str) -> list[_ListBlock]:
-    """The entries and headings of lists of references and tables of contents; ``heading`` is above the text."""
+    """The entries and headings of reference lists and tables of contents; ``heading`` is the one above the text."""
     blocks = list(_blocks(text))
     kinds = [_kind_of_block(text[start:end]) for start, end in blocks]
     list_kind = _list_heading(heading)  # of the current list
@@ -322,7 +326,7 @@ def _list_blocks(text: str, heading: str) -> list[_ListBlock]:
                 kinds[number] = list_kind
             else:
                 list_kind = None
-    for number in range(1, len(blocks)):  # an entry in another form, or cut off, after a reference
+    for number in range(1, len(blocks)):  # a block after a reference may be an entry in another form, or cut off
         block = text[slice(*blocks[number])]
         if (
             (kinds[number - 1], kinds[number]) == (Kind.REFERENCE, None)
@@ -371,16 +375,16 @@ def _kind_of_block(block: str) -> Kind | None:
 
 
 def _is_entry(block: str) -> bool:
-    """Whether a block has the form of a reference, which needs no heading above it."""
+    """Whether a block is a reference by its form alone, without a heading above it."""
     entry = _without_marker(block)
     if len(entry) > _MAX_ENTRY:
         return False
-    is_marked, located = _ENTRY_MARKER.match(block) is not None, _VOLUME_AND_PAGES.search(entry) is not None
+    has_marker, has_pages = _ENTRY_MARKER.match(block) is not None, _VOLUME_AND_PAGES.search(entry) is not None
     if _AUTHORS.match(entry):
-        is_published = is_marked or _PUBLICATION.search(entry) or re.search(r"\(\d{4}[a-z]?\)", entry)
-        return located or bool(is_published and _YEAR.search(entry))
+        is_published = has_marker or _PUBLICATION.search(entry) or re.search(r"\(\d{4}[a-z]?\)", entry)
+        return has_pages or bool(is_published and _YEAR.search(entry))
     ends_with_number = re.search(r"(?:\d|\))\W*\Z", entry) is not None  # pages, a year or an identifier
-    return located and (is_marked or ends_with_number) and len(entry) < _MAX_ANONYMOUS_ENTRY
+    return has_pages and (has_marker or ends_with_number) and len(entry) < _MAX_ANONYMOUS_ENTRY
 
 
 def _continues_list(block: str, list_kind: Kind) -> bool:
@@ -414,7 +418,7 @@ def _without_marker(block: str) -> str:
 
 
 def _is_heading(line: str) -> bool:
-    """Whether a line of plain text may be a heading: a few words with a capital first, without digits and stop."""
+    """Whether a line of plain text may be a heading: a few words without digits, stop and lower-case first letter."""
     if (
         "\n" in line
         or line.endswith((*_STOPS, ","))
@@ -436,7 +440,7 @@ def _is_navigation(line: str) -> bool:
 
 
 def _row_start(text: str, start: int) -> int:
-    """The start of a row with the tabs before it, after empty cells."""
+    """The start of a row, before the tabs after its empty first cells."""
     before = start
     while before and text[before - 1] == "\t":
         before -= 1
@@ -454,8 +458,8 @@ def table_cells(row: str) -> list[str]:
 def labelled_cells(row: str, headings: Sequence[str]) -> str:
     """A table's row in one line, with the heading of its column before each cell.
 
-    If there are fewer headings than cells, the first columns have no headings: the tabs before the first heading were
-    removed as white space at the start of a text.
+    If there are fewer headings than cells, the first cells have no heading: tabs before the first heading were removed
+    as white space at the start of a text.
     """
     cells = table_cells(row)
     aligned = [*[""] * (len(cells) - len(headings)), *headings]

@@ -1,4 +1,4 @@
-"""Updates of the library: finds the files below the paths of a command, and adds, replaces and removes them."""
+"""Updates of the library: finds the files below given paths, and adds, replaces and removes them in the library."""
 
 import errno
 import hashlib
@@ -34,8 +34,8 @@ class UpdateReport:
         unchanged: number of files that were not read again.
         removed: number of files that no longer exist in the given folders.
         failed: files, records and pages that could not be read. Earlier passages of these files are kept.
-        skipped: files in a folder with an unsupported type.
-        linked: skipped links in a folder to files outside of it.
+        skipped: files with an unsupported type in a folder.
+        linked: links in a folder that were skipped, since they lead to files outside of it.
         copies: names of files that were skipped as copies, each with the name of the file with the same bytes.
         withdrawn: number of records that the files mark as withdrawn.
         long_sentences: number of sentences longer than the embedder's window; they span several passages.
@@ -64,11 +64,11 @@ def update_library(
 ) -> UpdateReport:
     """Update a library from files, and from folders with everything below them.
 
-    A file is skipped if its bytes and the settings have not changed, even if the file or the library was moved, and if
-    it is a copy of another file. Files below ``paths`` that no longer exist are removed from the library; files
-    elsewhere stay. A file that cannot be read is reported and reading goes on; the files of an unreadable folder
-    stay. In folders, hidden files, unsupported types, links to folders and, unless the settings follow them, links to
-    outside files are skipped. An interrupted call can be repeated.
+    A file is skipped if it is a copy of another file, or if its bytes and the settings have not changed, even if the
+    file or the library was moved. Files below ``paths`` that no longer exist are removed from the library; files
+    elsewhere stay. A file that cannot be read is reported, and the next one is read. The library keeps the files of an
+    unreadable folder. In folders, hidden files, unsupported types and links to folders are skipped; so are links to
+    files outside, unless ``config.follow_links`` is set. An interrupted call can be repeated.
 
     Args:
         paths: files and folders.
@@ -96,7 +96,7 @@ def update_library(
 class _Update:
     """An update of a library.
 
-    A *place* is a file's path relative to the store's folder, so that it stays valid if both are moved together.
+    A *place* is a file's path relative to the store's folder, so that it stays valid if file and store move together.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class _Update:
         self._store = _real_path(store)
         self._known = library.files()
         self._inaccessible: set[str] = set()  # escaped paths that cannot be read now; known files below them stay
-        # Settings that earlier versions lack count only if set, so that digests of earlier versions stay valid.
+        # Settings that earlier versions lack enter the digest only if set, so that stored digests stay valid.
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
-        # A file with problems is read again also after the limits change, since they may have caused the problems.
+        # A file with problems is also read again if the limits change, since these may have caused the problems.
         limits = (config.max_bytes, config.max_seconds, config.max_memory, config.max_pages)
         self._problems_digest = hashlib.sha256(json.dumps([settings, *limits]).encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file
@@ -132,7 +132,7 @@ class _Update:
                 continue
             for file in self._walk(path, excluded) if is_folder else [path]:
                 if not (archives.is_archive(file.name) or self._readers.can_read(file.name)):
-                    if self._place(file) in self._known:  # read with other settings; its passages stay
+                    if self._place(file) in self._known:  # it was read with other settings; its passages stay
                         self._inaccessible.add(_escaped_real_path(file))
                     if file == path:
                         kinds = ", ".join(self._readers.suffixes)
@@ -149,10 +149,10 @@ class _Update:
                     yield file
 
     def follow_moved(self, files: Sequence[Path]) -> None:
-        """Change the place of known files that were moved, which are recognised by their bytes, else by their names.
+        """Change the place of known files that were moved. They are recognised by their bytes, else by their names.
 
-        A renamed file gets its new name; a file whose path still ends with its name keeps it. A file with another
-        suffix is not followed, since another reader may have to read it.
+        A known file keeps its name if its new path ends with that name; otherwise it gets a new name. A file whose
+        suffix has changed is not followed, since another reader may have to read it.
         """
         new = {place: file for file in files if (place := self._place(file)) not in self._known}
         if not new:
@@ -185,7 +185,7 @@ class _Update:
         return max(suffixes, key=len, default=""), stem != lower
 
     def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
-        """Remove known files below the paths that no longer exist."""
+        """Remove the known files that are below the paths and no longer exist; ``files`` are those that exist."""
         roots, found = {_escaped_real_path(path) for path in paths}, {self._place(file) for file in files}
         for place in self._known.keys() - found:
             locations = self._paths_of(place)
@@ -202,7 +202,7 @@ class _Update:
         self._withdrawn_count = self._long_sentence_count = 0
         try:
             if known is None:
-                check_size(path, name, self._config)  # before the digest, which reads the whole file
+                check_size(path, name, self._config)  # first, since the digest reads the whole file
             digest = _digest(path)
             settings_digest = self._problems_digest if known and known.problems else self._settings_digest
             if known and (known.digest, known.settings_digest) == (digest, settings_digest):
@@ -248,7 +248,7 @@ class _Update:
         return {file.digest: (place, file.name) for place, file in self._known.items()}
 
     def _identical_file(self, place: str, digest: str) -> str | None:
-        """The name of another known file that still has the same bytes."""
+        """The name of another known file that still has the same bytes; None if there is none."""
         other, name = self._by_digest.get(digest, (place, ""))
         try:
             return name if other != place and _digest(Path(self._path_of(other))) == digest else None
@@ -331,7 +331,7 @@ def _has_hole(file: int) -> bool:
             if data - at > MAX_HOLE:
                 return True
             at = os.lseek(file, data, os.SEEK_HOLE)
-    except (OSError, AttributeError) as error:  # no more data, or no such calls
+    except (OSError, AttributeError) as error:  # ENXIO: only a hole follows; others: the system has no such calls
         return isinstance(error, OSError) and error.errno == errno.ENXIO
     finally:
         os.lseek(file, 0, os.SEEK_SET)
@@ -348,7 +348,7 @@ def _escaped_real_path(path: Path | str) -> str:
 
 
 def _display_name(path: Path, taken: Collection[str]) -> str:
-    """The path relative to the working folder if the file is below it and this name is free, else the absolute path."""
+    """The path relative to the working folder; the absolute path if the file is elsewhere or that name is taken."""
     absolute = Path(_real_path(path))
     here = Path.cwd()
     name = escaped_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -65,7 +65,7 @@ def _local_path(config: DataConfig) -> Path | None:
 
 
 def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord], advice: str) -> dict[str, Label]:
-    """The answers of the test split by id, checked against the records; ``advice`` ends the error without a split."""
+    """The answers of the test split by id, checked against the records; ``advice`` ends the error about no file."""
     if config.split_file is not None:
         path = Path(config.split_file).expanduser()
     elif local is not None and (local.parent / SPLIT_FILE).is_file():

@@ -18,12 +18,12 @@ def read_records(path: Path | str) -> list[QARecord]:
     """The records of a file in PubMedQA's format (``ori_pqal.json``), in the file's order.
 
     Each record has ``QUESTION`` (a string) and ``CONTEXTS`` (a list of strings, none empty). Either all records have
-    ``final_decision``, or none (the unlabelled subset). ``LABELS`` (the sections' headings), ``LONG_ANSWER``, ``YEAR``
-    (a number, or a string of four digits) and ``MESHES`` (a list of strings) may be absent, the last two also null.
-    Other fields are ignored.
+    ``final_decision``, or none has it (the unlabelled subset). ``LABELS`` (the sections' headings), ``LONG_ANSWER``,
+    ``YEAR`` (a number, or a string of four digits) and ``MESHES`` (a list of strings) may be absent. ``YEAR`` and
+    ``MESHES`` may also be null. Other fields are ignored.
 
     Raises:
-        DataError: the file cannot be read, or a record or field is not valid; the message names it.
+        DataError: the file cannot be read, or a record or field is not valid; the message names the record or field.
     """
     path = Path(path)
     values = read_object(path)
@@ -46,12 +46,12 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
     """One subset of PubMedQA from the hub, through the ``datasets`` library and its cache.
 
     Args:
-        subset: the configuration's name; ``pqa_unlabeled`` has no answers and is only a corpus.
+        subset: the name of the subset on the hub; ``pqa_unlabeled`` has no answers and is only a corpus.
         revision: a commit of the data set's repository.
         source: the repository on the hub, or a local folder with the same layout.
 
     Raises:
-        DataError: a record or field is not valid; the message names it.
+        DataError: a record or field is not valid; the message names the record or field.
         UserError: the hub cannot be reached or has no such data set or revision.
     """
     from datasets import load_dataset

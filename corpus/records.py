@@ -19,7 +19,7 @@ class QARecord:
         label: the answer; None in the unlabelled subset.
         sections: headings of the sections.
         conclusion: the abstract's conclusion (``LONG_ANSWER``), which is never part of the context.
-        year: of publication; retrievers can filter by it.
+        year: year of publication; retrievers can filter by it.
         mesh: MeSH headings; retrievers can filter by them.
     """
 
@@ -38,7 +38,7 @@ class QARecord:
         return "\n".join(self.contexts)
 
     def document(self) -> Document:
-        """The context as a LangChain document with the record's id, and metadata as PubMed files have."""
+        """The context as a LangChain document with the record's id; its metadata are named as those of PubMed files."""
         metadata: dict[str, Any] = {"id": self.id}
         if self.year is not None:
             metadata["year"] = self.year

@@ -25,7 +25,7 @@ _SIGNATURES = {  # kinds of binary files by their first bytes
 }
 _MISSING_VALUES = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # as pandas and R write missing values
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
-"""Rows, each with its line number in the file, or with a name such as "row 3" if lines do not identify it."""
+"""Rows, each after its line number; a row that lines do not identify comes after a name such as "row 3"."""
 
 
 def file_rows(path: Path) -> Rows:
@@ -88,9 +88,9 @@ def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
 
 
 def with_column_names(row: Mapping[str, Any], names: Iterable[str | None]) -> Mapping[str, Any]:
-    """The row, with a column renamed to one of ``names`` if they differ only in case and outer spaces.
+    """The row; a column whose name differs from one of ``names`` only in case and outer spaces is renamed to it.
 
-    A column whose name would then occur twice keeps its name.
+    If two columns of the row would get the same name, both keep their own.
     """
     absent = {name.strip().casefold(): name for name in names if name is not None and name not in row}
     if not absent:
@@ -118,7 +118,7 @@ def record_name(number: int | str) -> str:
 
 
 def row_id(row: Mapping[str, Any], columns: Iterable[str], number: int | str) -> str:
-    """The first id in the columns as text, or the row's number if there is no id."""
+    """The row's id as text: the first value in ``columns`` that is not missing, else ``number``."""
     return value_text(next((row[name] for name in columns if not is_missing(row.get(name))), number))
 
 

@@ -54,7 +54,7 @@ _BEFORE_NUMBER = re.compile(
 _NUMBER = re.compile(r"[A-Z]?-?\d|[IVXLC]+\b|(?:Figs?|Tabs?|Tables?|Abb|Nos?|Nr)\b")
 _QUANTITY = re.compile(r"\d\s?(?:min|max|sec|h|s|d|n|p)\.$")  # "after 5 min. 30 samples"
 _BEFORE_NAME = re.compile(r"\b(?:[A-Za-z]\. ?){1,4}[A-Za-z]\.$|\b(?:et al|Inc|Ltd|Corp|Co|Bros|Jr|Ph\.D)\.$")
-_DOSING = re.compile(r"\b(?:[ap]\.m|[btq]\.i\.d|[qo]\.d|p\.o|p\.r\.n|i\.v|i\.m|s\.c)\.$")  # names seldom follow these
+_DOSING = re.compile(r"\b(?:[ap]\.m|[btq]\.i\.d|[qo]\.d|p\.o|p\.r\.n|i\.v|i\.m|s\.c)\.$")  # names seldom follow doses
 _INITIAL = re.compile(r"(\S*)(?:\s|\A|(?<=[(-]))[^\W\d_a-zªº]\.$")
 _BEFORE_INITIAL = re.compile(
     r"(?:by|and|of|from|to|with|for|or|&|und|von|et|y|de|a|al|con|por|que|sr|don|thank|der|die|.*[,;:(.]|[^\W\d_a-z].*|)\Z"
@@ -131,7 +131,7 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
 
 
 def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """The words of ``text[start:end]``, none longer than 40 characters; in unspaced scripts each character is one."""
+    """The words of ``text[start:end]``, of at most 40 characters; in unspaced scripts each character is a word."""
     return [match.span() for match in _WORD.finditer(text, start, len(text) if end is None else end)]
 
 
@@ -180,7 +180,7 @@ def _is_reference(before: str) -> bool:
 
 
 def _begins_in_lower_case(text: str, at: int) -> bool:
-    """Whether the word at ``at`` is in lower case and does not begin sentences, as mRNA does."""
+    """Whether the word at ``at`` begins in lower case; False for words that may begin sentences, such as mRNA."""
     return text[at : at + 1].islower() and not _LOWER_CASE_STARTER.match(text, at)
 
 
@@ -214,6 +214,7 @@ def _continues_after_unspaced_stop(text: str, match: re.Match[str]) -> bool:
 
 
 def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool:
+    """Whether the line end at ``newline`` ends the sentence; the next line begins at ``after``."""
     if text.startswith("#", begin) or _UNDERLINE.search(text[max(begin, newline - _MAX_LINE) : newline]):
         return True
     if _is_item(text, begin, newline, after) or _is_in_capitals(text, newline) != _is_in_capitals(text, after):
@@ -227,7 +228,7 @@ def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool
 
 
 def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
-    """Whether a list item begins at ``after``, on a new line; a wrapped line may also begin with a number."""
+    """Whether the line at ``after`` begins a list item; a wrapped line of a sentence may begin with a number too."""
     before = text[max(begin, newline - _MAX_LOOKBEHIND) : newline].rstrip()[-1:]
     if _BULLET_ITEM.match(text, after):
         return not (before.isdigit() and re.match(r"[–—-]\s\d", text[after : after + 3]))
@@ -245,9 +246,10 @@ def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
 
 
 def _row_end(text: str, start: int, end: int) -> int:
-    """The end of the row of a table that begins a line at ``start``; ``start`` if there is none.
+    """The end of the table row that begins at ``start``; ``start`` if no row begins there.
 
-    With tabs it is the start of the last cell, since later sentences of that cell can be quoted alone.
+    If tabs separate the cells, the start of the last cell is returned, since the later sentences of that cell can be
+    quoted alone.
     """
     newline = text.find("\n", start, end)
     line_end = newline if newline >= 0 else end
@@ -291,6 +293,6 @@ def trimmed_spans(text: str, spans: Iterable[Span]) -> list[Span]:
 
 
 def trimmed(text: str, start: int, end: int) -> Span:
-    """The span without surrounding white space; its end is before its start if nothing else is in it."""
+    """The span without surrounding white space; its end is before its start if it has only white space."""
     span = text[start:end]
     return start + len(span) - len(span.lstrip()), start + len(span.rstrip())

@@ -1,4 +1,4 @@
-"""Text analyser: splits a text into tokens and these into terms, which search, quotation and follow-ups compare.
+"""Text analyser: splits a text into tokens, and tokens into the terms that search, quotation and follow-ups compare.
 
 A token is a string of letters and digits, with hyphens, apostrophes and points inside words and numbers. A term is a
 word of a token in Unicode's NFKC and in lower case, without accents and invisible characters, stemmed by Snowball's
@@ -34,8 +34,8 @@ _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 def _token_pattern(first: str, inside: str, letter: str, after_letter: str) -> str:
     """The pattern of a token: letters and digits, with the characters that join them within a word.
 
-    The arguments are patterns of a token's first character, its other characters, a letter, and a lookbehind for a
-    letter.
+    The arguments are patterns: of a token's first character, of its other characters, of a letter, and of a lookbehind
+    for a letter.
     """
     prefix = "|".join(rf"(?<=\b[{text[0]}{text[0].upper()}]{text[1:]})" for text in _PREFIXES)
     joints = (
@@ -127,7 +127,7 @@ def stem(word: str) -> str:
 
 
 class _PossibleStopWord(tuple[str, ...]):
-    """The term of a stop word in capitals or of a letter, which counts only if ``_is_name``."""
+    """The term of a stop word in capitals, or of a single letter; it counts only if ``_is_name`` is true of it."""
 
     __slots__ = ()
 
@@ -150,9 +150,9 @@ class _TermCache(dict[str, str | tuple[str, ...]]):
         if token.isascii() and token.isalpha() and (low := token.lower()) not in _stop_words():
             self[token] = word = stem(low)
             return word
-        terms = _terms_of(token)
-        is_plain = type(terms) is tuple and len(terms) < 2
-        self[token] = result = (terms[0] if terms else "") if is_plain else terms
+        token_terms = _terms_of(token)
+        is_plain = type(token_terms) is tuple and len(token_terms) < 2
+        self[token] = result = (token_terms[0] if token_terms else "") if is_plain else token_terms
         return result
 
 
@@ -191,15 +191,15 @@ def _hyphenated_terms(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _spaced_identifier_terms(pieces: Sequence[str], place: int) -> tuple[str, ...]:
-    """The terms of the token at ``place`` joined with the token before, if both are one identifier; else none."""
+    """The terms of the token before ``place`` and the token at ``place``, joined, if they are one identifier."""
     letters, number = pieces[place - 2], pieces[place]
     if len(letters) > _MAX_START or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
         return ()
     is_identifier = _IDENTIFIER_START.fullmatch(letters) or (
         number[0].isalpha() and _CAPITALIZED_START.fullmatch(letters)
     )
-    terms = _TERMS_OF_TOKEN[letters + number] if is_identifier else ()
-    return (terms,) if isinstance(terms, str) else terms
+    joined_terms = _TERMS_OF_TOKEN[letters + number] if is_identifier else ()
+    return (joined_terms,) if isinstance(joined_terms, str) else joined_terms
 
 
 def _unhyphenated_terms(token: str) -> tuple[str, ...]:

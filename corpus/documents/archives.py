@@ -17,7 +17,7 @@ from corpus.documents.source import Source, escaped_name, is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_UNPACKED = 100  # decompressed size of an archive, in multiples of documents.max_bytes
-MAX_RATIO = 100  # compression ratio; only checked once the decompressed size exceeds documents.max_bytes
+MAX_RATIO = 100  # of decompressed to compressed size; checked if the decompressed size exceeds documents.max_bytes
 
 
 def is_archive(name: str) -> bool:
@@ -32,9 +32,9 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
     leading slash; a number is added to repeated names.
 
     Raises:
-        DataError: the archive is damaged or encrypted, or its decompressed size exceeds 100 times ``config.max_bytes``;
-            or the size exceeds ``config.max_bytes`` and is more than 100 times the archive's size, a ratio that texts
-            do not reach.
+        DataError: the archive is damaged or encrypted, or too large: its decompressed size exceeds
+            ``MAX_UNPACKED * config.max_bytes``, or it exceeds both ``config.max_bytes`` and ``MAX_RATIO`` times the
+            archive's own size. Archives of texts do not reach this ratio.
     """
     list_members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
     unpacked = 0
@@ -64,7 +64,7 @@ Member = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]  # path, decompresse
 
 
 def _unique_name(name: str, seen: set[str]) -> str:
-    """The name, with a number before its suffix if it is in ``seen``, to which the result is added."""
+    """The name, with a number before its suffix if ``seen`` has it already; the result is added to ``seen``."""
     stem, dot, suffix = name.rpartition(".")
     number, unique = 1, name
     while unique in seen:
@@ -94,7 +94,7 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
 class _LimitedReads(BufferedIOBase):
     """A decompressed tar file that refuses single reads of more than ``limit`` bytes.
 
-    tarfile reads an extended header, whose size the archive states, with one read.
+    Such reads would exhaust the memory: tarfile reads an extended header at once, and the archive states its size.
     """
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:

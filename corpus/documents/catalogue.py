@@ -23,7 +23,7 @@ from corpus.documents.passages import Passage
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10.0
-# Files that are read within this time are committed together; if the process is killed, they are lost.
+# Files that are read within this time are committed together. If the process is killed before, they are not stored.
 COMMIT_SECONDS = 1.0
 
 _TABLES = """
@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS passages (
     PRIMARY KEY (document, number)
 ) WITHOUT ROWID;
 """
-# d: a document of file f, unless the document has a later version o, in file g or in the same file.
+# Documents d of files f, except those that have a later version: a document o with the same key, in a file g of higher
+# rank or later in the same file.
 _LIVE_DOCUMENTS = """
     SELECT d.id, d.key, d.text, d.metadata, f.name AS source
     FROM documents d JOIN files f ON f.id = d.file
@@ -68,12 +69,12 @@ _LIVE_DOCUMENTS = """
 _LIVE_PASSAGES = """
     SELECT key, text, metadata, source, number, start, end, page, section
     FROM live JOIN passages ON passages.document = live.id"""
-# A library has no triggers, and no views except ``live`` of earlier versions. A file with triggers or views of another
-# program is rejected, because their code could run forever and SQLite cannot be interrupted.
+# A library has no triggers, and no views except ``live``, which earlier versions stored. A file with other views or
+# with triggers is rejected, because their code could run forever and SQLite cannot be interrupted.
 _FOREIGN_CODE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
 
 Entry = tuple[Extract, Sequence[Passage]] | Withdrawn | Problem
-Member = tuple[str, Iterable[Entry]]  # the name of a file, or of an archive's member, and its entries
+Member = tuple[str, Iterable[Entry]]  # the name of an archive's member, or of a whole file, and the entries in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class LibraryError(UserError):
 class Library:
     """The library, open for writing; use as a context manager, which commits at its end.
 
-    All methods raise ``LibraryError``.
+    All methods may raise ``LibraryError``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -139,7 +140,7 @@ class Library:
             digest: hash of its bytes.
             settings_digest: column ``made_by`` of the table ``files``.
             members: the members of an archive, or the file itself as the only member.
-            problems_digest: stored instead of ``settings_digest`` if there are problems, unless it is None.
+            problems_digest: if given and there are problems, it is stored instead of ``settings_digest``.
 
         Returns:
             The members, records and pages that could not be read.
@@ -151,13 +152,13 @@ class Library:
             self._database.execute("DELETE FROM files WHERE place = ? OR name = ?", (place, name))
             insert = "INSERT INTO files (place, name, rank, digest, made_by, problems) VALUES (?, ?, ?, ?, ?, '[]')"
             row = (place, name, _rank(place), digest, settings_digest)
-            file = self._database.execute(insert, row).lastrowid
+            file_id = self._database.execute(insert, row).lastrowid
             problems: list[Problem] = []
             first_error: DataError | None = None
             stored_members = 0
             for member, documents in members:
                 try:
-                    problems += self._add_member(file, name, member, documents)
+                    problems += self._add_member(file_id, name, member, documents)
                     stored_members += 1
                 except DataError as error:
                     first_error = first_error or error
@@ -167,33 +168,35 @@ class Library:
             stored = json.dumps([[problem.file, problem.why] for problem in problems])
             made_by = (problems_digest if problems else None) or settings_digest
             update = "UPDATE files SET problems = ?, made_by = ? WHERE id = ?"
-            self._database.execute(update, (stored, made_by, file))
+            self._database.execute(update, (stored, made_by, file_id))
         return tuple(problems)
 
     def move(self, old: str, new: str, name: str) -> None:
         """Change the place and name of a file; a file stored at the new place is removed."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
-            [file, old_name] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
-            self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file))
+            row = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
+            file_id, old_name = row
+            self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file_id))
             if name != old_name:
-                self._rename(file, old_name, name)
+                self._rename(file_id, old_name, name)
 
     def remove(self, place: str) -> None:
         """Remove a file and its documents."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
 
-    def _rename(self, file: int, old_name: str, name: str) -> None:
+    def _rename(self, file_id: int, old_name: str, name: str) -> None:
         """Rename a file, and its documents' keys and sources, which begin with its name."""
 
         def renamed(text: str) -> str:
             return name + text[len(old_name) :] if text == old_name or text.startswith(f"{old_name}/") else text
 
-        problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
+        (problems_text,) = self._database.execute("SELECT problems FROM files WHERE id = ?", (file_id,)).fetchone()
+        problems = json.loads(problems_text)
         stored = json.dumps([[renamed(failed), why.replace(old_name, name, 1)] for failed, why in problems])
-        self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file))
-        rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
+        self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file_id))
+        rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file_id,)).fetchall()
         for id, key, metadata in rows:
             values = json.loads(metadata)
             if "source" in values:
@@ -202,11 +205,12 @@ class Library:
             self._database.execute(update, (renamed(key), json.dumps(values), id))
 
     def _add_member(
-        self, file: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
+        self, file_id: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
     ) -> list[Problem]:
         """Write the documents of a member; return its problems."""
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
-        source = {} if member_name == file_name else {"source": member_name}  # citations name the member of an archive
+        # Citations of an archive's document name the member, not the archive.
+        source = {} if member_name == file_name else {"source": member_name}
         is_empty = True
         problems: list[Problem] = []
         with self._all_or_nothing("member"):
@@ -216,10 +220,10 @@ class Library:
                     continue
                 is_empty = False
                 if isinstance(document, Withdrawn):
-                    self._database.execute(insert, (file, document.key, None, "{}"))
+                    self._database.execute(insert, (file_id, document.key, None, "{}"))
                     continue
                 extract, passages = document
-                row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **source}))
+                row = (file_id, extract.key, extract.text, json.dumps({**extract.metadata, **source}))
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
@@ -231,7 +235,7 @@ class Library:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Make the block an atomic change of the library, with a new revision."""
+        """Make the changes of the block atomic, and give the library a new revision."""
         with _sqlite_errors(self._path):
             if not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -374,7 +378,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if database.execute(_FOREIGN_CODE).fetchone() is not None:
             problem = "has views or triggers of another program. Remove the file and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        # This temporary view takes precedence over a view ``live`` in the file.
+        # In queries this temporary view takes precedence over a view ``live`` that the file may have.
         database.execute(f"CREATE TEMP VIEW live AS {_LIVE_DOCUMENTS}")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # off in some builds of SQLite
@@ -417,5 +421,5 @@ def _message_for(message: str) -> str:
 
 
 def _rank(place: str) -> str:
-    """A sort key of files: by name, and by folder for files with the same name."""
+    """A sort key of files: files are sorted by name, and files with the same name by folder."""
     return f"{place.rpartition('/')[2]}\n{place}"

@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 _NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_NAMESPACE = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
-# Elements whose text is read separately (txbxContent), is not part of the body, or is repeated for old programs.
+# Elements whose text is read separately (txbxContent), is not part of the body, or repeats other text for old programs.
 _SKIPPED = {"txbxContent", "moveFrom", "del", "delText", "instrText", "rt", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
-_BATCH = 100  # paragraphs after which their memory is freed
-_MAX_STYLES = 20  # that are based on each other, in damaged files in a circle
+_BATCH = 100  # number of paragraphs and tables whose memory is freed together
+_MAX_STYLES = 20  # length of a chain of styles based on each other, which is a circle in damaged files
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """A style; ``hidden`` and ``align``, the vertical alignment such as superscript, are None if not specified."""
+    """A style. ``align`` is the vertical alignment, such as superscript.
+
+    ``hidden`` and ``align`` are None if the style does not specify them.
+    """
 
     name: str = ""
     based_on: str | None = None
@@ -79,7 +82,7 @@ class _Reader:
         self._name = name
         self._limit = config.max_bytes
         self._styles: dict[str, _Style] = {}
-        self._notes: dict[str, str] = {}  # the texts by kind and id; a note is removed when it is read
+        self._notes: dict[str, str] = {}  # the texts by kind and id; a note is removed once its text is used
         self._cited: list[str] = []  # kind and id of the notes that the current block cites
 
     def read(self) -> Extract | None:
@@ -131,9 +134,9 @@ class _Reader:
         return parts
 
     def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The paragraphs and tables of a part, also within content controls; not those inside of each other.
+        """The paragraphs and tables of a part, except those inside of another paragraph or table.
 
-        Each is cleared after use, since the elements of a large part need many times its size in memory.
+        Each block is cleared after use, since all elements of a large part would need many times its size in memory.
         """
         from lxml import etree
 
@@ -188,7 +191,7 @@ class _Reader:
     def _pieces(self, element: "_Element", align: str | None, default_hidden: bool) -> Iterator[tuple[str, str | None]]:
         """The pieces of text below an element, each with its vertical alignment.
 
-        ``default_hidden``: whether the paragraph's style hides its runs, unless a run overrides it.
+        ``default_hidden`` is whether the paragraph's style hides its runs; a run may override it.
         """
         for child in element:
             name = _name(child)
@@ -197,7 +200,7 @@ class _Reader:
             if name in ("oMath", "oMathPara"):
                 yield formula(child), None
             elif name == "r":
-                hidden, run_align = self._format(child)
+                hidden, run_align = self._run_format(child)
                 if not (default_hidden if hidden is None else hidden):
                     yield from self._pieces(child, run_align, default_hidden)
             elif name == "t":
@@ -212,7 +215,7 @@ class _Reader:
             else:
                 yield from self._pieces(child, align, default_hidden)
 
-    def _format(self, run: "_Element") -> tuple[bool | None, str | None]:
+    def _run_format(self, run: "_Element") -> tuple[bool | None, str | None]:
         """Whether a run is hidden (None if not specified), and its alignment, by its own properties or its style."""
         properties = run.find("{*}rPr")
         styles = self._styles_of(run.find("{*}rPr/{*}rStyle"))
@@ -224,7 +227,7 @@ class _Reader:
     def _styles_of(self, reference: "_Element | None") -> list[_Style]:
         """The style that a paragraph or run refers to, and the styles that it is based on, nearest first."""
         found: list[_Style] = []
-        id = _value(reference) or None  # else a style without an id would be that of all paragraphs
+        id = _value(reference) or None  # an empty id would match a style without an id
         while id in self._styles and len(found) < _MAX_STYLES:
             found.append(self._styles[id])
             id = found[-1].based_on
@@ -269,8 +272,8 @@ def _read_style(style: "_Element") -> tuple[str, _Style]:
 
 
 def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
-    """The blocks, with each paragraph whose mark is deleted in tracked changes joined with the paragraph below."""
-    joined: _Element | None = None  # the paragraphs whose content the next paragraph continues
+    """The blocks; a paragraph whose mark is deleted in tracked changes is joined with the paragraph below it."""
+    joined: _Element | None = None  # the joined paragraphs so far, to which the next paragraph is joined
     for block in blocks:
         properties, mark = block.find("{*}pPr"), block.find("{*}pPr/{*}rPr")
         mark_is_deleted = mark is not None and any(_name(change) in ("del", "moveFrom") for change in mark)
@@ -278,7 +281,8 @@ def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
             if joined is None:
                 joined = block.makeelement(block.tag)
             joined.extend(list(block))
-            # As in Word, the joined paragraph has the properties of the last one, which ``find`` must find first.
+            # As in Word, the joined paragraph has the properties of its last paragraph. They are inserted first, since
+            # ``find`` returns the first ones.
             joined.insert(0, block.makeelement("pPr") if properties is None else properties)
             if mark_is_deleted:
                 continue
@@ -292,7 +296,10 @@ def _accept_joins(blocks: Iterable["_Element"]) -> Iterator["_Element"]:
 
 
 def _is_visible(element: "_Element", within: "_Element") -> bool:
-    """Whether no skipped element is between ``element`` and the block ``within``; text boxes may be nested."""
+    """Whether no skipped element is between ``element`` and the block ``within``.
+
+    If ``element`` is a text box, other text boxes around it do not count as skipped.
+    """
     for above in element.iterancestors():
         if above is within:
             return True
@@ -330,12 +337,12 @@ def _columns(span: "_Element | None", default: int) -> int:
 
 
 def _hidden_by(styles: Sequence[_Style]) -> bool | None:
-    """The value of ``hidden`` of the nearest style that specifies it; None if none does."""
+    """Whether the nearest style that specifies ``hidden`` hides its text; None if no style specifies it."""
     return next((style.hidden for style in styles if style.hidden is not None), None)
 
 
 def _visibility_and_alignment(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether run properties hide text or strike it through (None if not specified), and their vertical alignment."""
+    """Whether run properties hide or strike through the text (None if not specified), and its vertical alignment."""
     if properties is None:
         return None, None
     switches = [switch for name in ("vanish", "strike", "dstrike") for switch in properties.iterfind(f"{{*}}{name}")]

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Value = str | int | list[str]
-MAX_CHARACTERS = 500  # of a title, a heading or another text in the metadata
-MAX_VALUES = 300  # of a list in the metadata
+MAX_CHARACTERS = 500  # characters of a title, a heading or another text in the metadata
+MAX_VALUES = 300  # items of a list in the metadata
 BLOCK_SEPARATOR = "\n\n"
 
-# Control characters except tab, line feed and form feed, lone surrogates, and invisible characters such as Unicode's
-# tags (U+E0000 to U+E007F).
+# Lone surrogates, invisible characters such as Unicode's tags (U+E0000 to U+E007F), and control characters. The control
+# characters tab, line feed and form feed stay.
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
 
@@ -27,7 +27,10 @@ _PROGRAM_TITLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``text[start:end]`` of a document, on one page and under one heading; None if the format has none."""
+    """``text[start:end]`` of a document, on one page and under one heading.
+
+    ``page`` is None if the format has no pages, ``section`` if there is no heading.
+    """
 
     start: int
     end: int
@@ -40,10 +43,11 @@ class Extract:
     """One document.
 
     Attributes:
-        key: id, unique in a library. A record that other files may revise has a key without the file's name.
+        key: id of the document, unique in a library. It contains the file's name, unless other files may revise the
+            document.
         text: the text that passages and citations refer to by offsets.
         parts: in order, without overlap; only white space lies outside them.
-        metadata: title, year, journal, MeSH headings and others, if the format has them.
+        metadata: title, year, journal, MeSH headings and others, as far as the format has them.
     """
 
     key: str
@@ -61,7 +65,7 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file, a member of an archive, or a part of it that cannot be read; ``why`` is the message for the user."""
+    """A message for the user, ``why``: the file or archive's member ``file``, or a part of it, cannot be read."""
 
     file: str
     why: str
@@ -129,6 +133,6 @@ def one_line(text: str | None) -> str | None:
 
 
 def meaningful_title(text: str | None) -> str | None:
-    """A title from a file's properties in one line; None for a program's default, a file's name or an identifier."""
+    """The title in a file's properties, in one line; None if it is a program's default, file name or identifier."""
     title = one_line(text)
     return None if title is None or _PROGRAM_TITLE.fullmatch(title) else title

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Ordinals and trademarks: 4th, Plavix(TM)
+# Superscripts that are written without ^: of ordinals and trademarks, as in 4th and PlavixTM.
 _UNMARKED_SUPERSCRIPT = re.compile(r"(?:st|nd|rd|th|er|ère|re|e|o|os|a|TM|SM|MD)\Z")
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), "")  # Unicode's invisible operators
 _SPACED_OPERATORS = set("=<>≤≥≠≈≡∼~±∓×÷·+−-→∈∝⇒⟶")
-# Children of Word's elements, in the order of the corresponding elements of MathML.
+# Names of the children of Word's elements, in the order that the children have in MathML.
 _OMML_OPERANDS = {
     **{"f": ("num", "den"), "ssup": ("e", "sup"), "ssub": ("e", "sub"), "ssubsup": ("e", "sub", "sup")},
     **{"nary": ("e", "sub", "sup"), "rad": ("e", "deg"), "func": ("fName", "e")},
@@ -41,7 +41,10 @@ def formula(element: Any, depth: int = 0) -> str:
     parts = [child for child in element if isinstance(child.tag, str)]
 
     def operand(place: int) -> str:
-        """The text of the child at an index; of OMML elements, whose children have any order, that with its name."""
+        """The text of the operand with this index.
+
+        In MathML it is the child at this index. In OMML children have any order, so it is the child with this name.
+        """
         names = [str(child.tag).rpartition("}")[2] for child in parts]
         if name in _OMML_OPERANDS:
             operand_name = _OMML_OPERANDS[name][place]
@@ -89,7 +92,7 @@ def formula(element: Any, depth: int = 0) -> str:
 
 
 def _row(parts: Iterable[Any], depth: int, text: str | None = None) -> str:
-    """The texts of a formula's parts in a row after ``text``, with spaces around operators."""
+    """``text`` and the texts of a formula's parts in one line, with spaces around operators."""
     row = (text or "").strip()
     for child in parts:
         piece = formula(child, depth + 1)

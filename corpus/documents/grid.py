@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 
-HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage has it
+HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage has a header
 HEADER_LENGTH = 2000  # maximum number of characters of a repeated header
 _MAX_COLUMN_SPAN = 200
-_MAX_GROWTH = 4  # maximum length of a table's text with repeated cells, relative to its length without
+_MAX_GROWTH = 4  # maximum number of characters of repeated cells, relative to the characters of all cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,10 @@ class Cell:
 
 
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A table's text in blocks of ``HEADER_EVERY`` rows below the header; one block if it is short or the header long.
+    """A table's text in blocks, each with the header and ``HEADER_EVERY`` rows.
 
-    A cell that spans rows is repeated in each row, a header that spans columns in each column.
+    A short table or one with a long header is one block. A cell that spans rows is repeated in each row. A header cell
+    that spans columns is repeated in each column.
     """
     filled = [(row, line) for row, line in zip(rows, _lines(rows), strict=True) if line.strip()]
     if not filled:
@@ -31,7 +32,8 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     lines = [line for _, line in filled]
     header_rows = len(list(takewhile(_is_header, [row for row, _ in filled[:3]])))
     header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
-    if "\t" in header[-1]:  # empty last cells, since a header with fewer cells than a row would lack its first cells
+    # A header with fewer cells than a row gets empty last cells, since ``labelled_cells`` would add empty first ones.
+    if "\t" in header[-1]:
         header[-1] += "\t" * max(0, max((line.count("\t") for line in body), default=0) - header[-1].count("\t"))
     lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
@@ -46,7 +48,7 @@ def _is_header(row: Sequence[Cell]) -> bool:
 
 
 def _one_header(lines: Sequence[str]) -> list[str]:
-    """Header rows merged into one, with each column's headings joined; a row with a single heading stays separate."""
+    """Header rows merged into one row by joining the headings of each column; a row with a single heading stays."""
     rows = [line.split("\t") for line in lines]
     titles = [line for line, row in zip(lines, rows, strict=True) if sum(map(bool, row)) == 1]
     rows = [row for row in rows if sum(map(bool, row)) > 1]
@@ -56,7 +58,7 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A line for each row, including cells that span it from above, while the repeated text is short enough."""
+    """A line for each row. Cells from above that span the row are repeated until the repeated text is too long."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
     # Remaining number of characters for repeated cells.
     budget = _MAX_GROWTH * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
@@ -65,7 +67,7 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         cells: list[str] = []
         column = 0
         rest = list(reversed(row))  # reversed, so that pop() takes the first cell
-        if budget < 0:  # ignore spans from here
+        if budget < 0:  # from here on spans are ignored
             above.clear()
         while rest or column in above:
             if column in above:

@@ -32,12 +32,12 @@ _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b", re.IGNORECASE)
 _DISPLAY_INLINE = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
-_FOLDING_CLASS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # class of a button that folds sections
+_FOLDING_CLASS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # class of a button that folds text
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _MAX_TABLE_DEPTH = 50  # nesting of tables
 _MAX_ITEM_ELEMENTS = 200  # elements in a list item that may consist of links only
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
-# Larger encodings that browsers use for declared ones (WHATWG's Encoding standard).
+# Browsers decode some declared encodings as a larger encoding (WHATWG's Encoding standard).
 _BROWSER_ENCODINGS = {
     **dict.fromkeys(("ascii", "iso8859-1", "latin_1"), "cp1252"),
     **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
@@ -55,10 +55,10 @@ _CHARSET_BYTES = 2048  # searched for the declaration; the standard says 1,024
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The page's text; its title is the title element, else the first heading of level 1.
 
-    A table has a line for each row and tabs between its cells, and repeats its header every few rows; a table for the
-    page's layout is read cell by cell. A term and its definition are one line. Folded sections are read; deleted text,
-    navigation, the page's footer and lists of links within the page are not. Scripts are not run, style sheets are not
-    applied and nothing is fetched.
+    The text of a table has a line for each row and tabs between cells, and repeats the table's header every few rows. A
+    table that only lays out the page is read cell by cell. A term and its definition are one line. Folded sections are
+    read. Deleted text, navigation, the page's footer and lists of links within the page are not read. Scripts are not
+    run, style sheets are not applied and nothing is fetched.
     """
     from lxml import etree, html
 
@@ -92,7 +92,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _attribute_count(tag: bytes) -> int:
-    """The approximate number of a tag's attributes, which white space, slashes or quotation marks separate."""
+    """The approximate number of a tag's attributes; white space, slashes or quotation marks separate attributes."""
     return len(re.split(rb"[\s/]+", _QUOTED_ATTRIBUTE.sub(b" a ", tag)))
 
 
@@ -106,7 +106,7 @@ def _decoded(raw: bytes) -> str:
         with suppress(LookupError, UnicodeError):  # no encoding of this name, or not a text encoding
             encoding = codecs.lookup(encoding).name
             encoding = _BROWSER_ENCODINGS.get(encoding, encoding)
-            if b"<p>".decode(encoding) == "<p>":  # false for UTF-16, in which the declaration cannot be written
+            if b"<p>".decode(encoding) == "<p>":  # false for UTF-16, which would hide the declaration
                 return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")
@@ -125,7 +125,7 @@ class _Page:
         self._script_starts: list[int] = []  # offset in the block's text of each open <sup> or <sub>
 
     def blocks(self) -> Iterator[tuple[bool, str]]:
-        """Whether each block is a heading, and its text; a block ends where a block element begins or ends.
+        """For each block, whether it is a heading, and its text; blocks end where block elements begin or end.
 
         The tree is not walked recursively, since it may be deep.
         """
@@ -207,14 +207,14 @@ class _Page:
         return element.get("id") not in self._foldable_ids
 
     def _is_data(self, table: Any) -> bool:
-        """Whether a table has data; a table for layout has headings, other tables or a single column."""
+        """Whether a table has data. Other tables lay out the page: they have headings, tables or a single column."""
         if self._depth >= _MAX_TABLE_DEPTH or table.get("role") in ("presentation", "none"):
             return False
         has_columns = max((len(_cells_of(row)) for row in self._rows_of(table)), default=0) > 1
         return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
 
     def _rows_of(self, table: Any) -> list[Any]:
-        """The visible rows of a table, without rows of nested tables."""
+        """The visible rows of a table, without the rows of tables inside of it."""
         parts = (part for part in table if not self._is_skipped(part, _tag(part), ()))
         rows = (row for part in parts for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
         return [row for row in rows if row.tag == "tr" and not self._is_skipped(row, "tr", ())]
@@ -233,12 +233,12 @@ class _Page:
             yield False, block
 
     def _cell(self, cell: Any, rows_left: int) -> Cell:
-        """A cell; ``rows_left`` counts the rows of its row group, from the cell's row to the last."""
+        """The cell of an element; ``rows_left`` is the number of rows from its own to the last of its row group."""
         text = ""
         if not self._is_skipped(cell, _tag(cell), ()):
             blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._foldable_ids).blocks())
             text = " ".join(filter(None, blocks))
-        rows = min(_span(cell.get("rowspan")) or rows_left, rows_left)  # 0: all rows that are left
+        rows = min(_span(cell.get("rowspan")) or rows_left, rows_left)  # rowspan="0" means all rows that are left
         is_header = cell.tag == "th" or _tag(cell.getparent().getparent()) == "thead"
         return Cell(text, _span(cell.get("colspan")), rows, is_header)
 

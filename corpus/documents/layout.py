@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _MIN_COLUMN_DISTANCE = 120  # points between the starts of two columns
 _COLUMN_TOLERANCE = 8  # points between the starts of lines in one column
-_MIN_ALIGNED = 0.7  # share of line pairs whose right line begins at the start of the right column
+_MIN_ALIGNED = 0.7  # share of lines with two stretches whose right stretch begins where the right column does
 _MIN_PROSE = 15  # characters of a line in a column of prose; cells of tables have fewer
 _MAX_LINE_OFFSET = 0.3  # vertical offset of stretches in one line, in font sizes
 _MIN_CELL_GAP = 0.8  # between two cells, in font sizes
@@ -88,7 +88,7 @@ def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
     """The text of a page, with tabs between the cells of a row and blank lines between paragraphs.
 
     A paragraph ends where the font size changes, the line distance grows, or bold text begins or ends, unless the next
-    line begins in lower case. Two columns of prose are read one after the other.
+    line begins in lower case. If a page has two columns of prose, the left column is read before the right one.
 
     Args:
         lines: the lines in the order of the file, each with its stretches from left to right.
@@ -122,18 +122,18 @@ def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | 
     pairs = [line for line in lines if len(line) == 2 and all(len(cell.text.strip()) >= _MIN_PROSE for cell in line)]
     if len(pairs) < 4:
         return None
-    (right, count) = Counter(round(line[1].x / 4) * 4 for line in pairs).most_common(1)[0]  # start of the right column
-    left = min(line[0].x for line in pairs)
-    if count < _MIN_ALIGNED * len(pairs) or right - left < _MIN_COLUMN_DISTANCE:
+    (right_start, count) = Counter(round(line[1].x / 4) * 4 for line in pairs).most_common(1)[0]
+    left_start = min(line[0].x for line in pairs)
+    if count < _MIN_ALIGNED * len(pairs) or right_start - left_start < _MIN_COLUMN_DISTANCE:
         return None
     widest = max(len(line[0].text.strip()) for line in pairs)
     ordered: list[Sequence[Stretch]] = []
     columns: tuple[list[Sequence[Stretch]], list[Sequence[Stretch]]] = ([], [])
     for line in lines:
-        if len(line) == 2 and abs(line[1].x - right) <= _COLUMN_TOLERANCE:
+        if len(line) == 2 and abs(line[1].x - right_start) <= _COLUMN_TOLERANCE:
             for column, stretch in zip(columns, line, strict=True):
                 column.append([stretch])
-        elif len(line) == 1 and line[0].x >= right - _COLUMN_TOLERANCE:
+        elif len(line) == 1 and line[0].x >= right_start - _COLUMN_TOLERANCE:
             columns[1].append(line)
         elif len(line) == 1 and len(line[0].text.strip()) <= widest and any(columns):
             columns[0].append(line)
@@ -144,7 +144,10 @@ def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | 
 
 
 def _scale(lines: Sequence[Sequence[Stretch]]) -> float:
-    """The page's character widths relative to the typical ones if words are placed one by one, as by OCR; else 1."""
+    """The page's character widths relative to the typical ones.
+
+    It is 1 unless words are placed one by one, as by OCR, so that the distances between words show their widths.
+    """
     pairs = [(left, right) for line in lines for left, right in pairwise(line) if left.width > 0]
     if not pairs or len(pairs) < _OCR_STRETCHES * len(lines):
         return 1.0
@@ -152,7 +155,7 @@ def _scale(lines: Sequence[Sequence[Stretch]]) -> float:
 
 
 def _joined_lines(lines: Sequence[Sequence[Stretch]], scale: float) -> Iterator[Sequence[Stretch]]:
-    """The lines; lines side by side at one height, such as cells of a row, are joined."""
+    """The lines; lines that are side by side at one height, such as the cells of a row, are joined into one."""
     joined: list[Stretch] = []
     for line in lines:
         if joined and line:
@@ -167,7 +170,7 @@ def _joined_lines(lines: Sequence[Sequence[Stretch]], scale: float) -> Iterator[
 
 
 def _is_apart(left: Stretch, right: Stretch, scale: float, columns: Collection[int] = ()) -> bool:
-    """Whether two stretches are table cells by the gap between them, which may be smaller at a known column."""
+    """Whether the gap between two stretches is one between table cells; at a known column a smaller gap is enough."""
     gap = (right.x - left.x - scale * left.width) / max(left.size, right.size)
     return gap > _MIN_CELL_GAP or (gap > _MIN_KNOWN_CELL_GAP and round(right.x) in columns)
 
@@ -200,9 +203,10 @@ def _line(stretches: Sequence[Stretch], scale: float, columns: Collection[int]) 
 
 
 def _with_empty_cells(lines: Sequence[_Line]) -> Iterator[_Line]:
-    """The lines; in adjacent rows, an empty cell takes the place of each cell that a row lacks.
+    """The lines; a row of a table gets an empty cell for each column that it skips before its last cell.
 
-    The rows with the most cells determine the columns. A row whose cells match no columns stays as it is.
+    In a group of adjacent rows, those with the most cells determine the columns. A row whose cells do not match the
+    columns stays as it is.
     """
     for is_row, group in groupby(lines, key=lambda line: line.is_row):
         rows = list(group)

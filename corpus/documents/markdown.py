@@ -24,7 +24,7 @@ _LINK_DEFINITION = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
 )
 _CODE_SPAN = re.compile(r"(`+)(?:[^`\n]|(?!\1)`)+?\1")
-_INLINE_MARKS = (  # deleted text, links, images and emphasis, and the group with the text that stays
+_INLINE_MARKS = (  # patterns of deleted text, links, images and emphasis, each with what replaces the match
     (re.compile(r"(?<![~\\])~~(?=[^\s~])[^\n]{1,500}?(?<=[^\s~\\])~~(?!~)[ \t]?"), ""),
     (re.compile(r"<(del|s|strike)\b[^<>\n]{0,99}>[^\n]{0,500}?</\1>[ \t]?", re.IGNORECASE), ""),
     (
@@ -41,19 +41,19 @@ _INLINE_MARKS = (  # deleted text, links, images and emphasis, and the group wit
     (re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n]{1,500}?)(?<=[^\s\\])_(?!\w)"), r"\1"),
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z][a-zA-Z\d]{1,31});")
-# Escapes that stay: at the start of a line, where the character would begin a heading or list, and of backslashes.
+# Group 1 has the escapes that stay: of backslashes, and at the start of a line, where the bare character would begin a
+# heading or list. Group 2 is the character of other escapes.
 _ESCAPE = re.compile(r"(\A\s*\d*\\.|\\\\)|\\([<>~^$'\"@*_\[\]()#&%.+-])")
 _PAGE_LINK_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+\[[^\]\n]+\]\(#[^)\s]*\)[ \t]*\Z")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The text, which keeps the marks of headings, lists, tables and code.
+    """The text with the marks of headings, lists, tables and code.
 
     Front matter, comments, deleted text, data URIs, link targets, marks of emphasis and lists of links within the page
-    are removed; escapes and entities are replaced by their characters.
-    The header of a long table is repeated every few rows. The title is the front matter's, else the first heading of
-    level 1.
+    are removed. Escapes and entities are replaced by their characters. The header of a long table is repeated every few
+    rows. The title is the front matter's, else the first heading of level 1.
     """
     from markdown_it import MarkdownIt
 
@@ -81,7 +81,10 @@ def _front_matter(text: str) -> tuple[str, str]:
 
 
 def _front_matter_title(settings: str) -> str | None:
-    """The title in YAML or TOML; the text of its line where that is not a valid text, such as "Asthma: a plan"."""
+    """The title in front matter, which is YAML or TOML.
+
+    If the value is not valid, as in ``title: Asthma: a plan``, the title is the rest of the line.
+    """
     import yaml
 
     match = _TITLE.search(settings)
@@ -95,7 +98,7 @@ def _front_matter_title(settings: str) -> str | None:
 
 
 def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
-    """The lines of ``read``'s text with their line ends; code blocks stay unchanged."""
+    """The lines, with their line ends, without what ``read`` removes; code blocks stay unchanged."""
     fence = ""
     header: list[str] = []
     rows = 0
@@ -113,7 +116,7 @@ def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
         if fence or "|" not in line:
             header = []
         elif not header and "|" in below and _TABLE_RULE.match(below):
-            header, rows = [line, below], -2  # counted from the first row below the rule
+            header, rows = [line, below], -2  # so that the first row below header and rule is row 0
         elif header and rows and rows % HEADER_EVERY == 0 and len(header[0]) + len(header[1]) <= HEADER_LENGTH:
             yield "\n" + "\n".join(header) + "\n"
         rows += 1
@@ -121,7 +124,7 @@ def _rendered(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _without_inline_marks(line: str) -> str:
-    """A line without marks of emphasis, escapes and entities, with the texts of links; code spans stay unchanged."""
+    """A line without inline marks and deleted text, with escapes and entities decoded; code spans stay unchanged."""
     if not any(mark in line for mark in "[*_\\&~<"):
         return line
     pieces: list[str] = []
@@ -138,7 +141,7 @@ def _without_inline_marks(line: str) -> str:
 
 
 def _decoded(entity: re.Match[str]) -> str:
-    """The character of an entity, unless it would divide a cell or line."""
+    """The character of an entity; the entity itself if the character would divide a cell or line."""
     character = unescape(entity[0])
     return entity[0] if character in "|\r\n" else character
 

@@ -15,7 +15,7 @@ _UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of a section with
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
-    """A document for each citation with a title or an abstract; its text is the title and the abstracts.
+    """A document for each citation with a title or an abstract; the text is the title and then the abstracts.
 
     For a record without a PMID, a ``DataError`` is yielded.
     """
@@ -30,11 +30,11 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
                 stream.reset_limit()
                 pmid = one_line(record.get("PMID"))
                 if pmid is None or not pmid.isdigit():
-                    yield _format_error(source, number)
+                    yield _wrong_format_error(source, number)
                 elif (document := _document(pmid, record)) is not None:
                     yield document
         except (KeyError, IndexError):  # a continuation line without a field
-            raise _format_error(source, number + 1) from None
+            raise _wrong_format_error(source, number + 1) from None
     if number == 0:
         raise DataError(source.name, "is empty.")
 
@@ -59,11 +59,11 @@ def _document(pmid: str, record: Mapping[str, Any]) -> Extract | None:
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:
-    """A field in one line; the parser returns fields unknown to it as lists of lines."""
+    """A field in one line; if the parser does not know a field, it returns the field as a list of lines."""
     value = record.get(name)
     return one_line(" ".join(value) if isinstance(value, list) else value)
 
 
-def _format_error(source: Source, number: int) -> DataError:
+def _wrong_format_error(source: Source, number: int) -> DataError:
     problem = 'is not of the .nbib format: it has no line "PMID- " with a number. Export it from PubMed again.'
     return DataError(source.name, problem, record=str(number))

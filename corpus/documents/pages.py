@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from corpus.sentences import sentence_spans
 
 _MAX_EDGE_LINES = 3  # lines at a page's top and bottom that may be running heads or feet
-_MIN_SHARE = 0.2  # of the text that must remain without running heads, since the pages of forms are alike
+# Share of the text that must remain when running heads are removed: in forms, most lines of all pages are the same.
+_MIN_SHARE = 0.2
 _BROKEN_WORD = re.compile(r"(?<![^\W\d_])(?P<first>[^\W\d_]++)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUND_STARTS = re.compile(  # first halves of words that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -28,9 +29,9 @@ _UNFINISHED = re.compile(  # ends of a line that never end a sentence
 )
 _FOOTNOTE = re.compile(r"\s*(?:\d{1,2}|[*†‡§¶])[.)]?\s?[A-Z(]")
 _MAX_FOOTNOTE_LINES = 6  # on a page
-_MIN_LAST_LINE_WORDS = 4  # of a page's last line, if it is no heading
+_MIN_LAST_LINE_WORDS = 4  # a page's last line with fewer words may be a heading
 _MAX_HEADING_WORDS = 6
-_MAX_SENTENCE = 2000  # characters of a sentence that may be joined
+_MAX_SENTENCE = 2000  # characters on each side of a page break in which a sentence across it is searched
 
 
 def join_pages(pages: Sequence[str]) -> list[str]:
@@ -53,9 +54,9 @@ def join_pages(pages: Sequence[str]) -> list[str]:
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
-    """The pages without lines that recur at the same place near their edges; numbers in the lines may differ.
+    """The pages without lines that recur at the same place near the edges; numbers in the lines may differ.
 
-    If too little text remains, only the outermost lines are removed; if still too little, none.
+    If too little text would remain, only outermost lines are removed. If still too little would remain, none are.
     """
     lines = [text.split("\n") for text in pages]
     size = sum(len(line) for page in lines for line in page)
@@ -73,13 +74,17 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
 
 
 def _recurring(edges: Sequence[Mapping[int, set[str]]], min_pages: int = 2) -> set[str]:
-    """The names of lines that occur on at least half of the pages, and on at least ``min_pages`` pages."""
+    """The names of lines (see ``_edges``) that occur on at least half of the pages and at least ``min_pages`` pages."""
     counted = Counter(name for names in edges for name in set().union(*names.values()))
     return {name for name, times in counted.items() if times >= max(min_pages, len(edges) / 2)}
 
 
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
-    """Names of the lines near a page's edges, by line number: the edge, the distance and the text without numbers."""
+    """Names of the lines near a page's edges, by line number.
+
+    A name consists of the edge, the distance from it, and the line without numbers. In a short page a line may have two
+    names.
+    """
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
     for place in range(min(depth, len(filled))):
@@ -107,7 +112,7 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
         rest.lstrip()[:1].islower()
         or _UNFINISHED.search(last)
         or last.endswith(("-", "‐", "\u00ad", "."))
-        or sentence_start > len(before) - len(last)  # begins within a line, as no heading does
+        or sentence_start > len(before) - len(last)  # the sentence begins within a line, as no heading does
     )
     if not continues and (len(last.split()) < _MIN_LAST_LINE_WORDS or _is_heading(rest)):
         return "", text
@@ -116,9 +121,9 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
 
 
 def _without_footnotes(page: str) -> tuple[str, str]:
-    """A page's text without the footnotes below a line that breaks off, and the footnotes.
+    """A page's text without its footnotes, and the footnotes; they begin below a line without a final stop.
 
-    A footnote ends a sentence, since a line of text that breaks off may also begin with a number.
+    A page whose end does not end a sentence has no footnotes: its last lines are text, even if a number begins them.
     """
     if not page.rstrip().endswith((".", "!", "?", ")")):
         return page, ""
@@ -141,9 +146,9 @@ def _is_heading(text: str) -> bool:
 
 
 def _join_word(match: re.Match[str], words: set[str]) -> str:
-    """A word broken at a line end, joined; its hyphen stays if the word is a compound or hyphenated elsewhere.
+    """A word broken at a line end, joined. The hyphen stays if the word is a compound or is hyphenated elsewhere.
 
-    ``words`` are the words of the document in lower case.
+    ``words`` are all words of the document, in lower case.
     """
     first, second = match["first"], match["second"]
     if "\u00ad" in match[0] or f"{first}{second}".lower() in words:

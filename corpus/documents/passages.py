@@ -8,10 +8,11 @@ from corpus.documents.extract import Extract, Part
 from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, trimmed, word_spans
 
 PASSAGE_WORDS = 200  # maximum length without an embedder
-BATCH_CHARACTERS = 1 << 18  # tokenized at once; a tokenizer needs about 100 bytes of memory for each
+BATCH_CHARACTERS = 1 << 18  # tokenized at once; a tokenizer needs about 100 bytes of memory for each character
 _SPLIT_RANGE = 100  # maximum distance in characters from the middle of a long sentence to the split between words
 _MAX_HEADINGS = 6  # consecutive headings that are kept with the text below them
-MAX_TOKEN_CHARACTERS = 64  # assumed maximum; a text with longer tokens on average may be split although it fits
+# Assumed maximum of a text's average token length; a text with longer tokens may be split although it fits.
+MAX_TOKEN_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Window:
     Attributes:
         limit: maximum number of tokens.
         count: returns the number of tokens of each text, including special tokens.
-        fingerprint: equal for windows that split all documents alike.
+        fingerprint: identifies the window; windows with equal fingerprints and limits split all documents alike.
     """
 
     limit: int
@@ -57,7 +58,7 @@ def words_window(words: int = PASSAGE_WORDS) -> Window:
 
 
 def common_window(windows: Sequence[Window], max_tokens: int | None = None) -> Window:
-    """The window of texts that fit each of several windows.
+    """A window for texts that must fit every one of several windows.
 
     Args:
         windows: at least one.
@@ -79,10 +80,11 @@ def common_window(windows: Sequence[Window], max_tokens: int | None = None) -> W
 
 
 def split_document(document: Extract, window: Window) -> SplitDocument:
-    """Split a document into passages that fit the window, between paragraphs, else between sentences, else words.
+    """Split a document into passages that fit the window.
 
-    A passage is on one page and may span sections. A heading stays with the text below it if both fit. If too
-    long, a sentence of several lines, such as a table, is split at line ends. Only white space is outside of passages.
+    The text is split between paragraphs, else between sentences, else between words. A sentence that is too long and
+    has several lines, such as a table, is split at line ends. A heading stays with the text below it if both fit. A
+    passage is on one page and may span sections. Only white space is outside of passages.
     """
     text, part_starts = document.text, [part.start for part in document.parts]
     spans: list[Span] = []
@@ -114,7 +116,10 @@ def _pages(parts: Sequence[Part]) -> Iterator[Span]:
 
 
 def _fitting_pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int]], int]:
-    """Paragraphs, sentences and parts of sentences that fit, with their tokens, and the number of split sentences."""
+    """Pieces that fit, each with its number of tokens, and the number of sentences that had to be split.
+
+    A piece is a paragraph, a sentence or a part of a sentence.
+    """
     paragraphs = [(start + page[0], end + page[0]) for start, end in paragraph_spans(text[page[0] : page[1]])]
     pieces: list[tuple[Span, int]] = []
     split_sentences = 0
@@ -163,7 +168,7 @@ def _merged(
 
 
 def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
-    """A group halved until its parts fit, for tokenizers that count more tokens in a text than in its pieces."""
+    """A group halved until its parts fit: some tokenizers count more tokens in a text than in all of its pieces."""
     spans: list[Span] = []
     for half in (group[: len(group) // 2], group[len(group) // 2 :]):
         ((whole, tokens),) = _counted(text, [(half[0][0], half[-1][1])], window)
@@ -172,7 +177,7 @@ def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
 
 
 def _split_sentence(text: str, sentence: Span, window: Window) -> list[Span]:
-    """A sentence split between lines, else words, until each piece fits; a long word is halved."""
+    """A sentence split between lines, else between words, until each piece fits; a long word is halved."""
     start, end = sentence
     middle = (start + end) // 2
     line_ends = [at for at in (text.rfind("\n", start, middle), text.find("\n", middle, end)) if at >= 0]
@@ -191,7 +196,7 @@ def _split_sentence(text: str, sentence: Span, window: Window) -> list[Span]:
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:
-    """Each span with its number of tokens; for spans with too many characters to fit, the limit plus one."""
+    """Each span with its number of tokens; a span with too many characters to fit counts as the limit plus one."""
     max_characters = MAX_TOKEN_CHARACTERS * window.limit
     found: list[tuple[Span, int]] = []
     for batch in _batches(spans, max_characters):
@@ -202,7 +207,10 @@ def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Spa
 
 
 def _batches(spans: Sequence[Span], max_characters: int) -> Iterator[list[Span]]:
-    """Batches of at most ``BATCH_CHARACTERS``, in order; a span over ``max_characters`` is not tokenized or counted."""
+    """The spans in batches of at most ``BATCH_CHARACTERS``.
+
+    Spans of more than ``max_characters`` do not count, since they are not tokenized.
+    """
     batch: list[Span] = []
     size = 0
     for start, end in spans:

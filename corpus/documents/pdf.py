@@ -1,6 +1,7 @@
 """Reader of PDF files: the text of each page, by pypdf.
 
-pdfminer.six splits tables into columns and pypdfium2 mixes columns like pypdf, so neither is better overall.
+Neither pdfminer.six nor pypdfium2 is better overall: pdfminer.six reads tables column by column, and pypdfium2 mixes
+the columns of a page as pypdf does.
 """
 
 import logging
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _BOLD = re.compile(r"Bold|Black|Heavy|Demi", re.IGNORECASE)
 _MONOSPACED = re.compile(r"Courier|Mono|Consol", re.IGNORECASE)
-_MAX_LISTED = 5  # pages in a message
-_SIGNATURE_BYTES = 1024  # bytes in which a PDF file's signature begins
+_MAX_LISTED = 5  # pages that a message lists
+_SIGNATURE_BYTES = 1024  # first bytes of a PDF file, in which its signature must be
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
     """The text of the pages in order; page numbers count from 1.
 
-    Running heads are removed, hyphenated words are joined, a sentence that continues on the next page belongs to the
-    page where it starts, and two columns are read one after the other. A ``DataError`` is yielded for each damaged
-    page, and one for the pages with images and no text.
+    Running heads are removed and hyphenated words are joined. A sentence that continues on the next page belongs to the
+    page where it starts. Two columns are read one after the other. A ``DataError`` is yielded for each damaged page,
+    and one for all pages that have images and no text.
 
     Raises:
         DataError: the file is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
@@ -45,12 +46,12 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
     raw = read_bytes(source, config)
     if b"%PDF-" not in raw[:_SIGNATURE_BYTES]:
         raise DataError(source.name, f"is not a PDF file. {format_advice(raw) or ''}".rstrip())
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs every recoverable error
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # pypdf logs every recoverable error
     body = TextBuilder()
     try:
         reader = PdfReader(BytesIO(raw))
         encrypted = reader.is_encrypted and not reader.decrypt("")
-        pages = 0 if encrypted else len(reader.pages)
+        page_count = 0 if encrypted else len(reader.pages)
         title = None if encrypted or reader.metadata is None else reader.metadata.title
     except DependencyError:
         encrypted = True
@@ -58,13 +59,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
         raise _damage_error(source, error) from None
     if encrypted:
         raise DataError(source.name, "is encrypted. Save a copy that opens without a password.")
-    if pages > config.max_pages:
-        problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
+    if page_count > config.max_pages:
+        problem = f"has {page_count:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
-    texts = [""] * pages
+    texts = [""] * page_count
     image_pages: list[int] = []  # numbers of pages with images and no text
     is_damaged = False
-    for number in range(pages):
+    for number in range(page_count):
         try:
             page = reader.pages[number]
             texts[number] = _text(page).translate(_LIGATURES)
@@ -85,7 +86,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             source.name, "contains no text; it seems to be a scan. Run OCR on it first, for example with ocrmypdf."
         )
     if image_pages:
-        yield DataError(source.name, _missing_text_message(image_pages, pages))
+        yield DataError(source.name, _missing_text_message(image_pages, page_count))
 
 
 def _has_image(page: "PageObject") -> bool:
@@ -98,17 +99,17 @@ def _has_image(page: "PageObject") -> bool:
         return False
 
 
-def _missing_text_message(image_pages: Sequence[int], pages: int) -> str:
-    """The message about pages that are images."""
+def _missing_text_message(image_pages: Sequence[int], page_count: int) -> str:
+    """The message about pages that have images and no text."""
     listed = ", ".join(map(str, image_pages[:_MAX_LISTED])) + (", ..." if len(image_pages) > _MAX_LISTED else "")
     return (
-        f"{len(image_pages)} of {pages} pages have images and no text (page {listed}); the others are read. If they "
-        "are scans, run OCR on the file first, for example with ocrmypdf."
+        f"{len(image_pages)} of {page_count} pages have images and no text (page {listed}); the others are read. If "
+        "they are scans, run OCR on the file first, for example with ocrmypdf."
     )
 
 
 def _text(page: "PageObject") -> str:
-    """The page's text by its layout, or by pypdf if parts of the text have no position."""
+    """The page's text in the order of its layout, or as pypdf orders it if parts of the text have no position."""
     lines: list[list[Stretch]] = [[]]
     visited: list[str] = []
 
@@ -132,7 +133,7 @@ def _text(page: "PageObject") -> str:
 
 
 def _separate_cells(page: "PageObject") -> None:
-    """Repeat the font operator before each move to the right within a line, so that pypdf splits the text there."""
+    """Make pypdf split a line's text before each move to the right, by repeating the font operator there."""
     from pypdf.generic import ContentStream, NameObject
 
     if "/Contents" not in page:
@@ -172,7 +173,7 @@ def _moves_right(operands: Any, last_matrix: Any) -> bool:
 
 
 def _stretch(text: str, matrix: list[float], text_matrix: list[float], font: Any, size: float) -> Stretch:
-    """A stretch with its position along and across its direction of writing, since pages may be rotated."""
+    """A stretch with its position along and across the direction of writing, which differs on rotated pages."""
     a, b, c, d, e, f = _product(text_matrix, matrix)
     along, up = hypot(a, b) or 1.0, hypot(c, d) or 1.0
     x, y = (e * a + f * b) / along, (e * c + f * d) / up

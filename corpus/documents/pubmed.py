@@ -20,29 +20,30 @@ NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article without an En
 _UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of a section without a heading
 RETRACTED = "Retracted"
 CONCERN = "Expression of concern"
-# Notices by publication type, and by the type, in .nbib files the tag, of a reference to the article.
+# Notices by the article's publication type, and by the type of a reference to it (in .nbib files, the reference's tag).
 _NOTICES = {
     **dict.fromkeys(("Retracted Publication", "RetractionIn", "RetractedandRepublishedIn", "RIN", "RRI"), RETRACTED),
     **dict.fromkeys(("ExpressionOfConcernIn", "ECI"), CONCERN),
 }
-# Dates, the preferred ones first: of the journal's issue ("2019 Nov-Dec" is a MedlineDate), then of the online article.
+# Paths of dates, the preferred ones first. A date in words, such as "2019 Nov-Dec", is a MedlineDate.
 _DATES = (
+    # Of the journal's issue, then of the online article.
     *("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year"),
-    *("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year"),  # of books and chapters
+    *("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year"),  # of books, then of chapters
 )
 _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 
 
 def key_of(pmid: str) -> str:
-    """The key of a citation's document, the same in all files, so that later files can revise it."""
+    """The key of a citation's document. It is the same in all files, so that later files can revise the document."""
     return f"pubmed:{pmid}"
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdrawn | DataError]:
     """Documents of citations, books and chapters with a title or an abstract, and ``Withdrawn`` for deleted citations.
 
-    A text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. The
-    metadata of a retracted article have a ``notice``, and its title begins with it. For a citation without a PMID, a
+    A text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. A
+    retracted article has a ``notice`` in its metadata and at the start of its title. For a citation without a PMID, a
     ``DataError`` is yielded. Entities are not expanded, and nothing outside the file is read.
     """
     from lxml import etree
@@ -62,7 +63,7 @@ def _records(
 ) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 
-    # Start events report an unsupported root element at the start of the file.
+    # Start events are requested too, so that an unsupported root element is reported before the whole file is read.
     events = etree.iterparse(
         buffered, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
@@ -105,22 +106,22 @@ def with_notice(title: str | None, notice: str | None) -> str | None:
 
 
 def english_title(title: str | None, vernacular: str | None) -> str | None:
-    """The English title, or the title in the article's language if PubMed has no English title."""
+    """The English title; the title in the article's language if PubMed has no English one."""
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 
 def notice_of(kinds: Iterable[str]) -> str | None:
-    """The notice that an article was retracted, or else that its journal has expressed concern.
+    """The notice that an article was retracted, else the notice that its journal has expressed concern, else None.
 
     Args:
-        kinds: the article's publication types, and the types (or tags of .nbib files) of references to it.
+        kinds: the article's publication types, and the types of references to it (in .nbib files, their tags).
     """
     notices = set(map(_NOTICES.get, kinds))
     return RETRACTED if RETRACTED in notices else CONCERN if CONCERN in notices else None
 
 
 def _document(source: Source, number: int, element: Any) -> Extract | DataError | None:
-    """The document of a record; None if it has neither title nor abstract. A book's ``journal`` is its title."""
+    """The document of a record; None if it has neither title nor abstract. For a book, ``journal`` is its title."""
     path = {"PubmedArticle": "MedlineCitation", "PubmedBookArticle": "BookDocument"}.get(element.tag, ".")
     record = element.find(path)
     pmid = None if record is None else _text(record.find("PMID"))
@@ -185,7 +186,7 @@ def _marked_up(element: Any) -> str:
                 text += formula(child)
             case _ if isinstance(child.tag, str):
                 text += _marked_up(child)
-            case _ if isinstance(child, etree._Entity):  # entities of a DTD, which is not read
+            case _ if isinstance(child, etree._Entity):  # an entity of a DTD, which is not read
                 text += child.text
         text += child.tail or ""
     return text

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseBlobParser
     from langchain_core.documents import Document
 
-# Metadata of passages that the library sets.
+# Metadata of passages that the library itself sets, so that a user's reader cannot set them.
 _RESERVED_METADATA = ("id", "source", "page", "section", "start", "end", "score")
-_MAX_PROBLEMS = 20  # of a source that are reported one by one; further problems are counted
+_MAX_PROBLEMS = 20  # problems of a source that are reported one by one; further problems are only counted
 
 
 class Readers:
     """The readers of section ``documents``.
 
     A user's reader is a LangChain ``BaseBlobParser`` class without required arguments; it takes precedence over the
-    reader of this package. Metadata of its ``Document``s that are strings, integers or lists of strings are stored
-    (``title``, ``year``, ``mesh`` and others); ``page`` and ``section`` locate the text.
+    reader of this package. The metadata of its ``Document``s, such as ``title``, ``year`` and ``mesh``, are stored if
+    they are strings, integers or lists of strings. The metadata ``page`` and ``section`` locate the text.
 
     Attributes:
         suffixes: suffixes of the supported files and archives.
@@ -70,9 +70,9 @@ class Readers:
 def _errors_as_problems(
     name: str, results: Iterable[Extract | Withdrawn | DataError]
 ) -> Iterator[Extract | Withdrawn | Problem]:
-    """The documents, then the errors as problems; without any document the first error is raised."""
+    """The documents, then the errors as problems; if there is no document, the first error is raised."""
     errors: list[DataError] = []
-    unlisted, is_empty = 0, True  # number of errors beyond the first ones, and whether there is no document
+    unlisted, is_empty = 0, True  # number of errors after the first ``_MAX_PROBLEMS``, and whether there is no document
     for result in results:
         if not isinstance(result, DataError):
             is_empty = False
@@ -100,7 +100,11 @@ def _make_parser(suffix: str, path: str) -> "BaseBlobParser":
 
 
 def _parser_extracts(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -> Iterator[Extract]:
-    """The documents of a user's parser, with the source's name as key; several documents add their ids or numbers."""
+    """The documents of a user's parser.
+
+    The key of a single document is the source's name. If there are several, each key also has the document's id or
+    number.
+    """
     from langchain_core.documents.base import Blob
 
     blob = Blob.from_data(read_bytes(source, config), path=source.name)

@@ -1,4 +1,4 @@
-"""Files and members of archives as sources: names, formats, and bytes within the limits of the settings."""
+"""Sources, which are files or members of archives: names, formats, and bytes within the limits of the settings."""
 
 import codecs
 import gzip
@@ -47,8 +47,8 @@ _SIGNATURES = (
 # Characters that control a terminal or the direction of text.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 CHUNK_BYTES = 1 << 16
-BUFFER_BYTES = 1 << 13  # that may be read beyond a record's end; small beside the least documents.max_bytes
-_MAX_SUFFIXES = 20  # in a message
+BUFFER_BYTES = 1 << 13  # may be read beyond a record's end; small compared with the least documents.max_bytes
+_MAX_SUFFIXES = 20  # suffixes that a message lists
 _SET_ENCODING = (
     "Name its encoding, such as --set documents.encoding=windows-1252 for Windows in western Europe, or save it as "
     "UTF-8."
@@ -57,7 +57,10 @@ _SET_ENCODING = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file or a member of an archive: ``name`` for messages and ids; ``open`` returns its bytes, still compressed."""
+    """A file or a member of an archive, with its name for messages and ids.
+
+    ``open`` returns the bytes; those of a ``.gz`` file are still compressed.
+    """
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -110,7 +113,10 @@ def format_of(name: str) -> Format | None:
 
 
 class LimitedStream(RawIOBase):
-    """A stream that raises ``DataError`` if it is damaged or after ``limit`` bytes since ``reset_limit`` was called."""
+    """A stream that raises ``DataError`` if it is damaged, or if it is read beyond ``limit`` bytes.
+
+    The bytes are counted from the start, or from the last call of ``reset_limit``.
+    """
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -181,7 +187,7 @@ def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
 
 
 def read_text(source: Source, config: DocumentsConfig) -> str:
-    """The source as text: UTF-8, UTF-16 with a byte order mark, or ``config.encoding``; line ends stay."""
+    """The source's text, from UTF-8, UTF-16 with a byte order mark, or ``config.encoding``; line ends stay."""
     raw = read_bytes(source, config)
     try:
         text = _decoded(raw, config)
@@ -230,7 +236,7 @@ def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
 
 
 def format_advice(raw: bytes) -> str | None:
-    """Advice on a file's real format and the right suffix, by its first bytes; None if they show no other format."""
+    """Advice on the right suffix if a file's first bytes show a format with another suffix; else None."""
     for signature, description, suffix in _SIGNATURES:
         if raw.startswith(signature):
             return f"It seems to be {description}: name it {suffix}."

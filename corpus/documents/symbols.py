@@ -15,19 +15,19 @@ _WINGDINGS = {
     **{0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xE8: "➔", 0xF0: "⇨", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
     **{0x4A: "☺", 0x4C: "☹", 0x22: "✂", 0x28: "☎", 0x2A: "✉", 0xFA: "▪"},
 }
-# Tables by font; the characters of fonts with an empty table are unknown.
+# Characters by font and code. Fonts with an empty table are symbol fonts whose characters are unknown.
 _TABLES = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {}, "wingdings 3": {}, "webdings": {}}
 
 
 def symbol(font: str, code: str) -> str:
-    """The character of a hexadecimal code in a font; U+FFFD for an unknown code, so that the loss is visible."""
+    """The character of a hexadecimal code in a font; U+FFFD if the code is unknown, so that the loss is visible."""
     try:
         number = int(code, 16)
     except ValueError:
         return UNKNOWN
-    # Word writes the codes of symbol fonts with 0xF000 added, in the private use area, or as they are.
+    # Word writes a code of a symbol font either as it is, or with 0xF000 added, which is in the private use area.
     if (table := _TABLES.get(font.lower())) is not None:
         return table.get(number - 0xF000 if 0xF020 <= number <= 0xF0FF else number, UNKNOWN)
     character = chr(number) if 0 <= number <= sys.maxunicode else UNKNOWN
-    # Codes of private use and surrogates are neither printable nor a space.
+    # Private-use codes and surrogates are neither printable nor spaces, so that they are unknown.
     return character if character.isprintable() or (number > 0x20 and character.isspace()) else UNKNOWN

@@ -16,14 +16,15 @@ from corpus.documents.source import LimitedStream, Source, format_of, open_limit
 from corpus.rows import is_missing, json_row
 
 MAX_LISTED = 20  # columns in an error
-Row = tuple[int, Mapping[str, Any] | DataError]  # number of its first line, and its cells
+Row = tuple[int, Mapping[str, Any] | DataError]  # number of the row's first line, and its cells or what is wrong
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
     """A document for each row of a table with a header, or for each JSON object of a ``.jsonl`` file.
 
-    Rows without text and title are skipped. A document's key is ``FILE/ID``, or ``FILE/N`` with the row's number, from
-    1, if it has no id. For a row that is invalid or repeats an id, a ``DataError`` with line and field is yielded.
+    Rows without text and title are skipped. A document's key is ``FILE/ID``; if the row has no id, the key is
+    ``FILE/N`` with the row's number N, from 1. For a row that is invalid or repeats an id, a ``DataError`` with line
+    and field is yielded.
     """
     rows = _json_rows if format_of(source.name) == "jsonl" else _csv_rows
     with open_limited(source, config) as stream:
@@ -68,9 +69,10 @@ def _document(
 
 
 def _matching_columns(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
-    """The columns with the row's names, which may differ from the settings in case and outer spaces.
+    """The columns of the settings under the row's names, which may differ in case and outer spaces.
 
-    Unlike in ``with_column_names``, two settings may name one column, and messages have the row's own names.
+    ``with_column_names`` renames the row's columns instead. Here two settings may name one column, and messages have
+    the row's own names.
     """
     expected = columns.model_dump()
     if all(name is None or name in row for name in expected.values()):
@@ -108,7 +110,8 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
 def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     """Rows of a table: tab-separated in a ``.tsv`` file; in other files the delimiter is detected from the header."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-    csv.field_size_limit(min(config.max_bytes, sys.maxsize))  # of a cell; global, so the limit of the last file counts
+    # The maximum size of a cell. It is a setting of the whole process, so each file sets it again.
+    csv.field_size_limit(min(config.max_bytes, sys.maxsize))
     lines = text_lines(source, stream, "", config)
     return csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 

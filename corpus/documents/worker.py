@@ -1,9 +1,9 @@
 """A process that reads files within limits of time and memory.
 
 Parsers of untrusted files may loop, exhaust the memory, or crash. Therefore a worker process reads the files one by one
-and splits their texts into passages. It is killed if a file takes too much time or memory, and a new one reads the
-next file. The parent process counts tokens, because it has the tokenizers. The worker is a new interpreter instead of a
-fork, because threads of the parent may hold locks; it does not import the parent's main module.
+and splits their texts into passages. The worker is killed if a file takes too much time or memory; a new worker reads
+the next file. The parent process counts tokens, because it has the tokenizers. The worker is a new interpreter instead
+of a fork, because threads of the parent may hold locks. It does not import the parent's main module.
 """
 
 import os
@@ -27,7 +27,7 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import Source, escaped, suffix_counts
 
 CHECK_INTERVAL = 0.05  # seconds between checks of the worker's time and memory
-MAX_KILLS = 3  # number of members of an archive that kill the worker before its other members are skipped
+MAX_KILLS = 3  # members of an archive at which a worker was killed; then the other members are skipped
 _WORKER_SCRIPT = """
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
@@ -42,7 +42,7 @@ ReadResult = tuple[Extract, SplitDocument] | Withdrawn | Problem
 class _Request:
     path: str
     name: str
-    skipped: int  # number of an archive's first members, which earlier workers have read
+    skipped: int  # number of an archive's first members to skip, since earlier workers have begun to read them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _CountTokens:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The end of the member, or of the file if no member has begun; ``error`` is the reason if it cannot be read."""
+    """The end of a member, or of the file if no member has begun; ``error`` says why it cannot be read, if so."""
 
     error: str | None = None
 
@@ -106,7 +106,7 @@ class Worker:
         Raises (while iterating over members or documents):
             DataError: the member cannot be read, or exceeds a limit.
         """
-        started = kills = 0  # number of members that a worker began to read, and that killed it
+        started = kills = 0  # number of members that workers began to read, and of those at which one was killed
         while True:
             process = self._ready()
             process.send(_Request(str(path), name, started))
@@ -152,7 +152,7 @@ class Worker:
 
 
 class _Process:
-    """The worker process, seen from its parent.
+    """The worker process, as its parent sees it.
 
     Attributes:
         is_idle: whether its last file has been read to the end.
@@ -182,7 +182,7 @@ class _Process:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send a message; if the process has ended, ``receive`` raises."""
+        """Send a message. If the process has ended, the next call of ``receive`` raises the error."""
         stdin = self._process.stdin
         assert stdin is not None
         with suppress(OSError):
@@ -190,7 +190,7 @@ class _Process:
             stdin.flush()
 
     def receive(self, name: str) -> Any:
-        """The next message; requests for token counts are answered."""
+        """The next message of the process; its requests for token counts are answered and not returned."""
         while True:
             self._waiting_since = time.monotonic()
             message = self._load()
@@ -261,7 +261,7 @@ def main() -> None:
     """Read files for the parent process until the parent ends."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets the signal too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C also reaches the parent, which ends this process
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output of libraries to standard output (1) goes to standard error (2)
@@ -287,7 +287,7 @@ class _WorkerServer:
         except UserError as error:
             self._send(_End(str(error)))
             raise SystemExit(1) from None
-        # Allocations beyond the limit fail, if the system can; the parent also checks the memory.
+        # If the system supports it, allocations beyond the limit fail. The parent checks the memory too.
         _limit("RLIMIT_DATA", self._config.max_memory)
         self._send(_End())
 
@@ -307,7 +307,7 @@ class _WorkerServer:
                     self._send(_End(f"{request.name}: {why}"))
 
     def _sources(self, request: _Request, unsupported: list[str]) -> Iterator[Source]:
-        """The file, or the supported members of an archive; the names of other members are added to ``unsupported``."""
+        """The file, or an archive's supported members; the names of the other members are added to ``unsupported``."""
         path = Path(request.path)
         if archives.is_archive(request.name):
             for member in archives.members(path, request.name, self._config):
@@ -360,7 +360,7 @@ class _WorkerServer:
             os._exit(0)  # the parent has ended
 
     def _send(self, message: object) -> None:
-        # Pickled before writing: if the memory is exhausted here, the stream is still intact.
+        # The message is pickled before it is written: if pickling exhausts the memory, the stream is still intact.
         pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         try:
             self._answers.write(pickled)
@@ -370,7 +370,7 @@ class _WorkerServer:
 
 
 def _limit(name: str, value: int) -> None:
-    """Set a limit of the system on this process, such as RLIMIT_DATA, where the system has it."""
+    """Set the limit ``name`` of this process, such as RLIMIT_DATA, if the system has this limit."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -379,5 +379,8 @@ def _limit(name: str, value: int) -> None:
 
 
 def _limit_time(config: DocumentsConfig) -> None:
-    """Limit CPU time, so that the system ends an orphaned worker whose parser blocks the thread that would end it."""
+    """Limit the CPU time of this process.
+
+    If the parent has ended while a parser blocks ``_end_with_parent``, the system ends this process at the limit.
+    """
     _limit("RLIMIT_CPU", int(time.process_time() + 60 + config.max_seconds * (os.cpu_count() or 1)))

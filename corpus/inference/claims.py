@@ -1,4 +1,4 @@
-"""Claims with labelled evidence, from files in SciFact's format or with rows of evidence, claim and label."""
+"""Claims with labelled evidence: files in SciFact's format, and tables with a row for each claim and its evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,9 +68,9 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The majority verdict of supporting and contradicting documents; None if their numbers are equal and not 0.
+        """The majority verdict of the documents that support or contradict; ``not enough evidence`` if there are none.
 
-        A document that the data labels twice counts once for each of its verdicts.
+        The verdict is None if equally many support and contradict. A document with both verdicts counts once for each.
         """
         verdicts = [verdict for _, verdict in {(each.document, each.verdict) for each in self.evidence}]
         supporting, contradicting = verdicts.count("supported"), verdicts.count("contradicted")
@@ -81,10 +81,10 @@ class ClaimRecord:
 
 @dataclass(frozen=True)
 class ClaimData:
-    """Claims and the corpus with their evidence.
+    """Claims, and the corpus of documents that are their evidence.
 
     Attributes:
-        claims: at most ``claims.limit`` of the settings.
+        claims: the claims, at most as many as the setting ``claims.limit``.
         documents: all documents of the corpus, with their ids.
         sentences: by document id, the spans of its sentences; empty if the data has no rationales.
     """
@@ -95,7 +95,7 @@ class ClaimData:
 
     @property
     def mixed(self) -> int:
-        """Number of claims without a majority verdict."""
+        """Number of claims whose ``verdict`` is None."""
         return sum(claim.verdict is None for claim in self.claims)
 
     @cached_property
@@ -116,10 +116,10 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     """The claims of the settings with their corpus.
 
     A JSON lines file whose rows have an object ``evidence`` is in SciFact's format (Wadden et al. 2020): ``id, claim,
-    evidence`` (by document id a list of ``{"sentences": [numbers], "label": ...}``) and ``cited_doc_ids``; the rows of
-    its corpus have ``doc_id, title, abstract`` (a list of sentences). In any other file, such as HealthVer's (Sarrouti
-    et al. 2021), a row has ``evidence, claim, label`` (or ``premise, hypothesis, label``), and the corpus is the
-    evidence of all rows.
+    evidence`` (by document id, a list of ``{"sentences": [numbers], "label": ...}``) and ``cited_doc_ids``. The rows of
+    its corpus have ``doc_id, title, abstract``, where the abstract is a list of sentences. In any other file, such as
+    HealthVer's (Sarrouti et al. 2021), a row has ``evidence, claim, label``, or ``premise, hypothesis, label``. Its
+    corpus is the evidence of all rows.
 
     Raises:
         UserError: there is no claim.
@@ -208,7 +208,7 @@ def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document
 
 
 def _evidence(path: Path, record: str, claim: str, document: str, labelled: object, count: int) -> Evidence:
-    """The evidence of a document with ``count`` sentences; ``labelled`` has its rationales, or none."""
+    """The evidence of a document with ``count`` sentences; ``labelled`` is the claim's list of rationales in it."""
     rationales: list[frozenset[int]] = []
     verdicts: set[Verdict] = set()
     for rationale in labelled if isinstance(labelled, list) else [labelled]:
@@ -227,7 +227,10 @@ def _evidence(path: Path, record: str, claim: str, document: str, labelled: obje
 
 
 def _rows_as_claims(path: Path, rows: Sequence[_Row]) -> tuple[list[ClaimRecord], list[Document]]:
-    """Claims from rows of evidence, claim and label; equal claims are merged, and equal evidence is one document."""
+    """The claims and documents of rows with evidence, claim and label.
+
+    Rows with equal claims give one claim. Rows with equal evidence give one document.
+    """
     documents: dict[str, Document] = {}
     texts: dict[str, str] = {}
     evidence: dict[str, list[Evidence]] = {}
@@ -248,7 +251,7 @@ def _column_text(path: Path, record: str, row: Mapping[str, Any], field: str) ->
 
 
 def _column(path: Path, record: str, row: Mapping[str, Any], field: str) -> str:
-    """The column of a row that has a field of the claim, under any of its names."""
+    """The column of a row that holds ``field``, under any of the field's names."""
     for name in _COLUMNS[field]:
         if name in row:
             return name

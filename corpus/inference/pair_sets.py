@@ -22,7 +22,7 @@ class PairSet:
         files: accepted file names of each split, from the official releases.
         columns: the official names of premise, hypothesis, label and id.
         labels: the label that models are prompted with, by official label.
-        rows: reads a file. Each row of a file with several splits has the name of its split as ``split``.
+        rows: reads a file. If the file has several splits, each row has a value ``split``, the name of its split.
     """
 
     title: str
@@ -34,7 +34,7 @@ class PairSet:
 
 
 def _sick_rows(path: Path) -> Rows:
-    """Rows of a SemEval-2014 file with one split, or of the later SICK.txt, whose column SemEval_set names splits."""
+    """Rows of a file of SemEval-2014, which has one split, or of the later SICK.txt, whose SemEval_set names splits."""
     splits = {"TRAIN": "train", "TRIAL": "dev", "TEST": "test"}
     for number, row in table_rows(path, tabs=True):
         if "SemEval_set" not in row:
@@ -77,7 +77,7 @@ def _scifact_rows(path: Path) -> Rows:
 
 
 def _verdict(path: Path, record: str, evidence: object) -> str:
-    """The label of an abstract's rationales, which must agree; NOT_ENOUGH_INFO without rationales."""
+    """The label that all rationales of an abstract have; NOT_ENOUGH_INFO if there is no rationale."""
     rationales = evidence if isinstance(evidence, list) else []
     labels = {str(rationale.get("label")) for rationale in rationales if isinstance(rationale, dict)}
     if len(labels) > 1:
@@ -87,7 +87,7 @@ def _verdict(path: Path, record: str, evidence: object) -> str:
 
 
 def _nli4ct_rows(path: Path) -> Rows:
-    """A row for each statement; the premise is the section that the statement is about, of one or two trials."""
+    """A row for each statement; its premise is one section of one trial, or the same section of two trials."""
     trials: dict[str, tuple[Path, Mapping[str, Any]]] = {}
 
     def section(key: str, row: Mapping[str, Any], role: str) -> str:
@@ -109,9 +109,9 @@ def _nli4ct_rows(path: Path) -> Rows:
 
 
 def _rqe_rows(path: Path) -> Rows:
-    """The <pair> elements of an XML file; those with an empty question have no label.
+    """A row for each <pair> element of an XML file; a pair with an empty question has no label.
 
-    The label is true if every answer to the FAQ's question answers the consumer's question too.
+    The label is true if every answer to the FAQ's question (``faq``) also answers the consumer's question (``chq``).
     """
     from lxml import etree
 
@@ -122,7 +122,7 @@ def _rqe_rows(path: Path) -> Rows:
         raise DataError(path, f"is not XML: {error.msg}.") from None
     for number, pair in enumerate(root.iter("pair"), start=1):
         row: dict[str, Any] = {**pair.attrib, **{str(child.tag): "".join(child.itertext()) for child in pair}}
-        if any(not row.get(name, " ").strip() for name in ("chq", "faq")):  # as in the official training file
+        if any(not row.get(name, " ").strip() for name in ("chq", "faq")):  # the official training file has such pairs
             row["value"] = None
         yield f"pair {row.get('pid', number)}", {"value": None, **row}
 

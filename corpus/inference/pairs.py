@@ -40,7 +40,7 @@ _SPLIT_SHARES: dict[PairSplit, float] = {"train": 0.7, "dev": 0.1, "test": 0.2} 
 
 @dataclass(frozen=True, slots=True)
 class NLIPair:
-    """A premise, a hypothesis and their relation: ``label`` is a value of ``pairs.labels``."""
+    """A premise, a hypothesis and their relation ``label``, which is a value of the setting ``pairs.labels``."""
 
     id: str
     premise: str
@@ -105,7 +105,7 @@ def _source(config: PairsConfig, split: PairSplit) -> tuple[str, Rows, Mapping[s
 
 
 def _file_rows(config: PairsConfig, path: Path, split: PairSplit) -> Rows:
-    """The rows of a file; of a public set's file with several splits, only those of ``split``."""
+    """The rows of a file; if it is a public set's file with several splits, only the rows of ``split``."""
     public = PAIR_SETS.get(config.path)
     names = [*config.columns.model_dump().values(), config.split_by]
     rows = file_rows(path) if public is None else public.rows(path)
@@ -117,7 +117,8 @@ def _file_rows(config: PairsConfig, path: Path, split: PairSplit) -> Rows:
 def pair_file(config: PairsConfig, split: PairSplit) -> Path:
     """The path of a split's file, which need not exist.
 
-    It is ``config.path``, a file in that folder, or a public set's file in its folder or a direct subfolder.
+    The path is ``config.path`` if that is a file, or a file in that folder. For a public set it is a file in the set's
+    folder or in a direct subfolder.
     """
     public, folder = PAIR_SETS.get(config.path), _folder(config)
     name = str(getattr(config.files, split))
@@ -130,7 +131,7 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
 
 
 def _folder(config: PairsConfig) -> Path:
-    """The folder of the files, or the only file."""
+    """The folder with the files of all splits, or the path of the only file."""
     if config.path == "sample":
         return DATA
     return Path((config.folder if config.path in PAIR_SETS else None) or config.path).expanduser()
@@ -152,14 +153,14 @@ def _single_file(config: PairsConfig) -> Path:
 
 
 def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
-    """The rows of a split of a file in which all rows with the same value of ``column`` are in one split.
+    """The rows of ``split``, after the file's rows are divided so that equal values of ``column`` are in one split.
 
-    If all values are names of splits, such as train, validation and test, they are the splits. If only some are, and
-    name two or more splits, another value is an error.
+    If all values are names of splits, such as train, validation and test, the values determine the splits. If only some
+    values are, and they name two or more splits, any other value is an error.
 
-    Otherwise the values are assigned one by one, from the value with most rows to that with fewest, ties by SHA-256:
-    each to the split that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. The division depends
-    on the rows alone, not on their order. White space and case of the values are ignored.
+    Otherwise the values are assigned to splits one by one. Values with more rows come first; values with equally many
+    rows are sorted by SHA-256. Each value goes to the split for which the rows of each label come nearest to 70 %, 10 %
+    and 20 %. The division does not depend on the order of the rows. White space and case of the values are ignored.
     """
     rows = list(_file_rows(config, path, split))
     values, labels = (
@@ -180,7 +181,7 @@ def _divided_rows(path: Path, config: PairsConfig, column: str, split: PairSplit
 
 
 def _balanced_splits(values: Sequence[str], labels: Sequence[str]) -> dict[str, PairSplit]:
-    """The split of each value, so that the splits have about the same share of the rows of each label."""
+    """The split of each value, chosen so that each split has its share of the rows of each label."""
     sizes: dict[str, Counter[str]] = {value: Counter() for value in values}
     for value, label in zip(values, labels, strict=True):
         sizes[value][label] += 1
@@ -192,7 +193,7 @@ def _balanced_splits(values: Sequence[str], labels: Sequence[str]) -> dict[str, 
     splits: dict[str, PairSplit] = {}
 
     def gain(name: PairSplit, size: Counter[str]) -> float:
-        """The decrease of the squared relative differences from the target if a split gets a value's rows."""
+        """How much nearer a split comes to its target, in squared relative differences, with a value's rows added."""
         return sum(
             ((assigned[name][label] - goal) ** 2 - (assigned[name][label] + size[label] - goal) ** 2) / goal
             for label, goal in target[name].items()
@@ -208,7 +209,10 @@ def _balanced_splits(values: Sequence[str], labels: Sequence[str]) -> dict[str, 
 
 
 def _check_exists(config: PairsConfig, path: Path, split: PairSplit) -> None:
-    """Check that a folder has the file of a split; the error lists the folder's files and a public set's source."""
+    """Check that the file of a split exists in the folder.
+
+    The error lists the folder's files. For a public set it also says where to get the set.
+    """
     public, folder = PAIR_SETS.get(config.path), _folder(config)
     if path.exists() or (public is None and not folder.is_dir()):
         return
@@ -243,7 +247,7 @@ def _folded(text: str) -> str:
 def _pair(
     where: str, record: str, number: str, row: Mapping[str, Any], columns: Mapping[str, str | None], config: PairsConfig
 ) -> NLIPair | None:
-    """A row as a pair, with ``number`` as its id if it has none; None if it has no label."""
+    """A row as a pair; None if the row has no label. If the row has no id, the pair's id is ``number``."""
     for field in ("premise", "hypothesis", "label"):
         _column(where, record, row, str(columns[field]))
     label = _label(where, record, row, str(columns["label"]), config)
@@ -256,7 +260,8 @@ def _pair(
 def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
     """The value in ``pairs.labels`` of a row's label; None if the row has no label.
 
-    If a label of a data frame is missing, it is written as null, NaN or an empty cell, and a label 1 as 1.0.
+    Data frames write a missing label as null, NaN or an empty cell. If a label is missing, they write the label 1 as
+    1.0.
     """
     value = _column(where, record, row, name)
     if isinstance(value, list | dict):

@@ -15,7 +15,7 @@ from corpus.rows import TABLES, columns_of, file_rows, record_name, text_of
 from corpus.sentences import AFTER_GERMAN_ORDINAL, Span, is_table_rule, sentence_spans, trimmed_spans, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
-STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
+STATEMENT_COLUMNS = ("statement", "claim")  # of tables and JSON lines
 _MAX_FRAGMENT_WORDS = 5  # a longer line is a sentence even without final punctuation
 _SEGMENT_KINDS: dict[Kind, SegmentKind] = {
     Kind.HEADING: "heading",
@@ -71,7 +71,7 @@ class Segment:
         end: offset after the last character.
         kind: ``statement``, or the kind of a segment that is not checked.
         statement: the text in one line, without a bullet; for a row of a table, with the names of its columns.
-        query: search query: ``statement``, after the previous sentence if the statement refers back to it.
+        query: the search query: ``statement``, with the previous sentence before it if ``statement`` refers back to it.
     """
 
     start: int
@@ -140,10 +140,10 @@ def split_statements(text: str) -> list[Segment]:
 
 
 def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
-    """The spans of a sentence and of lines in it that are segments of their own.
+    """The spans of a sentence, split at lines that are segments of their own.
 
-    These are greetings, closings and, after a label such as "Medication:" or a bullet, the items of a list. ``widest``
-    is the length of the longest line of the text, which shows whether a line was wrapped.
+    Greetings and closings are such lines. If the sentence begins with a bullet or a label such as "Medication:", the
+    items of the list are too. ``widest`` is the length of the text's longest line, which shows if a line was wrapped.
     """
     spans: list[Span] = []
     start = line_start = sentence.start
@@ -163,9 +163,10 @@ def _split_lines(text: str, sentence: Sentence, widest: int) -> list[Span]:
 
 
 def _is_list_item(lines: str, below: str, widest: int) -> bool:
-    """Whether lines are no sentence and the line below does not continue them.
+    """Whether lines are a list item: they are no sentence, and the line below does not continue them.
 
-    The line below continues them if indented, in lower case, or if its first word had no room within ``widest``.
+    The line below continues them if it is indented or begins in lower case. It also does if its first word would make
+    the line above longer than ``widest``.
     """
     word = below.split(maxsplit=1)[0]
     length = len(lines.rstrip().rpartition("\n")[2])
@@ -202,7 +203,7 @@ def _segment_kind(text: str, kind: Kind) -> SegmentKind:
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether a text is a sentence: it has final punctuation, or a line longer than a name or address."""
+    """Whether a text is a sentence: it has final punctuation, or a line with more words than a name or address."""
     has_stop = text.rstrip(_CLOSING_MARKS).endswith(_FINAL_PUNCTUATION) and not _DEGREE.search(text)
     if has_stop and len(word_spans(text)) > 2:
         return True
@@ -229,7 +230,7 @@ def _is_list_of_sentences(text: str) -> bool:
 
 
 def _line_segments(text: str) -> Iterator[Segment]:
-    """A segment for each line of a list that has letters or digits."""
+    """A segment for each line that has letters or digits, in a list of sentences."""
     line_start = 0
     for line in text.splitlines(keepends=True):
         stripped = line.strip()
@@ -244,7 +245,7 @@ def _line_segments(text: str) -> Iterator[Segment]:
 
 
 def _row_statements(path: Path) -> Statements:
-    """The statements in the rows of a table or of JSON lines; each is a line of the text."""
+    """The statements in the rows of a table or of JSON lines; each statement is a line of the text."""
     segments: list[Segment] = []
     start = 0
     for line, row in file_rows(path):
@@ -255,7 +256,7 @@ def _row_statements(path: Path) -> Statements:
             )
             raise DataError(path, problem, record=record_name(line))
         value = row[column]
-        if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if it is not a string
+        if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if the value is not a string
             statement = " ".join(text_of(path, record_name(line), row, column).split())
             segments.append(Segment(start, start + len(statement), "statement", statement, statement))
             start += len(statement) + 1

@@ -1,4 +1,4 @@
-"""The embedded sample: abstracts, questions and NLI pairs written for this project, and their generator."""
+"""The embedded sample: abstracts, questions and NLI pairs that ``tools/sample`` generated for this project."""
 
 from pathlib import Path
 
