@@ -33,7 +33,10 @@ def evaluations(log: Log) -> dict[int, Mapping[str, float]]:
 
 
 def best_step(log: Log) -> int | None:
-    """The step after 0 with the best dev accuracy, and in a tie with the lowest dev loss; None without a dev split."""
+    """The step with the best dev accuracy, and in a tie the one with the lowest dev loss; None without a dev split.
+
+    Step 0, the evaluation before training, does not count.
+    """
     entries = evaluations(log)
     steps = [step for step in entries if step > 0]
     return max(steps, key=lambda step: (entries[step]["eval_accuracy"], -entries[step]["eval_loss"]), default=None)
@@ -45,7 +48,7 @@ def mean_cross_entropy(probabilities: Iterable[float]) -> float:
 
 
 class BaseTrainer(Trainer):
-    """transformers' ``Trainer`` with a clock of the training steps, dev figures and complete checkpoints.
+    """transformers' ``Trainer`` that also times the training, computes dev figures and marks complete checkpoints.
 
     Subclasses list it before a library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
 
@@ -72,29 +75,30 @@ class BaseTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self._recipe = recipe
-        self.seconds = seconds_before  # of training steps until the clock last stopped
+        self.seconds = seconds_before  # the time of the training steps, until the clock last stopped
         self._keep_checkpoints = keep_checkpoints
         self._evaluate_model = evaluate_model
         self.sampler = sampler
         self.has_trained = False  # whether this process has begun a training step
         args = kwargs["args"]
-        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
+        # Avoid DataParallel: a process either uses one GPU, or spreads the model's layers over several.
+        args._n_gpu = min(1, args.n_gpu)
         super().__init__(**kwargs)
 
     def _get_train_sampler(self, *_: object) -> Any:
         return self.sampler
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as transformers does; ``seconds`` then has the time of this training without evaluation and saving.
+        """Train as transformers does, and add the time of this training to ``seconds``, without evaluation and saving.
 
         Raises:
             FloatingPointError: the loss, the trained weights or a step of the optimizer is not finite.
         """
-        self._started = time.perf_counter()  # of the clock
+        self._started = time.perf_counter()  # when the clock last started
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
-            if "without overflow" not in str(error):  # torch's message where a step does not fit the number format
+            if "without overflow" not in str(error):  # torch's message if a step does not fit the number format
                 raise
             raise FloatingPointError("the optimizer's step is too large") from error
         finally:
@@ -109,7 +113,7 @@ class BaseTrainer(Trainer):
         return loss
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
-        """Compute and log the dev figures; all processes get those of the main process."""
+        """Compute and log the dev figures. All processes get the figures of the main process."""
         with self._pause():
             self.model.eval()
             trained = [weights for weights in self.model.parameters() if weights.requires_grad]
@@ -126,7 +130,7 @@ class BaseTrainer(Trainer):
 
     @contextmanager
     def _pause(self) -> Iterator[None]:
-        """Stop the clock of the training that is under way, and start it again."""
+        """Stop the clock of the training while the body of the ``with`` statement runs."""
         self.seconds += time.perf_counter() - self._started
         yield
         self._started = time.perf_counter()
@@ -180,7 +184,7 @@ class EvaluateAndSave(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Request the end of training."""
+        """Request the end of training if it is over."""
         control.should_training_stop |= self.is_over(state)
         return control
 
