@@ -75,26 +75,25 @@ class BaseTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self._recipe = recipe
-        self.seconds = seconds_before  # the time of the training steps, until the clock last stopped
+        self.seconds = seconds_before  # of training steps until the clock last stopped
         self._keep_checkpoints = keep_checkpoints
         self._evaluate_model = evaluate_model
         self.sampler = sampler
         self.has_trained = False  # whether this process has begun a training step
         args = kwargs["args"]
-        # Avoid DataParallel: a process either uses one GPU, or spreads the model's layers over several.
-        args._n_gpu = min(1, args.n_gpu)
+        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
         super().__init__(**kwargs)
 
     def _get_train_sampler(self, *_: object) -> Any:
         return self.sampler
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as transformers does, and add the time of this training to ``seconds``, without evaluation and saving.
+        """Train as transformers does; ``seconds`` then has the time of this training without evaluation and saving.
 
         Raises:
             FloatingPointError: the loss, the trained weights or a step of the optimizer is not finite.
         """
-        self._started = time.perf_counter()  # when the clock last started
+        self._started = time.perf_counter()  # of the clock
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
@@ -130,7 +129,7 @@ class BaseTrainer(Trainer):
 
     @contextmanager
     def _pause(self) -> Iterator[None]:
-        """Stop the clock of the training while the body of the ``with`` statement runs."""
+        """Stop the clock of the training that is under way, and start it again."""
         self.seconds += time.perf_counter() - self._started
         yield
         self._started = time.perf_counter()

@@ -55,9 +55,8 @@ def proportion(successes: int, n: int) -> Estimate:
 def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float | None:
     """The cluster-robust standard error of a mean (Liang and Zeger 1986; Miller 2024, "Adding Error Bars to Evals").
 
-    With G clusters of n values in all: the deviations from the mean are summed in each cluster; the squares of these
-    sums are added and multiplied by G / (G - 1); the root of that is divided by n. None if there is one cluster, or if
-    all sums are 0.
+    With G clusters: the root of the sum of squared within-cluster sums of deviations, times G / (G - 1), over n. None
+    for one cluster, or if all clusters are alike.
     """
     numbers: dict[str, int] = {}
     cluster_of_value = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
