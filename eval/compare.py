@@ -25,7 +25,7 @@ from eval.tasks.scorers import CITATIONS, LABELLING, RANKING, Scorer, shared_sco
 COMPARE_FILE = "compare.json"
 MAX_CHANGED_ROWS = 10  # in the table of a comparison's changed records
 _INPUT_FIELDS = ("question", "premise", "hypothesis")
-_NO_ANSWER = {RANKING.name: "nothing found", CITATIONS.name: "no sentence"}  # texts in tables by scorer
+_NO_ANSWER = {RANKING.name: "nothing found", CITATIONS.name: "no sentence"}  # by scorer; other tables say "unparsed"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Side:
 
 @dataclass(frozen=True)
 class PairedSamples:
-    """The pairs of samples of common records, in A's order, and the numbers of records that only A or only B has."""
+    """A pair of samples for each record that A and B share, in A's order, and how many records only one side has."""
 
     a: Side
     b: Side
@@ -77,7 +77,7 @@ class PairedSamples:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The values of a metric for A and for B over the ``n`` records for which both have a value, and B minus A."""
+    """A metric of A and of B, and B minus A, over the ``n`` records for which both sides have a value."""
 
     n: int
     a: float
@@ -87,7 +87,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRecord:
-    """A record on which only one side succeeds: the target, both answers, and the side that is ``right``, a or b."""
+    """A record on which only one side succeeds: the target, the answers ``a`` and ``b``, and the ``right`` side's name.
+
+    ``right`` is "a" or "b".
+    """
 
     id: str
     target: str
@@ -100,8 +103,8 @@ class ChangedRecord:
 class Comparison:
     """A paired comparison of the baseline A with B.
 
-    ``figures`` are differences by metric. ``test`` is McNemar's exact test of the scorer's ``is_success``; ``p_holm``
-    is its p-value after Holm's correction for all comparisons of the call of ``compare``.
+    ``figures`` are differences by metric. ``test`` is McNemar's exact test of the scorer's ``is_success``. ``p_holm``
+    is the test's p-value after Holm's correction for all comparisons made by the same call of ``compare``.
     """
 
     paired: PairedSamples = field(repr=False)
@@ -178,8 +181,8 @@ def pair_samples(a: Side, b: Side) -> PairedSamples:
 def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
     """Compare each pair of tasks, baseline first, and correct the p-values together.
 
-    The metrics are means over samples (``Scorer.paired``), and macro F1 if both tasks have the same labels. If only one
-    of two tasks has verdicts, they are compared by their labels.
+    The metrics are means over samples (``Scorer.paired``) and, if both tasks have the same labels, macro F1. If only
+    one of the tasks has verdicts, the two are compared by their labels.
 
     Raises:
         UserError: ``pair_samples`` fails.
@@ -285,7 +288,7 @@ def _pairs_within(run: Run) -> list[tuple[Side, Side]]:
 
 
 def _pairs_across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
-    """The pairs of each task with its baseline, the task of the same name in the first run that has one."""
+    """A pair of each task with its baseline: the first task of the same name, in the order of ``runs``."""
     baselines: dict[str, Side] = {}
     pairs = []
     for run in runs:
@@ -308,7 +311,7 @@ def _data_fields(sample: Sample) -> dict[str, str]:
 
 
 def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """For each pair of runs a table of metrics and one of tests; for each comparison a table of changed records."""
+    """A table of metrics and one of tests for each pair of runs, and a table of changed records for each comparison."""
     tables: list[Table] = []
     for title, group in groupby(comparisons, _title):
         same_runs = list(group)

@@ -48,7 +48,7 @@ class TaskResult:
     Attributes:
         samples: a sample per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
             key``.
-        reused: the number of samples that come from the cache of an earlier run.
+        reused: the number of samples whose results come from the cache.
         identity: everything besides data and prompts that determines the samples, such as model and settings, in JSON
             types.
         left_out: ids of records that are too long for the model and have no sample.
@@ -106,12 +106,19 @@ def write_results(
 ) -> Path:
     """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file is replaced atomically.
 
-    ``results.json`` holds ``results`` (by task the metrics and ``METRIC_stderr``, null where it cannot be estimated),
-    ``tasks`` (the tasks' fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records of the largest task of this
-    run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what determined its
-    samples, such as the hash of the model's weights) and, if there are any, ``left_out`` (by task the ids of records
-    that are too long for the model). The results of the folder's other tasks stay; ``earlier`` holds, by task, the
-    ``config, versions, date, n`` of their run. A lock serializes processes that write to one folder.
+    The content of ``results.json``:
+
+    - ``results``: by task the metrics, and ``METRIC_stderr``, null if it cannot be estimated.
+    - ``tasks``: by task its fields.
+    - ``config``, ``versions`` and ``date`` (UTC) of this run.
+    - ``n``: the number of records of this run's largest task.
+    - ``computed`` and ``reused``: the numbers of samples of all tasks of this run.
+    - ``identity``: by task what determined its samples, such as the hash of the model's weights.
+    - ``left_out``: by task the ids of the records that are too long for the model; absent if there are none.
+    - ``earlier``: by task of an earlier run the ``config, versions, date, n`` of that run. The results of such tasks
+      stay in the file.
+
+    A lock serializes processes that write to one folder.
 
     Args:
         folder: created if absent.
@@ -139,7 +146,7 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
     existing, names = _read_existing(path), {task.name for task in tasks}
 
     def entries_of_others(field: str) -> dict[str, Any]:
-        """The entries of the folder's other tasks."""
+        """The existing entries under ``field`` of tasks that are not written now."""
         return {name: value for name, value in existing.get(field, {}).items() if name not in names}
 
     other_results = entries_of_others("results")

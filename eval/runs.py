@@ -14,7 +14,7 @@ from eval.results import RESULTS_FILE, has_results_form
 from eval.stats.metrics import labels_of
 from eval.tasks import Task, recorded_tasks
 
-_ACCURACIES = ("accuracy", "accuracy@1", "share_maybe")  # the share of samples whose prediction is their target
+_ACCURACIES = ("accuracy", "accuracy@1", "share_maybe")  # each is the share of samples whose prediction is the target
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Run:
         return self.source(name).get("config") or {}
 
     def identity(self, name: str) -> Mapping[str, Any] | None:
-        """``TaskResult.identity`` of a task; None in results of version 0.1.0, whose samples have other keys."""
+        """``TaskResult.identity`` of a task; None if version 0.1.0 wrote the results: its samples have other keys."""
         if name not in self.payload.get("tasks", {}):
             return None
         return cast("Mapping[str, Any] | None", self.payload.get("identity", {}).get(name))
@@ -82,7 +82,8 @@ class Run:
     def _check_samples(self, name: str, samples: list[dict[str, Any]], path: Path, advice: str) -> None:
         """Check the number of samples against ``n``, and the number of right samples against the accuracy.
 
-        ``n`` counts the records of the run's largest task, so the run's other tasks may have fewer samples.
+        ``n`` counts the records of the run's largest task. Only if a run has one task must the numbers be equal; else a
+        task may have fewer samples.
         """
         n = self.source(name).get("n")
         is_only_task = name not in self._earlier and len(self.results) - len(self._earlier) == 1

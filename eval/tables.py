@@ -19,14 +19,15 @@ from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, V
 from eval.tasks.qa import GROUNDING_METRICS
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
-_COUNT = re.compile(r"\d+ \w+")  # notes that differ only in such counts ("1 sentence", "2 sentences") are of one kind
-_FORMATS = {"unparsed": ".0f", "unverified": ".0f", "sentences": ".1f", "words": ".1f"}  # others have three decimals
+_COUNT = re.compile(r"\d+ \w+")  # a count such as "2 sentences"; notes that differ only in counts are of one kind
+_FORMATS = {"unparsed": ".0f", "unverified": ".0f", "sentences": ".1f", "words": ".1f"}  # other metrics: 3 decimals
 _TITLES = {
     ANSWERS: "Answers: yes, no or maybe",
     INFERENCE: "Inference: does the hypothesis follow?",
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
 }
-# The metrics of a table, by the title of their column; "(95%)" in a title adds the interval, "n" is the sample's size.
+# The metrics of a table, by the title of their column. "(95%)" in a title adds the interval; the metric "n" is the
+# number of samples.
 _LABEL_COLUMNS = {"n": "n", "accuracy (95%)": "accuracy", "macro F1 (95%)": "macro_f1", "unparsed": "unparsed"}
 _GROUNDING_TITLES = ("read, right", "read, wrong", "not read, right", "not read, wrong")
 _GROUNDING_COLUMNS = {"n": "n", **dict(zip(_GROUNDING_TITLES, GROUNDING_METRICS, strict=True))}
@@ -65,10 +66,10 @@ def _retrieval_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _answer_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """A table of label metrics and, with retrieved passages, a table of grounding.
+    """A table of label metrics and, if passages were retrieved, a table of grounding.
 
-    Tasks over the same records form a group, which ends with its majority baseline. An answer is grounded if the
-    question's own abstract was read.
+    Tasks over the same records form a group; the group's last row is its majority baseline. An answer is grounded if
+    the question's own abstract was read.
     """
     table = new_table(_TITLES[ANSWERS], "task", *_LABEL_COLUMNS)
     captions = []
@@ -119,7 +120,7 @@ def _checking_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """Three tables: shares of the verdicts; accuracy of all and of the supported answers; risk at each coverage."""
+    """A table of the shares of the verdicts, one of accuracy, and one of the risk at each coverage."""
     shares = {
         f"{verdict} (95%)" if verdict == "supported" else verdict: name for verdict, name in SHARE_METRICS.items()
     }
@@ -144,7 +145,7 @@ def _verification_tables(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _written_tables(results: Sequence[TaskResult]) -> list[Table]:
-    """Tables of the support of written answers, and of their length and their overlap with references."""
+    """A table of the support of written answers, and one of their length and their overlap with references."""
     title = "Written answers: do the cited passages support the sentences?"
     return [
         _metric_table(title, results, _CITATION_COLUMNS),
@@ -165,7 +166,10 @@ _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
 def _metric_table(
     title: str, results: Sequence[TaskResult], columns: Mapping[str, str], needed: Iterable[str] = ()
 ) -> Table:
-    """A row per task, or per task with one of the metrics ``needed``; ``columns`` are metrics by column."""
+    """A table with a row per task. ``columns`` are metrics by column.
+
+    If ``needed`` is not empty, tasks without any of these metrics are left out.
+    """
     table, needed = new_table(title, "task", *columns), set(needed)
     for result in results:
         if not needed or needed & result.estimates.keys():
@@ -190,7 +194,7 @@ def _cells(result: TaskResult, columns: Mapping[str, str]) -> list[str]:
 
 
 def _add_label_metrics(table: Table, result: TaskResult) -> None:
-    # REFUSALS has share_maybe in place of accuracy, since "maybe" is right
+    # The scorer REFUSALS has share_maybe instead of accuracy, since "maybe" is the right answer to all records.
     accuracy = "accuracy" if "accuracy" in result.estimates else "share_maybe"
     table.add_row(result.name, *_cells(result, {**_LABEL_COLUMNS, "accuracy (95%)": accuracy}))
 
@@ -204,7 +208,7 @@ def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -
 
 
 def _premise_clusters_note(result: TaskResult, targets: Sequence[str], predictions: Sequence[str | None]) -> str | None:
-    """A note with the standard error of accuracy clustered by premise; None unless premises repeat."""
+    """A note on the standard error of accuracy with the pairs clustered by premise; None if no premise repeats."""
     premises = [str(sample["premise"]) for sample in result.samples if "premise" in sample]
     if len(premises) < len(result.samples):
         return None
@@ -222,8 +226,8 @@ def _premise_clusters_note(result: TaskResult, targets: Sequence[str], predictio
 def remarks(results: Sequence[TaskResult]) -> list[str]:
     """A line for each task and kind of note in its samples, such as texts truncated to the context window.
 
-    Notes that differ only in counts are of one kind. Notes on answers without a label, which ``unparsed`` counts, are
-    omitted, as are notes of verified tasks, which repeat those of the tasks without verification.
+    Notes that differ only in counts are of one kind. Two kinds of notes are omitted: those on answers without a label,
+    since ``unparsed`` counts them, and those of verified tasks, since they repeat those of the unverified tasks.
     """
     lines = []
     for result in results:

@@ -13,14 +13,15 @@ from corpus.inference.pairs import NLIPair
 from eval.progress import chunks_with_progress
 from finetune.pairs import nli_prompts
 
-_PAIRS_BETWEEN_UPDATES = 256  # of the progress bar
+_PAIRS_BETWEEN_UPDATES = 256  # pairs scored between two updates of the progress bar
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The agreement of two models over all pairs.
 
-    A label's logit is the natural logarithm of its probability after the prompt, over the whole vocabulary.
+    A label's logit is the natural logarithm of the probability that a model gives the label after the prompt. The
+    probability is over the whole vocabulary, not over the labels.
 
     Attributes:
         agreement: share of the pairs for which both models have the same most probable label.
@@ -61,9 +62,10 @@ class PairScorer:
             )
 
     def scores(self, llm: LocalLLM, title: str, *, quiet: bool = False) -> np.ndarray:
-        """The logits (see ``Comparison``) of shape (pairs, labels), with a progress bar named ``title``.
+        """The logits (see ``Comparison``), shape (pairs, labels). ``title`` names the progress bar.
 
-        Every model runs transformers' forward pass, not the packed weights of a CPU, so that only the weights differ.
+        On a CPU too, every model runs transformers' forward pass instead of packed weights, so that models differ only
+        in their weights.
 
         Raises:
             UserError: a probability is not finite.

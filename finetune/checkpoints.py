@@ -21,7 +21,10 @@ _RESUME_FILES = {"optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint: its folder, its step and the content of ``RUN_FILE``, empty if that is absent or unreadable."""
+    """A checkpoint: its folder, its step, and as ``run`` the content of ``RUN_FILE``.
+
+    If ``RUN_FILE`` is absent or unreadable, ``run`` is empty.
+    """
 
     folder: Path
     step: int
@@ -29,7 +32,7 @@ class Checkpoint:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it was written to the end, and no file is absent or has another size than when it was written."""
+        """Whether the checkpoint was written to the end, and all its files still have the sizes in ``RUN_FILE``."""
         return bool(self.run) and self.run.get("files", {}).items() <= _file_sizes(self.folder).items()
 
 
@@ -48,7 +51,7 @@ def damaged_checkpoints(output: Path) -> list[str]:
 
 
 def remove_incomplete(output: Path) -> None:
-    """Delete the checkpoints without a readable ``RUN_FILE``, which an interrupted run has not written to the end."""
+    """Delete the checkpoints without a readable ``RUN_FILE``: an interrupted run did not write them to the end."""
     for checkpoint in _checkpoints(output):
         if not checkpoint.run:
             shutil.rmtree(checkpoint.folder, ignore_errors=True)
@@ -123,10 +126,10 @@ def publish(checkpoint: Path, output: Path) -> None:
 
 
 def publish_best(output: Path, step: int | None) -> Checkpoint | None:
-    """Publish the checkpoint of ``step``, or the last one if ``step`` is None or has no checkpoint.
+    """Publish the complete checkpoint of ``step``; if there is none or ``step`` is None, the last complete checkpoint.
 
     Returns:
-        The published checkpoint; None if there is no checkpoint or it cannot be written.
+        The published checkpoint; None if there is no complete checkpoint, or if its files cannot be copied.
     """
     complete = complete_checkpoints(output)
     if not complete:
@@ -140,7 +143,10 @@ def publish_best(output: Path, step: int | None) -> Checkpoint | None:
 
 
 def _link(file: Path, target: Path) -> None:
-    """Hard-link a file of a checkpoint, which never changes, or copy it where the file system has no hard links."""
+    """Hard-link a file of a checkpoint, or copy it if the file system has no hard links.
+
+    A link suffices, since the files of a checkpoint never change.
+    """
     partial = target.with_name(f".{target.name}.part")
     partial.unlink(missing_ok=True)
     try:
@@ -158,7 +164,7 @@ def _checkpoints(output: Path) -> list[Checkpoint]:
 
 
 def _file_sizes(checkpoint: Path) -> dict[str, int]:
-    """The sizes in bytes of a checkpoint's files, without ``RUN_FILE`` and each process's random state."""
+    """The sizes in bytes of a checkpoint's files; ``RUN_FILE``, hidden files and random states are left out."""
     return {
         path.name: path.stat().st_size
         for path in checkpoint.iterdir()
@@ -176,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_recipe(output: Path, stored: object, recipe: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` if two recipes differ; a model's name may differ where its weights are the same."""
+    """Raise ``UserError`` if two recipes differ. The names of the models may differ if their weights are the same."""
     stored = stored if isinstance(stored, dict) else {}
     same_weights = stored.get("weights") is not None and stored.get("weights") == recipe.get("weights")
     differences = [

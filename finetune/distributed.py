@@ -1,4 +1,4 @@
-"""The number of processes of a distributed run, and rank and peak memory of this process."""
+"""Distributed runs: the number of processes, whether this process is the main one, and its peak memory."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ def is_main() -> bool:
 
 
 def peak_memory() -> int | None:
-    """The peak memory of this process in bytes: on all GPUs if there are any, else RAM; None if unknown."""
+    """The peak memory of this process in bytes: the sum over all GPUs, or RAM without a GPU; None if unknown."""
     import torch
 
     if torch.cuda.is_available():

@@ -26,7 +26,7 @@ def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsC
     repeated_in_dev = repeated_premises(train, dev)
     try:
         test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
-    except UserError as error:  # training needs no test split
+    except UserError as error:  # no reason to stop, since training needs no test split
         message = f"The test split is not searched for premises of the training pairs. {error}"
         return Leakage({"dev": repeated_in_dev, "test": None}, message)
     return Leakage({"dev": repeated_in_dev, "test": repeated_premises(train, test)})

@@ -1,6 +1,6 @@
 """``medground merge``: merges an adapter into its base, and compares the merged model with base + adapter.
 
-The merged model is loaded from disk and compared on labelled pairs, in the same number format. Merging rounds each
+The merged model is loaded from disk. Both models score labelled pairs in the same number format. Merging rounds each
 weight to that format, so that in 16 bits the logits differ a little.
 """
 
@@ -30,7 +30,7 @@ REPORT = "merge.json"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The smallest agreement of the labels and the largest difference of a logit that a merge may have."""
+    """The limits of a merge: the smallest agreement of the labels, and the largest difference of a logit."""
 
     agreement: float
     logit_difference: float
@@ -43,7 +43,8 @@ class Bound:
         return f"at least {self.agreement:.0%} and at most {self.logit_difference:g}"
 
 
-# Logits between 16 and 32 are multiples of 1/8 in bfloat16 and of 1/64 in float16; the rounding of all layers adds up.
+# Logits between 16 and 32 are multiples of 1/8 in bfloat16 and of 1/64 in float16. A bound is several of these steps,
+# since the rounding of all layers adds up.
 BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": Bound(0.99, 0.25)}
 
 
@@ -54,11 +55,11 @@ class MergeReport:
     Attributes:
         pairs: number of pairs that the models were compared on.
         too_long: number of pairs that do not fit the model's window and were left out.
-        accuracy: of ``adapter`` (base and adapter), ``merged`` and, if it was loaded, ``nf4``.
+        accuracy: by model: ``adapter`` (base and adapter), ``merged`` and, unless ``nf4`` is None, ``nf4``.
         compared: the merged model compared with base and adapter, both in ``dtype``.
         passed: whether ``compared`` is within ``bound``.
         nf4: the merged model compared with the adapter on an NF4 base; None if the base cannot be loaded in 4 bits.
-        notes: advice on using the merged model, and the reason if ``nf4`` is None.
+        notes: advice on using the merged model and, if ``nf4`` is None, the reason.
     """
 
     adapter: str
@@ -208,7 +209,7 @@ def _find_base(adapter: str, llm: LLMConfig) -> str:
     """``llm.model`` if the user chose one, else the base that the adapter was trained on."""
     trained_on = read_adapter(adapter).base_model_name_or_path or "embedded"
     if llm.model != "embedded" or Path(trained_on).parts[-2:] == EMBEDDED.parts[-2:]:
-        return llm.model  # "embedded" also where the adapter names the medground-tiny of another installation
+        return llm.model  # if the adapter names another installation's medground-tiny: "embedded", which is this one's
     if Path(trained_on).is_absolute() and not Path(trained_on).is_dir():
         raise UserError(
             f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."

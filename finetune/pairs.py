@@ -23,7 +23,7 @@ class TrainingPairs:
     """The pairs of a run.
 
     Attributes:
-        train: training pairs, with those made from questions.
+        train: training pairs, including those made from questions.
         dev: dev pairs; empty if the run trains on them.
         labels: the candidate labels.
         answer_pairs: number of training pairs made from questions.
@@ -40,9 +40,10 @@ class TrainingPairs:
 def read_training_pairs(
     pairs: PairsConfig, answers: Sequence[QARecord] | None, *, setting: str, seed: int, teach_dev: bool = False
 ) -> TrainingPairs:
-    """Read the pairs of a run; arguments as of ``answer_pairs``, which makes pairs of ``answers`` unless it is None.
+    """Read the pairs of a run.
 
-    With ``teach_dev`` the dev pairs are training pairs.
+    If ``answers`` is not None, ``answer_pairs`` makes further training pairs of these records, with ``setting`` and
+    ``seed``. With ``teach_dev`` the dev pairs become training pairs.
 
     Raises:
         UserError: a split is missing or empty, all labels are the same, or answer pairs cannot be made.
@@ -98,7 +99,7 @@ def check_labels(labels: Sequence[str]) -> None:
 
 
 def answer_pairs(records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, seed: int) -> list[NLIPair]:
-    """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
+    """Pairs of an abstract and a statement, which is a question with "The answer is yes." or "The answer is no."
 
     A record's abstract entails its answer and contradicts the opposite answer; if the answer is "maybe", the abstract
     is neutral to yes and no. The abstract of another record is neutral to any answer; half of the records get such a

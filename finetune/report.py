@@ -16,11 +16,12 @@ def common_figures(
 ) -> dict[str, Any]:
     """The part of ``summary.json`` common to all training methods.
 
-    ``resumed`` is the checkpoint that this process resumed from, ``wall_seconds`` its run time with loading.
+    ``resumed`` is the checkpoint that this process resumed from, if it did. ``wall_seconds`` is the run time of this
+    process, including the loading of data and model.
     """
     state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
     peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
-    num_parameters = getattr(model, "num_parameters", None)  # numel() counts two packed 4-bit weights as one
+    num_parameters = getattr(model, "num_parameters", None)  # preferred: numel() counts two packed 4-bit weights as one
     return {
         "step": result.step,
         "steps": state.global_step,
@@ -98,5 +99,5 @@ def dev_figure(value: float | None) -> str:
 
 
 def base_name(model: str) -> str:
-    """The name in a card of the base encoder or embedder."""
+    """The base encoder's or embedder's name for a card."""
     return "all-MiniLM-L6-v2" if model == "embedded" else model

@@ -139,7 +139,7 @@ class Run:
 
     def _train(self, job: Job[TrainerT]) -> Path:
         recipe = {**job.recipe(), "processes": processes(), **self._config.recipe()}
-        recipe = json.loads(json.dumps(recipe))  # with lists for tuples, as a checkpoint has them
+        recipe = json.loads(json.dumps(recipe))  # tuples become lists, as in a recipe that is read from a checkpoint
         if is_finished(self._output, recipe):
             self.print(f"{self._output} already holds the result of this run. Remove it to train again.")
             return self._output
@@ -170,7 +170,7 @@ class Run:
                 trainer.train()
             else:
                 trainer.state = TrainerState.load_from_json(str(resumed.folder / TRAINER_STATE_NAME))
-                if not evaluate_and_save.is_over(trainer.state):  # if it is over, transformers trains a further step
+                if not evaluate_and_save.is_over(trainer.state):  # else ``train`` would do a step beyond the last one
                     trainer.train(resume_from_checkpoint=str(resumed.folder))
         except torch.OutOfMemoryError as error:
             raise UserError(self._memory_advice()) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-_BATCHES_PER_GROUP = 32  # sorted by length together; larger groups would make the order less random
+_BATCHES_PER_GROUP = 32  # batches whose examples are sorted together; more would make the order less random
 
 
 class SeededSampler(Sampler[int]):
@@ -15,7 +15,7 @@ class SeededSampler(Sampler[int]):
         lengths: the number of tokens of each example.
         batch_size: examples in a batch; only the last batch of an epoch may have fewer.
         seed: seed of the order.
-        grouped: whether a batch has examples of similar length.
+        grouped: whether the examples of a batch have similar lengths.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, *, grouped: bool) -> None:
@@ -39,11 +39,12 @@ class SeededSampler(Sampler[int]):
         if not self._grouped:
             yield from order
             return
-        size = self._batch_size * _BATCHES_PER_GROUP
+        group_size = self._batch_size * _BATCHES_PER_GROUP
         batches: list[list[int]] = []
-        for start in range(0, len(order), size):
-            group = sorted(order[start : start + size], key=lambda index: -self._lengths[index])
+        for start in range(0, len(order), group_size):
+            group = sorted(order[start : start + group_size], key=lambda index: -self._lengths[index])
             batches += [group[first : first + self._batch_size] for first in range(0, len(group), self._batch_size)]
+        # A smaller batch must stay last, since the trainer cuts the order into batches of the full size.
         smaller_batch = [batches.pop()] if batches and len(batches[-1]) < self._batch_size else []
         rng.shuffle(batches)
         for batch in batches + smaller_batch:

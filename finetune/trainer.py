@@ -33,7 +33,10 @@ def evaluations(log: Log) -> dict[int, Mapping[str, float]]:
 
 
 def best_step(log: Log) -> int | None:
-    """The step after 0 with the best dev accuracy, and in a tie with the lowest dev loss; None without a dev split."""
+    """The step with the best dev accuracy, and in a tie the one with the lowest dev loss; None without a dev split.
+
+    Step 0, the evaluation before training, does not count.
+    """
     entries = evaluations(log)
     steps = [step for step in entries if step > 0]
     return max(steps, key=lambda step: (entries[step]["eval_accuracy"], -entries[step]["eval_loss"]), default=None)
@@ -45,7 +48,7 @@ def mean_cross_entropy(probabilities: Iterable[float]) -> float:
 
 
 class BaseTrainer(Trainer):
-    """transformers' ``Trainer`` with a clock of the training steps, dev figures and complete checkpoints.
+    """transformers' ``Trainer`` that also times the training, computes dev figures and marks complete checkpoints.
 
     Subclasses list it before a library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
 
@@ -100,7 +103,7 @@ class BaseTrainer(Trainer):
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
-            if "without overflow" not in str(error):  # torch's message where a step does not fit the number format
+            if "without overflow" not in str(error):  # torch's message if a step does not fit the number format
                 raise
             raise FloatingPointError("the optimizer's step is too large") from error
         finally:
@@ -115,7 +118,7 @@ class BaseTrainer(Trainer):
         return loss
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
-        """Compute and log the dev figures; all processes get those of the main process."""
+        """Compute and log the dev figures. All processes get the figures of the main process."""
         with self._pause():
             self.model.eval()
             trained = [weights for weights in self.model.parameters() if weights.requires_grad]
@@ -190,7 +193,7 @@ class EvaluateAndSave(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Request the end of training."""
+        """Request the end of training if it is over."""
         control.should_training_stop |= self.is_over(state)
         return control
 

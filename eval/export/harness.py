@@ -58,8 +58,8 @@ class _Group:
 def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` to ``output``, created if absent.
 
-    DATE is the run's, in UTC; runs of one model in the same second get different microseconds. A repeated export writes
-    the same files.
+    DATE is the date of the run, in UTC. If runs of one model have the same second, their DATEs get different
+    microseconds. A repeated export writes the same files.
 
     Raises:
         UserError: no task has labels, the folder is not writable, or a run's files are damaged.
@@ -114,7 +114,10 @@ def _date(run: Run, task: str) -> datetime:
 
 
 def _folder_name(name: str) -> str:
-    """The model's name after the harness's ``sanitize_model_name``, without leading dots, so never a parent folder."""
+    """The model's name as the harness's ``sanitize_model_name`` writes it.
+
+    Leading dots are removed, so that the name is never that of a parent folder.
+    """
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name).lstrip(".") or "unnamed"
 
 
@@ -193,7 +196,7 @@ def _task_config(
         "doc_to_target": "target",
         **({"doc_to_choice": list(samples[0]["label_scores"])} if scored else {"generation_kwargs": GREEDY}),
         "num_fewshot": shots_of(task, config),
-        # The harness lists only metrics that each sample has a value of, here accuracy.
+        # The harness lists only metrics of which each sample has a value. Here this is accuracy.
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "output_type": "multiple_choice" if scored else "generate_until",
         "repeats": 1,
@@ -245,9 +248,10 @@ def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A task's samples in the harness's format.
 
-    If all labels were scored (the harness's ``multiple_choice``, else ``generate_until``), a response is a label's
-    log-probability and the harness's ``is_greedy``, which is unknown: "None". ``doc`` is the record without retrieved
-    or generated text, so that its hash is the same in every run.
+    If all labels were scored, the samples are of the harness's type ``multiple_choice``. A response is then a label's
+    log-probability and the harness's ``is_greedy``, which is "None" because it is unknown. Otherwise the samples are of
+    type ``generate_until``. ``doc`` is the record without retrieved or generated text, so that its hash is the same in
+    every run.
     """
     scored = all_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]

@@ -31,8 +31,8 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
     Args:
         runs: one of them must have the task.
         output: a folder.
-        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``; by default the runs' only ``qa_retrieved_NAME``, else
-            their only task of these.
+        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``. By default it is the only ``qa_retrieved_NAME`` of the
+            runs; if they have none, it is the only task among ``qa_none`` and ``qa_gold``.
 
     Raises:
         UserError: the task is missing or ambiguous, an answer has no label, or the folder is not writable.

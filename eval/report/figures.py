@@ -21,7 +21,7 @@ UNPARSED = "unparsed"
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix: counts by row and column, with their names, of a task of a run."""
+    """The confusion matrix of a task of a run: counts by row and column, and the names of rows and columns."""
 
     run: str
     task: str
@@ -61,8 +61,8 @@ class RecallPlot:
 class RiskPlot:
     """A plot of risk-coverage curves by name.
 
-    ``task`` is the task of all curves, or None if each curve is of another task; ``order`` names the score that ranks
-    the answers; ``n`` holds the different numbers of answers of the curves.
+    ``task`` is the task of all curves, or None if each curve is of another task. ``order`` names the score that ranks
+    the answers. ``n`` holds each number of answers that a curve has, once.
     """
 
     run: str
@@ -75,8 +75,8 @@ class RiskPlot:
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
     """The confusion matrices of the tasks that have labels.
 
-    Rows are target labels and columns predicted labels. Of verified tasks, columns are verdicts, and rows are ``right``
-    and ``wrong`` answers, or ``all`` if no answer should be supported.
+    Rows are target labels and columns predicted labels. For verified tasks, columns are verdicts, and rows are
+    ``right`` and ``wrong`` answers. If no answer of a verified task should be supported, its only row is ``all``.
     """
     return [_confusion(task) for task in tasks if task.labels]
 
@@ -108,7 +108,7 @@ def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
 
 
 def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
-    """A plot per run and section, with answers ranked by the label's probability, and a plot per verified task."""
+    """A plot per run and section, of answers that are ranked by their label's probability; a plot per verified task."""
     plots = []
     scored = [task for task in tasks if task.scorer in LABELLING and task.is_scored]
     for group in grouped(scored, lambda task: (task.run, task.section.id)):
@@ -140,7 +140,7 @@ def data_file_name(task: ReportTask) -> str:
 
 
 def _confusion(task: ReportTask) -> Confusion:
-    """The matrix of a task; the last column, of samples without label or verdict, is left out if it has no sample."""
+    """The matrix of a task. Its last column is for samples without label or verdict; it is left out if it is empty."""
     rows: tuple[str, ...]
     if task.section == VERIFICATION:
         titles, columns = ("answers", "their verdicts"), (*VERDICT_NAMES, "none")

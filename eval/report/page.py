@@ -32,16 +32,16 @@ from eval.tasks.base import VERIFICATION
 PAGE = "report.html"
 _TEMPLATES = Path(__file__).with_name("templates")
 _SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # each uses names of the scripts before it
-_SHADES = 9  # shades of the cells of a confusion matrix: the CSS classes h1 to h9; h0 is an empty cell
+_SHADES = 9  # shades of the cells of a confusion matrix: CSS classes h1 to h9, and h0 for empty cells
 
 
 @dataclass(frozen=True)
 class Report:
     """Content of the page.
 
-    ``texts`` are the passages by id, one mapping per task; ``gaps`` and ``map_gap`` say which texts and maps are
-    missing and why; ``notes`` are shown at the top; ``failures`` are error messages by model that could not be
-    measured; ``published`` is the source of the published values.
+    ``texts`` are the passages by id, one mapping per task. ``gaps`` say which texts are missing and why, ``map_gap``
+    which maps. ``notes`` are shown at the top. ``failures`` holds, by model that could not be measured, the error
+    message. ``published`` is the source of the published values.
     """
 
     tasks: Sequence[ReportTask]
@@ -164,7 +164,7 @@ def _confusion_context(matrix: Confusion, task_number: int, heading: str) -> dic
         for column, count in zip(matrix.columns, counts, strict=True):
             share = count / total if total else 0.0
             tooltip = f"{matrix.row_title} {name}, {matrix.column_title} {column}: {count} of {total}"
-            # Tenths of the row, but at least the lightest shade for a cell that is not empty.
+            # The shade is the share in tenths. A cell that is not empty has at least the lightest shade.
             shade = min(_SHADES, int(share * (_SHADES + 1)) + (0 < share < 0.1))
             percent = f"{share:.0%}" if total else "\u2013"
             cells.append({"column": column, "count": count, "share": percent, "shade": shade, "tooltip": tooltip})

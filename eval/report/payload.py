@@ -22,11 +22,11 @@ def page_data(
     - ``passages``: a list of ``[id, text]``; the text may be null.
     - ``records``: a list of ``[id, question]`` or ``[id, premise, hypothesis]``.
     - ``verdicts``: the names of the verdicts, in the order of their scores.
-    - ``tasks``: name, run, title, heading, kind, section, labels and ``columns``, which hold a value per sample: index
-      of the record, whether the answer is right, prediction, target, scores in the labels' order, passages as
+    - ``tasks``: name, run, title, heading, kind, section, labels and ``columns``. Each column holds a value per sample:
+      index of the record, whether the answer is right, prediction, target, scores in the labels' order, passages as
       ``[index, score, index, score, ...]``, and fields of the task's kind. Columns without values are left out.
-    - ``maps``: name and caption; per pair the indices of record and abstract and the label; and ``positions``, four
-      numbers per pair (x and y of the question, then of the abstract).
+    - ``maps``: name and caption; index of the record, index of the abstract, and label of each pair; ``positions``,
+      four numbers per pair (x and y of the question, then of the abstract).
     """
     passages, records = _Indices(), _Indices()
     data: dict[str, Any] = to_jsonable(

@@ -38,7 +38,7 @@ _LINES = ("-", "--", ":", "-.")
 _MARKERS = "os^Dv*P"
 _WIDE, _SMALL = (7.0, 4.5), (2.9, 2.9)  # inches
 _COLUMNS = 4  # panels in a row
-_MIN_COVERAGE = 0.05  # risk at lower coverage is mostly chance, so the axis need not show it
+_MIN_COVERAGE = 0.05  # the risk at lower coverage is mostly chance, so it does not set the scale of the axis
 
 
 def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[EmbeddingMap]) -> list[Path]:
@@ -145,7 +145,7 @@ def draw_reliability(axes: "Axes", diagram: Reliability) -> None:
 
 
 def draw_risk(axes: "Axes", plot: RiskPlot) -> None:
-    """Draw risk by coverage, with a dashed line at the risk of all answers if the curves share it."""
+    """Draw risk by coverage. If all curves end at the same risk, that of all answers, a dashed line marks it."""
     for index, (name, points) in enumerate(plot.curves.items()):
         coverage, risk = [point.coverage for point in points], [point.risk for point in points]
         style = _style(index) | {"marker": "." if len(coverage) < 30 else None}
@@ -201,7 +201,7 @@ def _literal(text: str) -> str:
 
 
 def _style(index: int) -> dict[str, Any]:
-    """Colour, line and marker of a curve; a colour that repeats after six curves has another line and marker."""
+    """Colour, line and marker of a curve. After six curves the colours repeat, with other lines and markers."""
     repetition, colour = divmod(index, len(_COLOURS))
     line, marker = (colour + repetition) % len(_LINES), index % len(_MARKERS)
     return {"color": _COLOURS[colour], "marker": _MARKERS[marker], "linestyle": _LINES[line]}

@@ -40,9 +40,9 @@ class MapPair:
 class EmbeddingMap:
     """A two-dimensional map of embedded questions and abstracts.
 
-    ``name`` is the embedder's name, followed by the data's if the report has several data sets; ``model`` is the
-    embedder's model; ``left_out`` is the number of pairs that are not on the map; ``positions`` holds x and y of the
-    question and x and y of the abstract for each pair, from 0 to 1.
+    ``name`` is the embedder's name; if the report has several data sets, the data's name follows. ``model`` is the
+    embedder's model. ``left_out`` is the number of pairs that are not on the map. ``positions`` holds for each pair x
+    and y of the question, then x and y of the abstract, all from 0 to 1.
     """
 
     name: str
@@ -107,7 +107,7 @@ def project(
 
 
 def _perplexity(points: int) -> float:
-    """30, or for few points the largest value that t-SNE allows, about a third of their number."""
+    """The perplexity: 30 or, for few points, the largest that t-SNE allows. This is about a third of their number."""
     return min(_PERPLEXITY, round((points - 1) / 3, 1))
 
 

@@ -108,7 +108,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """Packages and their versions; if runs have different versions, all of them joined by "and"."""
+    """Packages and their versions. If runs have different versions of a package, these are joined by "and"."""
     by_package: dict[str, dict[str, None]] = {}
     for task in tasks:
         recorded = task.source.get("versions")
@@ -131,7 +131,7 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
 
 
 def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks grouped by run, date and settings, that is, by call of ``medground eval``."""
+    """The tasks grouped by run, date and settings, so that each group was measured by one ``medground eval``."""
     return grouped(tasks, lambda task: str((task.run, task.source.get("date"), task.config)))
 
 

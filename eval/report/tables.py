@@ -111,7 +111,7 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
 
 
 def _label_view(tasks: Sequence[ReportTask]) -> View:
-    """Metrics over all labels; after tasks over the same records the majority baseline and the refusals."""
+    """Metrics over all labels. After the tasks over the same records come their majority baseline and the refusals."""
     rows, notes = [], []
     for group in by_records(tasks):
         if labelled := [task for task in group if task.scorer in LABELLING]:
@@ -215,8 +215,8 @@ def _majority_row(task: ReportTask) -> Row:
 def _task_row(task: ReportTask, columns: Mapping[str, str], drawn: Iterable[str] = (), **others: Cell) -> Row:
     """The row of a task.
 
-    ``columns`` are metrics by column; intervals of the columns ``drawn`` are drawn; ``others`` are further cells, which
-    replace those of the same column.
+    ``columns`` are metrics by column. The intervals of the columns ``drawn`` are also drawn. ``others`` are further
+    cells; they replace cells of the same column.
     """
     cells = {name: task_cell(task, metric, with_drawing=name in drawn) for name, metric in columns.items()}
     common = {"run": Cell(task.run), "n": count_cell(len(task.samples)), "data": Cell(data_name(task))}

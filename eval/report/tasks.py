@@ -23,9 +23,9 @@ from eval.tasks.scorers import CITATIONS, RANKING
 class ReportTask:
     """A task of a run.
 
-    ``run`` is the run's name in the report; ``labels`` are the candidate labels, empty for retrieval and written
-    answers; ``source`` holds settings, versions, date and number of records of the run; ``published`` holds published
-    values by metric; ``identity`` is ``TaskResult.identity``, or None in results of version 0.1.0.
+    ``run`` is the run's name in the report. ``labels`` are the candidate labels; they are empty for retrieval and
+    written answers. ``source`` holds settings, versions, date and number of records of the run. ``published`` holds
+    published values by metric. ``identity`` is ``TaskResult.identity``, or None in results of version 0.1.0.
     """
 
     run: str
@@ -77,7 +77,7 @@ class ReportTask:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """Tasks of a report, error messages by model that failed, and the source of published values."""
+    """Tasks of a report, the error messages of models that failed, and the source of published values."""
 
     tasks: Sequence[ReportTask]
     failures: Mapping[str, str]
@@ -110,7 +110,7 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
 
 
 def by_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks grouped by their records, which are equal if their ids and texts are."""
+    """The tasks grouped by their records. Records are equal if their ids and texts are."""
     return grouped(tasks, lambda task: tuple(sorted(map(record_texts, task.samples))))
 
 

@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class View:
-    """A table; ``first_column`` heads the rows' titles, and ``is_folded`` hides the table until a click."""
+    """A table. ``first_column`` is the header above the rows' titles. If ``is_folded``, a click shows the table."""
 
     title: str
     first_column: str

@@ -71,7 +71,7 @@ def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estim
 
 
 def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
-    """The temperature with the least negative log-likelihood (Guo et al. 2017), with a bootstrap interval.
+    """The temperature with the lowest negative log-likelihood (Guo et al. 2017), with a bootstrap interval.
 
     The candidates are ``TEMPERATURES``. None if a sample has no label scores or a target that is none of its labels.
     """
@@ -94,8 +94,8 @@ def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
 def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> tuple[float, Estimate]:
     """The threshold in ``THRESHOLDS`` with the best accuracy, the lowest if several are best, and the accuracy.
 
-    An answer whose label has a probability below the threshold, at this temperature, becomes "neutral". ``samples`` are
-    as for ``fit_temperature``.
+    If the probability of an answer's label at this temperature is below the threshold, the answer becomes "neutral".
+    ``samples`` are as for ``fit_temperature``.
     """
     logits = _logits(samples)[0] / temperature
     confidences = np.exp(logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1))

@@ -1,8 +1,8 @@
 """Citation recall and precision of written answers, and their overlap with a reference.
 
 Citation recall and precision are those of ALCE (Gao et al. 2023, "Enabling Large Language Models to Generate Text with
-Citations"), computed as its evaluation script does, but with all citations of a sentence: the script takes the first
-three by default.
+Citations"). They are computed as in ALCE's evaluation script, except that all citations of a sentence count. The script
+by default takes only the first three.
 """
 
 import re
@@ -48,8 +48,8 @@ def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> lis
     """The score of each sentence; ``entails`` is called three times, with pairs of all sentences.
 
     A sentence is supported if the concatenation of its passages entails it. A citation of a supported sentence is
-    irrelevant if its passage alone does not entail the sentence and the other passages together do; otherwise it is
-    precise. A sentence that is not supported has no precise citations.
+    irrelevant if the cited passage alone does not entail the sentence, but the sentence's other passages together do;
+    else the citation is precise. A sentence that is not supported has no precise citations.
     """
 
     def entailed(premises: Sequence[tuple[int, tuple[str, ...]]]) -> Sequence[bool]:
@@ -86,7 +86,7 @@ def citation_recall(scores: Sequence[CitationScore]) -> float | None:
 
 
 def citation_precision(scores: Sequence[CitationScore]) -> float | None:
-    """The share of an answer's citations that are precise, 0 without citations; None without sentences."""
+    """The share of an answer's citations that are precise; 0 without citations, but None without sentences."""
     if not scores:
         return None
     citations = sum(score.citations for score in scores)

@@ -14,11 +14,11 @@ EVIDENCE_METRICS = ("evidence_found", "evidence_precision", "evidence_recall", "
 def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """``evidence_precision, evidence_recall, evidence_f1`` and ``evidence_found``, as far as the data has labels.
 
-    The first three are SciFact's sentence-level metrics with labels (Wadden et al. 2020, section 5): a predicted
+    The first three are SciFact's sentence-level metrics with labels (Wadden et al. 2020, section 5). A predicted
     sentence is correct if it belongs to a gold rationale of its document, all other sentences of that rationale are
-    predicted too, and its predicted label (supports or refutes) is the document's gold label. They are computed over
-    the sentences of all claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is the
-    share of the claims with gold documents that have one of them among their passages.
+    predicted too, and its predicted label (supports or refutes) is the document's gold label. The metrics are computed
+    over the sentences of all claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is
+    how often a gold document is among the passages, as a share of the claims that have gold documents.
 
     Args:
         samples: ``evidence`` has a number for each name in ``COUNTS``, or is None without labelled sentences;

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
-_BLOCK = 1_000_000  # counts of resamples in memory at the same time, 8 MB
+_BLOCK = 1_000_000  # resampled counts in memory at the same time; they take 8 MB
 _ROUNDING = 1e-12  # differences below this come from floating-point rounding
 
 Floats = NDArray[np.float64]
@@ -19,10 +19,10 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with standard error and 95% interval, which are None if they cannot be estimated.
+    """A value with standard error and 95% interval; each of these is None if it cannot be estimated.
 
-    A share of a single record has no standard error; a bootstrap of a single record or of identical records gives
-    neither error nor interval.
+    A share of a single record has an interval but no standard error. A bootstrap of a single record, or of identical
+    records, gives neither.
     """
 
     value: float
@@ -90,7 +90,7 @@ def mean(values: Sequence[float]) -> Estimate:
 
 
 def bootstrap(counts: Counts, statistics: Callable[[Counts], Floats]) -> list[Estimate]:
-    """The estimates of statistics of records, given the number of records in each cell (records of equal values).
+    """The estimates of statistics of records. A cell is a group of records with equal values.
 
     Standard errors and percentile intervals come from ``RESAMPLES`` bootstrap samples with a fixed seed. Drawing n
     records with replacement and counting them by cell is one multinomial draw, so the cost depends on the number of
@@ -113,7 +113,10 @@ def bootstrap(counts: Counts, statistics: Callable[[Counts], Floats]) -> list[Es
 
 
 def _estimate(value: float, resamples: Floats) -> Estimate:
-    """A value with the percentile interval of its bootstrap resamples, shape (RESAMPLES,); no interval of width 0."""
+    """A value with standard error and percentile interval of its resamples, shape (RESAMPLES,).
+
+    An interval of width 0 is left out.
+    """
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resamples, [tail, 1 - tail])
     stderr = float(np.std(resamples, ddof=1))

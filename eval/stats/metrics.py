@@ -13,8 +13,8 @@ DEPTH = 10  # the cutoff of the ranking metrics
 def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
     """``accuracy@1, recall@5, recall@10, mrr@10, ndcg@10`` for questions with one relevant document each.
 
-    For a document at rank r <= k, recall@k is 1, the reciprocal rank 1/r (Voorhees 1999), and nDCG 1/log2(1 + r), since
-    the ideal gain is 1 (Järvelin and Kekäläinen 2002); otherwise they are 0.
+    If the document's rank r is at most k, then recall@k is 1, the reciprocal rank is 1/r (Voorhees 1999), and nDCG is
+    1/log2(1 + r), since the ideal gain is 1 (Järvelin and Kekäläinen 2002). Otherwise all three are 0.
 
     Args:
         ranks: the relevant document's rank from 1 for each question; None if it was not found.
@@ -44,9 +44,9 @@ def label_metrics(
 ) -> dict[str, Estimate]:
     """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for each candidate label.
 
-    A prediction of None has no label: it is wrong, lowers recall, and is counted by ``unparsed``. Macro F1 is the mean
-    over all candidate labels, also labels that are no record's target; a metric with denominator 0 is 0. F1 is
-    bootstrapped over records.
+    A prediction of None is an answer without a label: it is wrong, lowers recall, and is counted by ``unparsed``. Macro
+    F1 is the mean over all candidate labels, including labels that are no record's target. A metric with denominator 0
+    is 0. F1 is bootstrapped over records.
 
     Raises:
         ValueError: no records, unequal lengths, or a label that is not a candidate.
@@ -73,7 +73,7 @@ def labels_of(metrics: Iterable[str]) -> tuple[str, ...]:
 
 
 def unparsed(predictions: Sequence[str | None]) -> Estimate:
-    """The number of predictions that are None, with error and interval as counts."""
+    """The number of predictions that are None. Its standard error and interval are counts too."""
     n = len(predictions)
     return proportion(predictions.count(None), n).times(n)
 

@@ -1,4 +1,4 @@
-"""Selective prediction: risk, the share of wrong answers, if only the most confident answers are given."""
+"""Selective prediction: the risk, or share of wrong answers, if only the most confident answers are given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ Answers = Sequence[str | None]
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's exact test: the numbers of records that both, only A, only B or neither get right, and the p-value."""
+    """McNemar's exact test: its p-value, and the numbers of records that both, only A, only B or neither get right."""
 
     both: int
     only_a: int

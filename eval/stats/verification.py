@@ -25,8 +25,9 @@ def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]
 def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """Accuracy of the supported answers, and how well support ranks right answers above wrong ones.
 
-    - ``accuracy_supported``, and ``accuracy_gain``, its difference from the accuracy of all answers, bootstrapped over
-      the records (0 in a resample without a supported answer). Both are absent if no answer is supported.
+    - ``accuracy_supported``, the accuracy of the supported answers; absent if no answer is supported.
+    - ``accuracy_gain``, ``accuracy_supported`` minus the accuracy of all answers, bootstrapped over the records; absent
+      if no answer is supported. In a resample without a supported answer, the gain is 0.
     - ``aurc`` and ``risk@C`` of answers ranked by ``support``.
     - ``aurc_confidence``, the baseline: answers ranked by the probability of their label; absent if labels have none.
 
@@ -61,7 +62,7 @@ def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoin
 
 
 def support(sample: Mapping[str, Any]) -> float:
-    """The probability of ``supported``, which is 1 or 0 for a generated verdict; -1 for an unverified answer."""
+    """The probability of ``supported``. It is 1 or 0 for a verdict without probabilities, -1 without a verdict."""
     if sample["verdict"] is None:
         return -1.0
     scores = sample["verdict_scores"]

@@ -34,9 +34,9 @@ class AnswersTask(QATask):
 
     Citation recall and precision (``stats.citations``) count the citations that the model wrote; ``attributed_recall``
     also counts citations that were attributed afterwards. ``sentence_support`` and ``sentence_contradicted`` are shares
-    of the sentences that claim something, by the verdicts of ``SentenceVerifier``. If a record has a conclusion
-    (PubMedQA's ``LONG_ANSWER``), ``rouge_l`` compares the answer with it, and ``entails_reference`` and
-    ``entailed_by_reference`` say whether the answer entails the conclusion and the reverse.
+    of the sentences that claim something, by the verdicts of ``SentenceVerifier``. The reference is the record's
+    conclusion (PubMedQA's ``LONG_ANSWER``), if it has one: ``rouge_l`` compares the answer with the reference,
+    ``entails_reference`` says whether the answer entails it, and ``entailed_by_reference`` the reverse.
     """
 
     kind: ClassVar[str] = "answers"
@@ -112,7 +112,7 @@ class AnswersTask(QATask):
 
 
 def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLIModel) -> list[dict[str, Any]]:
-    """The values of the metrics for each answer, and its removed and judged sentences, as fields of its sample."""
+    """For each answer, fields of its sample: the values of the metrics, and the removed and the judged sentences."""
 
     def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
         judgements = judge.judge(pairs) if pairs else []
@@ -124,7 +124,7 @@ def _answer_metrics(records: Sequence[QARecord], answers: Sequence[Answer], judg
         " ".join(without_marks(answer.text, len(answer.passages)).split()) if answer.sentences else ""
         for answer in answers
     ]
-    compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]  # with the reference
+    compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]  # have a reference
     pairs = [(texts[index], records[index].conclusion) for index in compared]
     entails_reference = dict(zip(compared, entails(pairs), strict=True))
     entailed_by_reference = dict(zip(compared, entails([(b, a) for a, b in pairs]), strict=True))

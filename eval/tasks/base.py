@@ -35,8 +35,8 @@ Model_co = TypeVar("Model_co", covariant=True)
 class Section:
     """A group of tasks that share tables in the terminal, in a grid and in a report.
 
-    ``question`` is the question that the first of ``metrics`` answers; ``command`` is the subcommand of ``medground
-    eval``; ``data`` is the settings section of the data.
+    ``question`` is the question that the first of ``metrics`` answers. ``command`` is the subcommand of ``medground
+    eval`` that measures the tasks. ``data`` is the settings section of the data.
     """
 
     id: str
@@ -157,10 +157,10 @@ ResultT = TypeVar("ResultT")
 
 
 def credited_ids(record: "QARecord", passages: Sequence[tuple[str | None, str]]) -> list[str | None]:
-    """The ids of ``passages`` (ids and texts), where a copy of the record's abstract counts as the abstract.
+    """The ids of ``passages`` (ids and texts), except that a copy of the record's abstract counts as the abstract.
 
-    Records may have identical abstracts. The first passage with the text of the record's abstract gets the record's id;
-    a later passage with the record's id gets the id of that first passage instead.
+    Records may have identical abstracts. The first passage with the text of the record's abstract gets the record's id.
+    If a later passage has the record's id, it gets the first passage's id in exchange.
     """
     ids = [id for id, _ in passages]
     first = next((index for index, (_, text) in enumerate(passages) if text == record.context), None)
@@ -188,7 +188,7 @@ def run_batches(
     *,
     quiet: bool,
 ) -> Outcomes[RecordT, ResultT]:
-    """Call a model with at most ``size`` inputs at a time; leave out records that are too long, with a warning.
+    """Call a model with at most ``size`` inputs at a time. Records that are too long are left out, with a warning.
 
     ``task`` and ``noun`` (such as "pair") name the task and a record in messages. ``call`` returns a result or an
     exception for each input, as ``Runnable.batch`` does with ``return_exceptions``.
@@ -205,7 +205,7 @@ def run_batches(
             elif isinstance(result, UserError):
                 raise UserError(f"{task}, {noun} {record.id}: {result}") from result
             elif isinstance(result, BaseException):
-                raise result  # such as KeyboardInterrupt, which LangChain also returns
+                raise result  # for example a KeyboardInterrupt, which LangChain returns like any other exception
             else:
                 succeeded.append((record, result))
     if too_long and not succeeded:
@@ -226,7 +226,7 @@ class Task(BaseModel, ABC):
     ``kind: package.module.Class`` in the setting ``eval.tasks``.
 
     Attributes:
-        kind: the name in ``KINDS``; other classes do not define it, and are named by their dotted path.
+        kind: the name in ``KINDS``. A class that is not in ``KINDS`` does not define it; its dotted path is its name.
         section: the section of the results.
         context: what the model reads besides the question.
         retriever: the name of a retriever in the settings.
@@ -279,8 +279,9 @@ class Task(BaseModel, ABC):
         return self.name
 
     def fields(self) -> dict[str, Any]:
-        """The task's entry in ``results.json``; unregistered classes add section and scorer, so that a report needs no
-        import.
+        """The task's entry in ``results.json``.
+
+        For a class that is not in ``KINDS``, section and scorer are added, so that a report need not import the class.
         """
         fields, cls = self.model_dump(mode="json"), type(self)
         if "kind" in vars(cls):
@@ -298,9 +299,9 @@ class Task(BaseModel, ABC):
         texts: Mapping[str, str],  # noqa: ARG002
         identity: Mapping[str, Any],  # noqa: ARG002
     ) -> bool:
-        """Whether keys and prompts of the samples match these texts of passages by id.
+        """Whether keys and prompts of the samples match ``texts``, the passages by id.
 
-        True for a task whose samples have neither a prompt nor a key that depends on the texts.
+        True if the samples of the task have neither a prompt nor a key that depends on the texts.
         """
         return True
 
@@ -311,7 +312,7 @@ class Task(BaseModel, ABC):
         outcomes: Outcomes[Any, Any],
         identity: Mapping[str, Any],
     ) -> TaskResult:
-        """The task's result; ``outcomes`` are the model's results in the samples."""
+        """The task's result; ``outcomes`` are the model's results that the samples were made of."""
         reused = sum(result.reused for result in outcomes.results)
         return TaskResult(self, self.metrics(samples, labels), samples, reused, identity, outcomes.left_out)
 

@@ -34,8 +34,8 @@ class CheckTask(Task):
     """Checks each claim of section ``claims`` and compares the verdict with the data's.
 
     With the context ``given`` (``check_given``), each claim is checked against each of its documents in the data
-    separately. With ``retrieved`` (``check_retrieved_NAME``), each claim is checked once against the passages that a
-    retriever finds in the data's corpus; the right verdict is then the verdict of most of its documents, and claims
+    separately. With ``retrieved`` (``check_retrieved_NAME``), each claim is checked once, against the passages that a
+    retriever finds in the data's corpus. The right verdict is then the verdict of most of the claim's documents; claims
     without a majority are left out. A claim that is too long for the NLI model is left out, with a warning.
 
     A sample adds ``conflicting, supporting, contradicting``, ``evidence`` (counts of sentences) and ``found`` (whether
@@ -91,7 +91,7 @@ class CheckTask(Task):
         return self.result(samples, VERDICTS, outcomes, identity)
 
     def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
-        """Whether the samples' keys match these texts of documents."""
+        """Whether the samples' keys match ``texts``, the documents by id."""
         return all(
             sample.get("key") in (None, _sample_key(sample["question"], passages, identity))
             for sample in samples
@@ -99,7 +99,7 @@ class CheckTask(Task):
         )
 
     def _items(self, data: ClaimData) -> list[_Item]:
-        """The pairs of claim and evidence if the evidence is given, else the claims that have a majority verdict."""
+        """With given evidence, an item per claim and document; else an item per claim that has a majority verdict."""
         if self.context == "given":
             return [_Item(e.id, claim.text, e.verdict, (e,)) for claim in data.claims for e in claim.evidence]
         return [_Item(c.id, c.text, c.verdict, c.evidence) for c in data.claims if c.verdict is not None]
@@ -139,7 +139,7 @@ def _sample_key(statement: str, passages: Sequence[tuple[str, str]], identity: M
 
 
 def _evidence_counts(evidence: Sequence[Evidence], check: Check, data: ClaimData) -> dict[str, int]:
-    """The numbers of correct, predicted and gold sentences of evidence."""
+    """The numbers of correct, predicted and gold evidence sentences of a claim."""
     gold_by_document = {gold.document: gold for gold in evidence}
     correct = predicted = 0
     for verdict, citations in (("supported", check.supporting), ("contradicted", check.contradicting)):

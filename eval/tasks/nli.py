@@ -43,7 +43,7 @@ class NLITask(Task):
 
     @property
     def condition(self) -> str:
-        """The tag, "tuned", or the number of examples per label, without regard to settings."""
+        """The title, as far as the task's fields determine it: settings are disregarded."""
         return self.title({})
 
     def title(self, config: Mapping[str, Any]) -> str:

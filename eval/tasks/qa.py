@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chains.config import Context
 
 CHUNK = 128  # records per call of the chain: enough to batch by length, few enough to update the progress bar
-_SEED = 7  # of the order of the records in wrong_contexts
+_SEED = 7  # determines the order of the records in wrong_contexts
 _CONTEXT_TITLES = {
     "none": "no text",
     "retrieved": "retrieved",
@@ -39,7 +39,7 @@ GROUNDING_METRICS = {
     "unread_right": (False, True),
     "unread_wrong": (False, False),
 }
-"""By metric, whether an answer in its share is based on the question's own abstract, and whether it is right."""
+"""By metric, which is a share of answers: whether they are based on the question's own abstract, and are right."""
 VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # titles of the sample's other test files, by name
 
 
@@ -112,9 +112,12 @@ class QATask(Task):
         return metrics
 
     def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
-        """Whether each prompt contains the texts of its passages or, without prompts, each key matches the texts.
+        """Whether each sample matches the texts of its passages.
 
-        Samples with notes, such as on a shortened context, and samples with unknown passages are not examined.
+        A prompt must contain the texts. If a sample has no prompt, its key must match the texts.
+
+        Two kinds of samples are not examined: those with notes, such as on a shortened context, and those with passages
+        that ``texts`` lacks.
         """
         return all(
             _has_read(sample, [texts[hit["id"]] for hit in sample["retrieved"]], identity)
@@ -168,7 +171,7 @@ class QATask(Task):
 
 
 def has_wrong_contexts(records: Sequence[QARecord]) -> bool:
-    """Whether each record can get another abstract: at most half of the records share one."""
+    """Whether each record can get another abstract: this needs that at most half of the records share an abstract."""
     return 2 * _largest_group(records) <= len(records)
 
 
@@ -180,8 +183,8 @@ def _largest_group(records: Sequence[QARecord]) -> int:
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
     """For each record a record with another abstract; the same on every run.
 
-    Each record is used once: the records, shuffled with a fixed seed and grouped by abstract, are rotated by the size
-    of the largest group, so that no record meets its group.
+    Each record is used once. The records are shuffled with a fixed seed and grouped by abstract. The list is then
+    rotated by the size of the largest group, so that no record gets one of its own group.
 
     Raises:
         UserError: more than half of the records share one abstract.

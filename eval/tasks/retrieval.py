@@ -89,7 +89,7 @@ class RetrievalTask(Task):
         return TaskResult(self, self.metrics(samples, ()), samples, reused, identity)
 
     def agrees_with(self, samples: Sequence[Sample], texts: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
-        """Whether the first sample's key, which depends on the abstracts of all samples, matches these texts."""
+        """Whether the first sample's key matches ``texts``. The key depends on the abstracts of all samples."""
         first = samples[0]
         abstracts = _abstracts_key([(sample["id"], texts[sample["id"]]) for sample in samples])
         depth = max(DEPTH, *(len(sample["retrieved"]) for sample in samples))

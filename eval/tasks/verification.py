@@ -16,9 +16,9 @@ from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, Scorer
 class VerificationTask(QATask):
     """Answers each question as ``QATask`` does and compares the verdicts with the labels.
 
-    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: the answer comes from the
-    record's abstract and is verified against another record's. No answer of ``wrong`` and ``swapped`` should be
-    supported; ``swapped`` measures only the verifier, since the answering model does not see the wrong abstract.
+    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``, in which the answer comes from
+    the record's own abstract and is verified against another record's. With ``wrong`` and ``swapped``, no answer should
+    be supported. ``swapped`` measures only the verifier, since the answering model does not see the wrong abstract.
 
     A sample adds ``verdict``, ``verdict_scores``, ``statement``, ``verified_against`` (the id of the passage that
     decided the verdict) and ``sentence`` (the deciding sentence of that passage, or None). The metrics are those of
@@ -56,9 +56,9 @@ class VerificationTask(QATask):
     ) -> TaskResult:
         """Answer every question and score the verdicts.
 
-        The chain must verify and return every answer (``chain.verify`` report or retry); for ``swapped`` it must not
-        verify, since ``verifier`` does. ``identity`` is everything besides the prompt that determines answers and
-        verdicts, the NLI model included.
+        The chain must verify and return every answer (``chain.verify`` is report or retry). For ``swapped`` the chain
+        must not verify, since ``verifier`` does. ``identity`` is everything besides the prompt that determines answers
+        and verdicts, the NLI model included.
 
         Raises:
             UserError: as ``QATask.evaluate``, or the chain withholds an answer.

@@ -13,8 +13,8 @@ class Batches(Sampler[list[int]]):
     """Batches of example indices for all epochs, which the trainer runs as one epoch. The seed determines the order.
 
     No text or abstract is in a batch twice, since the loss takes all other abstracts of a batch as negatives. An
-    example that would repeat a text moves to a later batch. The library's ``NoDuplicatesBatchSampler`` does the same,
-    but shuffles anew in each epoch, so that a run that resumes within an epoch gets another order.
+    example that would repeat one moves to a later batch. The library's ``NoDuplicatesBatchSampler`` does the same, but
+    it shuffles anew in each epoch: a run that resumes within an epoch would get another order.
 
     Batches have ``batch_size`` examples; the last ones of an epoch may have fewer.
     """

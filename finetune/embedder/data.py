@@ -13,15 +13,15 @@ from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
 from retrievers.kinds.bm25 import BM25Retriever
 
-_DOCUMENTS_PER_DEV_DOCUMENT = 10  # with task ``evidence``, one in 10 documents is for dev claims
+_DOCUMENTS_PER_DEV_DOCUMENT = 10  # with task ``evidence``, one in 10 documents is a dev document
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A text, the index of its abstract, and the indices of its hard negatives.
 
-    With task ``evidence``, a labelled sentence takes the place of the abstract. The evaluation ranks the sentence of a
-    dev claim among its negatives only, and the abstract of a dev question among all abstracts.
+    With task ``evidence``, a labelled sentence takes the place of the abstract. The evaluation ranks the abstract of a
+    dev question among all abstracts. It ranks the sentence of a dev claim only among the claim's negatives.
     """
 
     text: str
@@ -34,8 +34,8 @@ class EmbedderData:
     """The examples of a run.
 
     Attributes:
-        abstracts: the different abstracts of all records, first of the training records; with task ``evidence`` the
-            sentences.
+        abstracts: the different abstracts of all records, those of training records first; with task ``evidence`` the
+            different sentences.
         train: training examples, with abstracts and negatives of training records only.
         dev: dev questions or claims.
     """
@@ -61,7 +61,8 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
     pairs = [(text, indices[record.context]) for record in train for text in _anchors(config, record)]
     if not pairs:
         raise UserError(f"No training record has any of train.embedder.pairs ({', '.join(config.pairs)}).")
-    negatives = _hard_negatives(pairs, train_abstracts, config)  # ``abstracts`` begins with ``train_abstracts``
+    # ``abstracts`` begins with ``train_abstracts``, so indices into the latter are valid for both.
+    negatives = _hard_negatives(pairs, train_abstracts, config)
     return EmbedderData(
         abstracts=tuple(abstracts),
         train=tuple(Example(*pair, hard) for pair, hard in zip(pairs, negatives, strict=True)),
@@ -72,10 +73,13 @@ def make_data(config: EmbedderTrainConfig, train: Sequence[QARecord], dev: Seque
 def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> EmbedderData:
     """Make the examples of task ``evidence``: claims, their labelled sentences, and other sentences as negatives.
 
-    One in ten documents is for dev, none with ``config.teach_dev``. A claim has one training example for each
-    labelled sentence of a training document; the negatives are random unlabelled sentences of the document, filled up
-    with sentences of other training documents. A claim has one dev example for each dev document that has unlabelled
-    sentences, with the first labelled sentence and all unlabelled ones.
+    One in ten documents is a dev document; with ``config.teach_dev`` none is.
+
+    A claim has one training example for each labelled sentence of a training document. The negatives are random
+    unlabelled sentences of that document. If they are too few, sentences of other training documents are added.
+
+    A claim has one dev example for each dev document with unlabelled sentences. The example has the document's first
+    labelled sentence, and all unlabelled sentences as negatives.
 
     Raises:
         UserError: no claim has a labelled sentence, or a claim has too few sentences for its negatives.
@@ -128,7 +132,7 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
 
 
 def _check_candidates(config: EmbedderTrainConfig, count: int, where: str, kind: str, advice: str) -> None:
-    """Check that there are a positive, the negatives and one candidate more."""
+    """Raise ``UserError`` unless ``count`` candidates suffice for a positive, its negatives and one more."""
     if count < config.negatives + 2:
         or_fewer_negatives = ", or set train.embedder.negatives lower" * bool(config.negatives)
         raise UserError(
@@ -146,7 +150,10 @@ def _anchors(config: EmbedderTrainConfig, record: QARecord) -> Iterator[str]:
 def _hard_negatives(
     pairs: Sequence[tuple[str, int]], abstracts: Sequence[str], config: EmbedderTrainConfig
 ) -> list[tuple[int, ...]]:
-    """The hard negatives of each pair of a text and the index of its abstract, as indices into ``abstracts``."""
+    """The hard negatives of each text, as indices into ``abstracts``.
+
+    Each of ``pairs`` holds a text and the index of its abstract.
+    """
     if not config.negatives:
         return [() for _ in pairs]
     documents = [Document(id=str(index), page_content=text) for index, text in enumerate(abstracts)]

@@ -49,8 +49,10 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 
 
 def prompts_of(model: "SentenceTransformer") -> tuple[str, str]:
-    """The prompts for a question and a passage that ``retrievers.embedders.sentence`` uses; empty where none is set."""
-    # not ``default_prompt_name``: the prompts "query" and "document", which exist in every model, come before it
+    """The prompts that ``retrievers.embedders.sentence`` puts before a question and a passage; empty if there is none.
+
+    ``default_prompt_name`` is ignored, since the prompts "query" and "document" precede it and every model has them.
+    """
     return model.prompts.get("query") or "", shipped_passage_prompt(model) or ""
 
 
@@ -65,7 +67,7 @@ def evaluate_embedder(
     if not dev:
         return {}
     query_prompt, passage_prompt = prompts_of(model)
-    columns: Sequence[int] = range(len(abstracts))  # the abstract of each column of the scores
+    columns: Sequence[int] = range(len(abstracts))  # the index of the abstract of each column of ``scores``
     if all(example.negatives for example in dev):
         columns = sorted({index for example in dev for index in (example.abstract, *example.negatives)})
     texts = _encode(model, [example.text for example in dev], query_prompt)

@@ -45,7 +45,7 @@ class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
 
 
 def training_dataset(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
-    """The columns of the texts, their abstracts and each negative, with the model's prompts."""
+    """A dataset with a column of texts, one of abstracts, and one for each hard negative; prompts are prepended."""
     query_prompt, passage_prompt = prompts_of(embedder)
 
     def passages(indices: Sequence[int]) -> list[str]:

@@ -94,7 +94,7 @@ def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
 
 
 def _encode(texts: Texts, split: Sequence[LabelledTexts], encoder: PairTexts) -> tuple[tuple[Example, ...], int]:
-    """The examples of a split that fit the window, and how many of them are truncated."""
+    """The examples of a split that fit the window, whole or truncated, and the number of truncated ones."""
     pairs = [(encoder.clean(text.first).strip(), encoder.clean(text.second).strip()) for text in split]
     examples: list[Example] = []
     shortened = 0

@@ -25,9 +25,9 @@ _EVALUATION_TOKENS = 4096  # tokens of a batch in evaluation
 def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
     """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator if it has one.
 
-    The head's weights are random with ``config.seed``, unless the checkpoint has a head for the same labels in the same
-    order. The tokenizer's ``model_max_length`` and ``truncation_side`` are set to ``config.max_length`` and
-    ``config.keep_text``, so that the saved model encodes texts as in training.
+    The head's weights are random, with seed ``config.seed``. If the checkpoint already has a head for the same labels
+    in the same order, that head is kept. The tokenizer's ``model_max_length`` and ``truncation_side`` are set according
+    to ``config.max_length`` and ``config.keep_text``, so that the saved model encodes texts as in training.
 
     Raises:
         UserError: the model cannot be loaded, cannot classify pairs, or has fewer layers or positions than the
@@ -58,7 +58,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)
     set_padding(tokenizer, model)
     check_tokenizer(config.model, tokenizer, model.get_input_embeddings().weight.shape[0])
-    positions = position_count(model)  # the tokenizer's limit may be the max_length of an earlier training
+    positions = position_count(model)  # not the tokenizer's limit, which may be the max_length of an earlier training
     if positions is not None and config.max_length > positions:
         raise UserError(
             f"train.encoder.max_length is {config.max_length}, and {config.model} has positions for {positions} "

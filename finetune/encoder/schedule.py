@@ -26,8 +26,9 @@ class Schedule(Sampler[int]):
         stages: in training order.
         lengths: number of tokens of each example; a batch has examples of similar length.
         batch_size: examples in a batch. A batch may mix the end of an epoch with the start of the next.
-        processes: number of processes; a step has a batch of each.
-        warmup: share of a stage's steps over which a limit of the learning rate rises linearly to ``Stage.rate``.
+        processes: number of processes; a step has one batch for each process.
+        warmup: share of a stage's steps that warm up. Meanwhile, a limit of the learning rate rises linearly to
+            ``Stage.rate``.
         seed: seed of the order.
     """
 
@@ -67,7 +68,10 @@ class Schedule(Sampler[int]):
                 epoch += 1
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0: the lower of warm-up and decay; 0 after the last step."""
+        """The learning rate of a step, counted from 0; after the last step it is 0.
+
+        It is the lower of two lines: the rising one of the warm-up, and the falling one of the decay.
+        """
         for stage, (start, end) in zip(self._stages, pairwise(self._boundaries), strict=True):
             if step < end:
                 steps = end - start

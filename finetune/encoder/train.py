@@ -34,8 +34,8 @@ def train_encoder(
 ) -> Path:
     """Fine-tune a sequence classifier and save it in ``output`` with its model card and measurements (see ``Run``).
 
-    ``pairs`` is the source of the pairs of task ``nli``, ``data`` the source of the records for task ``qa`` and
-    for the setting ``answer_pairs``; the default of either is the sample that comes with the package.
+    ``pairs`` is the source of the pairs of task ``nli``. ``data`` is the source of the records of task ``qa``, and of
+    those for the setting ``answer_pairs``. Each is the package's sample by default.
 
     Raises:
         UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -65,7 +65,7 @@ class EncoderJob(Job[EncoderTrainer]):
     data: EncoderData
 
     def recipe(self) -> dict[str, Any]:
-        """What the settings do not determine of a summary's ``recipe``: digests of weights and examples, and labels."""
+        """Digests of the base weights and the examples, and the labels."""
         return {
             "weights": weights_digest(self.classifier.model)[:16],
             "labels": self.classifier.labels,
@@ -77,8 +77,8 @@ class EncoderJob(Job[EncoderTrainer]):
         """The trainer on the schedule of ``config``."""
         config, data = self.config, self.data
         arguments |= {
-            "learning_rate": 1.0,  # the sampler, a ``Schedule``, sets the rates and runs through all epochs in one
-            "num_train_epochs": 1,
+            "learning_rate": 1.0,  # a factor: the sampler, a ``Schedule``, has the rates
+            "num_train_epochs": 1,  # the sampler runs through all epochs as one
             "remove_unused_columns": False,
             "average_tokens_across_devices": False,  # the loss is a mean over the examples of a device
         }
@@ -87,7 +87,7 @@ class EncoderJob(Job[EncoderTrainer]):
             args=TrainingArguments(**arguments),
             train_dataset=[{**example.inputs, "label": example.label} for example in data.train],
             processing_class=self.classifier.tokenizer,
-            sampler=_schedule(config, data),
+            sampler=_make_sampler(config, data),
             compute_loss_func=partial(
                 weighted_loss,
                 weights=label_weights(data.train, len(self.classifier.labels), config.class_weight),
@@ -153,8 +153,11 @@ class EncoderJob(Job[EncoderTrainer]):
         )
 
 
-def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:
-    """A first stage of ``config.conclusions`` epochs on the conclusions, if there are any, then all examples."""
+def _make_sampler(config: EncoderConfig, data: EncoderData) -> Schedule:
+    """The sampler of a stage on all examples, after a stage on the conclusions if there are any.
+
+    ``config.conclusions`` is the number of epochs on the conclusions.
+    """
     conclusion_indices = tuple(index for index, example in enumerate(data.train) if example.is_conclusion)
     stages = [Stage(conclusion_indices, config.conclusions, config.conclusion_rate)] if conclusion_indices else []
     return Schedule(

@@ -25,8 +25,8 @@ def weighted_loss(
 def label_weights(examples: Sequence[Example], num_labels: int, power: float) -> torch.Tensor:
     """The weight of each label in the loss, in shape (num_labels,).
 
-    A label's weight is its share of the examples to the power of ``-power``, scaled to a mean of 1 over the examples; a
-    label without examples has weight 0.
+    A label's weight is its share of the examples to the power of ``-power``. The weights are then scaled so that their
+    mean over the examples is 1. A label without examples has weight 0.
     """
     counts = torch.bincount(torch.tensor([example.label for example in examples]), minlength=num_labels).float()
     weights = torch.where(counts > 0, (counts / counts.sum()).clamp(min=1e-9) ** -power, 0.0)
@@ -39,7 +39,7 @@ class EncoderTrainer(BaseTrainer):
     sampler: Schedule
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Make a scheduler with the rates of the sampler; the optimizer's learning rate, which it multiplies, is 1."""
+        """Make a scheduler that multiplies the optimizer's learning rate, which is 1, by the rates of the sampler."""
         del num_training_steps
         self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.sampler.rate)
         return self.lr_scheduler

@@ -97,6 +97,6 @@ def encode_pairs(
 
 
 def dataset_row(example: Example, *, answer_only: bool) -> dict[str, list[int]]:
-    """The row of a training dataset; with ``answer_only`` the labels of the prompt are ``IGNORED``."""
+    """The row of a training dataset; with ``answer_only``, ``labels`` is ``IGNORED`` for the prompt's tokens."""
     ids, start = example.ids, example.start
     return {"input_ids": ids, "labels": ([IGNORED] * start if answer_only else ids[:start]) + ids[start:]}

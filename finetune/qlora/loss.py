@@ -1,6 +1,6 @@
-"""Cross-entropy of the answers, faster by computing logits at the answers only and the common prompt prefix once.
+"""Cross-entropy of the answers, with logits computed only for the answers.
 
-All prompts begin with the same instruction, whose keys and values are computed once per batch and shared by its rows.
+All prompts begin with the same instruction. Its keys and values are computed once per batch, and shared by all rows.
 Sharing changes neither loss nor gradient, except that all rows have the same dropout mask in the instruction.
 """
 
@@ -48,7 +48,7 @@ def answer_loss(model: Any, batch: Mapping[str, Tensor], shared: int) -> Tensor:
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     targets = batch["labels"][:, 1:]
-    # ``logits_to_keep`` is common to all rows: the positions where any row has a target; few if lengths are similar.
+    # All rows share ``logits_to_keep``, the positions at which any row has a target: few if the lengths are similar.
     positions = (targets != IGNORED).any(0).nonzero()[:, 0]
     if shared:
         cache = model(input_ids=ids[:1, :shared], use_cache=True, logits_to_keep=1).past_key_values

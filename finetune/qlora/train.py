@@ -99,7 +99,7 @@ class QLoRAJob(Job[PairTrainer]):
         }
 
     def make_trainer(self, arguments: dict[str, Any], **kwargs: Any) -> PairTrainer:
-        """The trainer of the model with a new adapter.
+        """The trainer of a new adapter or, with ``method: full``, of the whole model.
 
         Raises:
             UserError: the model has none of the layers in ``target_modules``.
@@ -109,7 +109,7 @@ class QLoRAJob(Job[PairTrainer]):
         rows = [dataset_row(example, answer_only=answer_only) for example in examples]
         torch.manual_seed(config.seed)
         return PairTrainer(
-            model=_trained_model(self.base, config),
+            model=_trainable_model(self.base, config),
             args=SFTConfig(
                 **arguments,
                 num_train_epochs=config.epochs,
@@ -136,7 +136,7 @@ class QLoRAJob(Job[PairTrainer]):
     def figures(self, trainer: PairTrainer, step: int) -> dict[str, Any]:
         """Counts of the pairs, dev accuracy, speed and number format."""
         data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
-        accuracies = {step: entry["eval_accuracy"] for step, entry in evaluations(state.log_history).items()}
+        accuracies = {at_step: entry["eval_accuracy"] for at_step, entry in evaluations(state.log_history).items()}
         return {
             "method": self.settings.config.method,
             "labels": data.source.labels,
@@ -164,7 +164,7 @@ class QLoRAJob(Job[PairTrainer]):
 
     def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
         """The dev figures, computed as ``eval nli`` does; every process judges all pairs, so that no process waits."""
-        # a new LocalLLM each time, since it caches packed weights
+        # A new LocalLLM each time: an earlier one may have cached packed weights, which training has changed since.
         llm = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
         chain = nli_chain(llm, self.data.source.labels, prompt_family=self.prompt.family)
         result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
@@ -172,7 +172,7 @@ class QLoRAJob(Job[PairTrainer]):
         return {"accuracy": result.metrics["accuracy"], "loss": loss}
 
 
-def _trained_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:
+def _trainable_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:
     """The base with a new adapter, or the base itself with all weights trainable."""
     if config.method == "full":
         return base.model.requires_grad_(True)

@@ -23,8 +23,8 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         args: TRL's settings.
         sampler: the order of the examples.
         answer_only: whether the loss covers the answers only.
-        shared: length of the common prefix of all prompts that is computed once a batch, in tokens; 0 for none. Ignored
-            in a distributed run, with gradient checkpointing, and for models whose cache cannot be shared.
+        shared: number of tokens at the start of all prompts that are computed once a batch; 0 for none. Nothing is
+            shared in a distributed run, with gradient checkpointing, or if the model's cache cannot be shared.
         kwargs: arguments of ``BaseTrainer`` and ``SFTTrainer``.
     """
 
@@ -49,7 +49,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: "torch.Tensor | int | None" = None,
     ) -> Any:
-        """The mean cross-entropy of all tokens of a step whose target is not ``IGNORED``, over all devices."""
+        """The mean cross-entropy over a step's tokens, on all devices, whose target is not ``IGNORED``."""
         if not self._answer_only or self.aux_loss_enabled or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         loss = answer_loss(model, inputs, self._shared)
@@ -67,7 +67,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
         folder = output_dir or str(self.args.output_dir)
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PeftModel):
-            # "auto" would ask the hub whether the base's vocabulary has grown
+            # False, since the default "auto" would ask the hub whether the base's vocabulary has grown.
             model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
         else:
             model.save_pretrained(folder, state_dict=state_dict)
@@ -75,7 +75,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
 
 
 class SetEpoch(TrainerCallback):
-    """Sets the sampler's epoch, which accelerate leaves out if a distributed run resumes within an epoch."""
+    """Sets the sampler's epoch. accelerate does not set it if a distributed run resumes within an epoch."""
 
     def __init__(self, sampler: SeededSampler) -> None:
         self._sampler = sampler

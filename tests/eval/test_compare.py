@@ -41,8 +41,8 @@ def test_runs_are_compared_with_the_first_and_p_values_agree_with_statsmodels(tm
     expected = [float(mcnemar(table, exact=True).pvalue) for table in tables]
     assert [comparison.test.p for comparison in comparisons] == pytest.approx(expected)
     assert [comparison.p_holm for comparison in comparisons] == pytest.approx(multipletests(expected, method="holm")[1])
-    assert 0.05 < expected[0] < 1  # the first difference is not significant, the last is
-    assert expected[2] < 0.001
+    assert 0.05 < expected[0] < 1  # the first difference is not significant
+    assert expected[2] < 0.001  # the last is
 
     last = comparisons[-1]
     assert last.test.only_b == sum(record.right == "b" for record in last.changed)
@@ -54,7 +54,7 @@ def test_runs_are_compared_with_the_first_and_p_values_agree_with_statsmodels(tm
     assert (macro_f1.a, macro_f1.b, macro_f1.difference) == macro_f1_difference(targets.tolist(), a, b, sorted(LABELS))
 
 
-def test_records_that_only_one_side_answers_rightly_are_listed(tmp_path: Path) -> None:
+def test_records_that_only_one_side_gets_right_are_listed(tmp_path: Path) -> None:
     a = label_task("qa_gold", YES_NO, ["yes", "no", None, "maybe"])
     b = label_task("qa_gold", YES_NO, ["no", "yes", "maybe", "yes"])
     comparison = _compare_results(tmp_path, a, b)
@@ -90,7 +90,7 @@ def test_retrievers_are_compared_by_accuracy_at_1_and_reciprocal_rank(tmp_path: 
     ]
 
 
-def test_macro_f1_is_left_out_where_the_labels_differ(tmp_path: Path) -> None:
+def test_macro_f1_is_left_out_if_the_labels_differ(tmp_path: Path) -> None:
     a = label_task("nli", YES_NO, YES_NO)
     without_maybe = {name: estimate for name, estimate in a.estimates.items() if not name.endswith("_maybe")}
     b = TaskResult(task_from_name("nli"), without_maybe, a.samples)
@@ -106,7 +106,7 @@ def test_answers_from_wrong_abstracts_are_compared_by_the_share_of_maybe(tmp_pat
 
 
 def test_a_verdict_is_right_if_it_supports_exactly_the_right_answers(tmp_path: Path) -> None:
-    predictions = ["yes", "no", "yes", "yes"]  # right, wrong, right, wrong
+    predictions = ["yes", "no", "yes", "yes"]  # the first and the third are right
     a = verified_task("verified_gold", YES_NO, predictions, ["supported", "contradicted", None, "supported"])
     b = verified_task("verified_gold", YES_NO, predictions, ["supported", "supported", "supported", "contradicted"])
     comparison = _compare_results(tmp_path, a, b)

@@ -18,7 +18,7 @@ def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Pat
     write_run(tmp_path / "[a]", label_task("qa_gold", [*targets, "no"], [*targets[:1], *[None] * 7, "no"]))
     write_run(tmp_path / "b", label_task("qa_gold", targets, targets))
     metrics, tests, changed = _table_lines(tmp_path / "[a]", tmp_path / "b")
-    assert "[a]" in "".join(metrics[:4])  # rich would take brackets for markup
+    assert "[a]" in "".join(metrics[:4])  # as markup, rich would not print it
     rows = [line.split() for line in metrics if "accuracy" in line or "macro_f1" in line]
     assert rows[0][:5] == ["qa_gold", "8", "accuracy", "0.125", "1.000"]
     assert rows[0][5].startswith("+0.875")
@@ -28,7 +28,7 @@ def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Pat
     assert [line.split() for line in changed[-7:]] == [[str(n), "yes", "unparsed", "yes", "B"] for n in range(1, 8)]
 
 
-def test_tasks_of_one_run_are_named_as_a_and_b_and_changed_records_are_limited(tmp_path: Path) -> None:
+def test_tables_name_the_tasks_of_one_run_a_and_b_and_limit_the_changed_records(tmp_path: Path) -> None:
     n = MAX_CHANGED_ROWS + 5  # 15
     write_run(tmp_path, retrieval_task("retrieval_dense", [1] * n), retrieval_task("retrieval_bm25", [None] * n))
     metrics, tests, changed = _table_lines(tmp_path)
@@ -65,7 +65,7 @@ def test_each_metric_of_written_answers_has_its_number_of_pairs(tmp_path: Path) 
     }
 
 
-def test_a_record_without_an_answer_is_named_by_the_kind_of_task(tmp_path: Path) -> None:
+def test_the_text_for_a_missing_answer_depends_on_the_kind_of_task(tmp_path: Path) -> None:
     samples = [{**sample, "retrieved": []} for sample in retrieval_task("retrieval_bm25", [None]).samples]
     nothing_found = replace(retrieval_task("retrieval_bm25", [None]), samples=[samples[0] | {"prediction": None}])
     write_run(tmp_path / "ranked", retrieval_task("retrieval_dense", [1]), nothing_found)

@@ -17,7 +17,7 @@ from eval.tasks import task_from_name
 
 
 def _result(name: str = "qa_gold", accuracy: float = 0.5, **fields: Any) -> TaskResult:
-    """A result of two samples; ``fields`` are those of the first."""
+    """A result of two samples; ``fields`` are added to the first sample."""
     samples = [{"id": "1", "question": "Does it?", "label_scores": {"yes": 0.5}} | fields, {"id": "2"}]
     estimates = {"accuracy": Estimate(accuracy, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}
     return TaskResult(task_from_name(name), estimates, samples)
@@ -72,7 +72,7 @@ def test_reused_samples_are_not_counted_as_computed(tmp_path: Path) -> None:
     assert (content["n"], content["computed"], content["reused"]) == (2, 1, 1)
 
 
-def test_other_tasks_of_the_folder_stay_with_the_settings_of_their_run(tmp_path: Path) -> None:
+def test_earlier_tasks_of_the_folder_keep_their_results_and_the_settings_of_their_run(tmp_path: Path) -> None:
     write_results(tmp_path, [_result("retrieval_dense"), _result("qa_none", 0.1)], {"run": 1})
     first = _read_results(tmp_path)
     write_results(tmp_path, [_result("qa_none", 0.2)], {"run": 2})

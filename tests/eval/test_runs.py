@@ -45,7 +45,7 @@ def test_each_task_has_the_settings_and_samples_of_its_own_run(tmp_path: Path) -
     run = read_run(tmp_path)
     assert run.config_of("qa_gold") == {"run": 1}
     assert run.config_of("qa_none") == {"run": 2}
-    assert len(run.samples("qa_gold")) == 3  # although n of the last run is 1
+    assert len(run.samples("qa_gold")) == 3  # not refused, although n of the last run is 1
 
 
 def test_runs_below_a_folder_are_sorted_by_path(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_fewer_or_more_samples_than_counted_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
 def test_samples_that_do_not_match_the_accuracy_are_refused(tmp_path: Path, metric: str) -> None:
-    larger_task = label_task("qa_none", ["yes"] * 4, ["yes"] * 4)  # with it, n does not show missing samples
+    larger_task = label_task("qa_none", ["yes"] * 4, ["yes"] * 4)  # n is 4, so it does not reveal a missing sample
     result = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold_task().samples)
     write_results(tmp_path, [larger_task, result], {})
     path = tmp_path / "samples_qa_gold.jsonl"

@@ -110,7 +110,7 @@ def test_inference_has_tables_of_metrics_labels_and_confusion() -> None:
     ]
 
 
-def test_label_tables_of_answers() -> None:
+def test_answers_have_tables_of_metrics_labels_and_confusion() -> None:
     overall, by_label, confusion = map(
         printed_lines, label_tables(label_task("qa_gold", ["yes", "no"], ["yes", "maybe"]))
     )

@@ -53,7 +53,7 @@ def test_incomplete_checkpoints_are_ignored_and_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt"])
-@pytest.mark.parametrize("content", [None, "wei"])
+@pytest.mark.parametrize("content", [None, "wei"], ids=["absent", "truncated"])
 def test_a_run_resumes_from_the_last_checkpoint_that_is_not_damaged(
     tmp_path: Path, file: str, content: str | None
 ) -> None:
@@ -88,7 +88,14 @@ def test_another_recipe_is_refused_with_the_differing_settings(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("keep", "best", "remaining"),
-    [(None, 1, [1, 2, 3, 4]), (1, 2, [2, 4]), (2, 2, [2, 4]), (3, 1, [1, 3, 4]), (1, 4, [4]), (1, None, [4])],
+    [
+        (None, 1, [1, 2, 3, 4]),  # no limit
+        (1, 2, [2, 4]),  # best and last, although the limit is 1
+        (2, 2, [2, 4]),
+        (3, 1, [1, 3, 4]),
+        (1, 4, [4]),  # the last is the best
+        (1, None, [4]),  # no best
+    ],
 )
 def test_rotate_keeps_the_best_and_the_last(
     tmp_path: Path, keep: int | None, best: int | None, remaining: list[int]
@@ -119,7 +126,7 @@ def test_publish_includes_module_folders_of_sentence_transformers(tmp_path: Path
     assert not (tmp_path / "optimizer_0").exists()
 
 
-def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
+def test_publish_best_falls_back_to_the_last_checkpoint_and_returns_none_if_nothing_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert publish_best(tmp_path, 3) is None
@@ -138,7 +145,7 @@ def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
     assert publish_best(tmp_path, 3) is None
 
 
-def test_recipes_are_equal_if_the_weights_are_and_only_the_model_name_differs(tmp_path: Path) -> None:
+def test_the_model_name_may_differ_from_the_recipe_only_if_the_weights_are_equal(tmp_path: Path) -> None:
     recipe = {"model": "./base", "weights": "aa", "rank": 4}
     summary = tmp_path / SUMMARY_FILE
     summary.write_text(json.dumps({"recipe": recipe}))

@@ -16,7 +16,7 @@ INTEGER_FIELDS = [
 
 
 @pytest.mark.parametrize(("section", "name"), INTEGER_FIELDS)
-def test_integers_are_not_coerced_from_other_types(section: type[BaseModel], name: str) -> None:
+def test_strings_floats_and_booleans_are_refused_as_integers(section: type[BaseModel], name: str) -> None:
     task = {"task": "qa"} if section is EncoderConfig else {}  # ``conclusions`` needs task qa
     assert getattr(section(**{**task, name: 8}), name) == 8
     for value in ("8", 8.0, True):

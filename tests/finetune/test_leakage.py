@@ -44,6 +44,6 @@ def test_a_test_split_that_cannot_be_read_is_reported_with_the_reason(
     assert re.search(rf"^The test split is not searched for premises .*{reason}", leakage.search_error)
 
 
-def test_no_warning_of_repeated_premises_without_a_repetition() -> None:
+def test_there_is_no_warning_if_no_premise_is_repeated() -> None:
     assert leakage_warning({"dev": [], "test": None}) is None
     assert leakage_warning({}) is None

@@ -103,7 +103,7 @@ def test_an_adapter_of_another_installations_embedded_model_is_merged(tmp_path: 
     assert load_llm(LLMConfig(model=report.output)).window == 1024
 
 
-def test_llm_model_takes_precedence_over_the_base_named_by_the_adapter(bases, adapters, tmp_path: Path) -> None:
+def test_llm_model_takes_precedence_over_the_base_that_the_adapter_names(bases, adapters, tmp_path: Path) -> None:
     copy = shutil.copytree(bases["gemma"], tmp_path / "copy")
     assert run_merge(adapters["gemma"], tmp_path / "merged", llm={"model": str(copy)}).base == str(copy)
 
@@ -171,7 +171,7 @@ def test_too_little_disk_space_is_reported_and_leaves_no_files(
 def test_a_merge_outside_the_bound_fails_and_keeps_its_files(
     adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # "merging" drops the adapter
+    # A wrong merge, which drops the adapter.
     monkeypatch.setattr("finetune.merge.merge_adapter", lambda attached, adapter: attached.unload())
     report = run_merge(adapters["gemma"], tmp_path / "merged")
     assert not report.passed

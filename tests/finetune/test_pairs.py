@@ -46,13 +46,13 @@ def test_another_abstract_is_neutral_to_the_answer() -> None:
     for pair in unrelated:  # id: QUESTION-ANSWER-by-ABSTRACT
         question, abstract = pair.id.split("-")[0], pair.id.split("-by-")[1]
         assert question != abstract
-        assert abstract != "d"  # has no label
+        assert abstract != "d"  # record d has no label
         assert f"We gave {abstract}." in pair.premise
         assert f"Does {question} help?" in pair.hypothesis
         assert pair.label == "neutral"
 
 
-def test_a_record_about_the_same_abstract_is_not_unrelated() -> None:
+def test_records_about_the_same_abstract_make_no_unrelated_pair() -> None:
     records = [QARecord(name, f"Does {name} help?", ("We gave both.",), "yes") for name in "abc"]
     assert not [pair for pair in answer_pairs(records, LABELS) if "-by-" in pair.id]
 

@@ -85,13 +85,13 @@ def test_keep_last_publishes_the_last_checkpoint_and_a_quiet_run_prints_nothing(
     last = f"checkpoint-{summary(output)['steps']}"
     assert method.distance(output, finished / last) <= TOLERANCE
     assert last in {path.name for path in output.glob("checkpoint-*")}
-    assert len(list(output.glob("checkpoint-*"))) <= 2  # last and best
+    assert len(list(output.glob("checkpoint-*"))) <= 2  # the last and the best, although keep_checkpoints is 1
 
 
 def test_an_interrupted_run_has_the_result_of_an_uninterrupted_run(
     method: Method, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for step in (5, 8):  # between checkpoints, and in the second epoch
+    for step in (5, 8):  # 5 is between two checkpoints, 8 in the second epoch
         with monkeypatch.context() as patch:
             patch.setattr(method.trainer, "training_step", failing_step(step, KeyboardInterrupt()), raising=False)
             with pytest.raises(KeyboardInterrupt):
@@ -162,7 +162,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
 
 
 def test_a_folder_in_which_another_process_trains_is_refused(method: Method, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-1").mkdir()  # as the other process is writing it
+    (tmp_path / "checkpoint-1").mkdir()  # a checkpoint that the other process is writing
     with locked(tmp_path), pytest.raises(UserError, match=r"Another process trains in .*choose another --output"):
         method.train(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]

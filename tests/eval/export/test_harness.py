@@ -128,7 +128,8 @@ def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
 def test_tasks_of_different_models_and_dates_have_their_own_files(tmp_path: Path) -> None:
     write_run(tmp_path / "run", GOLD_TASK, settings=config("first"))
     next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
-    run = write_run(tmp_path / "run", NO_CONTEXT_TASK, settings=config("second"), date=next_day)  # adds a task
+    # Into the same folder, another run adds a task.
+    run = write_run(tmp_path / "run", NO_CONTEXT_TASK, settings=config("second"), date=next_day)
     export_harness([run], tmp_path / "out")
     first = json.loads((tmp_path / "out" / "first" / f"results_{TIMESTAMP}.json").read_text())
     second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())

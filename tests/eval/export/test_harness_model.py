@@ -22,7 +22,7 @@ GRID_TASKS = ["nli", "nli_3shot", "nli_tuned"]
         (["qa_gold"], "qa_gold", {"nli": {"kind": "encoder", "model": "m"}}, BASE_ARGS),
         (["nli"], "nli", NLI_ADAPTER, ADAPTER_ARGS),
         (["nli"], "nli", {"nli": {"kind": "encoder", "model": "m"}}, {"pretrained": "m"}),
-        (GRID_TASKS, "nli", NLI_ADAPTER, BASE_ARGS),  # a grid measures "nli" without the adapter
+        (GRID_TASKS, "nli", NLI_ADAPTER, BASE_ARGS),  # beside nli_tuned, "nli" is measured without the adapter
         (GRID_TASKS, "nli_3shot", NLI_ADAPTER, BASE_ARGS),
         (GRID_TASKS, "nli_tuned", NLI_ADAPTER, ADAPTER_ARGS),
         (["qa_gold"], "qa_gold", {"llm": {"base_url": "http://x"}}, {"model": "org/model", "base_url": "http://x"}),

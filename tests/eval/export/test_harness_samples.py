@@ -67,7 +67,7 @@ def test_answers_with_a_missing_score_are_exported_as_generated() -> None:
     assert [sample["filtered_resps"] for sample in harness_samples(samples)] == [["no"], ["yes"]]
 
 
-def test_the_prompt_of_a_pair_without_prompt_is_premise_and_hypothesis() -> None:
+def test_a_pair_without_a_prompt_is_exported_with_premise_and_hypothesis_as_prompt() -> None:
     sample = harness_samples(nli_task(["neutral"], ["neutral"], confidence=1.0).samples)[0]
     premise, hypothesis = "Pain fell by 0.", "Pain changed by 0."
     assert sample["doc"] == {"id": "pair0", "premise": premise, "hypothesis": hypothesis, "target": "neutral"}

@@ -18,7 +18,7 @@ from eval.export.harness import export_harness
 pytest.importorskip("lm_eval")
 
 TIMESTAMP = "2024-05-01T12-30-15.000000"
-# fields that the harness's EvaluationTracker adds when it writes results
+# Fields that the harness's EvaluationTracker adds when it writes results.
 TRACKER_FIELDS = {
     "task_hashes",
     "model_source",

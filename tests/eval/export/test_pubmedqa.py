@@ -85,10 +85,10 @@ def test_a_missing_task_is_refused(tmp_path: Path) -> None:
         ({"path": "sample"}, "the sample's ids"),
         ({"limit": 3}, "the first 3 records of split test"),
         ({"split": "all"}, "of split all"),
-        ({"limit": 500}, None),  # more than the 3 records
+        ({"limit": 500}, None),  # a limit above the 3 records leaves none out
     ],
 )
-def test_data_other_than_the_test_split_give_a_warning(
+def test_data_other_than_the_whole_test_split_give_a_warning(
     data: dict[str, Any], warning: str | None, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path, _task("qa_gold"), settings=config(data=data))

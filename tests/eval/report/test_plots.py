@@ -43,7 +43,7 @@ def test_write_plots_writes_each_kind_of_plot(tmp_path: Path) -> None:
         assert len(np.unique(image[::3, ::3].reshape(-1, image.shape[2]), axis=0)) > 10
 
 
-def test_runs_with_the_same_file_name_are_numbered(tmp_path: Path) -> None:
+def test_plots_with_the_same_file_name_are_numbered(tmp_path: Path) -> None:
     for name in ("a b", "a-b"):
         write_results(tmp_path / "runs" / name, [runs.answers("qa_none", ["yes"], confidence=None)], runs.settings())
     paths = write_plots(tmp_path, read_tasks([tmp_path / "runs"]).tasks, [])
@@ -92,9 +92,9 @@ def draw_risk_curves(*curves: list[tuple[float, float]]) -> Axes:
     return axes
 
 
-def test_curves_with_one_overall_risk_have_a_line_at_it() -> None:
+def test_a_line_marks_the_overall_risk_if_all_curves_share_it() -> None:
     assert len(draw_risk_curves([(0.5, 0.0), (1.0, 0.25)]).lines) == 1 + 1  # a curve and the line
-    assert len(draw_risk_curves([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves
+    assert len(draw_risk_curves([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves and no line
 
 
 def test_risk_at_low_coverage_does_not_set_the_scale_of_the_axis() -> None:

@@ -12,7 +12,8 @@ Vectors = NDArray[np.float32]
 
 
 def make_pairs(n: int, text: str = "text") -> list[MapPair]:
-    return [MapPair(f"id,{n}\n\ud800", f"question {n}", f"{text} {n}", None) for n in range(n)]
+    """Pairs whose ids have characters that a CSV file must quote, or that UTF-8 cannot encode."""
+    return [MapPair(f"id,{index}\n\ud800", f"question {index}", f"{text} {index}", None) for index in range(n)]
 
 
 def counting_embed(n: int, calls: list[int]) -> Callable[[], tuple[Vectors, Vectors]]:

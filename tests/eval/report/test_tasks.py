@@ -54,7 +54,7 @@ def test_rank_is_counted_from_one_and_only_rank_one_is_right(tmp_path: Path) -> 
     assert right == [True, False, False, True, True, False, True, True]
 
 
-def test_answer_to_unsupportable_task_is_right_if_not_supported() -> None:
+def test_an_answer_that_should_not_be_supported_is_right_if_it_is_not() -> None:
     sample = {"prediction": "yes", "target": "no", "verdict": "contradicted"}
     assert UNSUPPORTABLE.is_right(sample)
     assert not UNSUPPORTABLE.is_right(sample | {"verdict": "supported"})
@@ -91,7 +91,7 @@ def test_untuned_nli_is_zero_shot_although_the_settings_have_an_adapter(tmp_path
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
 
 
-def test_run_given_twice_is_read_once_and_runs_of_equal_name_are_named_by_path(tmp_path: Path) -> None:
+def test_a_run_given_twice_is_read_once_and_runs_of_the_same_name_are_named_by_path(tmp_path: Path) -> None:
     for folder in ("one/qa", "two/qa", "three/one/qa"):
         write_results(tmp_path / folder, [runs.answers("qa_none", ["yes"])], runs.settings())
     repeated = read_tasks([tmp_path / "one", tmp_path / "one" / "qa"])

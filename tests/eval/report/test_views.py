@@ -15,7 +15,7 @@ def test_without_constant_drops_a_column_of_equal_cells() -> None:
     assert make_view("a", "b").without_constant("run").columns == ("run", "n")
 
 
-def test_columns_are_numeric_or_drawn_as_their_cells() -> None:
+def test_a_column_is_numeric_or_drawn_if_its_cells_are() -> None:
     assert make_view("a").is_numeric("n")
     assert not make_view("a").is_numeric("run")
     assert not make_view("a").is_drawn("n")

@@ -16,7 +16,10 @@ def _sample(scores: dict[str, float], target: str) -> dict[str, Any]:
 
 
 def _samples(n: int, *, sharpness: float, seed: int = 0) -> list[dict[str, Any]]:
-    """Random scores; targets are drawn from a softmax of ``sharpness`` times their logits, so 1 is calibrated."""
+    """Samples with random scores. Targets are drawn from a softmax of the scores' logits times ``sharpness``.
+
+    With sharpness 1 the scores are calibrated; below 1 they are overconfident.
+    """
     generator = np.random.default_rng(seed)
     logits = generator.normal(scale=2, size=(n, len(LABELS)))
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -29,7 +32,7 @@ def _samples(n: int, *, sharpness: float, seed: int = 0) -> list[dict[str, Any]]
 
 
 def _reference_ece(confidence: Any, right: Any) -> float:
-    """ECE by its definition: over half-open bins, the share of samples times the distance of the two means."""
+    """ECE by its definition: the distance of accuracy and mean confidence in a bin, weighted by the bin's share."""
     total = 0.0
     for index in range(BINS):
         inside = (confidence > index / BINS) & (confidence <= (index + 1) / BINS)
@@ -107,7 +110,7 @@ def test_ece_interval_starts_near_0_only_for_a_calibrated_model() -> None:
     overconfident = [calibration_metrics(_samples(500, sharpness=0.4, seed=seed))["ece"] for seed in range(10)]
     assert all(estimate.low is not None and 0 <= estimate.low < 0.02 for estimate in calibrated)
     assert all(estimate.low is not None and estimate.low > 0.1 for estimate in overconfident)
-    assert min(estimate.value for estimate in calibrated) > 0.01  # the bias of ECE
+    assert min(estimate.value for estimate in calibrated) > 0.01  # above 0 only because ECE is biased
 
 
 def test_samples_without_scores_have_no_calibration() -> None:

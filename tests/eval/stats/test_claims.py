@@ -11,12 +11,12 @@ from eval.stats.claims import correct_sentences, evidence_metrics
     ("predicted", "rationales", "has_right_label", "correct"),
     [
         ([3], [[3]], True, 1),
-        ([3], [[3]], False, 0),
-        ([3, 4], [[3]], True, 1),
+        ([3], [[3]], False, 0),  # the document's label is wrong
+        ([3, 4], [[3]], True, 1),  # sentence 4 is in no rationale
         ([3], [[3, 4]], True, 0),  # only half of the rationale is predicted
         ([3, 4], [[3, 4]], True, 2),
-        ([1, 3, 4], [[1], [3, 4], [5]], True, 3),
-        ([1, 3], [[1], [3, 4]], True, 1),
+        ([1, 3, 4], [[1], [3, 4], [5]], True, 3),  # two of three rationales are predicted
+        ([1, 3], [[1], [3, 4]], True, 1),  # one rationale is predicted, and half of another
         ([1], [], True, 0),
         ([], [[1]], True, 0),
     ],

@@ -59,7 +59,7 @@ def test_bootstrap_estimates_each_statistic_and_is_reproducible() -> None:
 def test_bootstrap_does_not_depend_on_the_size_of_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = list(range(100))
     at_once = mean(values)
-    monkeypatch.setattr("eval.stats.estimate._BLOCK", 700)  # 7 of 1,000 resamples
+    monkeypatch.setattr("eval.stats.estimate._BLOCK", 700)  # a block has 7 of the 1,000 resamples
     assert mean(values) == at_once
 
 
@@ -103,7 +103,7 @@ def test_clustered_stderr_takes_long_texts_as_clusters() -> None:
     assert clustered_stderr(values, long_clusters) == pytest.approx(expected)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1e6  # an array of texts would take the length of the longest for each, 120 MB
+    assert peak < 1e6  # an array of texts, in which each takes the space of the longest, would take 120 MB
 
 
 def test_clustered_stderr_of_single_records_and_of_no_one_or_equal_clusters() -> None:

@@ -70,7 +70,7 @@ def test_label_metrics_agree_with_scikit_learn(seed: int) -> None:
     assert values == {}
 
 
-def test_unparsed_predictions_are_wrong_and_not_maybe() -> None:
+def test_unparsed_predictions_are_wrong_and_do_not_count_as_maybe() -> None:
     estimates = label_metrics(["maybe", "maybe", "yes", "no"], [None, "maybe", None, "no"], LABELS)
     values = {name: estimate.value for name, estimate in estimates.items()}
     assert values["accuracy"] == 0.5

@@ -7,7 +7,7 @@ SCORES = [0.2, 0.9, 0.5, 0.8, 0.5]
 RIGHT = [False, True, True, False, False]
 
 
-def test_risk_points_are_by_falling_score_and_equal_scores_share_one() -> None:
+def test_risk_points_are_sorted_by_falling_score_and_equal_scores_share_a_point() -> None:
     assert risk_points(SCORES, RIGHT) == [
         RiskPoint(0.2, 0.0, 0.9),
         RiskPoint(0.4, 0.5, 0.8),
@@ -39,7 +39,7 @@ def test_risk_metrics_are_the_area_and_the_risks_at_each_coverage() -> None:
         assert metrics[f"risk@{coverage}"].value == risk_at(points, coverage)
 
 
-def test_risk_at_coverages_that_floats_cannot_represent() -> None:
+def test_risk_is_right_at_coverages_that_floats_cannot_represent() -> None:
     scores = [float(-n) for n in range(10)]
     right = [n not in (2, 6) for n in range(10)]
     metrics = risk_metrics(scores, right)
@@ -47,7 +47,7 @@ def test_risk_at_coverages_that_floats_cannot_represent() -> None:
     assert metrics["risk@0.6"].value == pytest.approx(1 / 6)
 
 
-def test_aurc_of_perfect_random_and_reversed_scores() -> None:
+def test_aurc_is_low_for_perfect_scores_the_overall_risk_for_random_ones_and_high_for_reversed_ones() -> None:
     rng = np.random.default_rng(0)
     right = list(rng.random(400) < 0.8)
     risk = 1 - float(np.mean(right))

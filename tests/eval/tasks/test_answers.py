@@ -10,7 +10,7 @@ from eval.runs import read_run
 from eval.tasks import AnswersTask
 
 
-def test_citation_recall_and_precision_by_answer_and_in_total() -> None:
+def test_citations_are_scored_by_answer_and_in_total() -> None:
     result = evaluate_scripted()
     cited, wrong, uncited, refused = result.samples
     assert (cited["citation_recall"], cited["citation_precision"]) == (1.0, pytest.approx(2 / 3))

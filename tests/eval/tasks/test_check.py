@@ -1,4 +1,4 @@
-"""Checked claims, over the command line and over scripted judges."""
+"""Checked claims, measured with a scripted judge and by the command line."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def make_claim_checker(data: ClaimData) -> Checker:
 
 
 @pytest.mark.parametrize("task", [CheckTask(), CheckTask(context="retrieved", retriever="words")])
-def test_metrics_of_verdicts_and_evidence(tmp_path: Path, task: CheckTask) -> None:
+def test_verdicts_and_evidence_are_measured(tmp_path: Path, task: CheckTask) -> None:
     data = write_and_load_claims(tmp_path)
     result = task.evaluate(make_claim_checker(data), data, identity={}, quiet=True)
     assert result.metrics["accuracy"] == 0.75
@@ -70,7 +70,7 @@ def test_metrics_of_verdicts_and_evidence(tmp_path: Path, task: CheckTask) -> No
     assert result.metrics["precision_contradicted"] == 0.5
     predictions = [sample["prediction"] for sample in result.samples]
     assert predictions == ["supported", "contradicted", "not enough evidence", "contradicted"]
-    # Of 5 quoted sentences, 3 belong to gold rationales of the right label; there are 4 gold sentences.
+    # There are 4 gold sentences. Of the 5 quoted sentences, 3 belong to gold rationales and have the right label.
     assert [sample["evidence"] for sample in result.samples] == [
         {"correct": 1, "predicted": 1, "gold": 1},
         {"correct": 2, "predicted": 2, "gold": 2},

@@ -55,7 +55,8 @@ def test_tasks_are_recreated_from_their_names_and_fields(name: str, task: Task) 
 
 def test_every_kind_is_registered_under_its_name() -> None:
     assert {kind: task.kind for kind, task in KINDS.items()} == {kind: kind for kind in KINDS}
-    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)  # not recreated from a name
+    # The kind answers is not in TASKS, since its tasks cannot be recreated from their names.
+    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_results_of_version_0_1_0_without_fields_are_read(tmp_path: Path) -> Non
         "nli": NLITask(shots=0, tuned=False),
         "nli_tuned": NLITask(tuned=True),
     }
-    write_run(tmp_path, label_task("qa_none", ["yes"], ["yes"]))  # beside tasks that have no fields
+    write_run(tmp_path, label_task("qa_none", ["yes"], ["yes"]))  # only this task has fields
     assert list(read_run(tmp_path).tasks) == ["qa_gold", "nli", "nli_tuned", "qa_none"]
 
 
@@ -134,7 +135,7 @@ _PREFIXES = ("retrieval_", "qa_", "nli_", "verified_")
 
 
 def _parses_task_name(call: ast.Call) -> bool:
-    """Whether a string method or a pattern is applied to a task's name or gets a prefix of task names as argument."""
+    """Whether the call is a string method or a pattern, applied to a task's name or to a prefix of task names."""
     if not (isinstance(call.func, ast.Attribute) and call.func.attr in _STRING_METHODS):
         return False
     values = [call.func.value, *call.args]

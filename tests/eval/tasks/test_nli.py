@@ -82,7 +82,7 @@ def test_a_pair_too_long_for_the_model_is_left_out(tmp_path: Path, caplog: pytes
     assert (written["n"], written["left_out"]) == (4, {"nli": ["long"]})
 
 
-def test_only_pairs_too_long_for_the_model_are_refused() -> None:
+def test_data_in_which_all_pairs_are_too_long_for_the_model_are_refused() -> None:
     long = make_pair("long", "Zinc works very well.", "entailment")
     with pytest.raises(UserError, match="all 1 records are too long"):
         NLITask().evaluate(AcceptsTwoWords(), [long], identity=IDENTITY, quiet=True)
@@ -140,7 +140,7 @@ def test_a_label_unknown_to_the_model_is_refused() -> None:
 
 
 def test_error_of_a_pair_names_the_pair() -> None:
-    # "TOO LONG" makes WordNLI return a UserError, not the TooLongError of a pair that is left out.
+    # For "TOO LONG", WordNLI returns a UserError. Only a TooLongError would leave the pair out.
     with pytest.raises(UserError, match="nli, pair e: The pair is too long"):
         NLITask().evaluate(WordNLI(), [*PAIRS, make_pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
 

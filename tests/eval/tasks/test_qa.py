@@ -114,7 +114,7 @@ class ScriptedChain(MarkerChain):
         return Answer(question=chain_input["question"], text=label or "", label=label, passages=passages)
 
 
-def test_answers_are_counted_by_whether_they_are_right_and_read_their_own_abstract() -> None:
+def test_answers_are_counted_by_whether_their_own_abstract_was_read_and_whether_they_are_right() -> None:
     outcomes: dict[str, tuple[Label | None, list[str]]] = {
         RECORDS[0].question: ("yes", ["r9", "r1"]),
         RECORDS[1].question: ("no", ["r1"]),
@@ -140,7 +140,7 @@ def test_a_copy_of_the_own_abstract_counts_as_read() -> None:
     assert [hit["id"] for hit in sample["retrieved"]] == ["copy", "r1"]
 
 
-def test_context_wrong_gives_another_abstract_and_counts_maybe() -> None:
+def test_context_wrong_gives_another_abstract_and_measures_the_share_of_maybe() -> None:
     records = [_record(number, None, "maybe" if number % 2 else "no") for number in range(1, 11)]
     chain = MarkerChain()
     result = task_from_name("qa_wrong").evaluate(chain, records, identity=IDENTITY, quiet=True)
@@ -247,6 +247,7 @@ def test_wrong_contexts_give_each_record_another_record(n: int) -> None:
         assert len(distances) > n // 4  # the records are shuffled, not only shifted
 
 
+# ``sizes`` are numbers of records with the same abstract.
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 2, 1), (5, 1, 1, 1, 1, 1), (1, 1, 4, 1, 1)])
 def test_wrong_contexts_differ_from_the_abstract_of_the_record(sizes: tuple[int, ...]) -> None:
     records = [
@@ -259,13 +260,15 @@ def test_wrong_contexts_differ_from_the_abstract_of_the_record(sizes: tuple[int,
     assert all(source.context != record.context for record, source in zip(records, sources, strict=True))
 
 
-def test_wrong_contexts_refuse_an_abstract_of_most_records() -> None:
+def test_wrong_contexts_are_refused_if_most_records_share_an_abstract() -> None:
     same = QARecord(id="a", question="q", contexts=("t",), label="yes")
     with pytest.raises(UserError, match="of 3 records 2 have the same abstract"):
         wrong_contexts([same, same, _record(1, "yes")])
 
 
-def test_tasks_with_another_abstract_are_left_out_if_most_records_share_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_tasks_on_wrong_contexts_are_left_out_if_most_records_share_an_abstract(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     settings = load_settings(None, {"data": {"path": "own.json"}, "chain": {"verify": "report"}})
     same = QARecord(id="a", question="q", contexts=("t",), label="yes")
     contexts = [task.context for task in qa_tasks(settings, [same, same, _record(1, "yes")])]

@@ -66,7 +66,7 @@ def evaluate_gold(records: Sequence[QARecord] = RECORDS, **options: Any) -> Task
     )
 
 
-def test_metrics_of_verdicts_accuracy_and_risk() -> None:
+def test_verdicts_are_measured_by_shares_accuracy_and_risk() -> None:
     result = evaluate_gold()
     assert result.name == "verified_gold"
     metrics = result.metrics
@@ -77,11 +77,11 @@ def test_metrics_of_verdicts_accuracy_and_risk() -> None:
     assert metrics["accuracy"] == 0.6
     assert metrics["accuracy_supported"] == pytest.approx(2 / 3)
     assert metrics["accuracy_gain"] == pytest.approx(2 / 3 - 0.6)
-    # ranking by support: r0 and r1 (0.9), r2 (0.6), r3 (0.05), r4 (0)
+    # Support ranks r0 and r1 first (0.9), then r2 (0.6), r3 (0.05) and r4 (0).
     assert metrics["aurc"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
     assert metrics["risk@0.4"] == 0
     assert metrics["risk@0.8"] == 0.5
-    # ranking by confidence: r4, r0, r3, r2, r1
+    # Confidence ranks r4 first, then r0, r3, r2 and r1.
     assert metrics["aurc_confidence"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
 
 
@@ -136,7 +136,7 @@ def test_answers_without_passages_are_unverified_and_wrong() -> None:
     assert result.metrics["aurc"] == 1
 
 
-def test_generated_verdicts_rank_answers_by_supported_or_not() -> None:
+def test_generated_verdicts_rank_all_supported_answers_alike() -> None:
     metrics = evaluate_gold(scored=False).metrics
     assert metrics["risk@0.6"] == pytest.approx(1 / 3)
     assert metrics["risk@0.2"] == pytest.approx(1 / 3)
@@ -199,12 +199,12 @@ def test_gain_interval_agrees_with_a_bootstrap_over_records() -> None:
     assert gain.stderr == pytest.approx(np.std(gains), abs=0.005)
 
 
-def test_gain_of_a_resample_without_supported_answer_is_0() -> None:
+def test_gain_is_0_in_a_resample_without_supported_answer() -> None:
     gain = verification_metrics([make_sample("supported", "yes"), make_sample("contradicted", "no")])["accuracy_gain"]
     assert (gain.value, gain.low, gain.high) == (0.5, 0, 0.5)
 
 
-def test_one_sample_has_no_interval_and_none_are_refused() -> None:
+def test_gain_of_one_sample_has_no_interval_and_an_empty_list_is_refused() -> None:
     metrics = verification_metrics([make_sample("supported", "yes")])
     assert metrics["accuracy_gain"].low is None
     with pytest.raises(ValueError, match="0 answers"):
@@ -216,7 +216,7 @@ def test_unverified_answers_rank_last() -> None:
     assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
 
 
-def test_tables_of_verdicts_accuracy_and_risk() -> None:
+def test_tables_show_verdicts_accuracy_and_risk() -> None:
     wrong = task_from_name("verified_wrong").evaluate(make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True)
     lines = printed_lines(*result_tables([evaluate_gold(), wrong]))
     rows = [line.split() for line in lines if re.match(r"verified_\w+ ", line)]
@@ -233,7 +233,7 @@ def test_tables_of_verdicts_accuracy_and_risk() -> None:
     assert all(len(line) <= 100 for line in lines)
 
 
-def test_accuracy_table_without_supported_answers() -> None:
+def test_accuracy_table_has_no_accuracy_of_supported_answers_if_there_are_none() -> None:
     without_passages = task_from_name("verified_none").evaluate(
         make_verified_chain(), RECORDS, identity=IDENTITY, quiet=True
     )

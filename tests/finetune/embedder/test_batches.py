@@ -17,7 +17,7 @@ def examples(count: int, negatives: int = 0) -> list[Example]:
 
 
 @pytest.mark.parametrize("negatives", [0, 2])
-def test_batches_repeat_no_abstract_and_epochs_no_example(negatives: int) -> None:
+def test_no_batch_repeats_an_abstract_and_no_epoch_an_example(negatives: int) -> None:
     all_examples = examples(40, negatives)
     batches = list(Batches(all_examples, 8, 3, seed=1))
     for batch in batches:
@@ -27,7 +27,7 @@ def test_batches_repeat_no_abstract_and_epochs_no_example(negatives: int) -> Non
         assert max(abstracts.values()) == 1
     order = [index for batch in batches for index in batch]
     assert Counter(order) == dict.fromkeys(range(80), 3)
-    assert len({tuple(order[:80]), tuple(order[80:160]), tuple(order[160:])}) == 3  # each epoch has its order
+    assert len({tuple(order[:80]), tuple(order[80:160]), tuple(order[160:])}) == 3  # no two epochs have the same order
 
 
 def test_only_the_last_batches_of_an_epoch_are_smaller() -> None:

@@ -30,7 +30,7 @@ def test_summary_and_card_have_counts_and_dev_accuracy(trained: Path, embedder_b
     summary = json.loads((trained / "summary.json").read_text())
     evaluations = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
     assert summary["dev_accuracy@1"] == evaluations[summary["step"]]["eval_accuracy"]
-    # two pairs, of question and of conclusion, for each of 24 training records
+    # Each of the 24 training records has two pairs: its question and its conclusion, each with its abstract.
     assert (summary["train_pairs"], summary["dev_questions"], summary["negatives"]) == (48, 8, 0)
     card = (trained / "README.md").read_text()
     assert f"| dev accuracy@1 | {summary['dev_accuracy@1']:.3f} |" in card
@@ -100,7 +100,7 @@ def test_teach_dev_trains_on_the_dev_questions_too(embedder_base: Path, tmp_path
     ("prompts", "default", "expected"),
     [
         ({"query": "query: ", "passage": "passage: "}, None, ("query: ", "passage: ")),
-        ({"pain": "pain: "}, "pain", ("", "")),  # the library's empty prompts for queries and documents come first
+        ({"pain": "pain: "}, "pain", ("", "")),  # the library's empty prompts for queries and documents take precedence
     ],
     ids=["query and passage prompts", "default prompt"],
 )

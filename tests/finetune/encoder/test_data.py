@@ -98,7 +98,8 @@ def test_answer_pairs_are_appended_to_the_training_pairs() -> None:
     texts = read_texts(NLI, pairs, None)
     extended = read_texts(EncoderConfig(answer_pairs=True), pairs, DataConfig(limit=20))
     assert extended.train[: len(texts.train)] == texts.train
-    assert len(extended.train) == len(texts.train) + 2 * 20 + 20 // 2  # yes and no, and half of the unrelated abstracts
+    # Each of the 20 records adds pairs for yes and no; half of them add a pair with an unrelated abstract.
+    assert len(extended.train) == len(texts.train) + 2 * 20 + 20 // 2
     assert extended.dev == texts.dev
 
 

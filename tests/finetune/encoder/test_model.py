@@ -97,8 +97,8 @@ def test_frozen_layers_freezes_embeddings_and_first_layers_with_their_dropout(tm
         assert all(weights.requires_grad for weights in trained.parameters())
     ids = torch.arange(5, 12)[None]
     one_pass, another_pass = (model.bert(ids, output_hidden_states=True).hidden_states for _ in range(2))
-    assert torch.equal(one_pass[1], another_pass[1])  # output of the first layer: no dropout
-    assert not torch.equal(one_pass[2], another_pass[2])
+    assert torch.equal(one_pass[1], another_pass[1])  # the output of the first layer, which has no dropout
+    assert not torch.equal(one_pass[2], another_pass[2])  # the output of the second layer
 
 
 @pytest.mark.parametrize(

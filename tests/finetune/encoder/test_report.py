@@ -41,7 +41,7 @@ def test_the_card_has_the_figures_of_the_summary() -> None:
     assert "It reads up to 96 tokens. Longer texts are truncated between sentences; the end is kept" in text
 
 
-def test_the_card_of_task_nli_with_the_embedded_model_and_no_dev_figures() -> None:
+def test_the_card_names_the_embedded_base_and_states_that_dev_figures_are_not_measured() -> None:
     recipe = {"model": "embedded", "task": "nli", "max_length": 96, "keep_text": "start"}
     text = EncoderJob.card({**SUMMARY, "dev_accuracy": None, "dev_macro_f1": None, "recipe": recipe})
     assert "| dev accuracy, macro F1 | not measured, not measured |" in text

@@ -51,7 +51,7 @@ def test_eval_nli_of_each_checkpoint_gives_its_logged_dev_figures(trained: Path)
         assert mean(nats) == pytest.approx(entry["eval_loss"], rel=1e-4)
 
 
-def test_training_separates_three_hypotheses(encoder_base: Path, tmp_path: Path) -> None:
+def test_training_learns_labels_that_the_hypothesis_determines(encoder_base: Path, tmp_path: Path) -> None:
     hypotheses = {"neutral": "It may be so.", "entailment": "It did reduce it.", "contradiction": "It did not."}
     for split, count in (("train", 48), ("dev", 12), ("test", 12)):
         rows = [

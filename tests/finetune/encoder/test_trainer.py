@@ -15,7 +15,7 @@ def examples(*labels: int) -> list[Example]:
     return [Example({"input_ids": [2, 5 + number, 3]}, label) for number, label in enumerate(labels)]
 
 
-def test_label_weights_are_shares_to_minus_the_power_with_mean_1() -> None:
+def test_label_weights_are_powers_of_the_shares_scaled_to_mean_1() -> None:
     imbalanced = examples(0, 0, 0, 0, 0, 0, 1, 1, 2)
     assert label_weights(imbalanced, 3, 0).tolist() == [1, 1, 1]
     assert label_weights(imbalanced, 3, 1).tolist() == pytest.approx([9 / 18, 9 / 6, 9 / 3])
@@ -42,7 +42,7 @@ def test_the_loss_has_label_weights_and_smoothing() -> None:
     assert weighted.item() == pytest.approx((3 * nats[0, 0] + nats[1, 1]).item() / 4)
 
 
-def test_dev_figures_with_all_labels_right_and_all_wrong(tmp_path: Path) -> None:
+def test_accuracy_is_1_if_all_labels_are_right_and_0_if_all_are_wrong(tmp_path: Path) -> None:
     classifier = load_sequence_classifier(str(make_classifier(tmp_path)), "float32", "cpu", 4096)
     pairs = [("It did.", "yes"), ("Aspirin reduced it", "no"), ("Patients were", "maybe no")]
     encoded = classifier.texts.encode(pairs)

@@ -25,7 +25,7 @@ def train_on(pairs: PairsConfig, base: Path, output: Path, answers: Sequence[QAR
 def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     records = [QARecord(str(n), "Is it so?", (f"Text {n}.",), "yes") for n in range(4)]
     output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, records)
-    assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
+    assert summary(output)["answer_pairs"] == 10  # yes and no for each of 4 records, and 2 with unrelated abstracts
     assert summary(output)["train_pairs"] == 24 + 10
     with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):
         train(chat_base, pair_folder, tmp_path / "none", answer_pairs=True)
@@ -48,7 +48,7 @@ def test_long_pairs_are_left_out_and_reported(
 def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None:
     train_file = write_pairs(tmp_path, "train", 12)
     shutil.copy(train_file, tmp_path / "mli_test_v1.jsonl")
-    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]  # identical files are refused
+    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]  # since identical files are refused
     (tmp_path / "mli_dev_v1.jsonl").write_text("".join(reversed_lines))
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]

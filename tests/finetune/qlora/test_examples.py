@@ -14,7 +14,7 @@ from corpus.inference.pairs import NLIPair
 from finetune.qlora.data import IGNORED, Example, dataset_row, encode_pairs
 
 LABELS = ("entailment", "neutral", "contradiction")
-# with text that needs cleaning: a null character, and special tokens of the models
+# The first two pairs need cleaning: they have a null character, and special tokens of the models.
 PAIRS = [
     NLIPair("1", "Aspirin reduced stroke. ", "Stroke was\x00 rarer.", "entailment"),
     NLIPair("2", "It was <s> open <eos> </s> <|end|>.", "Bleeding changed.", "contradiction"),
@@ -46,7 +46,7 @@ def test_the_label_ends_with_the_end_token_of_the_chat_template(llm: LocalLLM) -
     assert end.strip() in llm.tokenizer.all_special_tokens
     example = encode_pairs(llm, PAIRS[:1], LABELS, "auto").examples[0]
     assert llm.tokenizer.decode(example.ids[example.start :]).strip() == f"entailment{end}"
-    if "Answer: " not in llm.tokenizer.chat_template:  # not the default template, which has no end token
+    if "Answer: " not in llm.tokenizer.chat_template:  # the default template, which has "Answer: ", has no end token
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "entailment"}]
         assert f"entailment{end}" in llm.tokenizer.apply_chat_template(turns, tokenize=False)
 

@@ -16,8 +16,8 @@ from chains.models.fetch import source_of
 from chains.models.known import known_model
 from common.errors import UserError
 
-# Trains into several folders in turn, each in a forked process, so that they share the imports. ``moment`` is where the
-# process kills itself: "step N", or the end of a file's path, of which torch.save then has written the first half.
+# Trains several times in turn. Each training is a forked process, so that all share the imports. The process kills
+# itself at ``moment``: this is "step N", or the end of the path of a file that torch.save has half written.
 RUNS = """
 import json, os, signal, sys
 from pathlib import Path
@@ -61,7 +61,8 @@ for output, moment in settings["runs"]:
     all = sorted(path.name for path in Path(output).glob("checkpoint-*"))
     print(json.dumps({"status": status, "complete": complete, "all": all}), flush=True)
 """
-# Nine steps in two epochs, a checkpoint every three. Only with the random state of the checkpoint is dropout the same.
+# There are nine steps in two epochs, and a checkpoint every three steps. A resumed run has the same dropout only if it
+# restores the random state of the checkpoint.
 TRAIN = {"max_steps": 9, "every": 3, "batch_size": 2, "rank": 4, "dropout": 0.1, "dev_limit": 2, "report_to": []}
 LAST_ADAPTER = "checkpoint-9/adapter_model.safetensors"
 KILL_MOMENTS = ("step 1", "checkpoint-6/optimizer.pt", "step 7", "never")

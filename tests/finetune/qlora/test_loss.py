@@ -54,11 +54,11 @@ def test_the_supported_architectures_can_share_their_cache(model) -> None:
     assert can_share_cache(model)
 
 
-def test_the_common_prefix_excludes_last_prompt_tokens_and_is_0_if_short() -> None:
+def test_the_common_prefix_excludes_each_prompts_last_token_and_is_0_if_it_is_short() -> None:
     instruction = list(range(100, 120))
     examples = [Example([*instruction, 1, 2, 9], 22), Example([*instruction, 1, 3, 9], 22)]
     assert common_prefix_length(examples) == 21
     assert common_prefix_length([*examples, Example([*instruction[:10], 5, 9], 11)]) == 10
-    assert common_prefix_length([examples[0], examples[0]]) == 21  # without the prompt's last token
+    assert common_prefix_length([examples[0], examples[0]]) == 21  # 22 less the prompt's last token
     assert common_prefix_length([*examples, Example([7, 8, 9], 2)]) == 0
     assert common_prefix_length([Example([1, 2, 3, 4], 3)] * 2) == 0  # fewer than 8 tokens

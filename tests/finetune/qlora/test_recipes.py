@@ -16,7 +16,7 @@ def test_qlora_yaml_states_every_setting() -> None:
     assert set(stated) == set(QLoRAConfig.model_fields)
 
 
-def test_qlora_yaml_is_qlora_with_the_loss_on_answers() -> None:
+def test_qlora_yaml_sets_4_bit_lora_with_the_loss_on_answers() -> None:
     settings = load_settings(CONFIGS / "qlora.yaml")
     config = settings.train.qlora
     assert (settings.llm.quantization, config.method, config.target_modules) == ("4bit", "lora", "all-linear")

@@ -44,7 +44,7 @@ def test_full_fine_tuning_saves_a_changed_model(chat_base: Path, pair_folder: Pa
 
 
 def test_the_training_loss_falls(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    # all weights, since an adapter on a random base learns too little
+    # All weights are trained, since an adapter on a random base learns too little.
     output = train(chat_base, pair_folder, tmp_path, max_steps=40, every=40, method="full")
     state = json.loads((output / "checkpoint-40" / "trainer_state.json").read_text())
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
@@ -85,7 +85,7 @@ def test_replaced_settings_are_printed_and_stated_in_summary_and_card(
     for substitution in figures["substitutions"]:
         assert substitution in stderr
         assert substitution in (output / "README.md").read_text()
-    # target_modules null: PEFT's default for Llama; names end in MODULE.lora_A.weight
+    # With target_modules null, the modules are PEFT's default for Llama. The names end in MODULE.lora_A.weight.
     assert {name.split(".")[-3] for name in weights(output)} == {"q_proj", "v_proj"}
 
 
