@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from retrievers.document_ids import distinct
 
 DOCUMENTS = "documents.jsonl"
-OFFSETS = "offsets.npy"  # of the documents' lines, in bytes
+OFFSETS = "offsets.npy"  # where each row's line begins in the file, in bytes
 
 
 class DocumentFile:
@@ -21,7 +21,7 @@ class DocumentFile:
         """Open the file.
 
         Raises:
-            OSError, EOFError, ValueError: it is missing or truncated.
+            OSError, EOFError, ValueError: the file is missing or truncated.
         """
         self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._file = (folder / DOCUMENTS).open("rb")

@@ -26,7 +26,7 @@ class StringTable:
 
     @staticmethod
     def write(folder: Path, name: str, strings: Sequence[bytes]) -> None:
-        """Write the table ``name`` of encoded strings, at least one, which must be sorted."""
+        """Write the table ``name``. ``strings`` are encoded and sorted; there must be at least one."""
         np.save(folder / f"{name}s.npy", np.frombuffer(b"".join(strings), dtype=np.uint8))
         np.save(folder / f"{name}_ends.npy", np.cumsum([len(string) for string in strings], dtype=np.int64))
 

@@ -24,11 +24,11 @@ from retrievers.files.documents import DocumentFile, reorder, write_documents
 from retrievers.files.strings import StringTable, encoded
 
 FOLDER = "vectors"
-ABOUT = "about.json"  # written last, so its folder is complete
-FORMAT = 2  # of the files
-ID, VECTORS, DIGESTS = "id", "vectors.npy", "digests.npy"  # the sorted ids (``StringTable``), and arrays in their order
-DIGEST_BYTES = 16  # of the digest of a text
-BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
+ABOUT = "about.json"  # written last: a folder that has this file is complete
+FORMAT = 2  # format of the files
+ID, VECTORS, DIGESTS = "id", "vectors.npy", "digests.npy"  # sorted ids (a ``StringTable``); arrays in the ids' order
+DIGEST_BYTES = 16  # number of bytes of a text's digest that are stored
+BLOCK_BYTES = 8 * 2**20  # bytes of vectors that are in memory at a time
 PAGE = 5000  # number of vectors to fetch at a time
 MARGIN = 1e-4  # greater than the error of a cosine of two unit vectors in float32
 Fetch = Callable[[list[str]], Mapping[str, np.ndarray]]
@@ -61,9 +61,10 @@ class VectorFile:
         return self._documents[row]
 
     def nearest(self, questions: np.ndarray, count: int) -> list[list[tuple[int, float]]]:
-        """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), best first.
+        """For each question, rows and cosines of the ``count`` nearest vectors, best first.
 
-        Of vectors with equal cosines, the first rows are returned. ``questions`` are unit vectors, (questions, size).
+        If the file has fewer vectors, all are returned. Of vectors with equal cosines, the first rows are chosen.
+        ``questions`` are unit vectors, (questions, size).
         """
         # For each question, the rows and cosines of the nearest vectors in the blocks so far, best first.
         nearest = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in questions]
@@ -134,10 +135,10 @@ class VectorFiles:
     def new(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], previous_state: str, fetch: Fetch
     ) -> Iterator[None]:
-        """Write the file of a new state; the block makes the state current, and an error in it removes the file.
+        """A context that writes the file of a new state. Its block makes the state current; an error removes the file.
 
-        No file is written if there are no documents, or if ``fetch`` lacks one because another process is changing the
-        collection.
+        No file is written if there are no documents, or if ``fetch`` lacks the vector of one because another process is
+        changing the collection.
 
         Args:
             state: name of the new state.
@@ -165,7 +166,7 @@ class VectorFiles:
 
 
 def _write(folder: Path, documents: Iterable[Document], digests: Mapping[str, bytes], fetch: Fetch) -> bool:
-    """Write the files to an empty folder; returns False if there are no documents or ``fetch`` lacks one."""
+    """Write the files to an empty folder; returns False if there are no documents, or no vector for one."""
     written = [str(document.id) for document in write_documents(documents, folder)]
     if not written:
         return False

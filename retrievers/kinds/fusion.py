@@ -39,10 +39,12 @@ def weighted_scores(
     """The weighted sum of each candidate's normalised scores; ``results`` has one item per retriever.
 
     The candidates are the documents that any of the retrievers returned. ``zscore`` standardises a retriever's scores,
-    ``minmax`` scales them to 0 to 1; equal scores all become 0. Before normalisation, a candidate that a retriever did
-    not return gets the retriever's lowest score; if the retriever returned fewer documents than the requested
-    ``depth``, the candidate gets at most 0: for BM25, it shares no word with the question. ``rrf`` is
-    ``reciprocal_ranks`` with the constant ``k``.
+    and ``minmax`` scales them to the range from 0 to 1. If a retriever's scores are all equal, they become 0. ``rrf``
+    is ``reciprocal_ranks`` with the constant ``k``.
+
+    Before normalisation, a candidate that a retriever did not return gets the retriever's lowest score. If the
+    retriever returned fewer documents than the requested ``depth``, the candidate gets 0 where the lowest score is
+    above 0: BM25, for one, did not return it because it shares no word with the question.
     """
     if fusion == "rrf":
         return reciprocal_ranks(results, weights, k)
@@ -62,7 +64,7 @@ def _scores(documents: Results, ids: Sequence[str], depth: int) -> np.ndarray:
 
 
 def _normalised(scores: np.ndarray, fusion: Literal["zscore", "minmax"]) -> np.ndarray:
-    if not scores.size or scores.min() == scores.max():  # rounding may give equal scores a deviation above 0
+    if not scores.size or scores.min() == scores.max():  # by rounding, std() of equal scores may be above 0
         return scores * 0.0
     offset, scale = scores.mean(), scores.std()
     if fusion == "minmax":

@@ -30,9 +30,12 @@ class MMRConfig(WrappingConfig):
 class MMRRetriever(WrappingRetriever):
     """Maximal marginal relevance (Carbonell and Goldstein 1998) among an inner retriever's first candidates.
 
-    Documents are chosen one after another by the highest score: relevance x cosine with the question - (1 - relevance)
-    x greatest cosine with a document already chosen, or 0 if this cosine is negative. So no score is higher than the
-    one before. (LangChain's function returns no scores and does not break ties.)
+    Documents are chosen one after another, each time the one with the highest score:
+
+        relevance x (cosine with the question) - (1 - relevance) x (greatest cosine with a document already chosen)
+
+    If the greatest cosine is negative, 0 takes its place. So no score is higher than the one before. (LangChain's
+    function returns no scores and does not break ties.)
     """
 
     config_class = MMRConfig
@@ -89,7 +92,7 @@ def _choose(
 
     ``to_question``, (n,), and ``to_each_other``, (n, n), are the documents' cosines.
     """
-    to_chosen = np.zeros(len(to_question))  # greatest cosine with a chosen document
+    to_chosen = np.zeros(len(to_question))  # greatest cosine with a chosen document, at least 0
     available = np.ones(len(to_question), dtype=bool)
     chosen: list[tuple[int, float]] = []
     for _ in range(min(count, len(to_question))):
