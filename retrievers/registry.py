@@ -68,7 +68,7 @@ class Context:
     updated: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Raise ``UserError`` if the documents are of another type, or can be read only once, as a generator."""
+        """Raise ``UserError`` if documents are not LangChain's, or can be read only once, as from a generator."""
         if not hasattr(self.documents, "__len__"):
             raise UserError(
                 f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
@@ -115,8 +115,8 @@ class Context:
     def update_collection(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
         """Update a collection to exactly ``documents``, by default ``self.documents``.
 
-        Returns the number of documents that were embedded. A second call for a collection does nothing.
-        Removed texts stay in the store's files until a purge.
+        Returns the number of documents that were embedded. A second call for a collection does nothing. Removed
+        texts stay in the store's files until a purge.
         """
         from retrievers.indexing import fill
 

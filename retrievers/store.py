@@ -93,8 +93,8 @@ class Store:
     def refresh_graph(self) -> None:
         """Reopen the folder if another process has changed the collection since its graph was loaded.
 
-        Chroma keeps a folder's graph of vectors in memory and does not load other processes' changes. This
-        process's own changes are in memory already, and a server's graph is always up to date.
+        Chroma keeps a folder's graph of vectors in memory and does not load other processes' changes. This process's
+        own changes are in memory already, and a server's graph is always up to date.
         """
         if self.folder is None:
             return

@@ -56,8 +56,8 @@ class FilterConfig(WrappingConfig):
 class FilteredRetriever(WrappingRetriever):
     """The results of an inner retriever that meet the conditions of ``FilterConfig``, with their scores.
 
-    The search is repeated with greater depth until enough passages meet the conditions, or until a
-    deeper search can find no more of them.
+    The search is repeated with greater depth until enough passages meet the conditions, or until a deeper
+    search can find no more of them.
     """
 
     config_class = FilterConfig
@@ -89,14 +89,14 @@ class FilteredRetriever(WrappingRetriever):
                 for hit in above
                 if all(meets(hit.document.metadata.get(field)) for field, meets in conditions.items())
             ]
-            # A deeper search finds no more if this one found all documents, or if its lowest scores are below min_score.
+            # A deeper search finds no more if this one found all documents, or if its lowest score is below min_score.
             return selected if len(selected) >= k or len(documents) < depth or len(above) < len(hits) else None
 
         return search_deeper(self._retriever, questions, max(MIN_DEPTH, 2 * k), select)
 
 
 def _conditions(config: FilterConfig) -> dict[str, Callable[[Any], bool]]:
-    """Conditions by metadata field: functions from the field's value to whether it is met, False for no value."""
+    """By metadata field, a function that tells whether a value meets the condition; False if the field is missing."""
     conditions: dict[str, Callable[[Any], bool]] = {}
     if config.year_from is not None or config.year_to is not None:
         first = -math.inf if config.year_from is None else config.year_from

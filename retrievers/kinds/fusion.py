@@ -43,8 +43,8 @@ def weighted_scores(
     is ``reciprocal_ranks`` with the constant ``k``.
 
     Before normalisation, a candidate that a retriever did not return gets the retriever's lowest score. If the
-    retriever returned fewer documents than the requested ``depth``, the candidate gets 0 where the lowest score is
-    above 0: BM25, for one, did not return it because it shares no word with the question.
+    retriever returned fewer documents than the requested ``depth``, the candidate gets 0 if the lowest score is
+    above 0: BM25, for example, did not return it because it shares no word with the question.
     """
     if fusion == "rrf":
         return reciprocal_ranks(results, weights, k)
