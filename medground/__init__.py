@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # pathlib takes a tenth of the time of ``medground --help``
+if TYPE_CHECKING:  # importing pathlib takes a tenth of the time of ``medground --help``
     from pathlib import Path
 
     from chains.qa.base import AnswerChain
@@ -14,7 +14,7 @@ __all__ = ["Pipeline", "load_chain", "load_checker"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``Pipeline`` at first use, so that ``medground --help`` need not."""
+    """Import ``Pipeline`` at first use, since the import would slow ``medground --help`` down."""
     if name != "Pipeline":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from medground.pipeline import Pipeline

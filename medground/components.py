@@ -61,7 +61,7 @@ class Components:
 
         Args:
             settings: settings, a YAML file, a mapping of sections or dotted keys; None for the defaults.
-            corpus: the passages to search; by default the indexed documents, else the sample.
+            corpus: the passages to search; by default those of ``searched_corpus``.
             cache: stores results of models and retrievers for later runs.
             retrievers: existing retrievers by name.
             quiet: no progress bars.
@@ -130,7 +130,7 @@ class Components:
 
     @property
     def answering_model(self) -> "LLM":
-        """The answering model, without the warning of ``llm``."""
+        """The answering model; unlike ``llm``, this property does not warn."""
         return self._shared_base.answering if "_shared_base" in vars(self) else self._base_llm
 
     def judge(
@@ -219,7 +219,7 @@ class Components:
         return identify(name, settings.retrievers, context)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
-        """New retrievers; with a result cache, each caches results to the depth of the ranking metrics."""
+        """New retrievers. With a result cache, each caches as many results per question as the ranking metrics read."""
         from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
@@ -252,7 +252,7 @@ class Components:
         }
 
     def _quote_embedder(self, retriever: str) -> "Embeddings | None":
-        """The embedder that ranks quotes: ``chain.quote_embedder``, or that of a retriever."""
+        """The embedder that ranks quotes: ``chain.quote_embedder`` if it is set, else the embedder of ``retriever``."""
         from retrievers.embedders import make_embedder
 
         if (name := self.settings.chain.quote_embedder) is None:
@@ -279,7 +279,7 @@ class Components:
 
     @cached_property
     def _base_llm(self) -> "LLM":
-        """The model of section ``llm``; use ``llm`` instead: ``_shared_base`` attaches an adapter to this model."""
+        """The model of section ``llm``. Use ``llm`` instead, since ``_shared_base`` adds an adapter to this model."""
         from chains.models import make_llm
 
         return make_llm(self.settings.llm, self._cache)

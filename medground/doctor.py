@@ -86,8 +86,8 @@ def _llamacpp(settings: Settings) -> Check:
         state: Literal["note", "failed"] = "failed" if settings.llm.kind == "llamacpp" else "note"
         reason = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
         return Check("llama.cpp", state, f"absent{reason}; `pip install 'medground[llamacpp]'` installs xllamacpp")
-    kinds = (device["name"] for device in xllamacpp.get_device_info())
-    return Check("llama.cpp", "ok", f"xllamacpp {xllamacpp.__version__}, for {', '.join(kinds)}")
+    devices = (device["name"] for device in xllamacpp.get_device_info())
+    return Check("llama.cpp", "ok", f"xllamacpp {xllamacpp.__version__}, for {', '.join(devices)}")
 
 
 def _memory() -> Check:
@@ -112,7 +112,7 @@ def _embedders(settings: Settings) -> Iterator[Check]:
 
 
 def _model_source(name: str, model: str, file: str = "config.json") -> Check:
-    """Whether a model is a folder, in the hub's cache (by one of its files), or still to be downloaded."""
+    """Whether a model is a folder, is in the hub's cache, or must be downloaded; ``file`` is one of its files."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -128,7 +128,7 @@ def _model_source(name: str, model: str, file: str = "config.json") -> Check:
 
 
 def _absent(name: str, model: str, remedy: str) -> Check:
-    """The check of a model that is not on this machine; ``remedy`` is how it gets there unless the hub is offline."""
+    """The check of a model that is not on this machine. ``remedy`` says how to get the model if the hub is online."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():

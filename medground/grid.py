@@ -43,9 +43,9 @@ class Grid:
 def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """Measure ``settings.eval.grid``: retrievers, then each model.
 
-    Results are written to ``output/MODEL`` after each model, those of retrievers to ``output/retrieval``. A result
-    cache in ``output`` lets an interrupted run resume. A model that fails is in ``Grid.failures``, and the next one is
-    measured.
+    The results of retrievers are written to ``output/retrieval``, those of each model to ``output/MODEL`` once it is
+    measured. A result cache in ``output`` lets an interrupted run resume. If a model fails, its error is in
+    ``Grid.failures``, and the next model is measured.
     """
     run = _GridRun(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
@@ -53,7 +53,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
         results: list[TaskResult] = []
         try:
             for result in run_tasks(tasks, run.resources(used_settings)):
-                results.append(result)  # those before a failure are kept
+                results.append(result)  # one by one, so that the results before a failure are kept
         except UserError as error:
             if name == RETRIEVAL:
                 raise

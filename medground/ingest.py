@@ -45,7 +45,7 @@ def data_corpus(settings: Settings) -> Corpus:
     from corpus.records import documents
 
     data = settings.data.model_copy(update={"limit": None})
-    records = load_records(data, split="all")  # first, since it reports an unreadable path and corpus_name does not
+    records = load_records(data, split="all")  # before corpus_name, which does not report an unreadable path
     return Corpus(corpus_name(data), documents(records))
 
 
@@ -53,7 +53,7 @@ def searched_corpus(settings: Settings, *, data_given: bool = False) -> Corpus:
     """The user's documents if any are indexed and no data is given, else the data's abstracts.
 
     Args:
-        settings: a ``data.path`` other than the sample counts as given.
+        settings: if ``data.path`` is not the sample, data counts as given.
         data_given: whether an option or argument sets the data.
 
     Raises:
@@ -96,15 +96,18 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
     path = library_path(settings)
     names = (BM25_FOLDER, VECTORS_FOLDER, DTYPE_FILE)
-    files = [Path(settings.store.path, name) for name in names]  # if the store is in one of the paths, no documents
-    report = update_library(paths, path, passage_window(settings), settings.documents, excluded=files, quiet=quiet)
+    # These files of the store are not the user's documents, even if the store's folder is in one of the paths.
+    store_files = [Path(settings.store.path, name) for name in names]
+    report = update_library(
+        paths, path, passage_window(settings), settings.documents, excluded=store_files, quiet=quiet
+    )
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_no_readable_file_message(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
-    """Update the indexes of all retrievers (vectors of passages and of their parts, BM25) to the corpus.
+    """Update all retrievers' indexes to the corpus: vectors of passages, vectors of their parts, and BM25.
 
     Returns:
         The number of new vectors.
@@ -122,7 +125,7 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
 
 def _prune_other_collections(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
-    """Delete passages that are no longer in the corpus from collections that no retriever of these settings uses."""
+    """In collections that no retriever of these settings uses, delete the passages that have left the corpus."""
     from retrievers.indexing import prune
     from retrievers.kinds.parent import PartKind, Parts, parts_name
     from retrievers.store import folder_of, other_collections, store_errors
@@ -137,8 +140,9 @@ def _prune_other_collections(settings: Settings, corpus: Corpus, updated: set[st
 
 
 def passage_window(settings: Settings) -> "Window":
-    """The maximum length of a passage: the lowest token limit of the retrievers' embedders, or a number of words if no
-    retriever has an embedder; at most ``documents.max_tokens``.
+    """The maximum length of a passage, at most ``documents.max_tokens``.
+
+    It is the lowest token limit of the retrievers' embedders. If there is no such limit, it is a number of words.
     """
     from corpus.documents.passages import common_window, words_window
 

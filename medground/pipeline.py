@@ -135,7 +135,7 @@ class Pipeline(Components):
         assert_never(config.kind)
 
     def answerer(self) -> "AnswerChain":
-        """The agent, or the chain with ``agent.kind: off``; each answer has ``note`` among its notes.
+        """The agent, or if ``agent.kind`` is off, the chain. Each answer has ``note`` among its notes.
 
         ``chat.answers`` sets the form of the answers.
         """
@@ -157,7 +157,7 @@ class Pipeline(Components):
         """The writer of answers in sentences, with the verification that ``chain.verify`` names.
 
         Args:
-            share: applied to the judge.
+            share: applied to the judge's batch function.
             retriever: overrides the setting ``retriever``.
             verify: overrides ``chain.verify``.
         """
@@ -174,7 +174,8 @@ class Pipeline(Components):
         """The agent or the chain.
 
         Args:
-            written_answers: rewrites the answers afterwards; with ``prune`` it alone withholds answers.
+            written_answers: rewrites the answers afterwards. With ``chain.verify: prune``, it withholds answers and the
+                chain does not.
             verify: False switches the chain's verification off. An agent always verifies as ``chain.verify`` says.
         """
         if self.settings.agent.kind != "off":
@@ -197,7 +198,7 @@ class Pipeline(Components):
         return lambda answer: apply_policy(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
-        """A function that adds conflicting evidence; None if ``chain.verify`` is off, or without a judge for quotes."""
+        """A function that adds conflicting evidence; None if verification is off, or quotes have no judge."""
         if self.settings.chain.verify == "off":
             return None
         if self.answers_are_quotes and self.judge_unavailable_reason is not None:
@@ -218,7 +219,7 @@ class Pipeline(Components):
     def chat(self, share: Share = unshared) -> "Chat":
         """The chat of section ``chat``, over the agent or the chain.
 
-        With ``chain.verify: report`` and no agent, the answer is shown before its verdicts, else after them.
+        Without an agent and with ``chain.verify: report``, an answer is shown before its verdicts, else after them.
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
@@ -285,7 +286,7 @@ class Pipeline(Components):
         )
 
     def _check_model(self) -> None:
-        """Raise ``UserError`` if answers are quotes and a setting needs a language model, or an agent cannot search."""
+        """Raise ``UserError`` if answers are quotes but a setting needs a model, or if an agent cannot search."""
         agent, chat = self.settings.agent.kind, self.settings.chat
         if self.answers_are_quotes:
             needs_model = {

@@ -33,16 +33,17 @@ Data = TypeVar("Data")
 class ReportData:
     """Texts of passages and maps of a report; each data file is read once.
 
-    Missing data is not an error: ``gaps`` has a message for each run without texts, ``map_gap`` a message on missing
-    maps.
+    Missing data is not an error. ``gaps`` has a message for each run without texts, and ``map_gap`` has a message on
+    missing maps.
     """
 
     gaps: list[str] = field(default_factory=list)
     map_gap: str = ""
-    _loaded: dict[Hashable, Any] = field(default_factory=dict, repr=False)  # data or its error, by configuration
+    # The data, or the error of reading it, by configuration.
+    _loaded: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
-        """All texts of the task's data by id; empty if the task retrieved none, or the data is missing."""
+        """All texts of the task's data by id; empty if no passages were retrieved or the data is missing."""
         if not any(sample["retrieved"] for sample in task.samples):
             return {}
         try:
@@ -86,7 +87,7 @@ class ReportData:
         return data
 
     def _claim_texts(self, task: ReportTask) -> Mapping[str, str]:
-        """The documents of the task's claims by id; raises ``UserError`` as ``records``."""
+        """The documents of the task's claims by id; raises ``UserError`` as ``records`` does."""
         config = _settings(task).claims.model_copy(update={"limit": None})
         claims = self._load(config, lambda: load_claims(config))
         items: list[tuple[str, str, str | None]]  # id, text and verdict
@@ -106,7 +107,7 @@ class ReportData:
 
         The passages' vectors come from the store; missing ones are computed and stored.
         """
-        # by embedder and data set, the task with the most samples
+        # The task with the most samples for each embedder and data set.
         largest: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
         gaps = []
         for task in sorted(tasks, key=lambda task: len(task.samples), reverse=True):
@@ -133,7 +134,7 @@ class ReportData:
     def _map(self, task: ReportTask, embedder: str, name: str, folder: Path, quiet: bool) -> EmbeddingMap:
         records, settings = self.records(task), _settings(task)
         sampled = [records[sample["id"]] for sample in task.samples]
-        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in sampled[:MAX_PAIRS]]
+        pairs = [MapPair(each.id, each.question, each.context, each.label) for each in sampled[:MAX_PAIRS]]
         if len(pairs) < MIN_PAIRS:
             raise UserError(f"{task.name} has {len(pairs)} records, and t-SNE needs {MIN_PAIRS} or more.")
         config = settings.embedders[embedder]
@@ -165,7 +166,7 @@ def _check_unchanged(
 ) -> None:
     """Raise ``UserError`` unless the field of each sample has the value of the record with its id.
 
-    ``noun`` names the field in the message if it has another name there.
+    ``noun`` is the name of the field in the message, by default ``field``.
     """
     for sample in task.samples:
         if sample["id"] not in values or values[sample["id"]] != sample.get(field):

@@ -31,7 +31,7 @@ from retrievers.registry import config_class
 
 Tree = Mapping[str, Any]
 _ENTRY_DEPTH = 1  # depth of named entries such as retrievers.dense, whose settings depend on their kind
-_MAX_DEPTH = 6  # of a setting's keys; a mapping of a YAML file can contain itself
+_MAX_DEPTH = 6  # of nested keys; limited, since a mapping of a YAML file can contain itself
 _UNMERGED = (  # mappings with user-defined keys: a new mapping replaces the old one
     "retrievers.*.retrievers",
     "documents.readers",
@@ -91,7 +91,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         overrides: sections as mappings (``{"llm": {"model": ...}}``) or dotted keys (``{"llm.model": ...}``).
 
     Raises:
-        UserError: the file cannot be read, an argument has another type, or the settings are not valid; the message
+        UserError: the file cannot be read, an argument has a wrong type, or the settings are not valid. The message
             lists every problem.
     """
     tree: Tree = Settings().model_dump()
@@ -123,7 +123,10 @@ def _wrong_type(settings: object) -> UserError:
 
 
 def _merge(base: Tree, new: Tree, parents: tuple[str, ...] = (), dotted_depth: int = 0) -> dict[str, Any]:
-    """``new`` merged into ``base``, the mapping at ``parents``; the first ``dotted_depth`` keys are of a dotted key."""
+    """``base``, the mapping under the keys ``parents``, with ``new`` merged into it.
+
+    The first ``dotted_depth`` levels come from a dotted key, which changes one entry: no mapping is replaced there.
+    """
     merged = dict(base)
     for key, value in new.items():
         old, path = base.get(key), (*parents, str(key))

@@ -47,10 +47,10 @@ def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> li
 
 
 def qa_tasks(settings: Settings, records: "Sequence[QARecord]") -> list[Task]:
-    """The tasks of ``medground eval qa``: contexts, the sample's variants, and with ``chain.verify`` verification.
+    """The tasks of ``medground eval qa``: contexts, the sample's variants, and verified answers (``chain.verify``).
 
-    Tasks with another record's abstract as context are left out, with a warning, if more than half of the ``records``
-    share one.
+    If more than half of the ``records`` share one abstract, the tasks whose context is another record's abstract are
+    left out, with a warning.
     """
     tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
@@ -159,8 +159,8 @@ class PipelineResources:
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
 
-        It returns every answer, also answers that ``chain.verify: abstain`` withholds, since the curve of risk by
-        coverage needs them.
+        No answer is withheld, not even with ``chain.verify: abstain``, since the curve of risk by coverage needs them
+        all.
         """
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}

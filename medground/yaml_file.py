@@ -9,11 +9,11 @@ import yaml
 from common.errors import DataError
 from common.json_file import escape, read_text
 
-_MAX_KEYS = 10_000  # of one mapping; nested merges (<<) in a small file can produce millions
+_MAX_KEYS = 10_000  # maximum per mapping; nested merges (<<) in a small file can produce millions
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that rejects duplicate keys and mappings of very many keys."""
+    """Safe loader that rejects duplicate keys and mappings with too many keys."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
@@ -62,7 +62,7 @@ def read_value(text: str, where: Path | str) -> Any:
 
 
 def _check_keys(path: Path, mapping: dict[Any, Any], prefix: str = "", depth: int = 4) -> None:
-    """Check that all keys are strings, to a limited depth, since an alias can make a mapping contain itself."""
+    """Check that all keys are strings. The depth is limited, since an alias can make a mapping contain itself."""
     for key, value in mapping.items():
         if not isinstance(key, str):
             raise DataError(path, f"the key {prefix}{key!r} is not a text. Put it in quotes, or check its spelling.")

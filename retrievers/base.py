@@ -42,12 +42,13 @@ class Frequencies:
 class Retriever(BaseRetriever):
     """A LangChain retriever that can also search for many questions in one pass.
 
-    A retriever returns at most ``top_k`` documents, each id once, with ``Document.id`` set and ``metadata["score"]`` a
-    float, sorted by descending score, then by id. The results of a question in a batch equal its results alone, up to
-    rounding of the scores.
+    A retriever returns at most ``top_k`` documents, each id once. They are sorted by descending score, and documents
+    with equal scores by id. Each document has an id, and its score is the float ``metadata["score"]``. A question has
+    the same results in a batch as alone, up to rounding of the scores.
 
-    A kind of retriever is a subclass with ``config_class`` (the class of its settings), ``build`` and ``_search``; also
-    ``index`` if it searches stored data, and ``identity`` if its results depend on more than its settings.
+    A kind of retriever is a subclass that defines ``config_class`` (the class of its settings), ``build`` and
+    ``_search``. It also defines ``index`` if it searches stored data, and ``identity`` if its results depend on more
+    than its settings.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = RetrieverConfig
@@ -81,12 +82,12 @@ class Retriever(BaseRetriever):
         return self._builds_on
 
     def search_text(self, question: str) -> str:
-        """The text to search for: the question, shortened if it is too long (``token_limits.shorten``)."""
+        """The text to search for: the question, shortened if it is too long for a retriever (``token_limits``)."""
         texts = (retriever.search_text(question) for retriever in self.inner())
         return next((text for text in texts if text != question), question)
 
     def frequencies(self, terms: Collection[str]) -> Frequencies | None:
-        """Document frequencies of terms of ``corpus.words``; None without a lexical index."""
+        """The number of documents that contain each term (``corpus.words``); None without a lexical index."""
         by_retriever = (retriever.frequencies(terms) for retriever in self.inner())
         return next((frequencies for frequencies in by_retriever if frequencies is not None), None)
 
@@ -129,7 +130,7 @@ class Retriever(BaseRetriever):
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[str, list[Document]]:
         """LangChain's ``configurable_fields``, such as ``top_k=ConfigurableField("k")``."""
-        super().configurable_fields(**kwargs)  # checks the names
+        super().configurable_fields(**kwargs)  # only checks the names; the result is not used
         return _ConfigurableRetriever(default=self, fields=kwargs)
 
     def batch(
@@ -195,10 +196,13 @@ class Retriever(BaseRetriever):
 
 
 class _ConfigurableRetriever(RunnableConfigurableFields[str, list[Document]]):
-    """A retriever with fields that ``config`` sets in a copy: LangChain would construct one from its fields alone."""
+    """A retriever whose fields a call's ``config`` can set, in a copy of the retriever.
+
+    LangChain's class would construct a retriever from the public fields alone, without the private attributes.
+    """
 
     def _prepare(self, config: RunnableConfig | None = None) -> Any:
-        # With an object of any fields as the default, LangChain's method returns an object of the configured values.
+        # LangChain's method constructs an object of the default's class; ``_Fields`` takes all configured values.
         fields: Any = RunnableConfigurableFields.model_construct(default=_Fields(), fields=self.fields)
         values, config = fields._prepare(config)
         changed = values.model_extra
@@ -229,9 +233,9 @@ def search_deeper(
     depth: int,
     select: Callable[[list[Document], int], list[Hit] | None],
 ) -> list[list[Hit]]:
-    """Search for ``depth`` documents for each question, then repeatedly for 4 times as many until ``select`` accepts.
+    """Search for ``depth`` documents for each question, then for 4 times as many, until ``select`` returns hits.
 
-    ``select(documents, depth)`` returns the hits of a question; None if it needs more documents.
+    ``select(documents, depth)`` returns the hits of one question, or None if the question needs more documents.
     """
     hits: dict[int, list[Hit]] = {}  # by index of the question
     while unanswered := [index for index in range(len(questions)) if index not in hits]:
@@ -270,5 +274,5 @@ def _validated(question: object) -> str:
 def _is_finite(score: object) -> bool:
     try:
         return math.isfinite(score)  # type: ignore[arg-type]
-    except TypeError:  # no number
+    except TypeError:  # the score is no number
         return False

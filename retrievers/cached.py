@@ -41,7 +41,8 @@ class CachedRetriever(Retriever):
     ) -> None:
         """Search with ``retriever`` over ``documents``, its whole corpus.
 
-        ``identity`` is that of ``registry.identify``: cached results of a retriever with another identity are not used.
+        ``identity`` is what ``registry.identify`` returns for ``retriever``. Cached results are used only if they
+        have an equal identity.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
@@ -64,9 +65,9 @@ class CachedRetriever(Retriever):
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
             results = self._retriever.search([questions[index] for index in batch], depth)
-            yield batch, [[(str(hit.id), hit.metadata["score"]) for hit in documents] for documents in results]
+            yield batch, [[(str(each.id), each.metadata["score"]) for each in documents] for documents in results]
 
 
 def _uses_filter(identity: Mapping[str, Any]) -> bool:
-    """Whether the retriever is or builds on a filter, so that metadata affect its results."""
+    """Whether the retriever is a filter or builds on one; only then do metadata affect its results."""
     return identity.get("kind") == "filter" or any(map(_uses_filter, identity.get("builds_on", {}).values()))

@@ -25,7 +25,7 @@ def is_class_path(name: object) -> bool:
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys are errors."""
+    """Base of all sections. Sections are immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class EmbedderConfig(Section):
     )
 
     def __new__(cls, **data: Any) -> Self:
-        """An ``EmbedderClassConfig`` if the model is a class: pydantic's ``__init__`` cannot return another object."""
+        """Make an ``EmbedderClassConfig`` if the model is a class; ``__init__`` could not change the object's class."""
         is_class = cls is EmbedderConfig and is_class_path(data.get("model"))
         config_class: Any = EmbedderClassConfig if is_class else cls
         config: Any = super().__new__(config_class)
@@ -67,7 +67,7 @@ class EmbedderConfig(Section):
     @classmethod
     def _by_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
         if cls is EmbedderConfig and isinstance(data, Mapping) and is_class_path(data.get("model")):
-            # Of EmbedderConfig's fields, only those that differ from their defaults are arguments of the class.
+            # A field of EmbedderConfig is an argument of the class only if it differs from its default.
             defaults = {key: field.default for key, field in EmbedderConfig.model_fields.items() if key != "model"}
             arguments = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
             return EmbedderClassConfig.model_validate(arguments)
@@ -103,7 +103,7 @@ class RetrieverConfig(Section):
     top_k: Count = Field(default=5, description="Maximum number of passages.")
 
     def builds_on(self) -> tuple[str, ...]:
-        """The names under the keys ``retriever`` and ``retrievers``: the retrievers that this one builds on."""
+        """The names of the retrievers that this one builds on, from the keys ``retriever`` and ``retrievers``."""
         retriever, retrievers = getattr(self, "retriever", None), getattr(self, "retrievers", None)
         names = [retriever] if isinstance(retriever, str) else []
         return (*names, *(map(str, retrievers) if isinstance(retrievers, Mapping) else ()))
@@ -143,7 +143,7 @@ def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
     try:
         TopologicalSorter(references).prepare()
     except CycleError as error:
-        *cycle, _ = reversed(error.args[1])  # CycleError lists the cycle backwards, its first name also last
+        *cycle, _ = reversed(error.args[1])  # CycleError lists the cycle backwards and repeats the first name
         start = cycle.index(next(name for name in references if name in cycle))
         return [*cycle[start:], *cycle[: start + 1]]
     return None

@@ -19,9 +19,9 @@ def check_document(document: object) -> None:
 
 
 def with_id(document: Document) -> Document:
-    """The document; without an id, it gets the first 16 hex digits of its text's SHA-256.
+    """The document; if it has no id, its id becomes the first 16 hex digits of its text's SHA-256.
 
-    Lone surrogates in id and text, which UTF-8 cannot encode, are replaced.
+    Lone surrogates in id and text are replaced, since UTF-8 cannot encode them.
 
     Raises:
         UserError: the document is not a LangChain ``Document``.
@@ -42,7 +42,7 @@ def distinct(documents: Iterable[Document]) -> Iterator[Document]:
         first = digests.setdefault(str(document.id), digest)
         if first != digest:
             raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
-        if first is digest:  # the id's first document
+        if first is digest:  # this is the first document with the id
             yield document
 
 

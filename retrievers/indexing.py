@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from chromadb import Collection
 
 BATCH = 128  # texts per write; a kill loses at most one batch
-SORT_GROUP = 2048  # texts in memory at a time, which are sorted by length to reduce padding
+SORT_GROUP = 2048  # texts that are read at a time, and sorted by length to reduce padding
 PAGE = 5000  # rows per ``get`` of Chroma
-DIGEST = "_digest"  # key in a document's stored metadata: hex digits of the digests of its text and metadata
-TEXT_DIGITS = 32  # number of these digits that are of the text
+DIGEST = "_digest"  # key in a document's stored metadata: hex digests of its text, then of its metadata
+TEXT_DIGITS = 32  # number of hex digits of the text's digest
 JSON = "_json"  # key in a document's stored metadata: metadata that Chroma cannot store, as JSON
 PRUNED = "pruned"  # key in a collection's metadata: the revision of the last ``prune``
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Numbers of documents that are stored after indexing, were embedded, and were removed."""
+    """Numbers of documents: stored after indexing, embedded by it, and removed by it."""
 
     total: int
     embedded: int
@@ -62,9 +62,9 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
 def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
     """Update the store to exactly ``documents``; removed texts stay in the store's files until a purge.
 
-    Texts that are stored under their ids are not embedded again; changed texts are replaced; stored documents that are
-    not among ``documents`` are removed. Documents are stored in batches; after a kill, the next call stores the rest. A
-    document without an id gets a digest of its text as id.
+    A text that is already stored under its id is not embedded again. A changed text is replaced. A stored document that
+    is not among ``documents`` is removed. Documents are stored in batches; after a kill, the next call stores the rest.
+    A document without an id gets a digest of its text as id.
 
     The documents are iterated over several times, with only some thousands in memory at a time. They may have an
     attribute ``revision``, which must change whenever they change: if the store was last filled with this revision, the
@@ -78,7 +78,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
         if revision is not None and (count := _stored_count(store, revision, documents)) is not None:
             store.remove_former_vector_files()  # a killed process may have left these files, which contain texts
             return IndexReport(total=count, embedded=0, removed=0)
-        # Without a revision, the collection is new, or an earlier call was killed.
+        # A collection without a revision is new, or an earlier call was killed.
         changed = not (store.collection.metadata or {}).get(REVISION)
         _record(store, None)
     digests = _digests(documents)
@@ -127,7 +127,7 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
     if revision is not None:
         new_metadata[PRUNED] = revision
     if removed:
-        # Without a state, no process searches the vector file, even if this process is killed during the removal.
+        # While the state is empty, no process searches the vector file, even if this process is killed meanwhile.
         collection.modify(metadata={**old_metadata, STATE: ""})
         if folder is not None:
             shutil.rmtree(folder / FOLDER / collection.name, ignore_errors=True)
@@ -140,8 +140,9 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
 class ServerDocuments:
     """The documents of a corpus on a Chroma server.
 
-    If several embedders have collections of the corpus, the documents are those of the largest collection: ``index``
-    adds documents to the collections of the settings' embedders, and removes documents from all collections.
+    If several embedders have collections of the corpus, the documents are those of the largest collection. A smaller
+    collection lacks documents: ``index`` adds documents only to the collections of the settings' embedders, but removes
+    documents from all collections.
     """
 
     def __init__(self, config: StoreConfig, corpus: str) -> None:
@@ -151,8 +152,8 @@ class ServerDocuments:
     def revision(self) -> str | None:
         """The revision of the documents; None if there are none, or while they are being changed.
 
-        The revision is the one with which the collection was filled. The number of documents follows if another program
-        has changed it.
+        It is the revision with which the collection was filled. If another program has changed the number of documents
+        since then, the number is appended.
         """
         with store_errors(str(self._config.url)):
             collection, count = self._largest_collection() or (None, 0)
@@ -174,7 +175,7 @@ class ServerDocuments:
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
-    """The document with this id, text and metadata in a collection (``_chroma_metadata``)."""
+    """The document that a collection stores with this id, text and metadata; reverses ``_chroma_metadata``."""
     plain = {key: value for key, value in metadata.items() if key not in (DIGEST, JSON)}
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
@@ -191,9 +192,9 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
         for id, document in zip(ids, documents, strict=True)
     ]
     with store.errors():
-        if stored:
+        if replaced:
             with removal(store.folder):
-                store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new document lacks
+                store.collection.delete(ids=replaced)  # an upsert would keep metadata keys that the new document lacks
         store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
@@ -234,7 +235,9 @@ def _chroma_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
         key = encodable(str(key))
-        if not key or key[0] in "#$" or key in ("chroma:document", DIGEST, JSON):  # refused by Chroma, or used here
+        if (
+            not key or key[0] in "#$" or key in ("chroma:document", DIGEST, JSON)
+        ):  # Chroma refuses it, or it is used here
             rest[key] = value
         elif isinstance(value, str):
             plain[key] = encodable(value)
@@ -259,18 +262,19 @@ def _digests(documents: Iterable[Document]) -> dict[str, bytes]:
 
 
 def _each_once(documents: Iterable[Document], digests: Mapping[str, bytes]) -> Iterator[Document]:
-    """The documents that have a digest, each id once; another process may have added documents since ``_digests``."""
+    """The documents that have a digest, each id once; another process may have added others since ``_digests``."""
     return (document for document in distinct(documents) if document.id in digests)
 
 
 def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
+    """The digests that are stored with the documents, by id; ids that the store lacks are left out."""
     page = store.collection.get(ids=ids, include=["metadatas"])
     rows = zip(page["ids"], page["metadatas"] or [], strict=True)
     return {id: str((metadata or {}).get(DIGEST, "")) for id, metadata in rows}
 
 
 def _remove_others(store: Store, digests: Mapping[str, bytes]) -> int:
-    """Remove stored documents without a digest; returns their number. All documents with a digest must be stored."""
+    """Remove stored documents that have no digest; returns their number. All that have one must already be stored."""
     if store.collection.count() == len(digests):
         return 0
     others = [id for (id,) in _rows(store.collection) if id not in digests]
@@ -298,15 +302,16 @@ def _stored_count(store: Store, revision: str, documents: Documents) -> int | No
         return None
     stored = metadata.get(COUNT)  # absent in stores of version 0.1.0
     if store.folder is not None and stored is not None:
-        return int(stored)  # counting would read Chroma's graph
+        return int(stored)  # not ``count``, which would read Chroma's graph
     count = store.collection.count()
     return count if count == (len(documents) if stored is None else stored) else None
 
 
 def _record(store: Store, revision: str | None, state: str = "") -> None:
-    """Store the revision (None while the documents change) and the state, if given, in the collection's metadata.
+    """Store the revision in the collection's metadata, and the state if one is given.
 
-    From these metadata other processes see that the collection has changed.
+    The revision is None while the documents are being changed. From these metadata, other processes see that the
+    collection has changed.
     """
     old_metadata = dict(store.collection.metadata or {})
     new_metadata = {**old_metadata, REVISION: revision or ""}

@@ -1,8 +1,8 @@
-"""BM25 indexes, in memory or on disk, where processes share them by memory-mapping.
+"""BM25 indexes in memory or on disk. Processes share an index on disk by memory-mapping.
 
 An index on disk is the folder ``bm25/NAME/`` in the store's folder, with a subfolder for each version. The file
-``current`` has the name of the current version, and is replaced only when a new version is complete: if a process is
-killed, the previous version stays current. Other processes read the file before each search.
+``current`` has the name of the current version. It is replaced only when a new version is complete, so if a process is
+killed, the previous version stays current. Other processes read ``current`` before each search.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
 WORD = "word"  # name of the ``StringTable`` of the sorted words
-# The files of the arrays of ``Index``, and of the column of each of the sorted words.
+# The files of the arrays ``values``, ``rows`` and ``starts`` of ``Index``, and of the column of each sorted word.
 ARRAYS = ("scores.npy", "places.npy", "begins.npy", "columns.npy")
 
 
@@ -53,7 +53,7 @@ class Parameters(NamedTuple):
 class Index:
     """The BM25 score of each word in each document, as a sparse matrix (documents, words) in CSC format.
 
-    The arrays are in memory or memory-mapped: a search reads only the columns of its words.
+    The arrays are in memory or memory-mapped. A search reads only the columns of its words.
 
     Attributes:
         documents: the documents, by row.
@@ -80,7 +80,7 @@ class Index:
         total = np.zeros(self.count, dtype=self.values.dtype)
         for column in columns:
             entries = slice(self.starts[column], self.starts[column + 1])
-            # += would add only one entry of a repeated row; a column has none.
+            # This += would add only one of several entries of a row, but a column has at most one per row.
             total[self.rows[entries]] += self.values[entries]
         return total
 
@@ -108,7 +108,7 @@ class LexicalIndex:
         store: the store's folder.
         corpus: the corpus's name.
         parameters: BM25's parameters.
-        server: the corpus on a Chroma server, from which the index is rebuilt if it has changed there.
+        server: the corpus on a Chroma server; if the corpus has changed there, the index is rebuilt from it.
     """
 
     def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
@@ -124,7 +124,8 @@ class LexicalIndex:
     def update(self, documents: Iterable[Document], revision: str | None = None) -> Self:
         """Rebuild the index unless it contains exactly ``documents`` and has the current ``TERMS_VERSION``.
 
-        Documents with a ``revision``, by default their attribute of this name, are compared by their revision alone.
+        ``revision`` is by default the documents' attribute ``revision``. With a revision, the documents are not
+        compared themselves.
 
         Raises:
             UserError: two different documents have the same id, or the folder cannot be written.
@@ -132,7 +133,7 @@ class LexicalIndex:
         revision = revision or getattr(documents, REVISION, None) or documents_digest(documents, metadata=True)
         try:
             about: dict[str, Any] = {}
-            with suppress(UserError):  # the current version is missing or damaged
+            with suppress(UserError):  # raised if the current version is missing or damaged
                 about, _ = self._current()
             if (about.get("revision"), about.get("edition")) != (revision, TERMS_VERSION):
                 self._write(documents, revision)

@@ -68,7 +68,7 @@ class Context:
     updated: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Raise ``UserError`` for documents of other types, or that can be read only once, such as a generator."""
+        """Raise ``UserError`` if documents are not LangChain's, or can be read only once, as from a generator."""
         if not hasattr(self.documents, "__len__"):
             raise UserError(
                 f"The documents of a retriever are read more than once; this is a {type(self.documents).__name__}. "
@@ -113,9 +113,10 @@ class Context:
         return open_store(self.store, corpus or self.corpus, self.embedder(embedder))
 
     def update_collection(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
-        """Update a collection to exactly ``documents`` (by default ``self.documents``), once for each context.
+        """Update a collection to exactly ``documents``, by default ``self.documents``.
 
-        Returns the number of documents that were embedded. Removed texts stay in the store's files until a purge.
+        Returns the number of documents that were embedded. A second call for a collection does nothing. Removed
+        texts stay in the store's files until a purge.
         """
         from retrievers.indexing import fill
 
@@ -161,7 +162,7 @@ def find_class(kind: str) -> "type[BaseRetriever]":
     """The class of a kind, or the user-defined class ``package.module.Class``.
 
     Raises:
-        UserError: it does not exist, cannot be imported, or is not a LangChain ``BaseRetriever``.
+        UserError: the class does not exist, cannot be imported, or is not a LangChain ``BaseRetriever``.
     """
     from langchain_core.retrievers import BaseRetriever
 
@@ -255,8 +256,8 @@ def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> se
 def _resolve(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
     """The ``Retriever`` class for these settings, and the settings as an object of its ``config_class``.
 
-    The settings of a user-defined subclass of ``Retriever`` are validated here. For a LangChain class that is no such
-    subclass, the class is ``LangChainRetriever``.
+    The settings of a user-defined subclass of ``Retriever`` are validated here. For any other LangChain class, the
+    returned class is its adapter ``LangChainRetriever``.
     """
     from retrievers.base import Retriever
     from retrievers.kinds.langchain import LangChainRetriever

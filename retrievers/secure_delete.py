@@ -1,12 +1,12 @@
-"""Secure deletion: purges texts that were removed from a store from its files.
+"""Secure deletion: a purge erases from a store's files the texts that were removed from the store.
 
 Chroma deletes rows with SQLite. The deleted text stays in free pages of the database file, in Chroma's log of writes
 (the table ``embeddings_queue``) until a thousand further writes, and as trigrams in the full-text index until its
 segments are merged.
 
 The purge runs this file as a separate process. SQLite's file locks belong to a process, and Chroma brings its own copy
-of SQLite: within one process, Python's SQLite and Chroma's would not see each other's locks, and closing the file in
-either would release the locks of both.
+of SQLite. If both copies opened the file in one process, they would not see each other's locks; and when one closed the
+file, the other would lose its locks too.
 """
 
 import os
@@ -18,7 +18,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
-MARK = "unpurged"  # file in the store's folder: a purge is due, also after a kill between removal and purge
+MARK = (
+    "unpurged"  # file in the store's folder; while it exists, a purge is due, even if the removing process was killed
+)
 LOCK_SECONDS = 10.0  # maximum wait for other processes' locks
 
 # The metadata column of Chroma's log contains texts. This statement empties the column in log entries that Chroma has
@@ -35,9 +37,10 @@ _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search
 
 @contextmanager
 def removal(folder: Path | None) -> Iterator[None]:
-    """Record that a purge is due, because the block removes texts; a store on a server, without a folder, has no purge.
+    """Record that a purge is due, because the block removes texts. Without a folder, on a server, nothing is recorded.
 
-    The time is recorded before the block, which may be killed, and after it: another process may purge in between.
+    The time is recorded before the block, because the process may be killed in it, and again after the block, because
+    another process may purge in between.
     """
     if folder is not None:
         (folder / MARK).touch()

@@ -35,9 +35,9 @@ METRIC: Literal["cosine"] = "cosine"
 # Parameters of a server's graph of vectors, with which a search over some thousands of texts is exact.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
 # Keys of a collection's metadata.
-REVISION = "revision"  # of the documents; empty while they are being changed
+REVISION = "revision"  # revision of the documents; empty while they are being changed
 COUNT = "count"  # number of documents in the revision
-STATE = "state"  # name of the state of the texts, which changes whenever they change
+STATE = "state"  # name of the state of the texts; it changes whenever a text changes
 BATCH = 512  # vectors per ``query`` of Chroma, and ids per ``get``
 LOCK_SECONDS = 10.0  # maximum wait for other indexing processes, which lock the database briefly
 
@@ -78,7 +78,7 @@ class Store:
     def vectors(self) -> "Chroma":
         """The collection as a LangChain vector store.
 
-        This package's retrievers may not find texts that are added with it, and ``index`` removes these texts.
+        This package's retrievers may not find texts that are added through this object, and ``index`` removes them.
         """
         from langchain_chroma import Chroma
 
@@ -93,8 +93,8 @@ class Store:
     def refresh_graph(self) -> None:
         """Reopen the folder if another process has changed the collection since its graph was loaded.
 
-        Chroma keeps a folder's graph of vectors in memory and does not load other processes' changes. Changes by this
-        process are in memory, and a server is always up to date.
+        Chroma keeps a folder's graph of vectors in memory and does not load other processes' changes. This process's
+        own changes are in memory already, and a server's graph is always up to date.
         """
         if self.folder is None:
             return
@@ -152,7 +152,7 @@ class Store:
     def new_vector_file(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]
     ) -> AbstractContextManager[None]:
-        """A context that writes the vector file of the new state ``state``; its block must record this state.
+        """A context that writes the vector file of the new state ``state``. The block inside it must record this state.
 
         ``digests`` are the digests of the documents' texts, by id.
         """
@@ -258,7 +258,7 @@ def _new_client(path: Path) -> "ClientAPI":
 
 
 def _check_writable(database: Path) -> None:
-    """Raise SQLite's error if an existing database cannot be written: Chroma would wait for a lock forever.
+    """Raise SQLite's error if an existing database cannot be written; Chroma would wait forever for a lock.
 
     Call it only before Chroma opens the file, because closing the file releases all locks of this process on it.
     """

@@ -11,8 +11,8 @@ import typer
 from common.errors import UserError
 from medground.cli.show import print_err
 
-_INTERRUPTED = 130  # exit status, as of a shell's command that SIGINT ends
-_RESUME_POINTS = {  # of commands that resume an interrupted run
+_INTERRUPTED = 130  # exit status that a shell gives a command that SIGINT has ended
+_RESUME_POINTS = {  # for each command that can resume an interrupted run
     "index": "where it stopped",
     "eval": "where it stopped",
     "train": "from its last checkpoint",

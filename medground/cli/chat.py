@@ -163,7 +163,7 @@ class _Session:
             typer.echo(f"> {plain(turn.message)}\n{plain(turn.text)}\n")
 
     def _close_conversation(self) -> None:
-        """Begin without a conversation, and without the passages of the last one."""
+        """Leave the current conversation and its passages."""
         self._conversation, self._passages = None, ()
 
     def _delete(self, number_or_id: str) -> None:
@@ -182,7 +182,7 @@ class _Session:
             self._close_conversation()
 
     def _find(self, number_or_id: str) -> "Summary":
-        """The conversation with a number in the list, or an id."""
+        """The conversation with this number in the list, or with this id."""
         wanted = number_or_id.strip()
         for number, summary in enumerate(self._chat.conversations.list(self._user), start=1):
             if wanted in (str(number), summary.id):

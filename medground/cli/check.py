@@ -69,7 +69,7 @@ def check(
 def _check_text(checker: "Checker", statements: "Statements", note: str | None, *, as_json: bool) -> None:
     """Print each segment of a text with its verdict, then the counts.
 
-    After an interrupt, the counts (or the JSON document) of the segments checked so far are still printed.
+    After an interrupt, the counts of the segments checked so far are still printed, or with ``as_json`` the document.
     """
     from chains.verification.statements import Check
 
@@ -124,7 +124,7 @@ def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | 
 
 
 def _complete_counts(counts: Counter[str]) -> dict[str, int]:
-    """The counts in a fixed order with zeros, and the number of statements, each of which has a verdict or failed."""
+    """The counts in a fixed order, zeros included. The number of statements is that of verdicts and failures."""
     from chains.answer import Verdict
 
     verdicts = {str(verdict): counts[verdict] for verdict in get_args(Verdict)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medground.settings import Settings
 
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder of the results.")]
-STEPS = 320  # of QLoRA: one to two minutes on two cores
+STEPS = 320  # steps of QLoRA, which take one to two minutes on two cores
 BATCH_SIZE = 32  # questions that are answered at once until the two answers to show are found
 
 
@@ -51,8 +51,8 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 
     typer.echo("Answers: the test questions without context, with retrieved passages, and with their own abstract.\n")
     resources = PipelineResources(pipeline)
-    test = resources.records()
-    answers = list(run_tasks(qa_tasks(settings, test), resources))
+    test_records = resources.records()
+    answers = list(run_tasks(qa_tasks(settings, test_records), resources))
     for table in result_tables(answers):
         print_table(table)
     write_results(output, answers, settings.model_dump(mode="json"))
@@ -62,7 +62,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 
     verifying = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
     _show_answers(
-        Pipeline.from_settings(verifying, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet), test
+        Pipeline.from_settings(verifying, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet), test_records
     )
     typer.echo(f"\nResults: {output / RESULTS_FILE}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
@@ -76,18 +76,18 @@ def _show_answers(pipeline: "Pipeline", records: "Sequence[QARecord]") -> None:
         (False, "contradicted"): "A wrong answer, contradicted by its passage:",
     }
     chain = pipeline.chain()
-    first: dict[tuple[bool, str | None], tuple[QARecord, Answer]] = {}
+    examples: dict[tuple[bool, str | None], tuple[QARecord, Answer]] = {}
     for start in range(0, len(records), BATCH_SIZE):
         batch = records[start : start + BATCH_SIZE]
         for record, answer in zip(batch, chain.batch([record.question for record in batch]), strict=True):
-            first.setdefault((answer.label == record.label, answer.verdict), (record, answer))
-        if titles.keys() <= first.keys():
+            examples.setdefault((answer.label == record.label, answer.verdict), (record, answer))
+        if titles.keys() <= examples.keys():
             break
     for key, title in titles.items():
-        if key not in first:
+        if key not in examples:
             typer.echo(f"{title} none among the {len(records)} test questions.\n")
             continue
-        record, answer = first[key]
+        record, answer = examples[key]
         typer.echo(f"{title}\n\n{wrapped(record.question)}")
         print_answer(answer)
         typer.echo(f"  answer of the record: {record.label}\n")

@@ -42,7 +42,7 @@ class Run:
 
 
 def data_command(run: Callable[[Run], None]) -> Callable[[Run], None]:
-    """Register a function as a command with the options of section ``data``; by default it writes to results/NAME."""
+    """Register ``run`` as a command with the options of section ``data``; its default output is results/NAME."""
 
     @evaluate.command(run.__name__, help=run.__doc__)
     def command(
@@ -264,8 +264,9 @@ def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
 
 
 def _calibration_advice(result: "TaskResult", temperature: float) -> str | None:
-    """A message with the best temperature and threshold for the evaluated pairs; None for labels other than NLI's.
+    """A message with the best temperature and threshold for the evaluated pairs.
 
+    None if the labels are not NLI's, or if no temperature can be fitted.
     ``temperature`` is that of the evaluated scores.
     """
     from chains.nli import NLI_LABELS

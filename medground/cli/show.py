@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from chains.answer import Answer, Citation, Passage, Sentence, Verdict
     from chains.verification.statements import Check
 
-_MAX_CHARACTERS = 600  # of a passage
+_MAX_CHARACTERS = 600  # maximum number of characters of a passage that are printed
 _VERDICT_SYMBOLS = {"supported": "✓", "contradicted": "✗", "not enough evidence": "?"}
 
 
@@ -25,7 +25,7 @@ def print_json(value: Any) -> None:
 
 
 def print_err(message: str | None) -> None:
-    """Print a message, if any, on stderr, with control characters escaped, since it may quote a file or a server."""
+    """Print a message, if any, on stderr. Control characters are escaped: the message may quote a file or a server."""
     if message is not None:
         print(plain(message), file=sys.stderr)  # noqa: T201  (typer.echo ignores the stream's encoding if it is ASCII)
 
@@ -121,7 +121,7 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 def _numbered(id: str, numbers: Mapping[str, int]) -> str:
-    """A passage's id after its number in the answer, if it has one."""
+    """A passage's id, after its number in the answer if the passage has a number."""
     return f"[{numbers[id]}] {plain(id)}" if id in numbers else plain(id)
 
 

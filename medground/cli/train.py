@@ -106,7 +106,7 @@ def embedder(
         from corpus.load import load_records
 
         examples = {split: load_records(settings.data, split=split) for split in ("train", "dev")}
-    from finetune.embedder.train import train_embedder  # takes seconds; errors in the data come first
+    from finetune.embedder.train import train_embedder  # last: it takes seconds, and errors in the data come first
 
     train_embedder(recipe, output, quiet=quiet, **examples)
     if summary := _summary(output):
@@ -132,7 +132,7 @@ def _check_overrides(overrides: list[str] | None, command: str) -> None:
 
 
 def _summary(output: Path) -> dict[str, Any] | None:
-    """The run's summary; None without a result, and in processes other than the main one."""
+    """The run's summary; None if there is no result, or if this is not the main process."""
     from finetune.checkpoints import SUMMARY_FILE
     from finetune.distributed import is_main
 
@@ -155,7 +155,10 @@ def _print_result(kind: str, output: Path, summary: dict[str, Any], accuracy: fl
 def _print_usage(
     command: str, config: Path | None, overrides: list[str] | None, data: str | None, *settings: str
 ) -> None:
-    """Print a command that uses the result, with ``settings`` and the training command's except ``train.*``."""
+    """Print a command that uses the result.
+
+    It has ``settings``, and the options of the training command except settings of ``train.*``.
+    """
     kept_overrides = [setting for setting in overrides or [] if not setting.startswith("train.")]
     words = [
         *(["--config", str(config)] if config else []),

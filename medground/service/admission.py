@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from medground.service.batching import Cancellation, Cancelled
 
 Event = TypeVar("Event")
-_END = object()  # in a request's queue, follows its last event
+_END = object()  # marks the end of the events in a request's queue
 
 
 class Busy(Exception):  # noqa: N818
@@ -86,7 +86,7 @@ class Admission:
 
         def work() -> None:
             error = request.run(make_events, is_wanted)
-            with self._lock:  # before ``end``, because the client may send its next request at once
+            with self._lock:  # free the slot before ``end``, since the client may then send its next request
                 self._active.discard(cancellation)
                 self._mean_seconds += 0.1 * (time.monotonic() - started - self._mean_seconds)
             request.end(error)
@@ -150,7 +150,7 @@ class AdmittedRequest(Generic[Event]):
         """Produce the events in the request's thread until they end or the request is cancelled.
 
         Returns:
-            The error that ended them, to be passed to ``end``; None if there is none.
+            The error that ended the events, for ``end``; None if there was no error.
         """
         try:
             with self._cancellation.bind_to_this_thread(), closing(make_events()) as events:  # type: ignore[type-var]

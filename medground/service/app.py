@@ -1,7 +1,8 @@
 """The FastAPI application: routes (docs/service.md), authentication and responses.
 
-With a cookie, methods other than GET need an ``Origin`` header, which browsers always send. A stream has a comment line
-(``: waiting``) every 15 seconds in which nothing else is sent.
+A request with a session's cookie needs an ``Origin`` header, unless its method is GET, HEAD or OPTIONS; with other
+methods, browsers always send this header. A stream gets a comment line (``: waiting``) after each 15 seconds in which
+nothing else is sent.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ def make_app(service: Service) -> FastAPI:
         title="medground", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
     if not service.users.has_tokens:
-        # Prevents DNS rebinding: a page of another site that reaches the service by a name that resolves to 127.0.0.1.
+        # Prevents DNS rebinding: a page of another site would reach the service by a name that resolves to 127.0.0.1.
         host = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL_HOSTS, host.lower()], www_redirect=False)
     app.add_middleware(
@@ -74,7 +75,7 @@ def make_app(service: Service) -> FastAPI:
     add_errors(app)
     sessions = Sessions(config.session_hours, secure=config.tls)
     authenticate = _authenticator(service.users, sessions)
-    _add_completions(app, service, authenticate)  # first, since routes are tried in this order and most requests ask
+    _add_completions(app, service, authenticate)  # first: routes are tried in order, most requests are questions
     _add_status(app, service, authenticate)
     _add_session(app, service, sessions, authenticate)
     _add_conversations(app, service, authenticate)
@@ -233,9 +234,9 @@ def _add_status(app: FastAPI, service: Service, authenticate: Authenticate) -> N
 
 
 def _authenticator(users: Users, sessions: Sessions) -> Authenticate:
-    """The FastAPI dependency that authenticates a request: by its bearer token, or without one by its cookie."""
+    """The FastAPI dependency that authenticates a request: by its bearer token, or by its cookie if it has no token."""
 
-    async def authenticate(request: Request) -> str:  # FastAPI would call a plain function in a thread
+    async def authenticate(request: Request) -> str:  # async, since FastAPI runs plain functions in a thread
         authorization = request.headers.get("Authorization")
         user = users.of_header(authorization)
         if user is None and authorization is None:
@@ -282,7 +283,7 @@ async def _complete_response(service: Service, events: AsyncGenerator[ChatEvent]
 
 
 def _ending(service: Service, done: DoneEvent) -> tuple[str, str, dict[str, Any]]:
-    """What follows an answer's text: footnotes, finish reason and the field ``medground``; the text is logged."""
+    """Footnotes, finish reason and the field ``medground`` of an answer; logs its text if ``serve.log_text``."""
     turn = done.turn
     if service.config.log_text:
         log.info("%s", turn.model_dump_json(include={"message", "question", "text"}))
@@ -304,7 +305,7 @@ async def _unless_disconnected(service: Service, request: Request, result: Await
     """The awaited result; if the client disconnects first, the request is cancelled and ``ClientDisconnect`` raised."""
 
     async def disconnected() -> None:
-        while (await request.receive())["type"] != "http.disconnect":  # the body has been read
+        while (await request.receive())["type"] != "http.disconnect":  # the body has already been read
             pass
 
     work, disconnection = asyncio.ensure_future(result), asyncio.ensure_future(disconnected())

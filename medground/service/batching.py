@@ -65,7 +65,7 @@ class Batcher:
     Args:
         max_batch: maximum number of items in a batch.
         workers: number of threads; each computes one batch at a time.
-        max_wait: in seconds.
+        max_wait: maximum wait of the first item, in seconds.
         observe: called with the size of each batch.
     """
 
@@ -89,7 +89,7 @@ class Batcher:
     def share(self, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], list[Result]]:
         """A function with the results of ``run`` that shares batches with concurrent callers.
 
-        It raises ``Cancelled`` when the request of its thread is cancelled, or the batcher is closed.
+        The function raises ``Cancelled`` if the request of its thread is cancelled, or the batcher is closed.
         """
 
         def shared(items: Sequence[Item]) -> list[Result]:
@@ -133,7 +133,8 @@ class Batcher:
                     continue
                 for queued in batch:
                     try:
-                        if queued.cancellation is not None and queued.cancellation.requested:  # during the failed batch
+                        # The request may have been cancelled during the failed batch.
+                        if queued.cancellation is not None and queued.cancellation.requested:
                             raise Cancelled
                         queued.future.set_result(run([queued.item])[0])
                     except BaseException as item_error:

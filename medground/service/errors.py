@@ -37,10 +37,11 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             status, message, code = 409, str(error), "not_erased"
         case ServerError():
             status, message, code = 502, str(error), "model_server"
-        case sqlite3.Error(sqlite_errorcode=reason) if reason & 0xFF == sqlite3.SQLITE_BUSY:  # or an extended code
+        case sqlite3.Error(sqlite_errorcode=reason) if reason & 0xFF == sqlite3.SQLITE_BUSY:  # or one of its subcodes
             status, message = 503, "Another program is writing to the file of conversations (chat.path)."
             code, headers = "locked", {"Retry-After": "5"}
-        case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:  # whose message may quote a text
+        case sqlite3.Error(sqlite_errorcode=reason) if reason != sqlite3.SQLITE_ERROR:
+            # (The message of SQLITE_ERROR may quote a user's text, so it is left to the last case.)
             log_failure(error)
             log.error("%s", error)
             status, message = 500, f"A database of the service failed: {error}. Check chat.path and its disk."

@@ -9,8 +9,8 @@ from medground.service.protocol import cited_sources, support_in_words
 
 # Markdown for emphasis, code, links, images, HTML, entities, tables, headings, strikethrough and formulas
 _SPECIAL_CHARACTERS = re.compile(r"[\\`*_\[\]<>&|#~$]")
-_LINE_STARTS = re.compile(r"^(?:[-+=]|\d+[.)])", re.M)  # of lists, horizontal rules and underlined headings
-_INVISIBLE = re.compile(  # control characters but \n, direction marks, and Unicode tags
+_LINE_STARTS = re.compile(r"^(?:[-+=]|\d+[.)])", re.M)  # starts of lists, horizontal rules and underlines of headings
+_INVISIBLE = re.compile(  # control characters except \n, direction marks, and Unicode tags
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
 
@@ -48,7 +48,7 @@ def _evidence(turn: Turn) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """The text with Markdown escaped, without control characters, direction marks and indentation."""
+    """The text with Markdown escaped; control characters, direction marks and indentation are removed."""
     visible = "\n".join(line.strip() for line in _INVISIBLE.sub(" ", text).split("\n"))
     escaped = _SPECIAL_CHARACTERS.sub(r"\\\g<0>", visible)
     return _LINE_STARTS.sub(lambda start: f"{start[0][:-1]}\\{start[0][-1]}", escaped)

@@ -25,7 +25,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = _POLICY + b"; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; font-src 'self'"
-# Added to every response, unless its route has set the header, as for the caching of the page's files.
+# Each is added to a response unless its route has set it; the page's files set their own cache-control.
 HEADERS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -44,7 +44,7 @@ class ServiceMiddleware:
         app: the application.
         metrics: counts every request.
         max_body: maximum number of bytes of a request's body; a longer one gets status 413.
-        scheme: ``http`` or ``https``, as clients reach the service.
+        scheme: ``http`` or ``https``, by which clients reach the service.
         closing: whether the service is shutting down; each connection is then closed after its response.
     """
 
@@ -63,7 +63,7 @@ class ServiceMiddleware:
             return
         started, status, received = time.monotonic(), 0, 0
         request_headers: dict[bytes, bytes] = dict(scope["headers"])
-        # FastAPI's GET routes refuse HEAD. The server leaves out the body of a response to HEAD.
+        # HEAD is passed on as GET, since FastAPI's GET routes refuse HEAD. The server leaves out the response's body.
         app_scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def receive_limited() -> "Message":
@@ -93,7 +93,7 @@ class ServiceMiddleware:
             if problem is None:
                 await self._app(app_scope, receive_limited, send_with_headers)
             else:
-                if b"expect" not in request_headers:  # else uvicorn would ask the client for the body
+                if b"expect" not in request_headers:  # with it, uvicorn would ask for the body
                     await _discard(receive, 8 * self._max_body)
                 await _refuse(send_with_headers, *problem)
         except Exception as error:

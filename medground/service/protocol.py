@@ -15,7 +15,7 @@ from chains.verification.statements import Check
 from common.errors import UserError
 
 MODEL = "medground"  # name of the only model
-NEW = "new"  # in place of a conversation's id, to create one
+NEW = "new"  # in place of a conversation's id, to create a conversation
 _EVIDENCE_FIELDS = {
     "label", "label_scores", "sentences", "removed", "citations", "passages", "verdict", "verification", "conflicts",
     "withheld",
@@ -157,7 +157,7 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """Text added to an answer: a line for each quote, with its passage's number, for each verdict and for each note.
+    """Lines added to an answer: one for each quote with its passage's number, then those of verdicts and notes.
 
     A cited passage without a quote gets a line too.
     """

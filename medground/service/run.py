@@ -41,7 +41,7 @@ def make_service(pipeline: "Pipeline") -> "Service":
         service.checker_unavailable_reason = (
             f"Statements are checked by searching, and chain.context is {settings.chain.context}."
         )
-    else:  # made before the chat, whose model must be the one that disables nli.adapter
+    else:  # made first: it loads nli.adapter, which the chat's model must then disable
         service.checker = service.batcher.share(pipeline.checker().check_all)
     service.chat = pipeline.chat(service.batcher.share)
     return service
@@ -50,7 +50,7 @@ def make_service(pipeline: "Pipeline") -> "Service":
 def serve(pipeline: "Pipeline") -> None:
     """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
-    If a model still works after twice that time, and at least 2 seconds, the process ends with status 1.
+    A model may work on for twice that time, or for 2 seconds if that is longer. Then the process ends with status 1.
     """
     check_installed()
     config = pipeline.settings.serve

@@ -55,7 +55,7 @@ def make_server(app: "FastAPI", service: Service, *, quiet_seconds: float = 0.5)
 
 
 class State(ServerState):
-    """uvicorn's state with the limits.
+    """uvicorn's state, with the limits of the service.
 
     Attributes:
         max_connections: maximum number of open connections.
@@ -83,7 +83,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request; if there are too many connections, close the longest idle one."""
         super().connection_made(transport)
-        # asyncio sets TCP_NODELAY only for sockets with an explicit protocol; without it a body waits 40 ms for an ACK.
+        # Without TCP_NODELAY a body waits 40 ms for an ACK; asyncio sets it only for sockets with an explicit protocol.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state = self.server_state
         if len(self.connections) > state.max_connections:
@@ -169,7 +169,7 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Exits after the admitted requests: on SIGTERM with status 0, on SIGINT like Python."""
+    """Finishes the admitted requests and exits: after SIGTERM with status 0, after SIGINT as Python does."""
 
     def __init__(self, config: uvicorn.Config, service: Service, quiet_seconds: float) -> None:
         super().__init__(config)
@@ -188,7 +188,7 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start with a short backlog, asyncio's limit on connections accepted at once, then lengthen it."""
+        """Start with a short backlog, so that asyncio accepts few connections at once, then lengthen it."""
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(BACKLOG)

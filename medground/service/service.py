@@ -101,7 +101,7 @@ class Service:
             Closing: the service is shutting down.
         """
         checker, claims = self.checker, [read_claim(statement) for statement in statements]
-        assert checker is not None  # the route handles a service without one
+        assert checker is not None  # the route refuses if there is no checker
 
         def results() -> "Iterator[Sequence[Check | UserError]]":
             checks = iter(checker([claim for claim in claims if isinstance(claim, Claim)]))

@@ -14,7 +14,7 @@ class Sessions:
     """Issues, checks and revokes session cookies.
 
     A cookie has the user's name and a random id, signed with a key that exists only in this process. A restart
-    therefore ends all sessions, including revoked ones, and no key can be stolen from the disk.
+    therefore ends all sessions, so revoked ones are kept in memory only. No key can be stolen from the disk.
 
     Args:
         hours: lifetime of a session.
@@ -47,7 +47,7 @@ class Sessions:
         return self._header("", 0)
 
     def _read(self, cookie: str | None) -> tuple[str, str] | tuple[None, None]:
-        """User and id of the session of a cookie; None twice if the cookie is forged or expired."""
+        """User and id of the session of a cookie; ``(None, None)`` if the cookie is forged or expired."""
         try:
             user, id = self._signer.loads(cookie or "", max_age=self._seconds)
         except BadSignature:
@@ -73,7 +73,7 @@ class LoginLimiter:
 
     def __init__(self, max_failures: int = 10, seconds: float = 300, max_addresses: int = 1024) -> None:
         self._max_failures, self._seconds, self._max_addresses = max_failures, seconds, max_addresses
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()  # times by network
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()  # times of failed logins, by network
 
     def wait_seconds(self, address: str) -> int:
         """Seconds until the address may try again; 0 if it may now."""

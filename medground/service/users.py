@@ -18,7 +18,7 @@ class Users:
     """The users and their tokens.
 
     Args:
-        tokens: by user. Without tokens, every client is ``local``.
+        tokens: tokens by user. Without tokens, every client is ``local``.
         local: name of the only user if there are no tokens.
     """
 
@@ -32,7 +32,7 @@ class Users:
         return bool(self._digests)
 
     def of_header(self, authorization: str | None) -> str | None:
-        """The user of an ``Authorization`` header; None if clients need a token and it has no valid one."""
+        """The user of an ``Authorization`` header; None if clients need a token and the header has no valid one."""
         scheme, _, token = (authorization or "").partition(" ")
         return self.of_token(token.strip() if scheme.lower() == "bearer" else "")
 
@@ -49,8 +49,8 @@ def load_users(config: ServeConfig, local: str) -> Users:
     """The users of the settings and of the tokens file.
 
     Raises:
-        UserError: the file cannot be read, has no tokens, or other users may read it, a token is too short or belongs
-            to two users, or the service would listen beyond this machine without tokens.
+        UserError: the file cannot be read, has no tokens, or can be read by other users of the machine; a token is too
+            short or belongs to two users; or the service would listen beyond this machine without tokens.
     """
     tokens = {user: token.get_secret_value() for user, token in config.tokens.items()}
     if config.tokens_file is not None:

@@ -36,7 +36,7 @@ def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> E
 
 
 def _stored_dtype(store: StoreConfig) -> Dtype:
-    """The dtype for ``auto`` in the store's folder, which the first call chooses and writes."""
+    """The dtype for ``auto`` from a file in the store's folder, which the first call writes."""
     path = Path(store.path).expanduser() / DTYPE_FILE
     with suppress(OSError, UnicodeError):
         match path.read_text(encoding="utf-8").strip():
@@ -50,7 +50,7 @@ def _stored_dtype(store: StoreConfig) -> Dtype:
 
 
 def _fastest_dtype() -> Dtype:
-    """The dtype for ``auto`` on this machine; torch is imported only if it may be bfloat16."""
+    """The dtype for ``auto`` on this machine; torch is imported only if the dtype may be bfloat16."""
     from retrievers.embedders.minilm import may_have_gpu
 
     if not may_have_gpu() and not has_bfloat16():

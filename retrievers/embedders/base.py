@@ -21,7 +21,7 @@ class BatchEmbedder(Embeddings):
 
     Attributes:
         fingerprint: a value, compared as text, that changes whenever the vectors may change.
-        window: the ``Window`` of a passage under the prompt; None if there is no limit or it is unknown.
+        window: the ``Window`` of a passage under the prompt; None if its limit is unknown or it has none.
     """
 
     fingerprint: Any
@@ -55,7 +55,7 @@ def batches_by_length(texts: Sequence[str], limit: int, budget: int) -> Iterator
     """
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     while order:
-        longest = min(limit, len(texts[order[0]]) // CHARACTERS_PER_TOKEN + 3)  # tokens; 3 for special tokens
+        longest = min(limit, len(texts[order[0]]) // CHARACTERS_PER_TOKEN + 3)  # in tokens, 3 of them special
         size = max(1, budget // longest)
         yield order[:size]
         order = order[size:]
@@ -64,7 +64,7 @@ def batches_by_length(texts: Sequence[str], limit: int, budget: int) -> Iterator
 def tokens_window(
     limit: int, encode: Callable[[list[str]], Sequence[Sequence[int]]], prompt: str, identity: str
 ) -> Window:
-    """The window of passages under a prompt.
+    """The window of passages that are embedded with a prompt before them.
 
     ``encode`` returns the untruncated token ids of each text; ``identity`` names everything that changes token counts.
     """

@@ -42,6 +42,6 @@ class ChromaDefaultEmbedder(BatchEmbedder):
         from tokenizers import Tokenizer
 
         truncating = self._function.tokenizer
-        tokenizer = Tokenizer.from_str(truncating.to_str())  # a copy, since the function needs its truncation
+        tokenizer = Tokenizer.from_str(truncating.to_str())  # a copy, since Chroma's function needs truncation
         encode = untruncated(tokenizer)
         return tokens_window(int(truncating.truncation["max_length"]), encode, "", tokenizer.to_str())

@@ -1,9 +1,10 @@
-"""A faster BERT encoder for CPUs, in float32, or in bfloat16 with AVX512-BF16, with the results of transformers.
+"""A faster BERT encoder for CPUs, with the results of transformers.
 
-It differs from transformers' encoder in three ways. There is no padding: the texts of a batch are concatenated, and
-attention handles texts of equal length together. Weights are stored in oneDNN's layout, and GELU is fused into the
-matrix product before it. In bfloat16, attention is two matrix products over a group of texts whose scores fit the
-cache, because torch's kernel for CPUs works in blocks that are too small for AVX512-BF16.
+It computes in float32, or in bfloat16 if the CPU has AVX512-BF16. It differs from transformers' encoder in three ways.
+There is no padding: the texts of a batch are concatenated, and attention handles texts of equal length together.
+Weights are stored in oneDNN's layout, and GELU is fused into the matrix product before it. In bfloat16, attention is
+two matrix products over a group of texts whose scores fit the cache, because torch's kernel for CPUs works in blocks
+that are too small for AVX512-BF16.
 """
 
 from typing import Any
@@ -22,9 +23,9 @@ GROUP_TOKENS = 512  # tokens per matrix product of attention, so that the scores
 def pack_encoder(model: Any) -> bool:
     """Replace the encoder of a ``BertModel`` by a ``PackedEncoder`` if that is faster; returns whether it was replaced.
 
-    It is faster for BERT encoders with exact GELU on a CPU with AVX-512, in float32, or in bfloat16 if the CPU has
-    AVX512-BF16 and no AMX (with AMX, torch's kernels are fast). The packed encoder is for inference only: it has no
-    parameters to train or save.
+    It is faster for BERT encoders with exact GELU on a CPU with AVX-512. In bfloat16, the CPU must also have
+    AVX512-BF16, and must not have AMX, with which torch's own kernels are fast. The packed encoder is for inference
+    only: it has no parameters to train or save.
     """
     if type(model) is not BertModel or model.device.type != "cpu" or not packs_linear():
         return False

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
 MAX_TOKENS = 256  # the model's window
-BATCH_TOKENS = 4096  # with padding, so that a batch fits the cache
+BATCH_TOKENS = 4096  # maximum tokens of a batch with padding, so that it fits the cache
 LAYERS = 6
 ONNX_MAX_TEXTS = 256  # number of texts above which the speed of torch makes up for the time of its import
 TORCH_MIN_QUESTIONS = 4  # number of questions in a batch from which torch may be faster
 
-# Digests of the weights and the text of the modules that are in SentenceEmbedder's fingerprint of this model.
+# Parts of SentenceEmbedder's fingerprint of this model: the weights' digest for each dtype, and the modules' text.
 _WEIGHTS_DIGESTS = {
     "float32": "e84988459501c6b0dc1f893258de8e7db9d67a5cfe6c0b08cb4fc0f875f24cf8",
     "bfloat16": "3906af48bc841ac6dbf4b16eff9a5f56b092624ecccab3e25dd9af6d9df7bd87",
@@ -89,7 +89,7 @@ class MiniLMEmbedder(BatchEmbedder):
         return tokens_window(MAX_TOKENS, untruncated(tokenizer), prompt, identity)
 
     def _torch_embedder(self, texts: list[str]) -> "SentenceEmbedder | None":
-        """The embedder that is faster for many texts; None if there are few, or if it is not faster here."""
+        """The embedder with torch; None if there were few texts so far, or if torch is not faster on this machine."""
         self._text_count += len(texts)
         if self._text_count <= ONNX_MAX_TEXTS or (self._dtype == "float32" and not may_have_gpu()):
             return None
@@ -193,7 +193,7 @@ def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
         add_layer_norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
         add_layer_norm(f"{layer}norm2", f"{source}output.LayerNorm")
     for name, value in weights.items():
-        weights[name] = np.ascontiguousarray(value)  # frees the array that it replaces, so that few exist twice
+        weights[name] = np.ascontiguousarray(value)  # frees the old array, so that few are in memory twice
     return weights
 
 

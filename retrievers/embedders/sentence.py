@@ -27,9 +27,9 @@ GPU_TOKENS = 131_072
 class SentenceEmbedder(BatchEmbedder):
     """Embeds with a sentence-transformers model, including its pooling, normalisation and length limit.
 
-    Texts are embedded in order of length, in batches of about as many tokens. If the model has prompts, a question is
-    embedded under its prompt ``query``, and a passage under its prompt ``document``, ``passage`` or ``corpus``; the
-    arguments override these prompts.
+    Texts are embedded in order of length, in batches of about equally many tokens. If the model has prompts, a question
+    is embedded under the model's prompt ``query``, and a passage under its prompt ``document``, ``passage`` or
+    ``corpus``. The arguments override these prompts.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class SentenceEmbedder(BatchEmbedder):
         self.model.eval()
         self._weights_digest = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        # The tokenizer's text for the fingerprint, before its first call changes truncation and padding.
+        # Made now, for the fingerprint: the tokenizer's first call changes its truncation and padding.
         self._tokenizer_text = repr(self.model.tokenizer) if backend is None else backend.to_str()
-        # The modules' text for the fingerprint, before ``pack_encoder`` replaces a module without changing the vectors.
+        # Made now, for the fingerprint: ``pack_encoder`` replaces a module, but does not change the vectors.
         self._modules_text = repr(self.model)
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
@@ -119,7 +119,7 @@ class SentenceEmbedder(BatchEmbedder):
 
 def shipped_passage_prompt(model: "SentenceTransformer") -> str | None:
     """A model's prompt for passages; None if it has none."""
-    # encode_document would use the prompt "document" even if it is empty, which is its default.
+    # Not left to encode_document: it would use the prompt "document" even if that is empty, as it is by default.
     prompts = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
     return next((prompt for prompt in prompts if prompt), None)
 

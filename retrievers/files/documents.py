@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from retrievers.document_ids import distinct
 
 DOCUMENTS = "documents.jsonl"
-OFFSETS = "offsets.npy"  # of the documents' lines, in bytes
+OFFSETS = "offsets.npy"  # where each row's line begins in the file, in bytes
 
 
 class DocumentFile:
@@ -20,7 +20,7 @@ class DocumentFile:
         """Open the file.
 
         Raises:
-            OSError, EOFError, ValueError: it is missing or truncated.
+            OSError, EOFError, ValueError: the file is missing or truncated.
         """
         import numpy as np
 

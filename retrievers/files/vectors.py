@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDER = "vectors"
-ABOUT = "about.json"  # written last, so its folder is complete
-FORMAT = 2  # of the files
-ID, VECTORS, DIGESTS = "id", "vectors.npy", "digests.npy"  # the sorted ids (``StringTable``), and arrays in their order
-DIGEST_BYTES = 16  # of the digest of a text
-BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
+ABOUT = "about.json"  # written last: a folder that has this file is complete
+FORMAT = 2  # format of the files
+ID, VECTORS, DIGESTS = "id", "vectors.npy", "digests.npy"  # sorted ids (a ``StringTable``); arrays in the ids' order
+DIGEST_BYTES = 16  # number of bytes of a text's digest that are stored
+BLOCK_BYTES = 8 * 2**20  # bytes of vectors that are in memory at a time
 PAGE = 5000  # number of vectors to fetch at a time
 MARGIN = 1e-4  # greater than the error of a cosine of two unit vectors in float32
 Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
@@ -68,7 +68,8 @@ class VectorFile:
     def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
         """For each question, the rows and cosines of the ``count`` nearest vectors (or of all), best first.
 
-        Of vectors with equal cosines, the first rows are returned. ``questions`` are unit vectors, (questions, size).
+        If the file has fewer vectors, all are returned. Of vectors with equal cosines, the first rows are chosen.
+        ``questions`` are unit vectors, (questions, size).
         """
         import numpy as np
 
@@ -143,10 +144,10 @@ class VectorFiles:
     def new(
         self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], previous_state: str, fetch: Fetch
     ) -> Iterator[None]:
-        """Write the file of a new state; the block makes the state current, and an error in it removes the file.
+        """A context that writes the file of a new state. Its block makes the state current; an error removes the file.
 
-        No file is written if there are no documents, or if ``fetch`` lacks one because another process is changing the
-        collection.
+        No file is written if there are no documents, or if ``fetch`` lacks the vector of one because another process is
+        changing the collection.
 
         Args:
             state: name of the new state.

@@ -18,7 +18,7 @@ from retrievers.lexical import Index, LexicalIndex, Parameters, index_in_memory
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-MAX_WORDS = 200  # of a question
+MAX_WORDS = 200  # maximum number of words of a question (``search_text``)
 
 
 class BM25Config(RetrieverConfig):
@@ -64,9 +64,9 @@ class BM25Retriever(Retriever):
         return self._current().frequencies(terms)
 
     def search_text(self, question: str) -> str:
-        """The question; of a text of more than ``MAX_WORDS`` words, the last questions within this limit, if any.
+        """The question. If it is a text of more than ``MAX_WORDS`` words, its last questions within this limit.
 
-        The words of the whole text would outweigh the questions' words.
+        The words of the whole text would outweigh those of the questions. A text without a question is not shortened.
         """
         return cut_to_window(question, words_window(MAX_WORDS), only_questions=True)
 
@@ -87,7 +87,7 @@ def _hits(index: Index, words: list[str], k: int) -> list[Hit]:
     # All documents that tie at rank k are returned: the base class breaks ties by id.
     lowest = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
     best = np.flatnonzero((scores >= lowest) & (scores > 0))
-    return [Hit(index.documents[int(number)], float(scores[number])) for number in best]
+    return [Hit(index.documents[int(row)], float(scores[row])) for row in best]
 
 
 def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:

@@ -80,7 +80,7 @@ class DenseRetriever(Retriever):
             [
                 Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))
                 for id, text, metadata, distance in zip(*rows, strict=True)
-                if text is not None  # else another process is removing it
+                if text is not None  # else another process is removing the passage
             ]
             for rows in zip(*columns, strict=True)
         ]

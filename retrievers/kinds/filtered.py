@@ -58,12 +58,14 @@ class FilterConfig(WrappingConfig):
 class FilteredRetriever(WrappingRetriever):
     """The results of an inner retriever that meet the conditions of ``FilterConfig``, with their scores.
 
-    The search is repeated with greater depth until enough passages meet the conditions or no further passages can.
+    The search is repeated with greater depth until enough passages meet the conditions, or until a deeper
+    search can find no more of them.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
-    def __init__(self, retriever: Retriever, config: FilterConfig) -> None:  # mypy would take the fields as arguments
+    # Without this method, mypy would take the fields of the class as the arguments of its constructor.
+    def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
         super().__init__(retriever, config)
 
     @classmethod
@@ -89,13 +91,14 @@ class FilteredRetriever(WrappingRetriever):
                 for hit in above
                 if all(meets(hit.document.metadata.get(field)) for field, meets in conditions.items())
             ]
+            # A deeper search finds no more if this one found all documents, or if its lowest score is below min_score.
             return selected if len(selected) >= k or len(documents) < depth or len(above) < len(hits) else None
 
         return search_deeper(self._retriever, questions, max(MIN_DEPTH, 2 * k), select)
 
 
 def _conditions(config: FilterConfig) -> dict[str, Callable[[Any], bool]]:
-    """By metadata field, whether a value meets the condition; a document without the field does not meet it."""
+    """By metadata field, a function that tells whether a value meets the condition; False if the field is missing."""
     conditions: dict[str, Callable[[Any], bool]] = {}
     if config.year_from is not None or config.year_to is not None:
         first = -math.inf if config.year_from is None else config.year_from
@@ -150,7 +153,7 @@ def _has(document: Document, field: str) -> bool:
 
 
 def _matches(source: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a source equals or matches one of the patterns, in Unicode's form NFC."""
+    """Whether a source equals one of the patterns or matches it; all texts are compared in Unicode's form NFC."""
     name, *patterns_nfc = (normalize("NFC", text) for text in (source, *patterns))
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns_nfc)
 

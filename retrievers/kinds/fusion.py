@@ -41,10 +41,12 @@ def weighted_scores(
     """The weighted sum of each candidate's normalised scores; ``results`` has one item per retriever.
 
     The candidates are the documents that any of the retrievers returned. ``zscore`` standardises a retriever's scores,
-    ``minmax`` scales them to 0 to 1; equal scores all become 0. Before normalisation, a candidate that a retriever did
-    not return gets the retriever's lowest score; if the retriever returned fewer documents than the requested
-    ``depth``, the candidate gets at most 0: for BM25, it shares no word with the question. ``rrf`` is
-    ``reciprocal_ranks`` with the constant ``k``.
+    and ``minmax`` scales them to the range from 0 to 1. If a retriever's scores are all equal, they become 0. ``rrf``
+    is ``reciprocal_ranks`` with the constant ``k``.
+
+    Before normalisation, a candidate that a retriever did not return gets the retriever's lowest score. If the
+    retriever returned fewer documents than the requested ``depth``, the candidate gets 0 if the lowest score is
+    above 0: BM25, for example, did not return it because it shares no word with the question.
     """
     import numpy as np
 

@@ -33,9 +33,12 @@ class MMRConfig(WrappingConfig):
 class MMRRetriever(WrappingRetriever):
     """Maximal marginal relevance (Carbonell and Goldstein 1998) among an inner retriever's first candidates.
 
-    Documents are chosen one after another by the highest score: relevance x cosine with the question - (1 - relevance)
-    x greatest cosine with a document already chosen, or 0 if this cosine is negative. So no score is higher than the
-    one before. (LangChain's function returns no scores and does not break ties.)
+    Documents are chosen one after another, each time the one with the highest score:
+
+        relevance x (cosine with the question) - (1 - relevance) x (greatest cosine with a document already chosen)
+
+    If the greatest cosine is negative, 0 takes its place. So no score is higher than the one before. (LangChain's
+    function returns no scores and does not break ties.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MMRConfig

@@ -22,7 +22,7 @@ class RewriteRequest(TypedDict):
 
 
 Rewriter = Runnable[RewriteRequest, list[str]]
-"""A runnable that writes other wordings of a question: ``count`` or fewer."""
+"""A runnable that writes other wordings of a question, at most ``count``."""
 
 
 class MultiQueryConfig(WrappingConfig):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 SEPARATOR = "#"  # in a part's id, between the document's id and the part's number
-PARTS_PER_DOCUMENT = 8  # number of parts in the first search for each requested document
+PARTS_PER_DOCUMENT = 8  # the first search finds this many parts for each requested document
 TIES = 16  # extra documents to fetch, so that the base class can break ties by id
 
 PartKind = Literal["sentence", "section"]
@@ -80,7 +80,7 @@ class ParentRetriever(Retriever):
         return search_deeper(self._part_retriever, questions, PARTS_PER_DOCUMENT * needed, select)
 
     def _parents(self, parts: Sequence[Document]) -> list[Hit]:
-        """Each document of the parts (best first) once, with the score of its best part."""
+        """The documents of ``parts``, which are sorted best first; each once, with the score of its best part."""
         scores: dict[str, float] = {}
         for part in parts:
             scores.setdefault(str(part.id).rpartition(SEPARATOR)[0], part.metadata["score"])
@@ -110,7 +110,7 @@ class Parts:
 
 
 def split(document: Document, kind: PartKind) -> Iterator[Document]:
-    """The parts of a document, with ids; parts without a letter or digit are left out, unless all parts lack these."""
+    """The parts of a document that have a letter or digit, with ids; if none has one, the whole text as one part."""
     text = document.page_content
     spans = sentence_spans(text) if kind == "sentence" else _line_spans(text)
     with_words = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))]

@@ -50,9 +50,9 @@ class PubMedConfig(RetrieverConfig):
 class PubMedRetriever(Retriever):
     """LangChain's PubMed retriever with this package's ids, scores and metadata.
 
-    Articles come in PubMed's order of relevance, at most ``MAX_ARTICLES``, without those that have no abstract; the
-    score is 1 / rank. Like LangChain's retriever, it sends only the first 300 characters of a question. The metadata
-    have ``source`` and, if known, ``title``, ``year``, ``journal`` and ``mesh``.
+    At most ``MAX_ARTICLES`` articles are found, in PubMed's order of relevance. Articles without an abstract are left
+    out. The score is 1 / rank. Like LangChain's retriever, this one sends only the first 300 characters of a question.
+    The metadata have ``source`` and, if known, ``title``, ``year``, ``journal`` and ``mesh``.
 
     The articles are parsed like PubMed files, because LangChain's parser loses words in italics and reads neither MeSH
     headings nor most years.

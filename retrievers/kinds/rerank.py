@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 BATCH = 32  # pairs per forward pass
-_AGAINST = ("maybe", "neutral")  # undecided labels of the tasks qa and nli
+_AGAINST = ("maybe", "neutral")  # label of undecided questions in task qa, and of undecided pairs in task nli
 
 
 class Reranker:
@@ -74,7 +74,7 @@ class Reranker:
         return 1 - rows[:, self._against].sum(axis=1) if self._against else rows[:, 0]
 
     def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
-        """The score of each text, from 0 to 1: for a model with one output, the sigmoid of its logit."""
+        """The score of each text, from 0 to 1. The score of a model with one output is the sigmoid of its logit."""
         from torch.nn import Sigmoid
 
         activation = None if self._against else Sigmoid()
@@ -143,7 +143,7 @@ def _check_head(name: str) -> None:
 
     with hub_errors("Cross-encoder", name):
         architectures = AutoConfig.from_pretrained(name, trust_remote_code=False).architectures or []
-    heads = ("SequenceClassification", "CausalLM")  # of the supported architectures' names
+    heads = ("SequenceClassification", "CausalLM")  # parts of the names of supported architectures
     if architectures and not any(head in architecture for architecture in architectures for head in heads):
         raise UserError(
             f"{name} is no cross-encoder ({architectures[0]} has nothing that scores a pair). Name one, such as "

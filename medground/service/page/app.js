@@ -122,7 +122,7 @@ $("log-out").addEventListener("click", async () => {
   showLogin();
 });
 
-/** The service does not answer at the page's start. */
+/** Show that the service did not answer when the page started, and try again. */
 function unreachable(error) {
   $("app").hidden = false;
   chat.show(NEW, []);

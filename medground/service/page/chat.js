@@ -46,9 +46,10 @@ export class Chat {
    * @param {Object} elements scroll, turns, empty, form, box, send, stop, status.
    * @param {Object} callbacks
    * @param {(turn: ?import("./turn.js").Turn, more: {citation?: number, sentence?: number, passage?: number,
-   *   show?: boolean}) => void} callbacks.evidence show the evidence of an answer, of one of its sentences, or a
-   *   passage by its number; `show` is set where the user asked for it.
-   * @param {(id: string, first: boolean) => void} callbacks.answered a turn was added to a conversation; `first` begins it.
+   *   show?: boolean}) => void} callbacks.evidence shows the evidence of an answer or of one of its sentences, or a
+   *   passage by its number; `show` is true if the user asked for it.
+   * @param {(id: string, first: boolean) => void} callbacks.answered a turn was added to a conversation;
+   *   `first` is true if the turn begins the conversation.
    * @param {() => void} callbacks.gone the conversation does not exist any more; what is asked next begins a new one.
    * @param {() => void} callbacks.loggedOut the session has ended.
    */
@@ -86,7 +87,7 @@ export class Chat {
     this.status.textContent = text;
   }
 
-  /** Show a conversation; an answer under way is stopped, and its question is kept as not answered. */
+  /** Show a conversation; an answer under way is stopped, and its question stays unanswered. */
   show(id, storedTurns) {
     this.running?.abort("left");
     this.running = null;
@@ -98,7 +99,7 @@ export class Chat {
       this.#finish(entry, storedTurn(stored));
       return entry;
     });
-    // A question whose answer was stored while the page was away is answered.
+    // The answer to the last question may have been stored while the page was away.
     const last = this.entries.at(-1)?.message;
     const questions = unanswered(id).filter((message) => message !== last);
     storeUnanswered(id, questions);
@@ -156,7 +157,7 @@ export class Chat {
     try {
       result = await this.#answer(entry, id, signal);
     } catch (error) {
-      // Where another conversation is shown, the question stays unanswered in its own.
+      // If another conversation is shown now, the question stays unanswered in its own conversation.
       if (signal.reason === "stopped") this.#stopped(entry);
       else if (!signal.aborted) this.#error(entry, error);
     } finally {
@@ -180,7 +181,7 @@ export class Chat {
     this.callbacks.answered(this.id, id === NEW);
   }
 
-  /** The field `medground` of the answer; where the service has no room, the question waits and is asked again. */
+  /** The field `medground` of the answer. If the service is busy, the question waits and is asked again. */
   async #answer(entry, id, signal) {
     for (let tries = 1; ; tries += 1) {
       let text = "";
@@ -285,7 +286,7 @@ export class Chat {
           return;
         }
       } catch {
-        // The question itself will show what is wrong.
+        // Asking the question will show what is wrong.
       }
     }
     if (this.id !== id || this.running) return;
@@ -309,12 +310,12 @@ export class Chat {
     this.#storeUnanswered();
   }
 
-  /** Keep the questions that still want an answer. */
+  /** Store the questions that have no answer yet. */
   #storeUnanswered() {
     storeUnanswered(this.id, this.entries.filter((entry) => entry.isUnanswered).map((entry) => entry.message));
   }
 
-  /** The conversation that began with this answer has an id now, and what is typed already belongs to it. */
+  /** Give the new conversation its id, and move the text that is already typed to it. */
   #begun(id) {
     const typed = this.box.value;
     removeDrafts(NEW);

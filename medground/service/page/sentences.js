@@ -62,7 +62,7 @@ function withMarkButtons(text, one, turn, show) {
   return [...parts, text.slice(before)];
 }
 
-/** The box with the verdict and the span that decided; it is shown while the sentence is hovered or has the focus. */
+/** The box with the verdict and the span that decided it. The box is shown while its sentence is hovered or focused. */
 function evidenceBox(turn, one, words) {
   const quote = one.verification?.sentence;
   const number = passageNumbers(turn).get(quote?.passage_id);

@@ -62,8 +62,8 @@ export function isolated(tag, text) {
  * Cut a text at spans that the service gives. The service counts code points, JavaScript counts UTF-16 units.
  *
  * @param {string} text
- * @param {{start: number, end: number, kind: string}[]} spans spans of the same place are one with both kinds; of spans
- *   that overlap, each stretch has the kinds of all spans over it.
+ * @param {{start: number, end: number, kind: string}[]} spans may overlap; each piece of
+ *   the text has the kinds of all spans over it.
  * @returns {{text: string, kinds: string[]}[]} the whole text in order.
  */
 export function splitAtSpans(text, spans) {
@@ -80,7 +80,7 @@ export function splitAtSpans(text, spans) {
   });
 }
 
-/** A share as percent; one that is not 0 or 100 is never shown as such. */
+/** A share as percent; only the shares 0 and 1 are shown as 0% and 100%. */
 export function percent(share) {
   const rounded = Math.round(100 * share);
   if (rounded === 0 && share > 0) return "<1%";
@@ -88,7 +88,7 @@ export function percent(share) {
   return `${rounded}%`;
 }
 
-/** Put a text on the clipboard; false where the browser refuses. */
+/** Put a text on the clipboard; returns false if the browser refuses. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
