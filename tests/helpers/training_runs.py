@@ -78,7 +78,7 @@ def qlora(base: Path, pairs: Path) -> Method:
 
 
 def encoder(base: Path) -> Method:
-    """Training of an encoder on ``PAIRS``, the sample's first."""
+    """Training of an encoder on ``PAIRS``, the first pairs of the sample."""
 
     def run(output: Path, *, quiet: bool = True, **config: Any) -> Path:
         return train_encoder(encoder_config(base, **config), output, pairs=PAIRS, quiet=quiet)
