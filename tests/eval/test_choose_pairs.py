@@ -31,7 +31,7 @@ def _pair_names(*names: Path | str) -> list[tuple[str, str]]:
     return [(a.name, b.name) for a, b in choose_pairs([str(name) for name in names]).pairs]
 
 
-def test_each_task_is_paired_with_its_namesake_in_the_first_run_with_one(tmp_path: Path) -> None:
+def test_each_task_is_paired_with_the_first_earlier_task_of_the_same_name(tmp_path: Path) -> None:
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     write_run(a, _result("qa_none"), _result("qa_gold"))
     write_run(b, _result("qa_gold"), _result("nli"))

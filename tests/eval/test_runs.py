@@ -149,7 +149,7 @@ def test_fewer_or_more_samples_than_counted_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
 def test_samples_that_do_not_match_the_accuracy_are_refused(tmp_path: Path, metric: str) -> None:
-    larger_task = label_task("qa_none", ["yes"] * 4, ["yes"] * 4)  # with it, n does not show missing samples
+    larger_task = label_task("qa_none", ["yes"] * 4, ["yes"] * 4)  # the n of results.json is that of the largest task
     result = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold_task().samples)
     write_results(tmp_path, [larger_task, result], {})
     path = tmp_path / "samples_qa_gold.jsonl"

@@ -86,6 +86,7 @@ def test_another_recipe_is_refused_with_the_differing_settings(tmp_path: Path) -
         is_finished(tmp_path, {**RECIPE, "rank": 16})
 
 
+# ``keep`` of the steps 1 to 4 remain, always with the best and the last step; None keeps all.
 @pytest.mark.parametrize(
     ("keep", "best", "remaining"),
     [(None, 1, [1, 2, 3, 4]), (1, 2, [2, 4]), (2, 2, [2, 4]), (3, 1, [1, 3, 4]), (1, 4, [4]), (1, None, [4])],
@@ -119,7 +120,7 @@ def test_publish_includes_module_folders_of_sentence_transformers(tmp_path: Path
     assert not (tmp_path / "optimizer_0").exists()
 
 
-def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
+def test_publish_best_publishes_the_last_checkpoint_if_the_best_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert publish_best(tmp_path, 3) is None
@@ -138,7 +139,7 @@ def test_publish_best_falls_back_to_the_last_checkpoint_and_to_none(
     assert publish_best(tmp_path, 3) is None
 
 
-def test_recipes_are_equal_if_the_weights_are_and_only_the_model_name_differs(tmp_path: Path) -> None:
+def test_recipes_with_other_model_names_are_equal_if_the_weights_are_equal(tmp_path: Path) -> None:
     recipe = {"model": "./base", "weights": "aa", "rank": 4}
     summary = tmp_path / SUMMARY_FILE
     summary.write_text(json.dumps({"recipe": recipe}))

@@ -85,9 +85,7 @@ def _pdf(contents: Sequence[bytes], title: str | None) -> bytes:
         add(b"<< /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>" % name)
         for name in (b"Helvetica", b"Helvetica-Bold")
     ]
-    page_tree = (
-        len(objects) + 2 * len(contents) + 1
-    )  # the object number of the page tree: each page adds two objects before it
+    page_tree = len(objects) + 2 * len(contents) + 1  # an object number: each page adds two objects before the tree
     kids = []
     for stream in contents:
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))

@@ -92,9 +92,9 @@ def draw_risk_curves(*curves: list[tuple[float, float]]) -> Axes:
     return axes
 
 
-def test_curves_with_one_overall_risk_have_a_line_at_it() -> None:
+def test_line_shows_the_overall_risk_if_all_curves_have_the_same() -> None:
     assert len(draw_risk_curves([(0.5, 0.0), (1.0, 0.25)]).lines) == 1 + 1  # a curve and the line
-    assert len(draw_risk_curves([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves
+    assert len(draw_risk_curves([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves and no line
 
 
 def test_risk_at_low_coverage_does_not_set_the_scale_of_the_axis() -> None:
@@ -112,7 +112,8 @@ def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Pa
 def test_each_of_twelve_curves_has_its_own_style() -> None:
     axes = Figure().add_subplot()
     draw_recall(axes, RecallPlot("data", 1, {str(n): [Estimate(0.5)] for n in range(12)}))
-    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12  # seen without markers too
+    # Colour and line style distinguish the curves without markers.
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 12
 
 

@@ -16,7 +16,10 @@ def _sample(scores: dict[str, float], target: str) -> dict[str, Any]:
 
 
 def _samples(n: int, *, sharpness: float, seed: int = 0) -> list[dict[str, Any]]:
-    """Random scores; targets are drawn from a softmax of ``sharpness`` times their logits, so 1 is calibrated."""
+    """Samples with random scores. A target is drawn from the softmax of its logits times ``sharpness``.
+
+    With a sharpness of 1, the scores are calibrated.
+    """
     generator = np.random.default_rng(seed)
     logits = generator.normal(scale=2, size=(n, len(LABELS)))
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

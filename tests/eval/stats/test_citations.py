@@ -21,7 +21,8 @@ def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
 
 
 # Each word is a fact: the passage "a b" entails the statements "a", "b" and "a b".
-# test id (the passages in words), statement, passages, whether the sentence is supported, number of precise citations
+# A case has a test id, which describes the passages; the statement; the passages; whether they support the sentence;
+# and the number of precise citations.
 CASES: list[tuple[str, str, list[str], bool, int]] = [
     ("one supporting", "a", ["a"], True, 1),
     ("one unsupporting", "a", ["b"], False, 0),
@@ -62,7 +63,10 @@ def test_many_sentences_are_scored_like_single_ones_in_three_calls() -> None:
 
 
 def test_recall_and_precision_of_an_answer() -> None:
-    """Three sentences: supported by 2 of its 3 citations, not supported by 1, and without a citation."""
+    """The first sentence is supported and 2 of its 3 citations are precise; the others are unsupported.
+
+    The second sentence has a citation, and the third has none.
+    """
     scores = [CitationScore(True, 3, 2), CitationScore(False, 1, 0), CitationScore(False, 0, 0)]
     assert citation_recall(scores) == pytest.approx(1 / 3)
     assert citation_precision(scores) == pytest.approx(2 / 4)

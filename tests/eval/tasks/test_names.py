@@ -55,14 +55,15 @@ def test_tasks_are_recreated_from_their_names_and_fields(name: str, task: Task) 
 
 def test_every_kind_is_registered_under_its_name() -> None:
     assert {kind: task.kind for kind, task in KINDS.items()} == {kind: kind for kind in KINDS}
-    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)  # not recreated from a name
+    # TASKS has no task of the kind "answers", which is not recreated from a name.
+    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)
 
 
 @pytest.mark.parametrize(
     ("name", "section", "title"),
     [("qa_golden", "qa", "qa_golden"), ("verified", "verified", "verified"), ("mine", "nli", "mine")],
 )
-def test_a_name_of_unknown_form_gives_a_task_with_label_scorer(name: str, section: str, title: str) -> None:
+def test_a_name_of_unknown_form_gives_a_task_that_scores_labels(name: str, section: str, title: str) -> None:
     task = task_from_name(name)
     assert (task.name, task.section.id, task.scorer.name, task.title({})) == (name, section, "labels", title)
 

@@ -114,7 +114,7 @@ class ScriptedChain(MarkerChain):
         return Answer(question=chain_input["question"], text=label or "", label=label, passages=passages)
 
 
-def test_answers_are_counted_by_whether_they_are_right_and_read_their_own_abstract() -> None:
+def test_answers_are_counted_by_correctness_and_by_whether_their_own_abstract_was_read() -> None:
     outcomes: dict[str, tuple[Label | None, list[str]]] = {
         RECORDS[0].question: ("yes", ["r9", "r1"]),
         RECORDS[1].question: ("no", ["r1"]),
@@ -247,6 +247,7 @@ def test_wrong_contexts_give_each_record_another_record(n: int) -> None:
         assert len(distances) > n // 4  # the records are shuffled, not only shifted
 
 
+# The numbers of records that share an abstract. In every case, half of all records share the same one.
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 2, 1), (5, 1, 1, 1, 1, 1), (1, 1, 4, 1, 1)])
 def test_wrong_contexts_differ_from_the_abstract_of_the_record(sizes: tuple[int, ...]) -> None:
     records = [

@@ -17,7 +17,7 @@ def examples(count: int, negatives: int = 0) -> list[Example]:
 
 
 @pytest.mark.parametrize("negatives", [0, 2])
-def test_batches_repeat_no_abstract_and_epochs_no_example(negatives: int) -> None:
+def test_no_abstract_is_twice_in_a_batch_and_no_example_twice_in_an_epoch(negatives: int) -> None:
     all_examples = examples(40, negatives)
     batches = list(Batches(all_examples, 8, 3, seed=1))
     for batch in batches:

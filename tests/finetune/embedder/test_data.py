@@ -37,7 +37,7 @@ def test_questions_and_conclusions_are_paired_with_their_abstracts() -> None:
     assert data.dev == (Example("question d?", 3), Example("is bleeding caused?", 1))
 
 
-def test_with_pairs_conclusion_questions_are_left_out() -> None:
+def test_questions_are_left_out_if_the_setting_pairs_is_conclusion() -> None:
     data = make_data(EmbedderTrainConfig(pairs=("conclusion",)), TRAIN, ())
     assert [example.text for example in data.train] == ["aspirin works", "statins fail"]
 
@@ -90,7 +90,7 @@ def claim_data(**documents: list[str]) -> ClaimData:
     return ClaimData(claims, tuple(contents), {id: tuple(offsets) for id, offsets in spans.items()})
 
 
-# ten documents of three sentences, of which the A-sentence is labelled; one of ten documents is for dev
+# Ten documents of three sentences. In each document, sentence A is labelled. One of the ten documents is for dev.
 PAPERS = {f"p{number}": [f"A{number}.", f"B{number}.", f"C{number}."] for number in range(10)}
 
 

@@ -15,7 +15,7 @@ def examples(*labels: int) -> list[Example]:
     return [Example({"input_ids": [2, 5 + number, 3]}, label) for number, label in enumerate(labels)]
 
 
-def test_label_weights_are_shares_to_minus_the_power_with_mean_1() -> None:
+def test_label_weights_are_a_negative_power_of_the_shares_and_have_mean_1() -> None:
     imbalanced = examples(0, 0, 0, 0, 0, 0, 1, 1, 2)
     assert label_weights(imbalanced, 3, 0).tolist() == [1, 1, 1]
     assert label_weights(imbalanced, 3, 1).tolist() == pytest.approx([9 / 18, 9 / 6, 9 / 3])

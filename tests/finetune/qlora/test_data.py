@@ -48,7 +48,8 @@ def test_long_pairs_are_left_out_and_reported(
 def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None:
     train_file = write_pairs(tmp_path, "train", 12)
     shutil.copy(train_file, tmp_path / "mli_test_v1.jsonl")
-    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]  # identical files are refused
+    # The dev file has the same pairs in reverse order, since an identical file is refused.
+    reversed_lines = train_file.read_text().splitlines(keepends=True)[::-1]
     (tmp_path / "mli_dev_v1.jsonl").write_text("".join(reversed_lines))
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]
