@@ -201,7 +201,7 @@ def test_documents_of_the_stored_revision_are_not_read(store: Store) -> None:
     first.iterations = 0
     assert index(store, first, quiet=True) == IndexReport(total=20, embedded=0, removed=0)
     assert first.iterations == 0
-    # They are read if the store has another revision, or was filled without a revision.
+    # The documents are read if the store has another revision, or was filled without a revision.
     assert index(store, RevisedDocuments(make_documents(25), "two"), quiet=True).embedded == 5
     assert index(store, first, quiet=True).removed == 5
     index(store, make_documents(22), quiet=True)

@@ -103,7 +103,7 @@ def test_generated_answers_have_output_and_no_scores(llm: LocalLLM, retriever: W
 
 
 @pytest.mark.parametrize("question", ["How many patients fainted?", "Which drug was given?", "In whom was it seen?"])
-def test_with_open_questions_a_question_for_a_fact_gets_passages_but_no_label(
+def test_question_for_a_fact_gets_passages_but_no_label_if_open_questions_is_set(
     llm: LocalLLM, retriever: WordRetriever, question: str
 ) -> None:
     chain = qa_chain(llm, retriever, open_questions=True)
