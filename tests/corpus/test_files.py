@@ -127,7 +127,7 @@ def test_files_below_a_path_without_access_are_kept(monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuse_docs)
-        for name in ("exists", "is_dir", "is_file"):  # as in Python 3.14
+        for name in ("exists", "is_dir", "is_file"):  # the functions of os.path, which Python 3.14 calls here
             patch.setattr(Path, name, getattr(os.path, name.replace("_", "")))
         assert [problem.why for problem in update("docs").failed] == ["docs: cannot be read (Permission denied)."]
     assert passage_ids() == ["docs/a.txt#1"]

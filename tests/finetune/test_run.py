@@ -140,7 +140,7 @@ def test_a_run_whose_only_checkpoint_is_damaged_starts_again(
         with pytest.raises(KeyboardInterrupt):
             encoder.train(tmp_path)
     optimizer = tmp_path / "checkpoint-4" / "optimizer.pt"
-    optimizer.write_bytes(bytes(optimizer.stat().st_size))  # as after a power failure
+    optimizer.write_bytes(bytes(optimizer.stat().st_size))  # a file of zeros, as a power failure may leave it
     with pytest.raises(UserError, match=r"checkpoint-4 cannot be loaded .* remove it and run the same command again"):
         encoder.train(tmp_path)
     optimizer.unlink()
@@ -162,7 +162,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
 
 
 def test_a_folder_in_which_another_process_trains_is_refused(method: Method, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-1").mkdir()  # as the other process is writing it
+    (tmp_path / "checkpoint-1").mkdir()  # the checkpoint that the other process is writing
     with locked(tmp_path), pytest.raises(UserError, match=r"Another process trains in .*choose another --output"):
         method.train(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]

@@ -17,7 +17,7 @@ from medground.service.batching import Batcher
 from medground.service.run import make_service
 from medground.settings import Settings, load_settings
 
-QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"  # of the abstract mg0312
+QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"  # the abstract mg0312 answers it
 UNANSWERABLE = "Does jadacoprazole cause an increase in wound infection rate in women with acne?"
 
 

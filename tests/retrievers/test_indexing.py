@@ -259,7 +259,7 @@ def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest
                 yield document
 
     assert index(store, GeneratedDocuments([], "one"), quiet=True).embedded == 200
-    assert peak <= 40  # of 200 documents: two groups of SORT_GROUP, and a batch
+    assert peak <= 40  # far fewer than 200: two groups of SORT_GROUP documents, and a batch
 
 
 def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(store: Store) -> None:

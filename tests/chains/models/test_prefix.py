@@ -57,7 +57,8 @@ def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
         with forward_sizes(llama) as sizes:
             label_log_likelihoods(llama, prompts, 100)
         assert sizes[0] == 100
-        assert suffixes <= sum(sizes[1:]) < 2 * suffixes + 8 * 5  # with padding, and labels of at most 5 tokens in all
+        # Padding at most doubles the suffixes, and the labels of a prompt have at most 5 tokens in all.
+        assert suffixes <= sum(sizes[1:]) < 2 * suffixes + 8 * 5
         with forward_sizes(llama) as sizes:
             label_log_likelihoods(llama, prompts, 100, share=False)
         assert sum(sizes) >= sum(map(len, token_lists))

@@ -103,7 +103,7 @@ def test_all_methods_have_the_same_errors(stub: Stub, method: str) -> None:
     stub.requests.clear()
     assert "did not answer within 0.2 seconds" in error(remote_chat("stub", stub.url, timeout=0.2))
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # without listening, so connections are refused
+        closed.bind(("127.0.0.1", 0))  # a port on which nothing listens refuses connections
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
         start = time.monotonic()
         assert f"No server can be reached at {url} (llm.base_url)" in error(remote_chat("stub", url))

@@ -168,7 +168,7 @@ def test_an_adapter_s_embeddings_and_tokenizer_are_used(tmp_path: Path, settings
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     size = len(tokenizer)
-    if spare:  # as in Qwen's models
+    if spare:  # Qwen's models have spare embeddings, too
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         model.resize_token_embeddings(size + spare, mean_resizing=False)
         model.save_pretrained(base)

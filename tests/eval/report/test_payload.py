@@ -46,7 +46,7 @@ def test_passages_are_indices_with_scores(data: dict[str, Any]) -> None:
     passages = columns["passages"][1]  # index, score, index, score, ...
     second_id = data["passages"][passages[2]][0]
     assert second_id == data["records"][columns["record"][1]][0]  # the second question's abstract has rank 2
-    assert passages[1::2] == [round(1 - rank / 20, 4) for rank in range(10)]  # as report_runs
+    assert passages[1::2] == [round(1 - rank / 20, 4) for rank in range(10)]  # the scores that report_runs gives
     assert columns["rank"] == [1, 2, None, 1, 1, 3, 1, 1]
 
 

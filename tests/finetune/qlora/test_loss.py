@@ -59,6 +59,6 @@ def test_the_common_prefix_excludes_last_prompt_tokens_and_is_0_if_short() -> No
     examples = [Example([*instruction, 1, 2, 9], 22), Example([*instruction, 1, 3, 9], 22)]
     assert common_prefix_length(examples) == 21
     assert common_prefix_length([*examples, Example([*instruction[:10], 5, 9], 11)]) == 10
-    assert common_prefix_length([examples[0], examples[0]]) == 21  # without the prompt's last token
+    assert common_prefix_length([examples[0], examples[0]]) == 21  # the prompt's last token is not shared
     assert common_prefix_length([*examples, Example([7, 8, 9], 2)]) == 0
     assert common_prefix_length([Example([1, 2, 3, 4], 3)] * 2) == 0  # fewer than 8 tokens
