@@ -77,11 +77,11 @@ def test_metrics_of_verdicts_accuracy_and_risk() -> None:
     assert metrics["accuracy"] == 0.6
     assert metrics["accuracy_supported"] == pytest.approx(2 / 3)
     assert metrics["accuracy_gain"] == pytest.approx(2 / 3 - 0.6)
-    # ranking by support: r0 and r1 (0.9), r2 (0.6), r3 (0.05), r4 (0)
+    # By their support, the answers rank in the order r0 and r1 (0.9), r2 (0.6), r3 (0.05), r4 (0).
     assert metrics["aurc"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
     assert metrics["risk@0.4"] == 0
     assert metrics["risk@0.8"] == 0.5
-    # ranking by confidence: r4, r0, r3, r2, r1
+    # By their confidence, they rank in the order r4, r0, r3, r2, r1.
     assert metrics["aurc_confidence"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
 
 

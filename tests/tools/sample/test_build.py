@@ -41,7 +41,7 @@ SLOT_FORMS = {
 
 
 def sentence_regex(pattern: str) -> re.Pattern[str]:
-    """Matches the sentences of a pattern; the case of the first letter and "a" or "an" before a slot are free."""
+    """Matches the sentences of a pattern, in any case of the first letter, and with "a" or "an" before a slot."""
 
     def slot_regex(slot: re.Match[str]) -> str:
         if slot[1] not in SLOT_FORMS:
