@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.result_cache import ResultCache
 from corpus.records import LABELS as QA_LABELS
 
-LABELS = ("entailment", "No", "not-so")  # of one and several words, in lower and upper case
+LABELS = ("entailment", "No", "not-so")  # labels of one and of several words, in lower and upper case
 QUESTIONS = ["Is it so?", "Aspirin reduced stroke. " * 9, "?"]
 PROMPTS = [f"<|begin|><|user|>{text}<|end|><|assistant|>" for text in QUESTIONS]
 TEMPLATE = ChatPromptTemplate.from_messages([("human", "{question}")])

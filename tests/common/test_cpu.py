@@ -14,7 +14,7 @@ def test_computes_bfloat16_agrees_with_proc_cpuinfo() -> None:
 
 
 @pytest.mark.parametrize(("bfloat16_seconds", "expected"), [(0.5, True), (0.9, False), (2.0, False)])
-def test_bfloat16_is_faster_needs_three_quarters_of_float32_time(
+def test_bfloat16_counts_as_faster_if_it_takes_at_most_three_quarters_of_the_time(
     monkeypatch: pytest.MonkeyPatch, bfloat16_seconds: float, expected: bool
 ) -> None:
     """A product in float32 takes 1 s on the simulated clock."""

@@ -160,7 +160,7 @@ def test_unreachable_hub_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_offline_mode_of_one_thread_does_not_affect_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_reachable = iter([False, True])  # for the first and the second model
+    is_reachable = iter([False, True])  # the answers for the first and the second model
     monkeypatch.setattr("common.hub._is_hub_reachable", lambda: next(is_reachable))
 
     def is_offline_for_second_model() -> bool:

@@ -59,6 +59,6 @@ def test_nul_in_path_is_data_error() -> None:
         read_text(Path("a\0b"))
 
 
-def test_escape_replaces_control_characters_and_shortens() -> None:
+def test_escape_replaces_control_characters_and_shortens_long_texts() -> None:
     assert escape("a\x1b[31mb\n") == "a\\x1b[31mb\\n"
     assert len(escape("x" * 500)) == 60

@@ -16,7 +16,7 @@ from finetune.config import EncoderConfig
 from finetune.encoder.model import load_base
 
 
-def test_no_bars_hides_progress_bars_only_inside_the_block(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bars_are_hidden_only_inside_a_block_of_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
     from transformers.utils import logging as transformers_logging
 
     def iterate_with_bar(title: str) -> list[int]:
@@ -31,7 +31,7 @@ def test_no_bars_hides_progress_bars_only_inside_the_block(capsys: pytest.Captur
     assert "shown" in err
 
 
-def test_no_bars_restores_the_previous_hook() -> None:
+def test_previous_hook_is_restored_after_a_block_of_no_bars() -> None:
     from transformers.utils import logging as transformers_logging
 
     def hook(factory: Callable[..., object], args: object, kwargs: object) -> object:

@@ -28,7 +28,7 @@ def test_delimiter_is_detected_from_the_header(delimiter: str) -> None:
         ("text,a;b\n1,2\n", ["text", "a;b"]),
     ],
 )
-def test_quoted_and_rarer_delimiters_are_part_of_names(text: str, names: list[str]) -> None:
+def test_delimiter_that_is_quoted_or_rarer_is_part_of_a_column_name(text: str, names: list[str]) -> None:
     ((_, row),) = read_rows(text)
     assert list(row) == names
 
@@ -74,7 +74,9 @@ def test_empty_cells_and_separator_line_of_spreadsheets_are_ignored(text: str) -
         ('a\tb\n"x\ty"\t1\n', [("x\ty", "1")]),
     ],
 )
-def test_quotation_marks_in_tab_separated_cells_quote_or_are_text(text: str, expected: list[tuple[str, str]]) -> None:
+def test_quotation_marks_of_a_tab_separated_file_enclose_cells_or_are_text(
+    text: str, expected: list[tuple[str, str]]
+) -> None:
     assert [tuple(row.values()) for _, row in read_rows(text, tabs=True) if isinstance(row, dict)] == expected
 
 

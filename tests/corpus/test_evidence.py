@@ -118,7 +118,7 @@ def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
     ] == [("A rash was seen.", "Side effects of calcium"), ("Give 500 mg.", "3.2 Dose in women")]
 
 
-def test_last_line_and_line_with_digits_or_lower_case_beginning_are_no_headings() -> None:
+def test_line_is_no_heading_if_it_has_digits_or_begins_in_lower_case_or_is_the_last() -> None:
     text = "Allergies: penicillin 2009\n\ncalcium 500 mg twice daily\n\nGive 500 mg.\n\nCalcium stops falls"
     assert evidence_texts(text) == text.split("\n\n")
 
@@ -236,7 +236,7 @@ def test_row_of_several_sentences_is_one_sentence_with_its_header() -> None:
     assert labelled_rows(table) == ["Drug: Zinc; Advice: Take it. Stop if ill.; Dose: 5 mg"]
 
 
-def test_row_with_numbers_or_sentence_or_one_label_is_no_header() -> None:
+def test_first_row_is_no_header_if_it_has_numbers_or_a_sentence_or_only_one_label() -> None:
     sentences_in_cells = "Zinc\tTake it with food.\nIron\tTake it at night."
     assert labelled_rows(sentences_in_cells) == ["Zinc; Take it with food.", "Iron; Take it at night."]
     assert labelled_rows("Diagnosis:\tGout\nDrugs:\tZinc") == ["Diagnosis:; Gout", "Drugs:; Zinc"]

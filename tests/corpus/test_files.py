@@ -127,7 +127,7 @@ def test_files_below_a_path_without_access_are_kept(monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuse_docs)
-        for name in ("exists", "is_dir", "is_file"):  # as in Python 3.14
+        for name in ("exists", "is_dir", "is_file"):  # the functions of os.path, which Python 3.14 calls here
             patch.setattr(Path, name, getattr(os.path, name.replace("_", "")))
         assert [problem.why for problem in update("docs").failed] == ["docs: cannot be read (Permission denied)."]
     assert passage_ids() == ["docs/a.txt#1"]
@@ -139,7 +139,7 @@ def test_1000_known_files_are_compared_with_2000_paths_within_5_seconds() -> Non
             library.replace(f"../old/{number}.txt", f"{number}.txt", "", "", [("", [Withdrawn(str(number))])])
     start = time.process_time()
     report = update(*(f"none/{number}.txt" for number in range(2000)))
-    assert time.process_time() - start < 5  # comparing each file with each path takes longer
+    assert time.process_time() - start < 5  # comparing each file with each path would take longer
     assert nonzero_counts(report) == {"failed": 2000}
 
 
@@ -150,7 +150,7 @@ def test_invalid_path_is_reported_and_other_paths_are_read() -> None:
     assert report.failed[0].why.endswith("cannot be read (File name too long).")
 
 
-def test_file_with_new_bytes_is_changed_and_with_new_date_unchanged() -> None:
+def test_file_counts_as_changed_if_its_bytes_change_but_not_if_only_its_date_changes() -> None:
     path = write("a.txt", "One.")
     update("a.txt")
     os.utime(path, (1, 1))
@@ -161,7 +161,7 @@ def test_file_with_new_bytes_is_changed_and_with_new_date_unchanged() -> None:
     assert nonzero_counts(update("a.txt")) == {"changed": 1}
 
 
-def test_file_is_changed_only_by_settings_that_determine_passages() -> None:
+def test_change_of_a_setting_counts_only_if_the_setting_determines_the_passages() -> None:
     write("a.txt", "One two three. Four five six.")
     write("b.jsonl", lines_jsonl())
     update(".")

@@ -18,7 +18,8 @@ RECORD: dict[str, Any] = {
     "MESHES": ["Humans"],
 }
 
-# Changes of RECORD (... removes a field), the field that the error names, and a part of its message.
+# By test id: changes of RECORD, the field that the error names, and a part of the error's message. A field whose value
+# is changed to ``...`` is removed.
 INVALID_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "question missing": ({"QUESTION": ...}, "QUESTION", "is missing"),
     "question empty": ({"QUESTION": " "}, "QUESTION", "is empty"),

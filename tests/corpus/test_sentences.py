@@ -107,4 +107,4 @@ def test_time_of_sentence_splitting_grows_at_most_linearly(piece: str) -> None:
         return process_time() - start
 
     seconds(1000)  # warm-up
-    assert seconds(40_000) < 25 * max(seconds(4_000), 0.005)  # quadratic time would be 100 times
+    assert seconds(40_000) < 25 * max(seconds(4_000), 0.005)  # quadratic time would be 100 times as much

@@ -86,6 +86,7 @@ def test_another_recipe_is_refused_with_the_differing_settings(tmp_path: Path) -
         is_finished(tmp_path, {**RECIPE, "rank": 16})
 
 
+# ``keep`` of the steps 1 to 4 remain, always with the best and the last step; None keeps all.
 @pytest.mark.parametrize(
     ("keep", "best", "remaining"),
     [

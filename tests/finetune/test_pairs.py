@@ -42,7 +42,7 @@ def test_the_premise_is_the_abstract_and_the_hypothesis_states_the_answer() -> N
 def test_another_abstract_is_neutral_to_the_answer() -> None:
     records = [*RECORDS, record("e", "no"), record("f", "yes"), record("g", "maybe")]
     unrelated = [pair for pair in answer_pairs(records, LABELS) if "-by-" in pair.id]
-    assert len(unrelated) == 3  # of six records with a label
+    assert len(unrelated) == 3  # for half of the six records with a label
     for pair in unrelated:  # id: QUESTION-ANSWER-by-ABSTRACT
         question, abstract = pair.id.split("-")[0], pair.id.split("-by-")[1]
         assert question != abstract

@@ -140,7 +140,7 @@ def test_a_run_whose_only_checkpoint_is_damaged_starts_again(
         with pytest.raises(KeyboardInterrupt):
             encoder.train(tmp_path)
     optimizer = tmp_path / "checkpoint-4" / "optimizer.pt"
-    optimizer.write_bytes(bytes(optimizer.stat().st_size))  # as after a power failure
+    optimizer.write_bytes(bytes(optimizer.stat().st_size))  # a file of zeros, as a power failure may leave it
     with pytest.raises(UserError, match=r"checkpoint-4 cannot be loaded .* remove it and run the same command again"):
         encoder.train(tmp_path)
     optimizer.unlink()

@@ -85,7 +85,7 @@ def _pdf(contents: Sequence[bytes], title: str | None) -> bytes:
         add(b"<< /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>" % name)
         for name in (b"Helvetica", b"Helvetica-Bold")
     ]
-    page_tree = len(objects) + 2 * len(contents) + 1  # its number: each page adds two objects before it
+    page_tree = len(objects) + 2 * len(contents) + 1  # an object number: each page adds two objects before the tree
     kids = []
     for stream in contents:
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
@@ -119,7 +119,8 @@ def encrypted_pdf(pages: Sequence[str], *, user_password: str, algorithm: str = 
 def docx_file(path: Path, blocks: Sequence[tuple[str, str]], *, title: str = "") -> Path:
     """Write a Word file of paragraphs and tables.
 
-    A block is a style ("Heading 1", "Normal" ...) and a text, or "table" and its rows, with tabs between cells.
+    A block is a pair. For a paragraph, it is a style, such as "Heading 1", and a text. For a table, it is "table" and
+    the rows as lines, with tabs between cells.
     """
     import docx
 
@@ -146,7 +147,10 @@ def citation(
     year: str = "<Year>2019</Year><Month>Nov</Month>",
     mesh: Sequence[str] = (),
 ) -> str:
-    """A PubmedArticle element as PubMed exports it; ``title`` and ``sections``, pairs of label and text, are XML."""
+    """A PubmedArticle element as PubMed exports it.
+
+    ``title`` is XML, and so are the texts of ``sections``, which are pairs of label and text.
+    """
     abstract = "".join(
         f'<AbstractText Label="{label}" NlmCategory="{label}">{text}</AbstractText>' if label else
         f"<AbstractText>{text}</AbstractText>"

@@ -36,7 +36,7 @@ class EmbedderContract(EmbeddingsIntegrationTests):
 
     def test_document_vectors_do_not_depend_on_the_batch(self, embedder: Embeddings) -> None:
         """The vectors are nearly equal: half precision rounds differently in batches of other shapes."""
-        longer_text = " ".join(TEXTS * 5)  # so that the texts before it are padded
+        longer_text = " ".join(TEXTS * 5)  # pads the other texts of the batch
         *vectors, _ = embedder.embed_documents([*TEXTS, longer_text])
         for text, vector in zip(TEXTS, vectors, strict=True):
             assert _cosine(embedder.embed_documents([text])[0], vector) > 0.999

@@ -10,9 +10,10 @@ from retrievers.base import Hit, Retriever
 
 
 class FixedRetriever(Retriever):
-    """Returns a document for each id in ``scores``, or in ``by_question[question]`` for the questions there.
+    """Returns the same documents for every question: one for each id in ``scores``.
 
-    ``metadata`` gives the documents' metadata by id, and ``calls`` records questions and k of each search.
+    A question in ``by_question`` has its own scores by id there. ``metadata`` gives the documents' metadata by id, and
+    ``calls`` records questions and k of each search.
     """
 
     _scores: Mapping[str, float] = PrivateAttr()

@@ -16,7 +16,10 @@ def generate_texts(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **o
 
 @contextmanager
 def forward_sizes(model: Any, check: Callable[[int], object] = lambda _: None) -> Iterator[list[int]]:
-    """Yields the list of the token counts of each forward pass in the block; ``check`` is called with each first."""
+    """Yields a list that gets the token count of each forward pass in the block.
+
+    Before a pass, ``check`` is called with its count.
+    """
     sizes: list[int] = []
 
     def record(_: object, args: tuple, kwargs: dict) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chains.models.known import KnownModel, Package
 
-_GGUF_NAMES = {  # of a layer's modules, by transformers' names
+_GGUF_NAMES = {  # GGUF's names of a layer's modules, by transformers' names
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",

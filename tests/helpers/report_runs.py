@@ -15,7 +15,16 @@ from eval.results import TaskResult, write_results
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
 
-PREDICTIONS = ("yes", "no", "yes", "no", "maybe", "yes", None, "no")  # of qa_none and verified_gold in a grid
+PREDICTIONS = (
+    "yes",
+    "no",
+    "yes",
+    "no",
+    "maybe",
+    "yes",
+    None,
+    "no",
+)  # the predictions of qa_none and verified_gold in ``write_grid``
 
 
 def records(n: int) -> list[QARecord]:

@@ -16,8 +16,9 @@ Article = Mapping[str, Any]
 class StubPubMed:
     """A PubMed whose searches find the ids in ``order``, by default all ``articles``.
 
-    An article has a title and may have a text and a year, or it has the reply's whole ``xml``. The next ``busy``
-    fetches get status 429. ``answer``, if set, is the status and text of all replies; ``requests`` records all queries.
+    An article has a title, and may have a text and a year. An article with ``xml`` has the whole reply there instead.
+    The next ``busy`` fetches get status 429. ``answer``, if set, is the status and text of all replies. ``requests``
+    records all queries.
     """
 
     def __init__(self, articles: Mapping[str, Article], order: Sequence[str] | None = None, busy: int = 0) -> None:

@@ -18,7 +18,7 @@ from finetune.encoder.trainer import EncoderTrainer
 from finetune.qlora.trainer import PairTrainer
 from finetune.trainer import BaseTrainer
 
-PAIRS = PairsConfig(limit=48)  # of the embedded sample
+PAIRS = PairsConfig(limit=48)  # the first pairs of the embedded sample
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 8, "every": 4, "report_to": (), "learning_rate": 3e-3}
 WORDS = ["aspirin", "statin", "vaccine", "placebo", "surgery", "stroke"]
 WORDS += ["mortality", "pressure", "diabetes", "children", "adults", "pain"]
@@ -78,7 +78,7 @@ def qlora(base: Path, pairs: Path) -> Method:
 
 
 def encoder(base: Path) -> Method:
-    """Training of an encoder on ``PAIRS``, the sample's first."""
+    """Training of an encoder on ``PAIRS``, the first pairs of the sample."""
 
     def run(output: Path, *, quiet: bool = True, **config: Any) -> Path:
         return train_encoder(encoder_config(base, **config), output, pairs=PAIRS, quiet=quiet)

@@ -9,8 +9,9 @@ from common.errors import UserError
 class WordNLI(NLIModel):
     """Judges "Is it so of WORD? The answer is yes." by whether the premise contains "WORD works" or "WORD fails".
 
-    ``calls`` records the pairs of each call. A premise with "TOO LONG" is an error; with "FAINTLY" its label has the
-    score 0.6, not 0.9. If not ``scored``, judgements have an output in place of label scores.
+    ``calls`` records the pairs of each call. A premise with "TOO LONG" gives an error. The score
+    of the label is 0.9, or 0.6 if the premise has "FAINTLY". If not ``scored``, judgements have an output in place of
+    label scores.
     """
 
     def __init__(

@@ -131,8 +131,8 @@ def retrieval_task(
 ) -> TaskResult:
     """A retrieval task; ``ranks`` gives the rank of each record's abstract, None if absent.
 
-    ``questions`` are the records' questions by id, by default those of ``label_task``; ``other_ids`` are the ids of the
-    other abstracts found, as many as hits of a question.
+    ``questions`` are the records' questions by id, by default those of ``label_task``. ``other_ids`` are the ids of the
+    other abstracts that a question finds; a question has as many hits as there are ids.
     """
     if questions is None:
         questions = {str(number): f"Question {number}?" for number in range(len(ranks))}

@@ -19,8 +19,8 @@ RECORDS = 120
 
 
 def start_grid(output: Path, store: Path) -> "subprocess.Popen[bytes]":
-    # Small batches give many moments between which a kill can fall. float32 makes the scores of a record almost
-    # independent of the other records in its batch, which differ between the two runs.
+    # A kill can fall between any two batches, so small batches give many moments. The records of a batch differ between
+    # the runs; in float32, the scores of a record hardly depend on the other records of its batch.
     overrides = [f"store.path={store}", "llm.batch_tokens=1024", "llm.dtype=float32", "embedders.minilm.dtype=float32"]
     options = ["--limit", str(RECORDS), "--output", str(output), "--quiet", *(f"--set={item}" for item in overrides)]
     command = [sys.executable, "-m", "medground", "eval", "grid", *options]

@@ -54,7 +54,7 @@ CASES: list[tuple[str, str, list[list[int]]]] = [
     ("<think>Passage [9] says so.</think>It fell [2].", "It fell [2].", [[2]]),
     ("It fell [1] but it rose [2", "It fell [1] but it rose", [[1]]),
 ]
-# Texts of the model that cite passages beyond the last.
+# Texts of ``CASES`` that cite passages which do not exist.
 INVALID_CITATIONS = {"It fell [4].", "It fell [1, 7].", "It fell [2-5].", "It fell [0]. It rose [12]."}
 ROUTES = ("ask", "chat", "service", "service, streamed")
 TextAndJSON = tuple[str, dict[str, Any]]  # the text that a reader sees, and the answer as JSON

@@ -98,7 +98,7 @@ def test_unknown_quote_embedder_is_an_error() -> None:
 def test_quotes_are_sorted_by_relevance_to_the_cross_encoder(tmp_path: Path) -> None:
     first, second = (str(make_classifier(tmp_path / name, ["relevant"])) for name in ("first", "second"))
     model = BertForSequenceClassification.from_pretrained(first)
-    model.classifier.weight.data.neg_()  # without a bias: the opposite order
+    model.classifier.weight.data.neg_()  # reverses the order, since the classifier has no bias
     model.save_pretrained(second)
     shutil.copy(Path(first, "tokenizer.json"), second)
     texts = ["Aspirin lowered pain.", "Aspirin was safe.", "Aspirin was given to children."]

@@ -217,7 +217,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], An
         yield cache(Pipeline.from_settings(settings, corpus, quiet=True).chain().invoke)
 
 
-# The limits are the numbers of known failures, to which a change of the ranking may not add.
+# The limits are the numbers of failures that are known. A change of the ranking may not raise them.
 
 
 def test_first_quote_answers_most_questions(ask: Callable[[str], Answer]) -> None:

@@ -126,7 +126,7 @@ def test_filters_select_records(report: Path, show: Show) -> None:
     assert shown_count(page) == 8 - sum(correct)
     page.select_option("#given", "unparsed")
     assert shown_count(page) == 1
-    assert page.inner_text("#detail h3") == runs.records(8)[6].question  # its prediction is None
+    assert page.inner_text("#detail h3") == runs.records(8)[6].question  # the record whose prediction is None
     page.select_option("#given", "")
     page.check("input[name=show][value=all]", force=True)
     page.fill("#search", runs.records(8)[3].id)

@@ -76,7 +76,7 @@ def test_chain_answers_with_each_retriever(settings_file: Path, kind: str) -> No
 def test_hits_are_cached_except_from_pubmed(settings_file: Path, tmp_path: Path) -> None:
     settings = load_settings(settings_file)
     corpus = data_corpus(settings)
-    names = [name for name in KINDS if name != "multi_query"]  # which needs a language model
+    names = [name for name in KINDS if name != "multi_query"]  # multi_query needs a language model
     uncached = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(names)
     cache = ResultCache(tmp_path / "cache.jsonl")
     cached = Pipeline.from_settings(settings, corpus, cache=cache, quiet=True).retrievers(names)

@@ -53,7 +53,9 @@ def test_llama_cpp_is_ok_with_its_version_if_installed() -> None:
     assert version("xllamacpp") in check.value
 
 
-def test_missing_llama_cpp_is_a_note_and_failed_if_llm_kind_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_llama_cpp_is_a_failure_if_llm_kind_needs_it_and_a_note_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     assert checks()["llama.cpp"].state == "note"
     check = checks(**{"llm.kind": "llamacpp", "llm.model": "a.gguf"})["llama.cpp"]
@@ -61,7 +63,7 @@ def test_missing_llama_cpp_is_a_note_and_failed_if_llm_kind_needs_it(monkeypatch
     assert "pip install 'medground[llamacpp]'" in check.value
 
 
-def test_unwritable_store_and_invalid_hub_id_are_failed() -> None:
+def test_unwritable_store_and_invalid_hub_id_are_failures() -> None:
     Path("file").touch()
     results = checks(**{"store.path": "file/store", "embedders.other.model": "a/b/c"})
     assert results["store"].state == "failed"
@@ -75,7 +77,7 @@ def test_unwritable_store_and_invalid_hub_id_are_failed() -> None:
         ("qwen3-0.6b", "`medground models get qwen3-0.6b` fetches it"),
     ],
 )
-def test_absent_model_is_a_note_and_failed_if_the_hub_is_offline(
+def test_absent_model_is_a_failure_if_the_hub_is_offline_and_a_note_otherwise(
     monkeypatch: pytest.MonkeyPatch, model: str, remedy: str
 ) -> None:
     for offline, state, value in ((False, "note", remedy), (True, "failed", "and HF_HUB_OFFLINE is set")):

@@ -69,7 +69,7 @@ def complete_run(grid_models: dict[str, Any], store: str, tmp_path_factory: pyte
     return output
 
 
-def test_results_have_all_tasks_and_cells_agree_with_them(complete_run: Path) -> None:
+def test_results_have_all_tasks_and_the_cells_of_the_grid_have_their_figures(complete_run: Path) -> None:
     assert set(read_results(complete_run)) == {
         "retrieval retrieval_bm25",
         *(f"tuned {task}" for task in ("qa_none", "qa_retrieved_bm25", "qa_gold", "nli", "nli_1shot", "nli_tuned")),

@@ -94,7 +94,7 @@ def test_files_of_a_store_in_the_indexed_folder_are_not_indexed(
     monkeypatch.chdir(tmp_path)
     Path("docs/above").mkdir(parents=True)
     Path("docs/above/a.txt").write_text("Zinc shortens colds.")
-    auto_dtype = {"embedders.minilm.dtype": "auto", "retriever": "bm25"}  # writes a file into the store
+    auto_dtype = {"embedders.minilm.dtype": "auto", "retriever": "bm25"}  # the choice of auto is a file in the store
     settings = load_settings(None, {**auto_dtype, "store.path": str(tmp_path / store)})
     for _ in range(3):
         corpus, report = add_documents(settings, [Path("docs")], quiet=True)
@@ -151,7 +151,7 @@ def test_passage_limit_is_the_smallest_of_embedders_and_max_tokens(settings: Set
     assert passage_window(settings).limit == 256
     assert passage_window(load_settings(None, {**FLOAT32, "documents.max_tokens": 64})).limit == 64
     bm25_only = {"retrievers": {"dense": {"kind": "bm25"}}}
-    assert passage_window(load_settings(None, bm25_only)).limit == 200  # words
+    assert passage_window(load_settings(None, bm25_only)).limit == 200  # without embedders, in words
     assert passage_window(load_settings(None, {**bm25_only, "documents.max_tokens": 50})).limit == 50
 
 

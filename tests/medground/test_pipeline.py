@@ -17,7 +17,7 @@ from medground.service.batching import Batcher
 from medground.service.run import make_service
 from medground.settings import Settings, load_settings
 
-QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"  # of the abstract mg0312
+QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"  # the abstract mg0312 answers it
 UNANSWERABLE = "Does jadacoprazole cause an increase in wound infection rate in women with acne?"
 
 
@@ -37,7 +37,7 @@ def sample(*ids: str) -> Corpus:
 
 
 def user_documents(*ids: str) -> Corpus:
-    """A corpus of the user's documents, which medground-tiny does not read; their texts are those abstracts."""
+    """A corpus of the user's documents, which medground-tiny does not read; their texts are abstracts of the sample."""
     return Corpus(DOCUMENTS, sample(*ids).passages)
 
 
@@ -116,7 +116,7 @@ def test_follow_up_is_not_rewritten_if_rewriting_is_off(
     assert chat.reply([chat.reply([], QUESTION)], "And in women?").question == "And in women?"
 
 
-def test_report_verifies_after_the_answer_event_and_abstain_before_it(tmp_path: Path) -> None:
+def test_policy_report_verifies_after_the_answer_event_and_policy_abstain_before_it(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"chain.verify": "report"}), sample("mg0312")).chat()
     events = list(chat.stream([], QUESTION))
     assert [event.kind for event in events[-3:]] == ["answer", "verdict", "done"]

@@ -76,7 +76,7 @@ def test_missing_data_is_reported_once(tmp_path: Path) -> None:
 def test_changed_data_is_reported(tmp_path: Path, field: str, value: object, message: str) -> None:
     path = write_records(tmp_path, 2)
     prompts = [f"Text: {record.context}" for record in runs.records(2)]
-    # without a key, the texts of a sample are not compared
+    # The texts of a sample are only compared if the sample has a key.
     answers = runs.answers("qa_gold", ["yes"] * 2, prompt=prompts, key=["key"] * 2)
     (task,) = write_and_read(tmp_path / "run", answers, data={"path": str(path)})
     assert len(ReportData().texts(task)) == 2

@@ -201,7 +201,7 @@ def test_documents_of_the_stored_revision_are_not_read(store: Store) -> None:
     first.iterations = 0
     assert index(store, first, quiet=True) == IndexReport(total=20, embedded=0, removed=0)
     assert first.iterations == 0
-    # They are read if the store has another revision, or was filled without a revision.
+    # The documents are read if the store has another revision, or was filled without a revision.
     assert index(store, RevisedDocuments(make_documents(25), "two"), quiet=True).embedded == 5
     assert index(store, first, quiet=True).removed == 5
     index(store, make_documents(22), quiet=True)
@@ -259,7 +259,7 @@ def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest
                 yield document
 
     assert index(store, GeneratedDocuments([], "one"), quiet=True).embedded == 200
-    assert peak <= 40  # of 200 documents: two groups of SORT_GROUP, and a batch
+    assert peak <= 40  # far fewer than 200: two groups of SORT_GROUP documents, and a batch
 
 
 def test_two_texts_with_the_same_id_are_rejected_and_the_store_is_unchanged(store: Store) -> None:

@@ -23,7 +23,7 @@ from chains.verification.answers import Verifier
 from chains.verification.statements import make_checker
 
 QUESTION = "Is it so of aspirin?"
-# An abstract that answers the question, and one that no query of the model finds.
+# The text "good" answers the question. None of the model's queries finds "secret".
 TEXTS = {"good": abstract_with("It was cheap."), "secret": "The ward seven list: Ann, Bob, Cem."}
 
 

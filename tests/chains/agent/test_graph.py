@@ -19,8 +19,8 @@ from chains.qa.chain import qa_chain
 from chains.verification.answers import Verifier
 from common.errors import UserError
 
-# WordNLI judges a passage with "aspirin works" as entailment and with "aspirin fails" as contradiction, after the last
-# word of the question. ObeyingLLM answers "yes" if "works" is in the prompt, else "maybe".
+# WordNLI looks in a passage for the last word of the question: "aspirin works" is entailment, and "aspirin fails" is
+# contradiction. ObeyingLLM answers "yes" if "works" is in the prompt, else "maybe".
 QUESTION = "Is it so of aspirin?"
 
 

@@ -131,7 +131,7 @@ def test_stored_conversation_is_created_and_continued(store: Conversations) -> N
     assert chat.conversations is store
 
 
-def test_turn_is_stored_before_done_and_not_if_the_stream_is_closed(store: Conversations) -> None:
+def test_turn_is_stored_before_the_event_done_and_not_stored_if_the_stream_is_closed(store: Conversations) -> None:
     chat = make_chat(store)
     events = chat.converse("ann", None, QUESTION)
     assert next(events).kind == "question"

@@ -79,7 +79,7 @@ def test_no_method_reaches_the_conversation_of_another_user(store: Conversations
 
 
 @pytest.mark.parametrize("id", ["", "nothing", "' OR 1=1 --", "a" * 32])
-def test_unknown_id_raises_no_conversation(store: Conversations, id: str) -> None:
+def test_unknown_id_raises_the_error_no_conversation(store: Conversations, id: str) -> None:
     for call in (store.read, store.summary, store.delete):
         with pytest.raises(NoConversation, match="There is no conversation"):
             call("ann", id)
@@ -143,7 +143,7 @@ def test_file_size_grows_linearly_with_the_turns(tmp_path: Path) -> None:
     assert (tmp_path / "c.sqlite3").stat().st_size < 5 * 40 * 3 * 1000
 
 
-def test_delete_during_another_read_raises_not_erased(tmp_path: Path) -> None:
+def test_delete_during_another_read_raises_the_error_not_erased(tmp_path: Path) -> None:
     store = Conversations(tmp_path / "c.sqlite3")
     id = create(store, message="SECRET")
     store._connection.execute("PRAGMA busy_timeout = 10")
@@ -184,7 +184,7 @@ def open_file_of_0_1_0(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def test_file_of_0_1_0_is_converted_once(tmp_path: Path) -> None:
+def test_file_of_version_0_1_0_is_converted_once(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
     open_file_of_0_1_0(path).close()
     store = Conversations(path)
@@ -199,7 +199,7 @@ def test_file_of_0_1_0_is_converted_once(tmp_path: Path) -> None:
     assert tables == {"conversation", "turn"}
 
 
-def test_file_of_0_1_0_is_unchanged_after_a_failed_conversion(tmp_path: Path) -> None:
+def test_file_of_version_0_1_0_is_unchanged_after_a_failed_conversion(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
     with open_file_of_0_1_0(path) as connection:
         connection.execute("ALTER TABLE checkpoints RENAME COLUMN checkpoint TO something")

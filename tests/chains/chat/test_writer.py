@@ -95,7 +95,7 @@ def test_closing_the_iterator_stops_the_model(tiny: LocalLLM, monkeypatch: pytes
     count = len(tokens)
     time.sleep(0.3)
     hook.remove()
-    assert len(tokens) == count < 550  # of 600 tokens
+    assert len(tokens) == count < 550  # fewer than the limit of 600 tokens
     assert threading.active_count() == threads_before
 
 

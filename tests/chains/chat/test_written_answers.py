@@ -40,7 +40,7 @@ def make_chat(policy: Verify, *texts: str) -> Chat:
     return Chat(make_qa_chain(2), count=len, budget=1000, written=written_answers(policy, *texts))
 
 
-def test_report_streams_the_text_before_the_verdicts() -> None:
+def test_policy_report_streams_the_text_before_the_verdicts() -> None:
     events = list(make_chat("report", "It lowered pain [1]. It was cheap [2].").stream([], QUESTION))
     kinds = [event.kind for event in events]
     assert kinds == ["question", *["token"] * kinds.count("token"), "answer", "verdict", "done"]
@@ -116,7 +116,7 @@ def test_supported_text_is_returned_by_every_policy(policy: Verify) -> None:
     assert turn.answer.notes == ()
 
 
-def test_retry_writes_again_from_more_passages() -> None:
+def test_policy_retry_writes_again_from_more_passages() -> None:
     answers = written_answers("retry", "It was dear [1].", "It was dear [2].", wider=[make_qa_chain(2)])
     *_, answer = answers.stream([], make_qa_chain(1).invoke(QUESTION))
     assert answer.text == "It was dear [2]."
@@ -127,7 +127,7 @@ def test_retry_writes_again_from_more_passages() -> None:
     assert answer.notes == ("written again from up to 2 passages: not every sentence was supported",)
 
 
-def test_retry_returns_the_first_text_if_more_passages_do_not_fit() -> None:
+def test_policy_retry_returns_the_first_text_if_more_passages_do_not_fit() -> None:
     class SmallWindow(GenericFakeChatModel):
         def _generate(self, messages: Any, *args: Any, **options: Any) -> Any:
             if "[2]" in messages[-1].content:

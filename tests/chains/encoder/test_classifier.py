@@ -75,7 +75,7 @@ def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, mo
     assert max(len(one["input_ids"]) for one in encoded_parts) <= 64
     assert judgement.notes == (
         f"premise judged in {len(encoded_parts) - 1} parts to fit the model's window",
-    )  # without PAIRS[0]
+    )  # PAIRS[0] has one part of ``encoded_parts``
     premise = judgement.prompt.removesuffix("\n\nIt did not.")
     assert premise in LONG_TEXT
     assert premise.startswith("Patients number")

@@ -15,14 +15,15 @@ from chains.models.scoring import Scorable, label_log_likelihoods
 from common.errors import UserError
 
 NEW_TOKENS = 4
-END_TOKEN = 2  # of the helper's models; smaller ids are other special tokens
+END_TOKEN = 2  # the end token of the helper's models; the ids 0 and 1 are other special tokens
 _random = torch.Generator().manual_seed(1)
 SHARED = torch.randint(3, architectures.VOCABULARY_SIZE, (24,), generator=_random).tolist()
 PROMPTS = [
     [*SHARED, 3 + index, *torch.randint(3, architectures.VOCABULARY_SIZE, (length,), generator=_random).tolist()]
     for index, length in enumerate((0, 45, 7, 30))
 ]
-# Arguments share and batch_tokens: single prompts, one batch; with a shared prefix, several batches and one.
+# The arguments share and batch_tokens. Without a shared prefix: single prompts, and one batch. With a shared prefix:
+# several batches, and one batch.
 BATCHES = ((False, 1), (False, 100_000), (True, 150), (True, 100_000))
 LABELS = {"one token": ((5,), (6,), (7,)), "several tokens": ((5, 6, 9), (5,), (6, 7))}
 # Architectures whose key-value cache cannot be computed in two parts.
@@ -88,7 +89,8 @@ def test_texts_in_batches_equal_texts_alone(model: PreTrainedModel) -> None:
 def test_the_prefix_is_shared_unless_the_architecture_forbids_it(name: str, model: PreTrainedModel) -> None:
     shared = 0 if name in WITHOUT_SHARING else len(SHARED)
     assert shared_prefix_length(model, PROMPTS, 0) == shared
-    has_window = getattr(model.config.get_text_config(), "sliding_window", None)  # shorter than the prompts
+    # A sliding window is shorter than the prompts, so it prevents sharing if a token is generated.
+    has_window = getattr(model.config.get_text_config(), "sliding_window", None)
     assert shared_prefix_length(model, PROMPTS, 1) == (0 if has_window else shared)
 
 

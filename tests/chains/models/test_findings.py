@@ -11,7 +11,7 @@ from chains.models.findings import finding_log_odds, finding_words
         ("The drug should not be used further.", 1),
     ],
 )
-def test_findings_have_log_odds_above(sentence: str, log_odds: float) -> None:
+def test_log_odds_of_findings_are_high(sentence: str, log_odds: float) -> None:
     assert finding_log_odds(sentence) > log_odds
 
 
@@ -22,7 +22,7 @@ def test_findings_have_log_odds_above(sentence: str, log_odds: float) -> None:
         ("We assessed data of 120 consecutive patients.", -2),
     ],
 )
-def test_aims_and_methods_have_log_odds_below(sentence: str, log_odds: float) -> None:
+def test_log_odds_of_aims_and_methods_are_low(sentence: str, log_odds: float) -> None:
     assert finding_log_odds(sentence) < log_odds
 
 
@@ -30,5 +30,5 @@ def test_log_odds_without_known_words_are_near_zero() -> None:
     assert finding_log_odds("") == finding_log_odds("Пациенты были пожилыми.") == pytest.approx(0, abs=0.5)
 
 
-def test_features_are_stems_one_number_sign_and_symbols() -> None:
+def test_features_are_stems_symbols_and_one_sign_for_all_numbers() -> None:
     assert finding_words("Reduced by 20.5% (P<0.05), 3 times") == {"reduc", "by", "#", "%", "p", "<", "time"}

@@ -40,7 +40,7 @@ def test_a_gguf_file_gives_the_results_of_its_original(tiny_gguf: Path) -> None:
     assert torch.equal(llm.model.generate(ids, max_new_tokens=8), original.model.generate(ids, max_new_tokens=8))
 
 
-def test_gguf_file_names_a_file_in_the_model_s_folder(tiny_gguf: Path) -> None:
+def test_the_setting_gguf_file_names_a_file_in_the_model_s_folder(tiny_gguf: Path) -> None:
     llm = load_llm(LLMConfig(model=str(tiny_gguf.parent), gguf_file=tiny_gguf.name))
     assert llm.name == str(tiny_gguf.parent)
 

@@ -78,7 +78,7 @@ def test_label_scores_equal_those_of_transformers(llm: LlamaCppLLM, original: Lo
 def test_scores_of_improbable_labels_equal_those_of_transformers(llm: LlamaCppLLM, original: LocalLLM) -> None:
     prompts = original.prompts([QUESTION])
     expected = score_labels(original, prompts, ["Ω", "q"])[0]
-    assert max(expected) < math.log(1 / 32)  # so not among the 32 most probable tokens, which a request asks for
+    assert max(expected) < math.log(1 / 32)  # so they are not among the 32 tokens that a request asks for
     assert is_close(score_labels(llm, prompts, ["Ω", "q"])[0], list(expected))
 
 

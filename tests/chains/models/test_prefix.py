@@ -34,7 +34,7 @@ def llama() -> PreTrainedModel:
     return architectures.make_model("llama")
 
 
-def test_the_longest_common_prefix_is_shared_but_no_last_token(llama: PreTrainedModel) -> None:
+def test_the_longest_common_prefix_without_the_last_token_of_a_prompt_is_shared(llama: PreTrainedModel) -> None:
     assert shared_prefix_length(llama, make_few_shot_prompts(30, 4), 0) == 30
     assert shared_prefix_length(llama, make_few_shot_prompts(30, 1), 0) == 0
     assert shared_prefix_length(llama, make_few_shot_prompts(0, 4), 0) == 0
@@ -46,7 +46,7 @@ def test_the_longest_common_prefix_is_shared_but_no_last_token(llama: PreTrained
 def test_a_prefix_is_shared_if_it_saves_a_tenth_of_the_tokens(llama: PreTrainedModel) -> None:
     assert shared_prefix_length(llama, make_few_shot_prompts(12, 20, suffix=100), 0) == 0
     assert shared_prefix_length(llama, make_few_shot_prompts(25, 20, suffix=100), 0) == 25
-    assert shared_prefix_length(llama, make_few_shot_prompts(25, 2, suffix=100), 0) == 0  # 25 of about 300 tokens
+    assert shared_prefix_length(llama, make_few_shot_prompts(25, 2, suffix=100), 0) == 0  # saves 25 of about 300 tokens
 
 
 def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
@@ -57,13 +57,14 @@ def test_a_shared_prefix_is_computed_once(llama: PreTrainedModel) -> None:
         with forward_sizes(llama) as sizes:
             label_log_likelihoods(llama, prompts, 100)
         assert sizes[0] == 100
-        assert suffixes <= sum(sizes[1:]) < 2 * suffixes + 8 * 5  # with padding, and labels of at most 5 tokens in all
+        # Padding at most doubles the suffixes, and the labels of a prompt have at most 5 tokens in all.
+        assert suffixes <= sum(sizes[1:]) < 2 * suffixes + 8 * 5
         with forward_sizes(llama) as sizes:
             label_log_likelihoods(llama, prompts, 100, share=False)
         assert sum(sizes) >= sum(map(len, token_lists))
 
 
-def test_a_batch_s_tokens_are_suffixes_and_an_eighth_of_the_prefix(llama: PreTrainedModel) -> None:
+def test_an_eighth_of_the_prefix_counts_for_each_prompt_in_the_token_budget(llama: PreTrainedModel) -> None:
     prompts = [Scorable(ids, LABELS["one token"]) for ids in make_few_shot_prompts(80, 12, suffix=10)]
     with forward_sizes(llama) as sizes:
         label_log_likelihoods(llama, prompts, 60)
@@ -109,6 +110,7 @@ def test_with_prompt_tuning_no_prefix_is_shared() -> None:
 
 
 @pytest.mark.skipif(not packs_linear(), reason="the CPU has no kernels for packed weights")
+# Suffixes have ``suffix`` to twice as many tokens; the packed model computes attention for 128 of them at a time.
 @pytest.mark.parametrize("suffix", [3, 40, 300])
 @pytest.mark.parametrize("shared", [7, 255, 256, 600])
 def test_a_packed_llama_scores_the_same_with_a_shared_prefix(shared: int, suffix: int) -> None:

@@ -92,7 +92,7 @@ def test_the_time_to_skip_reasoning_is_linear_in_its_length(monkeypatch: pytest.
     assert searched < 100 * len(pieces)
 
 
-def test_opening_and_closing_tags_of_a_prompt_that_opens_the_reasoning() -> None:
+def test_the_reasoning_tag_that_a_prompt_opens_is_found_and_can_be_closed() -> None:
     assert open_reasoning_tag("<|Assistant|><think>\n") == "<think>"
     assert reasoning_end("<|Assistant|><think>\n") == "\n</think>\n\n"
     assert reasoning_end("[/INST][THINK]") == "\n\n[/THINK]\n\n"

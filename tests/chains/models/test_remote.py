@@ -169,7 +169,7 @@ def test_the_prompt_family_follows_the_model_s_name(stub: Stub) -> None:
 def test_a_model_absent_from_the_server_is_refused(stub: Stub) -> None:
     with pytest.raises(UserError, match=r"has no model 'gone' \(llm\.model\); it has stub\."):
         make_llm(stub, model="gone")
-    stub.models = (200, {"data": [{"id": "llama3:latest"}]})  # with Ollama's default tag
+    stub.models = (200, {"data": [{"id": "llama3:latest"}]})  # Ollama adds a default tag to the name
     assert make_llm(stub, model="llama3").name == "llama3"
 
 
@@ -213,7 +213,7 @@ def test_an_error_ends_the_batch_after_earlier_results_are_cached(stub: Stub, tm
     with pytest.raises(StatusError, match="boom"):
         qa_chain(make_llm(stub, cache, concurrency=1), context="none").batch([f"Is it {n}?" for n in range(50)])
     assert len(cache) == 3
-    assert len(stub.bodies) < 10  # of 50 requests
+    assert len(stub.bodies) < 10  # far fewer than the 50 inputs
 
 
 @pytest.mark.parametrize("with_cache", [False, True])

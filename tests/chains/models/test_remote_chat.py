@@ -103,7 +103,7 @@ def test_all_methods_have_the_same_errors(stub: Stub, method: str) -> None:
     stub.requests.clear()
     assert "did not answer within 0.2 seconds" in error(remote_chat("stub", stub.url, timeout=0.2))
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # without listening, so connections are refused
+        closed.bind(("127.0.0.1", 0))  # a port on which nothing listens refuses connections
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
         start = time.monotonic()
         assert f"No server can be reached at {url} (llm.base_url)" in error(remote_chat("stub", url))
@@ -121,7 +121,7 @@ def test_an_incomplete_response_is_a_broken_connection(stub: Stub) -> None:
     assert "The connection to the server at" in raised_message(stub, ServerError)
 
 
-@pytest.mark.parametrize("drops", [1, 2])
+@pytest.mark.parametrize("drops", [1, 2])  # the number of requests whose connection is dropped
 def test_a_dropped_connection_is_retried_once(stub: Stub, drops: int) -> None:
     model = remote_chat("stub", stub.url, retries=1)
     model.invoke("1")
@@ -180,7 +180,7 @@ def test_the_error_of_a_too_long_prompt_advises_to_set_the_window(stub: Stub) ->
     assert "failed with status 504" in raised_message(stub)
 
 
-def test_errors_of_a_wrong_path_a_failed_server_and_a_redirect(stub: Stub) -> None:
+def test_a_wrong_path_a_failed_server_and_a_redirect_have_different_errors(stub: Stub) -> None:
     stub.reply = lambda _: (404, {"detail": "Not Found"})
     assert "404, not found. It says: Not Found Check llm.base_url and llm.model." in raised_message(stub)
     stub.reply = lambda _: (500, "boom")

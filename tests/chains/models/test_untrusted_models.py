@@ -168,7 +168,7 @@ def test_an_adapter_s_embeddings_and_tokenizer_are_used(tmp_path: Path, settings
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     size = len(tokenizer)
-    if spare:  # as in Qwen's models
+    if spare:  # Qwen's models have spare embeddings, too
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         model.resize_token_embeddings(size + spare, mean_resizing=False)
         model.save_pretrained(base)
@@ -220,7 +220,7 @@ def test_chat_templates_in_json_files_are_used(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path)
     expected = load(base).prompts([USER])
     (base / "chat_template.jinja").unlink()
-    processor_file = base / "chat_template.json"  # of multimodal models
+    processor_file = base / "chat_template.json"  # multimodal models have their template in this file
     processor_file.write_text(json.dumps({"chat_template": checkpoints.CHAT_TEMPLATE}))
     assert load(base).prompts([USER]) == expected
     processor_file.unlink()

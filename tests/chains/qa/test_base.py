@@ -20,7 +20,7 @@ TEXTS = {"a": "Aspirin reduced stroke.", "b": "Zinc shortened the cold."}
 QUESTIONS = ["Does aspirin reduce stroke?", "Does zinc shorten the cold?"]
 
 
-# Finds documents without ids and scores.
+# Finds three documents, which have no ids and no scores.
 NUMBERING_RETRIEVER: Runnable[str, list[Document]] = RunnableLambda(
     lambda query: [Document(page_content=f"{query} {n}") for n in range(3)]
 )

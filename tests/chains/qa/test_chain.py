@@ -103,7 +103,7 @@ def test_generated_answers_have_output_and_no_scores(llm: LocalLLM, retriever: W
 
 
 @pytest.mark.parametrize("question", ["How many patients fainted?", "Which drug was given?", "In whom was it seen?"])
-def test_with_open_questions_a_question_for_a_fact_gets_passages_but_no_label(
+def test_question_for_a_fact_gets_passages_but_no_label_if_open_questions_is_set(
     llm: LocalLLM, retriever: WordRetriever, question: str
 ) -> None:
     chain = qa_chain(llm, retriever, open_questions=True)
@@ -113,7 +113,7 @@ def test_with_open_questions_a_question_for_a_fact_gets_passages_but_no_label(
     assert yes_no_answer.label in ("yes", "no", "maybe")
     assert qa_chain(llm, retriever).invoke(question).label is not None
     without_passages = qa_chain(llm, WordRetriever(texts={}), open_questions=True).invoke(question)
-    assert without_passages.label is not None  # as without open_questions
+    assert without_passages.label is not None  # open_questions has no effect without passages
 
 
 def test_shortening_of_context_is_noted_and_removed_sentences_are_not_cited(llm: LocalLLM) -> None:

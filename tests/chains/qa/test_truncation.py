@@ -42,7 +42,7 @@ def test_prompt_that_fits_has_the_whole_context(tokenizer) -> None:
     assert exact.dropped_sentences == 0
 
 
-@pytest.mark.parametrize("window", [120, 200, 333, 512, 700])
+@pytest.mark.parametrize("window", [120, 200, 333, 512, 700])  # tokens; the whole context needs more
 def test_as_few_last_sentences_as_possible_are_left_out(tokenizer, window: int) -> None:
     fitted = fit(tokenizer, window)
     context = CONTEXT[: fitted.context_characters]

@@ -82,6 +82,6 @@ def test_special_tokens_are_removed_from_the_prompt() -> None:
     assert "<|end|>" not in str(shown)
 
 
-def test_by_rules_completes_and_without_rewriting_does_not() -> None:
+def test_by_rules_completes_a_message_and_without_rewriting_leaves_it() -> None:
     assert by_rules(HISTORY, "And in men?").question == "Does aspirin lower pain in men with gout?"
     assert without_rewriting(HISTORY, " And in  men?").question == "And in men?"

@@ -227,7 +227,7 @@ class ScriptedChain(AnswerChain):
 ASK_ZINC, ASK_IRON, ASK_COPPER, ASK_TIN = (f"Is there use in {word}?" for word in ("zinc", "iron", "copper", "tin"))
 
 
-def test_report_returns_every_answer_with_its_verdict() -> None:
+def test_policy_report_returns_every_answer_with_its_verdict() -> None:
     base_chain = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "yes"}, "a1", "b2")
     chain = verified_chain(base_chain, WordNLI(), verify="report")
     answers = chain.batch([ASK_ZINC, ASK_IRON, ASK_COPPER])
@@ -254,7 +254,7 @@ def test_error_of_the_chain_is_returned_for_its_question(policy) -> None:
         chain.invoke(ASK_TIN)
 
 
-def test_abstain_withholds_unsupported_answers() -> None:
+def test_policy_abstain_withholds_unsupported_answers() -> None:
     base_chain = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1", "b2")
     zinc, iron, copper = verified_chain(base_chain, WordNLI(), verify="abstain").batch([ASK_ZINC, ASK_IRON, ASK_COPPER])
     assert (zinc.label, zinc.text, zinc.withheld) == ("yes", "yes", None)
@@ -270,7 +270,7 @@ def test_abstain_withholds_unsupported_answers() -> None:
     assert "not supported" in copper.text
 
 
-def test_abstain_withholds_answers_without_passages_or_without_label() -> None:
+def test_policy_abstain_withholds_answers_without_passages_or_without_label() -> None:
     chain = verified_chain(ScriptedChain({"zinc": None, "iron": "yes"}), WordNLI(), verify="abstain")
     without_passages, without_label = chain.batch([ASK_IRON, ASK_ZINC])
     assert without_passages.text.endswith("Searched: nothing.")
@@ -279,7 +279,7 @@ def test_abstain_withholds_answers_without_passages_or_without_label() -> None:
     assert (without_label.withheld.text, without_label.withheld.output) == ("It depends.", "It depends.")
 
 
-def test_retry_returns_the_first_supported_answer() -> None:
+def test_policy_retry_returns_the_first_supported_answer() -> None:
     first = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1")
     second = ScriptedChain({"iron": "no", "copper": "no"}, "a1", "b2")
     third = ScriptedChain({"copper": "yes"}, "a1", "b2", "c3", "d4")
@@ -295,9 +295,10 @@ def test_retry_returns_the_first_supported_answer() -> None:
     assert (second.questions, third.questions) == ([[ASK_IRON, ASK_COPPER]], [[ASK_COPPER]])
 
 
-def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
+def test_policy_retry_returns_the_first_answer_if_none_is_supported() -> None:
     first = ScriptedChain({"copper": "no", "iron": None, "zinc": "no"}, "a1")
-    wider = ScriptedChain({"copper": "maybe", "iron": None}, "a1", "b2")  # an error for zinc: nothing more was read
+    # For zinc, the wider chain returns an error, so that only the passages of the first try were read.
+    wider = ScriptedChain({"copper": "maybe", "iron": None}, "a1", "b2")
     chain = verified_chain(first, WordNLI(), verify="retry", wider=[wider])
     copper, iron, zinc = chain.batch([ASK_COPPER, ASK_IRON, ASK_ZINC])
     assert (copper.label, copper.verdict, len(copper.passages)) == ("no", "not enough evidence", 1)
@@ -307,7 +308,7 @@ def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
     assert zinc.notes == ("no more passages were found: no answer was supported",)
 
 
-def test_retry_notes_that_no_more_passages_were_found() -> None:
+def test_policy_retry_notes_that_no_more_passages_were_found() -> None:
     base_chain = ScriptedChain({"copper": "no"}, "a1")
     chain = verified_chain(base_chain, WordNLI(), verify="retry", wider=[base_chain])
     assert chain.invoke(ASK_COPPER).notes == ("no more passages were found: no answer was supported",)
@@ -330,6 +331,7 @@ def test_verified_chain_refuses_wrong_arguments() -> None:
         verified_chain(ScriptedChain({}), WordNLI(), verify="retry")
 
 
+# Passages of the first try, the limit, and the passages of each further try.
 @pytest.mark.parametrize(
     ("passages", "limit", "counts"), [(1, 10, [2, 4, 8, 10]), (3, 6, [6]), (5, 5, []), (5, 3, []), (2, 3, [3])]
 )

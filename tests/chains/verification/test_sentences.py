@@ -78,6 +78,7 @@ class AngleEmbedder(Embeddings):
         return self.embed_documents([text])[0]
 
 
+# The cosine of 44 degrees is 0.72, and that of 46 degrees is 0.69.
 @pytest.mark.parametrize(("degrees", "citations"), [(44, (2,)), (46, ())])
 def test_with_sentences_attributes_from_a_cosine_of_0_7(degrees: int, citations: tuple[int, ...]) -> None:
     passages = (Passage(id="a", text="Far is 90."), Passage(id="b", text=f"Other is 80. Near is {degrees}."))

@@ -105,7 +105,7 @@ def test_readable_members_of_an_archive_are_stored(path: Path) -> None:
             library.replace("y", "y", "d", "settings", [("x/2", failing())])
 
 
-def test_file_with_last_name_determines_a_document(path: Path) -> None:
+def test_document_in_several_files_is_that_of_the_file_whose_name_sorts_last(path: Path) -> None:
     replace_file(path, "updates/n0003.xml", [entry("pubmed:1", "third!"), Withdrawn("pubmed:2")])
     replace_file(path, "z/baseline/n0001.xml", [entry("pubmed:1", "first."), entry("pubmed:2", "second")])
     assert passage_texts(path) == {"pubmed:1#1": "thi", "pubmed:1#2": "rd!"}
@@ -119,7 +119,7 @@ def test_file_with_last_name_determines_a_document(path: Path) -> None:
     assert passage_texts(path)["pubmed:2#1"] == "sec"
 
 
-def test_last_record_of_a_file_determines_a_document(path: Path) -> None:
+def test_last_of_several_records_of_a_document_in_one_file_counts(path: Path) -> None:
     records = [entry("k", "aabb"), Withdrawn("k"), entry("k", "ccdd"), Withdrawn("l"), entry("l", "eeff")]
     replace_file(path, "a", records)
     assert list(passage_texts(path).values()) == ["cc", "dd", "ee", "ff"]

@@ -105,7 +105,7 @@ def test_paragraph_whose_mark_is_deleted_is_joined_with_the_next_one(change: str
         assert text == f"{sentence}\n\nZinc did."
 
 
-def test_paragraph_whose_mark_is_deleted_stays_before_a_table_and_at_the_end() -> None:
+def test_paragraph_whose_mark_is_deleted_is_kept_if_no_paragraph_follows() -> None:
     paragraph = changed_paragraph("Zinc helped.", DELETED)
     body = f"{paragraph}<w:tbl><w:tr><w:tc>{paragraph}</w:tc></w:tr></w:tbl>{paragraph}"
     assert read_one("a.docx", minimal_docx(body)).text == "Zinc helped.\n\nZinc helped.\n\nZinc helped."
@@ -294,7 +294,7 @@ def test_row_that_begins_after_the_first_column_keeps_its_columns() -> None:
     assert read_one("a.docx", minimal_docx(table)).text == "Drug\tMen\tWomen\n\t5 mg\t7 mg"
 
 
-def test_style_without_an_id_is_not_that_of_all_paragraphs(raw: bytes) -> None:
+def test_style_without_an_id_does_not_apply_to_paragraphs_without_a_style(raw: bytes) -> None:
     def change(name: str, part: bytes) -> bytes:
         hidden = b"<w:style><w:name w:val='heading 9'/><w:rPr><w:vanish/></w:rPr></w:style></w:styles>"
         return part.replace(b"</w:styles>", hidden) if name == "word/styles.xml" else part
@@ -303,7 +303,7 @@ def test_style_without_an_id_is_not_that_of_all_paragraphs(raw: bytes) -> None:
     assert parts_of(read_one("a.docx", with_changed_parts(body, change))) == parts_of(read_one("a.docx", body))
 
 
-def test_text_of_a_box_in_joined_paragraphs_of_a_box_is_read() -> None:
+def test_box_within_a_box_is_read_if_its_paragraph_is_joined_with_the_next_one() -> None:
     def box(content: str) -> str:
         return f"<w:r><w:pict><w:txbxContent>{content}</w:txbxContent></w:pict></w:r>"
 
@@ -320,7 +320,7 @@ def test_large_document_is_read_in_little_memory(tmp_path: Path) -> None:
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("paragraphs", [0, 98, 99, 100])
+@pytest.mark.parametrize("paragraphs", [0, 98, 99, 100])  # the reader frees memory after every 100 paragraphs
 def test_cell_with_an_empty_paragraph_keeps_its_text_after_many_paragraphs(paragraphs: int) -> None:
     cell = f"<w:tc><w:p>{run('first')}</w:p><w:p/><w:p>{run('second')}</w:p></w:tc>"
     raw = minimal_docx("<w:p/>" * paragraphs + f"<w:tbl><w:tr>{cell}</w:tr></w:tbl>")

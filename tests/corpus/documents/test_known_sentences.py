@@ -18,7 +18,7 @@ def with_single_spaces(text: str) -> str:
 
 
 def check(document: Extract, known: list[str], max_words: int) -> None:
-    """Check that passages have all text of the document; a sentence of a passage must end with each known sentence."""
+    """Check that the passages have all text, and that each known sentence is the end of a sentence of a passage."""
     spans = split_document(document, words_window(max_words)).passages
     passages = [document.text[span.start : span.end] for span in spans]
     found = [with_single_spaces(text[start:end]) for text in passages for start, end in sentence_spans(text)]
@@ -35,6 +35,6 @@ def test_known_sentences_are_found_in_passages(
     rng = random.Random(f"{writer.__name__} {seed}")
     known = sentences(rng, 24)
     name, raw = writer(rng, random_paragraphs(rng, known))
-    if writer is as_pdf:  # which writes β as b
+    if writer is as_pdf:  # a PDF has b in place of β
         known = [sentence.replace("β", "b") for sentence in known]
     check(read_one(name, raw), known, rng.choice((60, 120, 200)))

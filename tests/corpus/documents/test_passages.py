@@ -133,7 +133,8 @@ def test_text_that_fits_the_common_window_fits_each_window() -> None:
     found = passage_texts(extract_of(text), common)
     assert not any([*characters.too_long(found), *words.too_long(found)])
     assert all(len(word_spans(passage)) >= 5 for passage in found[:-1])
-    # 33 of 60 characters and 2 of 8 words are 4.4 and 2 tokens of 8; the larger is rounded up.
+    # The text takes 33 of 60 characters and 2 of 8 words. In a window of 8 tokens, that is 4.4 and 2 tokens. The
+    # common window counts the larger number, rounded up.
     assert list(common.count(["x" * 15 + " " + "y" * 14])) == [5]
     assert common_window([characters]).count(["abc"]) == characters.count(["abc"])
 

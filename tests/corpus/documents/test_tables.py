@@ -113,7 +113,7 @@ INVALID_FILES = {
 @pytest.mark.parametrize(("name", "raw", "pattern"), INVALID_FILES.values(), ids=INVALID_FILES)
 def test_error_names_line_and_field(name: str, raw: str, pattern: str) -> None:
     try:
-        message = read_all(name, raw)[-1].why  # if other rows can be read
+        message = read_all(name, raw)[-1].why  # raises DataError if no row can be read
     except DataError as error:
         message = str(error)
     assert re.search(pattern, message)

@@ -61,7 +61,10 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def update(*, user_reader: bool = True, **settings: Any) -> UpdateReport:
-    """Index docs/; without ``user_reader``, the worker reads no .custom files and starts sooner, without LangChain."""
+    """Index docs/.
+
+    Without ``user_reader``, the worker reads no .custom files, and starts sooner because it does not import LangChain.
+    """
     config = DocumentsConfig(readers=READERS if user_reader else {}, **settings)
     return update_library(["docs"], LIBRARY, words_window(), config, quiet=True)
 
@@ -82,7 +85,7 @@ def test_file_that_takes_too_long_is_reported_and_other_files_are_read(behaviour
     assert indexed_texts() == ["One.", "Three."]
 
 
-# The limit is 200 MB, which the worker itself and 190 MB exceed.
+# The reader allocates ``size`` bytes; the limit is 200 MB. 190 MB exceed it only together with the worker's own memory.
 @pytest.mark.parametrize("size", [190_000_000, 3_000_000_000])
 def test_file_that_takes_too_much_memory_is_reported_and_other_files_are_read(size: int) -> None:
     Path("docs/a.custom").write_text(f"bytes {size}")
@@ -91,7 +94,7 @@ def test_file_that_takes_too_much_memory_is_reported_and_other_files_are_read(si
     assert [problem.file for problem in report.failed] == ["docs/a.custom"]
     assert "takes more than documents.max_memory (200,000,000 bytes) to read" in report.failed[0].why
     assert indexed_texts() == ["Two."]
-    if size < 1_000_000_000:  # the file is read with a larger limit
+    if size < 1_000_000_000:  # a larger limit lets the file be read
         assert update(max_memory=1_000_000_000).failed == []
 
 

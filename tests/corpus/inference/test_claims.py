@@ -140,7 +140,7 @@ def test_error_in_rows_names_line_and_problem(tmp_path: Path) -> None:
         load_claims(ClaimsConfig(path=str(tmp_path / "none.csv")))
 
 
-def test_a_document_counts_once_in_the_majority(tmp_path: Path) -> None:
+def test_document_that_is_evidence_twice_counts_once_in_the_majority(tmp_path: Path) -> None:
     rows = [("Pain fell.", "SUPPORT"), ("Pain fell.", "SUPPORT"), ("Pain rose.", "REFUTE")]
     claims = [{"claim": "It helps.", "evidence": evidence, "label": label} for evidence, label in rows]
     data = load_claims(ClaimsConfig(path=str(write_jsonl(tmp_path / "claims.jsonl", claims))))

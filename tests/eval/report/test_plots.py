@@ -112,7 +112,8 @@ def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Pa
 def test_each_of_twelve_curves_has_its_own_style() -> None:
     axes = Figure().add_subplot()
     draw_recall(axes, RecallPlot("data", 1, {str(n): [Estimate(0.5)] for n in range(12)}))
-    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12  # seen without markers too
+    # Colour and line style distinguish the curves without markers.
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 12
 
 

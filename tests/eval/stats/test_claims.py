@@ -7,6 +7,7 @@ import pytest
 from eval.stats.claims import correct_sentences, evidence_metrics
 
 
+# Indices of the predicted sentences, the gold rationales, and the number of correct sentences.
 @pytest.mark.parametrize(
     ("predicted", "rationales", "has_right_label", "correct"),
     [

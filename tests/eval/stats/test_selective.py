@@ -23,6 +23,7 @@ def test_risk_points_do_not_depend_on_the_order_of_the_answers() -> None:
     assert shuffled == risk_points(SCORES, RIGHT)
 
 
+# The points of SCORES and RIGHT have the coverages 0.2, 0.4, 0.8 and 1.
 @pytest.mark.parametrize(
     ("coverage", "risk"), [(0.01, 0.0), (0.2, 0.0), (0.21, 0.5), (0.4, 0.5), (0.6, 0.5), (0.8, 0.5), (1, 0.6)]
 )

@@ -27,7 +27,7 @@ def _targets_and_answers(n: int, seed: int) -> tuple[NDArray[np.str_], NDArray[n
 def test_mcnemar_agrees_with_statsmodels(seed: int) -> None:
     targets, a, b = _targets_and_answers(40, seed)
     if seed % 2:
-        a, b = b, a  # so that each side is the better one for some seeds
+        a, b = b, a  # each side is the better one for some seeds
     right_a, right_b = (targets == a).tolist(), (targets == b).tolist()
     test = mcnemar(right_a, right_b)
     table = [[test.both, test.only_a], [test.only_b, test.neither]]

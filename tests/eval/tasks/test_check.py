@@ -108,7 +108,8 @@ def test_given_evidence_is_checked_by_document_and_retrieved_evidence_by_claim(t
     assert given.metrics["accuracy"] == 1
     task = CheckTask(context="retrieved", retriever="words")
     retrieved = task.evaluate(make_claim_checker(data), data, identity={}, quiet=True)
-    assert [sample["id"] for sample in retrieved.samples] == ["5"]  # claim 1 has as many supports as contradictions
+    # Claim 1 is left out, since it has as many supports as contradictions.
+    assert [sample["id"] for sample in retrieved.samples] == ["5"]
     assert data.mixed == 1
 
 

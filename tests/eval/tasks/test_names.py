@@ -63,7 +63,7 @@ def test_every_kind_is_registered_under_its_name() -> None:
     ("name", "section", "title"),
     [("qa_golden", "qa", "qa_golden"), ("verified", "verified", "verified"), ("mine", "nli", "mine")],
 )
-def test_a_name_of_unknown_form_gives_a_task_with_label_scorer(name: str, section: str, title: str) -> None:
+def test_a_name_of_unknown_form_gives_a_task_that_scores_labels(name: str, section: str, title: str) -> None:
     task = task_from_name(name)
     assert (task.name, task.section.id, task.scorer.name, task.title({})) == (name, section, "labels", title)
 

@@ -52,6 +52,6 @@ def test_the_seed_determines_the_batches() -> None:
 def test_all_processes_of_a_distributed_run_get_the_same_number_of_batches() -> None:
     batches = Batches(examples(12), 8, 1, seed=1)
     assert len(batches) % 2 == 1
-    # with the arguments of sentence-transformers' trainer
+    # sentence-transformers' trainer passes these arguments.
     shards = [BatchSamplerShard(batches, num_processes=2, process_index=rank, even_batches=False) for rank in (0, 1)]  # type: ignore[arg-type]
     assert [len(list(shard)) for shard in shards] == [len(batches) // 2] * 2 == [len(shard) for shard in shards]

@@ -62,7 +62,7 @@ def test_long_pairs_are_left_out_and_counted(llm: LocalLLM) -> None:
     assert len(shorter.examples) == len(shorter.pairs) == 3 - shorter.left_out
 
 
-def test_answer_only_ignores_the_labels_of_the_prompt() -> None:
+def test_tokens_of_the_prompt_are_no_targets_if_answer_only_is_set() -> None:
     example = Example([5, 6, 7, 8], start=3)
     assert dataset_row(example, answer_only=True) == {"input_ids": [5, 6, 7, 8], "labels": [IGNORED] * 3 + [8]}
     assert dataset_row(example, answer_only=False) == {"input_ids": [5, 6, 7, 8], "labels": [5, 6, 7, 8]}

@@ -89,7 +89,9 @@ def test_replaced_settings_are_printed_and_stated_in_summary_and_card(
     assert {name.split(".")[-3] for name in weights(output)} == {"q_proj", "v_proj"}
 
 
-def test_an_adapter_of_the_embedded_model_names_it_embedded(pair_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_the_embedded_model_has_embedded_as_the_name_of_its_base(
+    pair_folder: Path, tmp_path: Path
+) -> None:
     output = train_qlora(
         LLMConfig(quantization="4bit", dtype="float32", device_map="cpu"),
         PromptConfig(),

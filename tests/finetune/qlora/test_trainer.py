@@ -12,7 +12,8 @@ from eval.tasks import NLITask
 def test_training_stops_early_and_publishes_the_best_checkpoint(
     chat_base: Path, pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])  # before training, then after 3, 6, 9, 12 and 15 steps
+    # The accuracy before training, and after 3, 6, 9, 12 and 15 steps.
+    accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])
     real_evaluate = NLITask.evaluate
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:

@@ -38,7 +38,7 @@ def test_hostile_site_reads_and_changes_nothing(
         attempts = evil.evaluate(ATTACK, {"urls": [url, url.replace("127.0.0.1", "localhost"), rebound], "id": id})
         assert [attempt for attempt in attempts if attempt["read"]] == []
         assert len(attempts) > 30  # the script ran to its end
-        evil.wait_for_timeout(1000)  # for forms and frames to load
+        evil.wait_for_timeout(1000)  # forms and frames load meanwhile
         frames = "Array.from({ length: frames.length }, (_, number) => frames[number])"
         frame_text = "(frame) => { try { return frame.document.body.innerText } catch { return '' } }"
         assert evil.evaluate(f"{frames}.map({frame_text}).join('')") == ""

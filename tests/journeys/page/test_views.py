@@ -93,8 +93,8 @@ ANSWER_TEXT = (
     "\U0001f9ea Aspirin reduced stroke in women [2]. Tea did as well [2][3]. It was given daily. In children the dose "
     "is unknown. See [9] of the report."
 )
-# For each sentence of ANSWER_TEXT: verdict, cited passages, whether they are attributed (the sentence has no marks),
-# and the quote that decides the verdict.
+# For each sentence of ANSWER_TEXT: the verdict, the cited passages, whether medground attributed them (it does so if
+# the sentence has no marks), and the quote that decides the verdict.
 VERDICTS: list[tuple[Verdict | None, tuple[int, ...], bool, str | None]] = [
     ("supported", (2,), False, "Aspirin reduced stroke in women."),
     ("contradicted", (2, 3), False, "Tea did not \U0001f375."),

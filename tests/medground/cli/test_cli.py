@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_help_takes_less_than_600_ms(medground: Callable[..., Any]) -> None:
     medground("--help")  # compiles the modules, and fills the disk cache
-    seconds = []  # of CPU time, which does not depend on other processes
+    seconds = []  # CPU time, since other processes affect the elapsed time
     for _ in range(5):
         before = os.times()
         outcome = medground("--help")

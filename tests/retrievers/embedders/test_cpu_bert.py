@@ -8,6 +8,7 @@ from transformers import BertConfig, BertModel
 
 from retrievers.embedders.cpu_bert import PackedEncoder, pack_encoder
 
+# The tokens of each text of a batch.
 with_lengths = pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
 
 
@@ -34,7 +35,7 @@ def make_inputs(lengths: list[int]) -> dict[str, torch.Tensor]:
 
 @needs_bfloat16
 @with_lengths
-@pytest.mark.parametrize("group", [1, 8, 512])
+@pytest.mark.parametrize("group", [1, 8, 512])  # the value of GROUP_TOKENS
 def test_bfloat16_outputs_are_as_near_to_float32_as_transformers_outputs(
     lengths: list[int], group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
 
-SIZE = 24  # of a vector
+SIZE = 24  # the numbers of a vector
 # In UTF-8 order, "d10" precedes "d2"; "d" is a prefix of other ids.
 IDS = [*(f"d{n}" for n in range(200)), "d", "Ä", "日本", "a/b#1"]
 
@@ -54,7 +54,7 @@ def write_file(folder: Path, ids: list[str], fetch: Fetch = vectors_of) -> Vecto
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads 7 vectors (of 4 bytes per number) in a block and fetches 11 vectors in a page."""
+    """Make a search read 7 vectors at a time, with 4 bytes per number, and an update fetch 11 vectors at a time."""
     monkeypatch.setattr(retrievers.files.vectors, "BLOCK_BYTES", 7 * 4 * SIZE)
     monkeypatch.setattr(retrievers.files.vectors, "PAGE", 11)
 

@@ -26,6 +26,7 @@ def filtered_ids(inner: FixedRetriever, k: int, **conditions: Any) -> list[str |
     return [document.id for document in retriever.search(["q"], k)[0]]
 
 
+# The conditions, and the ids of the documents of INNER that meet them.
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [

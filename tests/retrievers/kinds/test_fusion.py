@@ -31,12 +31,12 @@ def test_minmax_sums_weighted_scores_scaled_to_0_to_1() -> None:
     assert by_id(hits) == pytest.approx({"a": 0.75, "b": 0.125 + 0.1, "c": 0})
 
 
-def test_a_missing_document_gets_the_lowest_score_of_a_retriever_that_returned_depth_documents() -> None:
+def test_a_document_missing_from_a_full_list_gets_the_lowest_score_of_the_list() -> None:
     hits = weighted_scores([results(a=0.9, b=0.5), results(b=0.9, c=0.5)], [1, 1], 2, "minmax")
     assert by_id(hits) == pytest.approx({"a": 1.0, "b": 1.0, "c": 0.0})
 
 
-def test_a_missing_document_gets_at_most_0_from_a_retriever_that_returned_fewer_than_depth_documents() -> None:
+def test_a_document_missing_from_a_list_that_is_not_full_gets_at_most_0() -> None:
     hits = weighted_scores([results(a=0.4, b=0.3, c=0.2), results(b=7.0)], [1, 1], 3, "minmax")
     assert by_id(hits) == pytest.approx({"a": 1.0, "b": 1.5, "c": 0.0})
     negative = weighted_scores([results(a=1, b=0, c=-1), results(b=-1.0, c=-2.0)], [0.1, 1], 3, "minmax")

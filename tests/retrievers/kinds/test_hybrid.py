@@ -30,9 +30,9 @@ def test_rrf_scores_by_rank() -> None:
     assert scores == pytest.approx([1 / 4 + 1.1 / 2, 1 / 2 + 1.1 / 4, 1 / 3 + 1.1 / 3])
 
 
-def test_a_retriever_searches_once_for_all_questions_for_at_least_candidates_documents() -> None:
+def test_a_retriever_searches_once_for_all_questions_and_at_least_as_deep_as_candidates() -> None:
     inner = FixedRetriever({"a": 1.0})
     hybrid = HybridRetriever({"inner": inner}, HybridConfig(retrievers={"inner": 1}, candidates=7, top_k=2))
     hybrid.batch(["q", "r"])
-    hybrid.search(["q"], 20)
+    hybrid.search(["q"], 20)  # more than ``candidates``
     assert inner.calls == [(["q", "r"], 7), (["q"], 20)]

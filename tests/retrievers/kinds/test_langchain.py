@@ -41,5 +41,5 @@ def test_numpy_numbers_are_accepted_as_scores() -> None:
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, np.float32("nan")])
-def test_with_a_score_that_is_not_finite_scores_are_inverse_ranks(score: float) -> None:
+def test_all_scores_are_inverse_ranks_if_a_score_is_not_finite(score: float) -> None:
     assert search(scored_documents(a=0.25, b=score, c=0.75)) == [("a", 1.0), ("b", 0.5), ("c", 1 / 3)]

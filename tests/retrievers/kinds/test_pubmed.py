@@ -66,7 +66,7 @@ def test_formatted_words_sections_and_mesh_headings_are_read(stub: StubPubMed, u
     }
 
 
-def test_search_request_has_shortened_question_number_of_results_and_api_key(
+def test_search_request_has_the_shortened_question_the_result_limit_and_the_api_key(
     stub: StubPubMed, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCBI_API_KEY", "secret")

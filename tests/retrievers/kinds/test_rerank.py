@@ -33,7 +33,7 @@ def test_candidates_are_sorted_by_scores_of_the_cross_encoder() -> None:
 @pytest.mark.parametrize(
     ("labels", "against"), [(("yes", "no", "maybe"), ("maybe", "neutral")), (("a", "b", "c"), ("c", "A"))]
 )
-def test_score_of_a_classifier_is_1_minus_the_probability_of_labels_in_against(
+def test_score_of_a_classifier_is_1_minus_the_probability_of_the_labels_against(
     tmp_path: Path, labels: tuple[str, ...], against: tuple[str, ...]
 ) -> None:
     folder = str(make_classifier(tmp_path, labels))
@@ -72,7 +72,7 @@ def test_long_empty_and_unencodable_texts_have_finite_scores(tmp_path: Path) -> 
     assert reranker.scores([]).shape == (0,)
 
 
-def test_none_or_all_of_the_models_labels_in_against_are_rejected(tmp_path: Path) -> None:
+def test_setting_against_is_rejected_if_it_names_none_or_all_of_the_labels(tmp_path: Path) -> None:
     folder = str(make_classifier(tmp_path, ["one", "two"]))
     for against in (("maybe",), ("one", "two")):
         with pytest.raises(
@@ -81,7 +81,7 @@ def test_none_or_all_of_the_models_labels_in_against_are_rejected(tmp_path: Path
             Reranker(folder, "float32", against)
 
 
-def test_an_encoder_without_a_head_or_a_missing_folder_is_rejected(tmp_path: Path) -> None:
+def test_a_missing_folder_and_an_encoder_without_a_head_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no cross-encoder \\(BertModel has nothing that scores a pair\\)"):
         Reranker(str(make_encoder(tmp_path / "bare")), "float32")
     with pytest.raises(UserError, match="nowhere"):

@@ -41,7 +41,7 @@ SLOT_FORMS = {
 
 
 def sentence_regex(pattern: str) -> re.Pattern[str]:
-    """Matches the sentences of a pattern; the case of the first letter and "a" or "an" before a slot are free."""
+    """Matches the sentences of a pattern, in any case of the first letter, and with "a" or "an" before a slot."""
 
     def slot_regex(slot: re.Match[str]) -> str:
         if slot[1] not in SLOT_FORMS:
@@ -85,7 +85,7 @@ def test_records_have_the_fields_and_label_shares_of_pubmedqa() -> None:
             assert shares[label] / len(records) == pytest.approx(share, abs=0.05)
 
 
-def test_no_training_record_has_a_test_triple() -> None:
+def test_no_training_record_has_the_drug_condition_and_outcome_of_a_test_record() -> None:
     for record in draw_sample().train:
         triples = record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
         assert not triples & reserved().triples
@@ -98,7 +98,7 @@ def test_no_other_file_has_the_drug_names_of_newnames() -> None:
     assert names.isdisjoint(re.findall(r"[a-z]+", texts.lower()))
 
 
-def test_newphrases_has_held_out_patterns_only_and_ori_pqal_none() -> None:
+def test_newphrases_has_only_held_out_patterns_and_ori_pqal_has_none() -> None:
     held_out = [sentence_regex(pattern) for kind in PATTERNS for pattern in select_patterns(kind, "held_out")]
     for record in load_records("newphrases").values():
         for section in record["CONTEXTS"]:

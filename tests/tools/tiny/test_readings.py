@@ -12,7 +12,7 @@ from tools.tiny.mixtures import KINDS, MIXTURES
 from tools.tiny.readings import Readings
 from tools.tiny.wording import ASSISTANT, BEGIN, END, USER, Reading
 
-COUNT = 1200  # readings of the first stage, and of second and third stage together
+COUNT = 1200  # readings of the first stage; the second and third stage have as many together
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_seed_determines_the_readings(readings: list[Reading]) -> None:
     assert same_seed == readings[:50] != other_seed
 
 
-def test_no_text_has_a_test_triple_or_a_new_drug_name(texts: list[str]) -> None:
+def test_no_text_has_drug_condition_and_outcome_of_a_test_record_or_a_new_drug_name(texts: list[str]) -> None:
     names = reserved().names
     by_drug = defaultdict(list)
     for drug, condition, outcome in reserved().triples:
@@ -53,7 +53,7 @@ def test_no_text_has_a_test_question(texts: list[str]) -> None:
 
 
 def test_no_sentence_has_a_held_out_pattern(texts: list[str]) -> None:
-    """Checked with the held-out patterns that have a phrase of over 8 characters that no common pattern has."""
+    """Only those held-out patterns are checked that have a phrase of over 8 characters which no common pattern has."""
     regexes = {}
     for kind in PATTERNS:
         common_patterns = " ".join(select_patterns(kind))

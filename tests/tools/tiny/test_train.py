@@ -54,7 +54,9 @@ def test_the_chat_template_has_the_format_of_the_readings(tokenizer: PreTrainedT
     assert prompt == "<|begin|><|user|>Is it?<|end|><|assistant|>"
 
 
-def test_a_row_has_the_total_loss_of_its_branches_in_separate_rows(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_loss_of_a_row_is_the_sum_of_the_losses_of_its_branches_alone(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
     model = build_model(replace(SMALL, vocabulary=1024), tokenizer).eval()
     stream = Readings(3)
     readings = [reading for reading in (stream.draw() for _ in range(12)) if len(reading.branches) > 2]
@@ -129,7 +131,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("stop", [2, 4, 5, 7])  # step: in the first part, first and last of the second, last
+# The step at which the run stops. SMALL has parts of 3, 2 and 2 steps, so 4 and 5 are the second part.
+@pytest.mark.parametrize("stop", [2, 4, 5, 7])
 def test_a_resumed_run_has_the_weights_of_an_uninterrupted_run(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
