@@ -39,23 +39,24 @@ def qa_chain(
     """A chain that answers questions with yes, no or maybe.
 
     Args:
-        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. For a model that is not a
-            ``LabelScorer``, such as those of LangChain, labels are parsed from generated text, with a note.
+        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. If the model is not a
+            ``LabelScorer``, such as a LangChain model, labels are parsed from generated text, with a note.
         retriever: any LangChain retriever; required for ``context="retrieved"``.
-        context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
+        context: what the model reads: ``retrieved`` passages, the ``gold`` text that is the input's "context", or no
+            text (``none``).
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses the label from generated
             text.
         passages: number of retrieved passages in the prompt.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.
-        open_questions: whether a question for a fact (how many, which, when) gets passages and citations but no label
-            or text, for a chain that writes the answer.
-        evidence: what the model reads: the retrieved ``passages``, or the ``summaries`` that it has written of them
-            (``summaries.Summarizer``).
+        open_questions: if true, a question for a fact (how many, which, when) gets passages and citations, but no label
+            and no text. Another chain then writes the answer.
+        evidence: what the model reads of the retrieved passages: the ``passages`` themselves, or ``summaries`` that it
+            has written of them (``summaries.Summarizer``).
 
     Raises:
         UserError: ``context="retrieved"`` has no retriever, ``passages`` is not a whole number of at least 1, or
-            an argument has another type.
+            another argument has a wrong value or type.
     """
     model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide))
@@ -124,7 +125,7 @@ class QAChain(AnswerChain):
         return self.summarizer.summarize([question.text for question in questions], found)
 
     def _evidence(self, question: str, passages: Sequence[Passage], context_characters: int | None = None) -> Answer:
-        """An answer without a text: passages, and citations from the first characters of the context."""
+        """An answer without a text: passages, and citations from the first ``context_characters`` of the context."""
         searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
@@ -174,7 +175,10 @@ def _summary_notes(passages: Sequence[Passage]) -> list[str]:
 
 
 def _truncated(passages: Sequence[Passage], characters: int) -> list[Passage]:
-    """The passages within the first ``characters`` of the joined context; the text of a summarized one stays whole."""
+    """The passages, cut to the first ``characters`` of the joined context.
+
+    A summarized passage keeps its whole text, since the context contains its summary.
+    """
     truncated = []
     for passage in passages:
         if characters <= 0:
