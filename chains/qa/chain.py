@@ -96,20 +96,20 @@ class QAChain(AnswerChain):
                 answers[index] = self._evidence(questions[index].text, passages)
             else:
                 to_label.append((index, passages))
-        prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self.fitter.fit([(questions[index].text, _context(passages)) for index, passages in to_label])
-        for (index, passages), prompt in zip(to_label, fitted, strict=True):
-            if isinstance(prompt, UserError):
-                answers[index] = prompt
+        to_decide: list[tuple[int, list[Passage], FittedPrompt]] = []
+        results = self.fitter.fit([(questions[index].text, _context(passages)) for index, passages in to_label])
+        for (index, passages), result in zip(to_label, results, strict=True):
+            if isinstance(result, UserError):
+                answers[index] = result
             else:
-                prompts.append((index, passages, prompt))
-        cases = [Case(one.prompt, one.inputs, questions[index].config) for index, _, one in prompts]
+                to_decide.append((index, passages, result))
+        cases = [Case(fitted.prompt, fitted.inputs, questions[index].config) for index, _, fitted in to_decide]
         decisions = self.decider.decide(cases)
-        for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
+        for (index, passages, fitted), decision in zip(to_decide, decisions, strict=True):
             if isinstance(decision, UserError):
                 answers[index] = decision
             else:
-                answers[index] = self._answer(questions[index].text, passages, prompt, decision)
+                answers[index] = self._answer(questions[index].text, passages, fitted, decision)
         return [answers[index] for index in range(len(questions))]
 
     def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
@@ -137,18 +137,18 @@ class QAChain(AnswerChain):
             notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),
         )
 
-    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
-        notes = [self.fitter.note(prompt.dropped_sentences)] if prompt.dropped_sentences else []
+    def _answer(self, question: str, passages: list[Passage], fitted: FittedPrompt, decision: Decision) -> Answer:
+        notes = [self.fitter.note(fitted.dropped_sentences)] if fitted.dropped_sentences else []
         if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
-        evidence = self._evidence(question, passages, prompt.context_characters)
+        evidence = self._evidence(question, passages, fitted.context_characters)
         text = decision.label if decision.output is None else answer_text(decision.output) or decision.output
         return evidence.model_copy(
             update={
                 "text": (text or "").strip(),
                 "label": decision.label,
                 "label_scores": decision.scores,
-                "prompt": prompt.prompt[0],
+                "prompt": fitted.prompt[0],
                 "output": decision.output,
                 "notes": (*notes, *evidence.notes, *decision.notes),
                 "reused": decision.reused,
