@@ -291,9 +291,8 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = (
-        max(scores.values(), default=0.0) or 1.0
-    )  # dividing by it makes one power 1, so the sum does not underflow
+    # Division by the largest probability makes one power 1, so the sum does not underflow.
+    largest = max(scores.values(), default=0.0) or 1.0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
     total = sum(powers.values()) or 1.0  # the sum is 0 if all probabilities are 0
     return {label: power / total for label, power in powers.items()}
