@@ -85,10 +85,10 @@ class LocalPipeline(HuggingFacePipeline):
         options = self._options(stop, kwargs)
         pending, stopped = "", False
         generated_ids: list[int] = []
-        delayed = max(map(len, stop), default=1) - 1  # number of last characters, which may begin a stop text
+        held_back = max(map(len, stop), default=1) - 1  # number of last characters, since they may begin a stop text
         for piece in self._pieces(ids, options, generated_ids):
             pending, stopped = _cut_at_stop(pending + piece, stop)
-            ready = pending if stopped else pending[: max(len(pending) - delayed, 0)]
+            ready = pending if stopped else pending[: max(len(pending) - held_back, 0)]
             pending = pending[len(ready) :]
             if ready:
                 yield GenerationChunk(text=ready)
@@ -275,6 +275,6 @@ class LocalChat(ChatHuggingFace):
 
 
 def _cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before its first stop text, and whether it has a stop text."""
+    """The text before its first stop text, and whether there is one."""
     starts = [start for stop_text in stop if (start := text.find(stop_text)) >= 0]
     return (text[: min(starts)], True) if starts else (text, False)
