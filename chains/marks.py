@@ -44,7 +44,7 @@ _CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at
     rf"{_SPACE}(?:\\?{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}}\\?"
     rf"|\#\#\d{{1,3}}\$?|{_SEARCH_MARK})?\Z"
 )
-_BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; after a number or a short unit, as in m², it is an exponent
+_BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; a superscript after a number or a short unit is an exponent
     r"(?:[^\W\d_]{3}|[\u3040-\u30ff\u4e00-\u9fff]|[.,;:!?。%)\]\"'”’»])\Z"
 )
 _LINE_START = re.compile(r"\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)?")  # white space and the marker of a list item

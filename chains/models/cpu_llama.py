@@ -21,7 +21,7 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 
 from common.cpu import PackedLinear, computes_bfloat16, packs_linear, padded_rows
 
-BLOCK = 128  # query tokens per attention product, so few that scores fit the L2 cache and few masked ones are computed
+BLOCK = 128  # query tokens per attention product: so few that the scores fit the L2 cache, and few scores are masked
 MAX_BYTES = 2 << 30  # 2 GiB of weights at most, since packing copies them
 _STATIC_ROPE = ("default", "linear", "llama3")  # with other types, angles depend on the longest text of a batch
 _SUPPORTED = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)

@@ -347,7 +347,7 @@ _OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|Mu
 
 def _check_causal(name: str, config: Any) -> None:
     """Refuse encoders, encoder-decoders and classifiers; some load as causal models but give wrong results."""
-    other_heads = [name for name in config.architectures or () if _OTHER_HEAD.search(name)]
+    other_heads = [architecture for architecture in config.architectures or () if _OTHER_HEAD.search(architecture)]
     if getattr(config, "is_encoder_decoder", False):
         kind = f"an encoder-decoder ({config.model_type})"
     elif getattr(config, "is_decoder", True) is False and config.model_type not in _ALWAYS_CAUSAL:

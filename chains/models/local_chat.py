@@ -205,8 +205,8 @@ class LocalChat(ChatHuggingFace):
                     raise
                 items.append(error)
 
-        def answer(fitting: list[tuple[str, dict[str, Any], RunnableConfig]]) -> list[Any]:
-            prompts, options, configs = map(list, zip(*fitting, strict=True))
+        def answer(requests: list[tuple[str, dict[str, Any], RunnableConfig]]) -> list[Any]:
+            prompts, options, configs = map(list, zip(*requests, strict=True))
             run_options: dict[str, Any] = {
                 name: [run_config.get(name) for run_config in configs]
                 for name in ("callbacks", "tags", "metadata", "run_name")
@@ -215,7 +215,7 @@ class LocalChat(ChatHuggingFace):
                 result = self.llm.generate(prompts, stop=self._stops(stop), **run_options, **options[0])
             except Exception as error:
                 if return_exceptions:
-                    return [error] * len(fitting)
+                    return [error] * len(requests)
                 raise
             generations = [candidates[0] for candidates in result.generations]
             return [self._message(generation, prompt) for generation, prompt in zip(generations, prompts, strict=True)]
