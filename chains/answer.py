@@ -12,12 +12,12 @@ Verdict = Literal["supported", "contradicted", "not enough evidence"]
 class Passage(BaseModel, frozen=True):
     """A retrieved text with its id and the retriever's score (higher is better; the scale depends on the retriever).
 
-    ``metadata`` is that of the retriever's document. A passage of the user's own documents has at least its ``source``,
-    and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``, ``section``, ``title``
-    and ``year`` if they are known.
+    ``metadata`` is that of the retriever's document. For a passage of the user's own documents, it has at least
+    ``source``, ``start`` and ``end``. ``text`` is the part from ``start`` to ``end`` of the stored extracted text. If
+    they are known, ``metadata`` also has ``page``, ``section``, ``title`` and ``year``.
 
-    With ``chain.evidence: summaries``, the answering model read ``summary``, written by a model, instead of ``text``;
-    ``relevance``, from 0 to 10, is that model's score for the question. Quotes and verdicts are always of ``text``.
+    With ``chain.evidence: summaries``, the answering model has written ``summary`` and reads it instead of ``text``;
+    ``relevance``, from 0 to 10, is its score for the question. Quotes and verdicts are always of ``text``.
     """
 
     id: str
@@ -76,9 +76,9 @@ class Verification(BaseModel, frozen=True):
 
     ``statement`` is the judged text: the question answered with yes, or the sentence without its marks. ``scores`` are
     the probabilities of the three verdicts, which sum to 1; empty if the judgement was parsed from text. ``passage_id``
-    is the deciding passage, None if there was no passage. ``sentence`` is the sentence of that passage with the highest
-    probability of the verdict when judged alone, which is its ``score``; None for not enough evidence, which no single
-    sentence decides.
+    is the deciding passage, None if there was no passage. Sentences of that passage are also judged alone.
+    ``sentence`` is the one with the highest probability of the verdict, and this probability is its ``score``. It is
+    None for the verdict "not enough evidence", since no single sentence decides that.
     """
 
     statement: str

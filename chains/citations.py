@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from retrievers.base import Frequencies
 
 # Nearness and the finding factor are explained in ``cite``.
-EMBEDDER_WEIGHT = 4 / 7  # of the cosine in nearness; the share of the question's words has the rest
-SENTENCE_WEIGHT = 0.3  # of the sentence itself in its nearness; its passage has the rest
-CROSS_ENCODER_WEIGHT = 0.5  # of a cross-encoder's score in nearness; the nearness without it has the rest
-RERANKED_SENTENCES = 24  # sentences that a cross-encoder reads
-AIM_LOG_ODDS = -1.75  # log-odds of a finding below which a sentence states an aim or a method
+EMBEDDER_WEIGHT = 4 / 7  # weight of the cosine in nearness; the share of the question's words has the rest
+SENTENCE_WEIGHT = 0.3  # weight of the sentence itself in its nearness; its passage has the rest
+CROSS_ENCODER_WEIGHT = 0.5  # weight of a cross-encoder's score in nearness; nearness without it has the rest
+RERANKED_SENTENCES = 24  # number of sentences that a cross-encoder reads
+AIM_LOG_ODDS = -1.75  # a sentence whose log-odds of a finding are lower states an aim or a method
 LOG_ODDS_OFFSET = 1.0  # added to the log-odds of a finding, so that only clear aims and methods have a low factor
 FINDING_SLOPE = 2.0  # slope of the logistic function from these log-odds to the finding factor
-MIN_FINDING_FACTOR = 0.2  # of a sentence that is certainly no finding
-NO_EVIDENCE_FACTOR = 0.05  # of a heading or a question
+MIN_FINDING_FACTOR = 0.2  # finding factor of a sentence that is certainly no finding
+NO_EVIDENCE_FACTOR = 0.05  # factor of a heading or a question
 ANSWER_KIND_FACTOR = 0.25  # multiplies the weight of "drug" in "which drug"
 MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
 WEAK_NEARNESS = 0.5  # evidence is weak if no passage reaches this nearness
-WEAK_WORD_SHARE = 0.3  # the same threshold for the share of the question's words, without an embedder
+WEAK_WORD_SHARE = 0.3  # without an embedder: evidence is weak if no sentence has this share of the question's words
 
 _YES_NO_QUESTION = re.compile(  # the beginning of a yes/no question
     r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
@@ -76,14 +76,14 @@ def cite(
     words that are in the sentence or the heading above it. Rare words weigh more: a word's weight is its inverse
     document frequency divided by the sum for all words of the question, averaged over two collections: the sentences of
     the passages, and the corpus. The formula is BM25's, ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza
-    2009). The noun of "which drug" counts a quarter, because an answer names the drug instead. A finding seldom repeats
-    the whole question, so the sentence itself counts only 0.3; its passage counts 0.7, with the greatest cosine of its
-    sentences and the share of the question's words in its sentences and title.
+    2009). In "which drug", the word "drug" counts a quarter, because an answer names the drug instead. A finding seldom
+    repeats the whole question, so the sentence itself counts only 0.3. Its passage counts 0.7, with the greatest cosine
+    of the passage's sentences and the share of the question's words in the passage's sentences and title.
 
     The finding factor, from 0.2 to 1, is low for a study's aims and methods (``findings.finding_log_odds``). It applies
-    to passages with a sentence of that kind, and to all passages if more than a third have one. It does not apply if
-    the question asks for a fact (how many, which, when) or is a statement. ``benchmarks/citations.py`` measures these
-    choices. Equal scores keep the passages' order.
+    to passages with a sentence that states an aim or a method, and to all passages if more than a third have such a
+    sentence. It does not apply if the question asks for a fact (how many, which, when) or is a statement.
+    ``benchmarks/citations.py`` measures these choices. Equal scores keep the passages' order.
 
     References, tables of contents and navigation are never quoted; headings and questions have the factor 0.05
     (``corpus.evidence``). A sentence that refers back to the previous one is quoted with it, and a row of a table with
@@ -91,14 +91,14 @@ def cite(
     passages.
 
     Args:
-        question: in any script.
-        passages: best first; ``section`` and ``title`` of their metadata name headings.
+        question: the question, in any script.
+        passages: the passages, best first; ``section`` and ``title`` of their metadata help to recognise headings.
         embedder: compares by meaning; without an embedder, only words count, and sentences without a word of the
             question are left out.
         frequencies: document frequencies of terms in the corpus; without them, only the passages' sentences weigh the
             words.
-        relevance: of a cross-encoder that reads the question with each of the 24 best sentences. Its score is half of
-            a sentence's nearness, and 0 for a sentence that the cross-encoder does not read.
+        relevance: scores of a cross-encoder, which reads the question with each of the 24 best sentences. The score is
+            half of a sentence's nearness; it is 0 for a sentence that the cross-encoder does not read.
     """
     return select(question, passages, embedder, frequencies, relevance).citations
 
@@ -128,7 +128,7 @@ def select(
     frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> Selection:
-    """``cite`` with a judgement of the evidence; the arguments are the same."""
+    """The citations of ``cite`` and how near the passages are; the arguments are the same."""
     pool = _candidates(question, passages, frequencies)
     if not pool.sentences:
         return Selection([], 0.0, is_weak=True)
@@ -181,7 +181,7 @@ def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> l
 
     if not texts:
         return []
-    distinct = list(dict.fromkeys(texts))  # equal texts in other rows would differ by rounding errors of the product
+    distinct = list(dict.fromkeys(texts))  # in two rows of the product, equal texts would differ by rounding errors
     vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     lengths[lengths == 0] = 1.0
@@ -191,7 +191,7 @@ def similarities(embedder: Embeddings, question: str, texts: Sequence[str]) -> l
 
 
 class CachedEmbedder(Embeddings):
-    """An embedder that embeds each text once, for several statements that are compared with the same passages."""
+    """An embedder that embeds each text once, even if several statements are compared with the same passages."""
 
     def __init__(self, embedder: Embeddings) -> None:
         self._embedder = embedder

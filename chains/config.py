@@ -25,8 +25,8 @@ def check_choices(**arguments: tuple[str, Any]) -> None:
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
 
 
-# The kinds that a setting of ``LLMConfig`` is for, if not for all. ``concurrency`` and ``batch_tokens``, which change
-# no result, are accepted with every kind.
+# For each setting of ``LLMConfig`` that has no effect with some kinds: the kinds with which it has an effect.
+# ``concurrency`` and ``batch_tokens`` are left out, so every kind accepts them, since they change no result.
 _KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
     "base_url": ("openai",),
     "window": ("openai", "llamacpp"),
@@ -37,7 +37,7 @@ _KINDS_WITH_SETTING: dict[str, tuple[str, ...]] = {
         ("dtype", "quantization", "double_quant", "adapter", "merge_adapter", "device_map"), ("huggingface",)
     ),
 }
-# Why settings of kind huggingface have no effect with another kind: the end of a message, after the kind.
+# By kind: why it has no use for settings that are for huggingface only. A message has this text after the kind.
 _NO_EFFECT_REASONS = {
     "llamacpp": ", whose GGUF file has its own number format and any adapter merged into its weights",
     "openai": ", whose server loads the model and its adapters",
@@ -124,7 +124,7 @@ class LLMConfig(Section):
     def _check_kind(self) -> Self:
         """Refuse settings that have no effect on models of this ``kind``.
 
-        ``extractive`` accepts and ignores those of ``huggingface``, so it can replace that kind in a settings file.
+        ``extractive`` accepts and ignores the settings of ``huggingface``, so that a settings file can switch to it.
         """
         for name, kinds in _KINDS_WITH_SETTING.items():
             default = type(self).model_fields[name].default

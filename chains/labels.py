@@ -91,7 +91,8 @@ class Decider:
                     "word in pairs.labels, or set chain.decide to score."
                 )
         longest = llm.label_length(labels)
-        never_generates = self._scorer is not None and llm.config.kind != "openai"  # a server may not return scores
+        # A server that returns no scores generates text instead.
+        never_generates = self._scorer is not None and llm.config.kind != "openai"
         self.reserve = longest if never_generates else max(llm.config.max_new_tokens, longest)
 
     @property
@@ -137,7 +138,7 @@ class Decider:
             yield range(start, start + len(batch)), values
 
     def _decision(self, value: str | Sequence[float | None]) -> Decision:
-        """The decision in a generated text, or by the log-likelihoods of the labels."""
+        """The decision that a result leads to; ``value`` is a generated text, or the labels' log-likelihoods."""
         if not isinstance(value, str):
             return self._scored(value)
         decision = self._parser.parse(value)
@@ -180,8 +181,8 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     - The first label decides ("Yes, but no harm was seen" is yes); labels inside longer words do not count ("another",
       "know", "yes-or-no").
     - Labels side by side, or joined by and, or, nor, to or but, are a contradiction or a choice ("yes and no").
-    - A negated label decides nothing ("not yes", "isn't supported", "no contradiction"), nor does a later one. A label
-      that is also negated is a choice ("supported or not supported").
+    - A negated label decides nothing ("not yes", "isn't supported", "no contradiction"), nor does a label after it. If
+      a label occurs both negated and not negated, it is a choice ("supported or not supported").
     - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
       found"), and not before words that leave the question open ("no doubt", "no clear answer").
     - Words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
@@ -226,7 +227,7 @@ def _negation(line: str, words: Sequence[re.Match[str]], position: int) -> re.Ma
 
 
 def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
-    """Whether the "no" at ``position`` determines the next word and is no answer."""
+    """Whether the "no" at ``position`` is a determiner of the next word, and so is no answer."""
     if position + 1 == len(words):
         return False
     word, follower = words[position], words[position + 1]

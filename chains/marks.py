@@ -22,7 +22,7 @@ _SEPARATOR = rf"(?:{_RANGE}|\s*+[,;、，&]\s*+|\s++(?:and|or|und|oder|et|ou|y|o
 _NUMBERS = rf"\d{{1,3}}(?:{_SEPARATOR}(?:{_SOURCE_NAMES}\s*+:?\s*+)?\d{{1,3}})*"
 # Parentheses need a name: of 272 numbers alone in parentheses in PubMedQA's 1,000 abstracts none is a citation.
 _NAME_IN_PARENTHESES = r"(?:passages?|sources?|documents?|abstracts?|excerpts?)"
-_SEARCH_MARK = r"\ue200[^\ue200\ue201\n]{0,200}"  # of OpenAI's web search; it names no passage
+_SEARCH_MARK = r"\ue200[^\ue200\ue201\n]{0,200}"  # a mark of OpenAI's web search, which names no passage
 _MARK = re.compile(
     rf"{_SPACE}(?:(?P<double>\[(?=\[[^\[\]]*\]\]))?(?:\\?{_OPENING}|(?P<parenthesis>\((?={_NAME_IN_PARENTHESES})))\s*+\^?"
     rf"(?:{_SOURCE_NAMES}\s*+[:_-]?)?:?\s*+\#?(?P<numbers>{_NUMBERS}){_PAGES}\s*+"
@@ -44,7 +44,7 @@ _CUT_MARK = re.compile(  # white space, or a mark cut off by the token limit, at
     rf"{_SPACE}(?:\\?{_OPENING}\s*+\^?\d[\d\s,;–-]{{0,{_MAX_BRACKET - 10}}}\\?"
     rf"|\#\#\d{{1,3}}\$?|{_SEARCH_MARK})?\Z"
 )
-_BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; a number or a short unit, as in m², has an exponent
+_BEFORE_SUPERSCRIPT_MARK = re.compile(  # a word or a sign; a superscript after a number or a short unit is an exponent
     r"(?:[^\W\d_]{3}|[\u3040-\u30ff\u4e00-\u9fff]|[.,;:!?。%)\]\"'”’»])\Z"
 )
 _LINE_START = re.compile(r"\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)?")  # white space and the marker of a list item
@@ -74,9 +74,9 @@ class Mark:
 def find_marks(text: str, passages: int, start: int = 0, end: int | None = None) -> list[Mark]:
     """The marks in ``text[start:end]`` in order; numbers may exceed ``passages``.
 
-    A mark of OpenAI's web search has no numbers. A bracket with an interval is not a mark: after "CI" or "range", and
-    after a number if the bracket names a passage that does not exist, as in "median 4 [12-30]". A bracket of more than
-    200 characters is not a mark.
+    A mark of OpenAI's web search has no numbers. A bracket with several numbers or a range may be an interval, which is
+    not a mark. It is an interval after "CI" or "range". After a number, it is an interval if it names a passage that
+    does not exist, as in "median 4 [12-30]". A bracket of more than 200 characters is not a mark.
     """
     matches = _MARK.finditer(text, start, len(text) if end is None else end)
     return [mark for match in matches if (mark := _mark(match, passages)) is not None]
@@ -160,8 +160,9 @@ def _with_numbers(
 def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     """The sentences of a text, each with the passages that its marks cite.
 
-    A mark between two sentences belongs to the first, unless it begins the line of the second, or their line begins
-    with a mark and does not end with one. Rules such as --- and a list of references after the text are not sentences.
+    A mark between two sentences belongs to the first one, with two exceptions. It belongs to the second one if it
+    begins that sentence's line. It also does if the line of both begins with a mark and does not end with one. Rules
+    such as --- and a list of references after the text are not sentences.
     """
     marks = find_marks(text, passages)
     characters = list(text)

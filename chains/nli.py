@@ -32,8 +32,8 @@ class Judgement(BaseModel):
     """How a hypothesis relates to a premise.
 
     ``label`` is None if the generated text names no label; ``label_scores`` are probabilities that sum to 1, empty if
-    the label was parsed from generated text. A premise longer than the model's window is judged in parts, and the
-    judgement is that of the least neutral part. ``reused``: whether the judgements of all parts came from the cache.
+    the label was parsed from generated text. A premise longer than the model's window is judged in parts; the judgement
+    is then that of the least neutral part. ``reused``: whether the judgements of all parts came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -137,8 +137,8 @@ def nli_chain(
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``.
         labels: the candidate labels, two or more.
-        shots: examples before each pair (``draw_shots``). If they exceed the window, the last examples are left out,
-            with a note.
+        shots: examples before each pair (``draw_shots``). If they do not fit in the window, the last examples are left
+            out, and a note reports it.
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.
@@ -238,7 +238,7 @@ class NLIChain(NLIModel):
         return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
     def _fitted(self, rendered: tuple[Pair, Case]) -> list[tuple[Case, int]]:
-        """The prompt with as many shots as fit, else prompts without shots for parts of the premise."""
+        """The prompt with as many shots as fit; if it does not fit without shots, prompts for parts of the premise."""
         pair, case = rendered
         if self._fits(case):
             return [(case, len(self._shots))]
@@ -291,7 +291,8 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = max(scores.values(), default=0.0) or 1.0  # division by the largest makes one power 1, so the sum is not 0
+    # Division by the largest probability makes one power 1, so the sum does not underflow.
+    largest = max(scores.values(), default=0.0) or 1.0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
-    total = sum(powers.values()) or 1.0  # the sum is 0 if all probabilities are
+    total = sum(powers.values()) or 1.0  # the sum is 0 if all probabilities are 0
     return {label: power / total for label, power in powers.items()}

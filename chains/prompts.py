@@ -215,7 +215,7 @@ def summary_template(system: str | None = None) -> ChatPromptTemplate:
 
 
 def explanation_request(label: str | None) -> str:
-    """The request to explain the chosen label; empty without a label."""
+    """The end of the user's turn, which asks to explain the chosen label; empty without a label."""
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
 
 

@@ -75,10 +75,10 @@ def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage
 def is_acceptable(answer: Answer, confidence: float, *, question_settled: bool) -> bool:
     """Whether the agent gives this answer; otherwise it abstains.
 
-    The verdict must be None or "supported"; for a "maybe", which verification never supports
-    (``chains.verification.answers``), None or "not enough evidence". The answer's probability times the verdict's must
-    be at least ``confidence``; an unknown probability counts as 1. ``question_settled``: whether some evidence answers
-    the question with yes or no, so that a "maybe" is rejected.
+    A verified "yes" or "no" must be "supported". A verified "maybe" must have "not enough evidence", since verification
+    never supports it (``chains.verification.answers``). The answer's probability times the verdict's must be at least
+    ``confidence``; an unknown probability counts as 1. ``question_settled``: whether some evidence answers the question
+    with yes or no; if so, a "maybe" is rejected.
     """
     if answer.label is None or (answer.label == "maybe" and question_settled):
         return False
@@ -92,7 +92,7 @@ def is_acceptable(answer: Answer, confidence: float, *, question_settled: bool) 
 def withhold(
     question: str, reason: str, found: Sequence[Passage], queries: Sequence[str], answer: Answer | None = None
 ) -> Answer:
-    """An abstention with its reason, the queries and the passages found; ``answer`` is the rejected answer."""
+    """An abstention with its reason, the queries and the passages found; ``answer`` is the rejected answer, if any."""
     searched = "; ".join(dict.fromkeys(queries)) or "nothing"
     ids = ", ".join(dict.fromkeys(one.id for one in found)) or "nothing"
     text = f"No answer is given: {reason}. Searched for: {searched}. Found: {ids}."

@@ -81,14 +81,14 @@ class ToolAgent(Agent):
         """The answer from the evidence among the findings, or an abstention; the model's text is not used."""
         found = list(findings.passages.values())
         grades = self.grader.grade(question, found) if found else []
-        best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.coverage)
-        evidence = [one.passage for one in best]
+        best_first = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.coverage)
+        evidence = [one.passage for one in best_first]
         run.done("grade", evidence=[one.id for one in evidence])
         reason = limit_message or (NO_SEARCH if not findings.queries else NO_EVIDENCE)
         answer = None
         if evidence and limit_message is None:
             answer = answer_from(self.make_chain, question, evidence[: self.passages_per_answer], self.verify)
-            settled = any(one.settles_question for one in best)
+            settled = any(one.settles_question for one in best_first)
             accepted = is_acceptable(answer, self.config.confidence, question_settled=settled)
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=accepted)
             if accepted:
@@ -99,7 +99,10 @@ class ToolAgent(Agent):
 
 
 def _with_text(text: str, answer: Answer, findings: Findings) -> Answer:
-    """The answer with the model's text, whose citation marks are renumbered; cited findings become passages."""
+    """The answer with the model's text. Findings that the text cites are added to the answer's passages.
+
+    The citation marks are renumbered, since the model cites the numbers of the findings.
+    """
     found = list(findings.passages.values())
     marks = MarkWriter(len(found))
     text = "".join(marks.write([text]))

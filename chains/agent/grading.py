@@ -29,16 +29,16 @@ class Grade:
 
 
 SettlingProbabilities = Callable[[str, Sequence[Passage]], list[float | None]]
-"""Maps a question and passages to the probability of each passage to settle the question with yes or no."""
+"""Maps a question and passages to the probability that each passage settles the question with yes or no."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grader:
     """Grades passages by shared words and by a model's label scores; instructions in a passage have no effect.
 
-    A passage is evidence if it has the share ``relevance`` of the question's words, weighted by rarity
-    (``citations.coverage``), or if it has half of that share and settles the question. The first rule admits
-    inconclusive studies, which an NLI model cannot distinguish from studies on another subject; the second rule admits
+    A passage is evidence if it has at least the share ``relevance`` of the question's words, weighted by rarity
+    (``citations.coverage``). If it settles the question, half of that share is enough. The first rule admits
+    inconclusive studies, which an NLI model cannot distinguish from studies on another subject. The second rule admits
     other wordings.
 
     ``settling_probabilities`` is ``by_judge(...)`` or ``by_labels(...)``.
@@ -65,7 +65,7 @@ def by_judge(judge: NLIModel) -> SettlingProbabilities:
     def settling_probabilities(question: str, passages: Sequence[Passage]) -> list[float | None]:
         statement = answer_statement(question, "yes")
         judgements = judge.judge([(passage.text, statement) for passage in passages])
-        return [_other_than("neutral", one) for one in judgements]
+        return [_probability_of_other_labels("neutral", one) for one in judgements]
 
     return settling_probabilities
 
@@ -73,16 +73,17 @@ def by_judge(judge: NLIModel) -> SettlingProbabilities:
 def by_labels(chain: AnswerChain) -> SettlingProbabilities:
     """Probabilities by an answering chain: a passage from which it answers yes or no settles the question.
 
-    ``chain`` answers from the context given with a question. Errors that concern all passages are raised.
+    ``chain`` answers from the context given with a question. A passage has no probability if its answer is an error;
+    an error that concerns all passages is raised.
     """
 
     def settling_probabilities(question: str, passages: Sequence[Passage]) -> list[float | None]:
         answers = chain.answer_all([Question(question, one.text, one.id) for one in passages])
-        return [_other_than("maybe", one) for one in answers]
+        return [_probability_of_other_labels("maybe", one) for one in answers]
 
     return settling_probabilities
 
 
-def _other_than(label: str, result: Judgement | Answer | UserError) -> float | None:
-    """The probability of the other labels; None if the model gives none."""
+def _probability_of_other_labels(label: str, result: Judgement | Answer | UserError) -> float | None:
+    """The probability of the labels other than ``label``; None if the result has no probabilities."""
     return None if isinstance(result, UserError) or not result.label_scores else 1 - result.label_scores[label]

@@ -24,12 +24,12 @@ class _State:
     """The state of a run.
 
     Attributes:
-        wordings: the queries of the searches: the question, then its rewordings.
-        graded: the number of passages in ``found`` that are graded.
+        wordings: the queries: the question, then its rewordings.
+        graded: the number of passages at the beginning of ``found`` that are graded.
         evidence: passages not yet used for an answer, best first.
         settled: whether some evidence settles the question.
         accepted: whether ``answer`` is acceptable (``answering.is_acceptable``).
-        stop: why the run abstains, if a limit is reached or no rewording is left.
+        stop: why the run must abstain; None until a limit is reached or no rewording is left.
     """
 
     question: str
@@ -145,7 +145,7 @@ class GraphAgent(Agent):
 
 
 def _limited(node: Callable[[_State], dict[str, Any]]) -> Callable[[_State], dict[str, Any]]:
-    """A node that begins a step of the run and calls ``node``, or sets ``stop`` if the run has reached a limit."""
+    """A node that begins a step of the run and calls ``node``; if the run has reached a limit, it sets ``stop``."""
 
     def limited(state: _State) -> dict[str, Any]:
         try:

@@ -21,13 +21,13 @@ MAX_CHARACTERS = 1000  # of a query or statement; the rest is cut off
 
 @dataclass
 class Findings:
-    """Queries and passages (by id) of a run; passages are numbered in the order in which they were found."""
+    """The queries of a run, and by id the passages found, which are numbered in the order in which they were found."""
 
     queries: list[str] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
 
     def fenced(self, texts: Mapping[str, str]) -> str:
-        """The texts, by passage id, in a fence with the numbers of the passages; citation marks are removed."""
+        """A fence of ``texts``, which are by passage id, with the passages' numbers and without citation marks."""
         numbers = passage_numbers(list(self.passages.values()))
         return fence([without_marks(text) for text in texts.values()], [numbers[id] for id in texts])
 
@@ -43,8 +43,8 @@ def make_tools(
     """The tools of one run: ``search_literature``, ``read_abstract`` and, with a checker, ``check_statement``.
 
     The tools are read-only and record queries and passages in ``findings``. The model can read an abstract, or check a
-    statement against it, only if it is among the findings. Text from documents passes through ``clean``, by default
-    unchanged, and is fenced. ``passages`` is the number of passages per search.
+    statement against it, only if the abstract is among the findings. Text from documents is fenced after ``clean``,
+    which by default changes nothing. ``passages`` is the number of passages per search.
     """
 
     def shown_id(id: str) -> str:

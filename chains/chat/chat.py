@@ -22,11 +22,11 @@ class Chat:
 
     Args:
         chain: answers self-contained questions.
-        store: the stored conversations; None stores none.
+        store: the stored conversations; None if this chat stores none.
         rewriter: makes messages self-contained.
-        verifier: verifies an answer after its text was sent; None if the chain verifies or answers are not verified.
+        verifier: verifies an answer after its text was sent; None if the chain verifies it, or nothing does.
         conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if answers are not verified.
-        written: writes answers in sentences; None returns the label, or the chain's text.
+        written: writes answers in sentences; if None, the reply is the label or the chain's text (``brief``).
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.
     """
@@ -105,9 +105,10 @@ class Chat:
             yield event
 
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:
-        """The turns of a history that the client sends as pairs of role and text; other roles are ignored.
+        """The turns of a history that the client sends as pairs of role and text.
 
-        Rules make the questions self-contained, whichever rewriter handles the newest message.
+        Roles other than user and assistant are ignored. Rules make the questions self-contained, even if another
+        rewriter handles the newest message.
         """
         turns: list[Turn] = []
         for role, text in messages:
@@ -118,7 +119,7 @@ class Chat:
         return turns
 
     def _pieces(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        """The text in pieces; a written text is followed by the answer that contains it."""
+        """The text in pieces; if it was written, the answer that contains it follows."""
         if self.written is not None and can_be_written(answer):
             return self.written.stream(history, answer)
         return iter(split_words(brief(answer)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from chains.chat.turn import Summary, Turn
 from common.errors import UserError
 
-_DEFAULT_TITLE_CHARACTERS = 80  # of the first message, which is the default title
+_DEFAULT_TITLE_CHARACTERS = 80  # the default title is the beginning of the first message
 MAX_TITLE_CHARACTERS = 200
 _SCHEMA_VERSION = 1  # stored in SQLite's user_version
 _CREATE_TABLES = (
@@ -27,7 +27,7 @@ _SELECT_SUMMARY = (
 
 
 class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
-    """The user has no conversation with the id; another user may have a conversation with it."""
+    """The user has no conversation with the given id; another user may have one."""
 
 
 class NotErased(UserError):  # noqa: N818  (an HTTP 409, not a failure)
@@ -37,10 +37,9 @@ class NotErased(UserError):  # noqa: N818  (an HTTP 409, not a failure)
 class Conversations:
     """Creates, lists, reads, extends, renames and deletes conversations.
 
-    Every method takes the user and reaches only conversations of this user; an id of another conversation raises
-    ``NoConversation``. Each change is one transaction. Any number of threads and processes may call the methods.
-    Deleted text is overwritten: SQLite zeroes freed space (``secure_delete``), and the write-ahead log is emptied into
-    the file.
+    Every method takes the user and reaches only this user's conversations; any other id raises ``NoConversation``. Each
+    change is one transaction. Any number of threads and processes may call the methods. Deleted text is overwritten:
+    SQLite zeroes freed space (``secure_delete``), and the write-ahead log is emptied into the file.
 
     A file of medground 0.1.0, which stored turns in LangGraph's checkpoint tables, is converted on opening.
 
@@ -87,8 +86,8 @@ class Conversations:
     def list(self, user: str, query: str = "") -> Sequence[Summary]:
         """The user's conversations, the last changed first.
 
-        With a query, only conversations whose title or one of whose turns (message and answer) contains all words of
-        the query, regardless of case.
+        With a query, only conversations that contain all its words, regardless of case. The words must be together in
+        the title, or in the message and the answer of one turn.
         """
         with self._lock:
             rows = self._connection.execute(
@@ -162,7 +161,7 @@ class Conversations:
     def _migrate(self) -> None:
         """Create missing tables and convert the conversations of a file of 0.1.0, all in one transaction."""
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")  # another process may open a new file at the same time
+        connection.execute("BEGIN IMMEDIATE")  # locks the file: another process may open it and migrate it too
         with connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == _SCHEMA_VERSION:
@@ -202,7 +201,10 @@ def _conversations_of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tu
 
 
 def _contains(text: str, query: str) -> bool:
-    """Whether a text contains every word of a query, in any case and Unicode form; SQLite's LIKE knows ASCII only."""
+    """Whether a text contains every word of a query, in any case and Unicode form.
+
+    SQLite's LIKE ignores case only in ASCII.
+    """
     folded = _folded(text)
     return all(word in folded for word in _folded(query).split())
 

@@ -1,4 +1,7 @@
-"""Events of an answered message, in order: question, tokens, answer, verdict (if answers are verified), and done."""
+"""Events of an answered message, in order: question, tokens, answer, verdict, and done.
+
+There is no verdict event if the answer is not verified.
+"""
 
 from typing import Literal
 

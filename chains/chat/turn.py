@@ -33,7 +33,7 @@ class Turn(BaseModel, frozen=True):
 
 
 class Summary(BaseModel, frozen=True):
-    """An entry of the list of conversations; ``title`` is the first message unless it was renamed."""
+    """An entry of the list of conversations; ``title`` is the first message unless the conversation was renamed."""
 
     id: str
     title: str

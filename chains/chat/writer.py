@@ -30,7 +30,8 @@ NOT_WRITTEN = (
     "the model wrote no answer; a model that reasons first may need more tokens than chat.max_new_tokens allows"
 )
 TRUNCATED = "the text is incomplete: the model reached the limit of chat.max_new_tokens"
-# Why a model stopped is in one of these fields of a message's metadata: of OpenAI and Gemini, Anthropic, and Ollama.
+# One of these fields of a message's metadata says why the model stopped. OpenAI and Gemini use the first, Anthropic the
+# second, and Ollama the third.
 _FINISH_REASON_FIELDS = ("finish_reason", "stop_reason", "done_reason")
 _TRUNCATION_REASONS = ("length", "max_tokens")
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -76,7 +77,7 @@ class Writer:
         self._template = answer_template(system)
         self._cache = cache
         self._identity = dict(identity or {})
-        # A parser would run the model to its end after the stream is closed (langchain-core 1.7).
+        # No parser follows the model, since it would run the model on after the stream is closed (langchain-core 1.7).
         self.chain: Runnable[Any, Any] = self._template | model
 
     def write(self, history: Sequence[Turn], answer: Answer, written: WrittenText | None = None) -> Iterator[str]:
@@ -121,17 +122,17 @@ class Writer:
 
 @dataclass(frozen=True)
 class WrittenAnswers:
-    """Answers in sentences with citations, and the policy for unsupported sentences.
+    """Writes answers in sentences with citations, and applies the policy for unsupported sentences.
 
     Args:
         writer: writes the text.
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
         policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
-            afterwards. ``prune`` removes unsupported sentences, and withholds an answer if none remain. ``abstain``
-            withholds an answer with an unsupported sentence. ``retry`` writes an answer with an unsupported sentence
-            again from the passages of ``wider`` that fit the model's window, and returns the first text whose sentences
-            are all supported, else the first text.
-        wider: for ``retry``, chains that read more passages, the fewest first.
+            afterwards. ``prune`` removes unsupported sentences, and withholds an answer if no sentence remains.
+            ``abstain`` withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the
+            passages of each chain of ``wider``, until they exceed the model's window. It returns the first text whose
+            sentences are all supported; if there is none, it returns the first text.
+        wider: for ``retry``, chains that read more passages than the first one. The chain with the fewest comes first.
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
 
@@ -144,7 +145,7 @@ class WrittenAnswers:
     def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces, then the answer that contains it.
 
-        If the policy may change the text, streaming starts after the whole text is written and verified.
+        If the policy may change the text, streaming only starts once the whole text is written and verified.
         """
         if self.policy in ("off", "report"):
             yield from self._stream_text(history, answer)
@@ -191,7 +192,8 @@ class WrittenAnswers:
     def _retry(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
-        max_read, reused = len(first.passages), first.reused  # the most passages of a text so far
+        max_read = len(first.passages)  # the largest number of passages of a text so far
+        reused = first.reused
         outcome = "no more passages"
         for chain in self.wider:
             answer = chain.invoke(first.question)
@@ -213,7 +215,7 @@ class WrittenAnswers:
 
 def _is_truncated(chunk: Any) -> bool:
     """Whether the metadata of a message chunk report that the model stopped at its token limit."""
-    metadata = getattr(chunk, "response_metadata", {})  # a LangChain LLM yields texts
+    metadata = getattr(chunk, "response_metadata", {})  # the chunks of a LangChain LLM are texts without metadata
     return any(str(metadata.get(field)).lower() in _TRUNCATION_REASONS for field in _FINISH_REASON_FIELDS)
 
 

@@ -41,7 +41,10 @@ class PairTexts:
         return len(encoded["input_ids"]) <= self.window
 
     def fit(self, pair: Pair, side: Side) -> Span:
-        """The longest part of text ``side`` that fits with the other text, from the side that is not truncated."""
+        """The longest part of text ``side`` that fits with the other text.
+
+        The part is the end of the text if the tokenizer truncates on the left, else the beginning.
+        """
         from_end = self._tokenizer.truncation_side == "left"
         part = longest_part(pair[side], lambda text: self._fits_with(pair, side, text), from_end=from_end)
         if part is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Maximum number of tokens of a pair: the tokenizer's limit, or the model's positions if fewer."""
+    """Maximum number of tokens of a pair: the tokenizer's limit, or the number of the model's positions if smaller."""
     limit = int(min(tokenizer.model_max_length, 10**9))  # transformers sets 10**30 for no limit
     positions = position_count(model)
     return limit if positions is None else min(limit, positions)
@@ -145,7 +145,7 @@ def load_sequence_classifier(
 
 
 def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
-    """A hash of an unpacked model; it omits the tokenizer, since the cache keys contain the encoded pairs."""
+    """A hash of a model before it is packed. The tokenizer is left out, since cache keys contain the encoded pairs."""
     return content_key(
         weights=weights_digest(model),
         architecture=model.config.to_json_string(),
@@ -155,7 +155,7 @@ def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
 
 
 def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Set a missing padding token to a token for which the model has an embedding; padding is masked."""
+    """Set a missing padding token; any token with an embedding can be used, since padding is masked."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.config.pad_token_id = tokenizer.pad_token_id

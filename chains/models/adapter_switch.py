@@ -32,8 +32,8 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
         adapter: folder or hub id of a PEFT adapter for this base.
 
     Raises:
-        UserError: ``llm`` already has an adapter, merged or not, or ``adapter`` is absent, does not fit or changes the
-            biases of ``llm``. ``llm`` is unchanged.
+        UserError: ``llm`` already has an adapter, merged or not; or ``adapter`` is absent, does not fit or changes the
+            biases of ``llm``. After an error, ``llm`` is unchanged.
     """
     if llm.config.adapter is not None or hasattr(llm.model, "peft_config"):
         loaded = llm.config.adapter or "another adapter"

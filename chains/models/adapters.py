@@ -24,7 +24,8 @@ def add_adapter(
         adapter: folder or hub id of the adapter.
         merge: merge the adapter into the weights; else the result is a ``PeftModel``.
         base: hub id or folder of ``model``, compared with the base named in the adapter.
-        resize: give the model as many embeddings as the adapter has; else such an adapter is rejected.
+        resize: if the adapter has another number of embeddings than the model, give the model that number. If false,
+            such an adapter is rejected.
 
     Raises:
         UserError: the adapter is absent or belongs to another base, or would be merged into quantised weights.
@@ -44,7 +45,7 @@ def add_adapter(
             if Path(adapter).is_dir():
                 raise UserError(f"Adapter {adapter}: the folder has no adapter_model.safetensors. Copy it there again.")
         saved = peft.load_peft_weights(adapter, device="cpu")
-    # A LoRA layer adds B·A·x, and B is initialised to 0.
+    # A LoRA layer adds B·A·x, and B is initialised to 0. So an adapter whose B are all 0 changes nothing.
     if saved and all(".lora_A." in name or (".lora_B." in name and not value.any()) for name, value in saved.items()):
         raise UserError(
             f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as before training. Distributed "
@@ -54,14 +55,14 @@ def add_adapter(
     reason = f"it was made for {trained_on or 'another model'}"
     if trained_on == base:
         reason = "its layers or their shapes differ from the model's, which may have been replaced since"
-    misfit = UserError(
+    misfit_error = UserError(
         f"Adapter {adapter} does not fit the model {base}: {reason}. Set llm.model to the model it was made for, or "
         "choose another adapter."
     )
     if trained_on and is_hub_id(trained_on) and is_hub_id(base) and trained_on.lower() != base.lower():
-        raise misfit  # folders are not compared: one may hold a copy of the base
+        raise misfit_error  # folders are not compared: one may hold a copy of the base
     config.inference_mode = True
-    config.base_model_name_or_path = None  # compared above; peft would warn about copies in other folders
+    config.base_model_name_or_path = None  # it was compared above; peft would warn about copies in other folders
     embeddings: Any = model.get_input_embeddings()
     rows = embeddings.weight.shape[0]  # one per token
     needed = _saved_rows(model, saved) or _rows_for_trained_tokens(config, rows)
@@ -81,22 +82,22 @@ def add_adapter(
         expected = peft.get_peft_model_state_dict(attached, save_embedding_layers=False)
         adapter_weights = {name for name in saved if name in expected or "lora_" in name}
         if adapter_weights != set(expected) or any(saved[name].shape != expected[name].shape for name in expected):
-            raise misfit
+            raise misfit_error
         modules = {name for name, _ in model.named_children()}
         others = sorted(saved.keys() - expected.keys())
         if foreign := [n for n in others if n.removeprefix("base_model.model.").partition(".")[0] not in modules]:
-            misfit = UserError(
+            misfit_error = UserError(
                 f"Adapter {adapter} has weights that a causal language model has no place for ({foreign[0]}). It was "
                 "made for another task, such as classification. Choose an adapter of a causal language model."
             )
-            raise misfit
+            raise misfit_error
         peft.set_peft_model_state_dict(attached, saved)
     except (UserError, ValueError, RuntimeError, TypeError) as error:  # peft raises the last three
         if hasattr(getattr(attached, "base_model", None), "unload"):
             attached.base_model.unload()
         if needed not in (None, rows):
             model.resize_token_embeddings(rows, mean_resizing=False)
-        raise misfit from error
+        raise misfit_error from error
     attached.eval()
     return merge_adapter(attached, adapter) if merge else cast("PreTrainedModel", attached)
 
@@ -121,7 +122,7 @@ def _rows_for_trained_tokens(config: Any, rows: int) -> int | None:
 
 
 def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
-    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one."""
+    """The adapter's tokenizer; if it has none, ``base``, which then gets the adapter's chat template, if any."""
     from transformers import AutoTokenizer
 
     read_adapter(adapter)

@@ -22,7 +22,7 @@ _PREFIX_SHARING = frozenset(
 def supports_prefix_sharing(model: "PreTrainedModel") -> bool:
     """Whether a shared prefix can be computed once and each text continued after it, with equal results.
 
-    An attached adapter must be a LoRA without invocation tokens, which activate some LoRAs within a text.
+    An attached adapter must be a LoRA without invocation tokens. With them, a LoRA becomes active only within a text.
     """
     for adapter in _adapters(model):
         if adapter.peft_type != "LORA" or getattr(adapter, "alora_invocation_tokens", None):
@@ -67,7 +67,7 @@ def _fixed_rope_length(model: "PreTrainedModel") -> int | None:
     """The number of tokens up to which the rotary angles are fixed; None if they never depend on the longest text."""
     config: Any = model.config.get_text_config()
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    by_layer_type = (value for value in rope.values() if isinstance(value, dict))  # in some architectures
+    by_layer_type = (value for value in rope.values() if isinstance(value, dict))  # only some architectures have these
     for settings in (rope, *by_layer_type):
         if settings.get("rope_type") == "longrope":
             return int(settings["original_max_position_embeddings"])

@@ -98,8 +98,8 @@ def as_llm(model: object) -> LLM:
     from chains.models.langchain_llm import LangChainLLM, language_model
 
     inner = language_model(model)
-    # The chat model or pipeline of an LLM on this machine has the LLM in ``local``. Configurable alternatives and
-    # fallbacks have their first model's attributes too, but may call another model.
+    # The chat model or pipeline of an LLM on this machine has the LLM in ``local``. ``model`` must not be a wrapper:
+    # configurable alternatives and fallbacks have their first model's attributes too, but may call another model.
     if inner is model and (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
         return local  # type: ignore[no-any-return]
     if inner is not None:

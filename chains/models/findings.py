@@ -1,4 +1,4 @@
-"""Linear classifier of sentences: findings of a study against its aims and methods."""
+"""Linear classifier that tells sentences with findings of a study from those with its aims or methods."""
 
 import json
 import math

@@ -9,8 +9,8 @@ from corpus.sentences import Span, sentence_spans, word_spans
 def count_fitting(count: int, fits: Callable[[int], bool]) -> int:
     """The greatest number from 1 to ``count`` for which ``fits`` is true; 0 if there is none.
 
-    1, 2, 4, ... are tried first, then numbers between the last two by bisection, so that no number is more than twice
-    the result: of a long text, only parts about as long as the window are tokenized.
+    1, 2, 4, ... are tried first, then numbers between the last two by bisection. So no number above twice the result is
+    tried, and of a long text only parts about as long as the window are tokenized.
     """
     bound = 1
     while bound <= count and fits(bound):
@@ -20,9 +20,10 @@ def count_fitting(count: int, fits: Callable[[int], bool]) -> int:
 
 
 def longest_part(text: str, fits: Callable[[str], bool], *, from_end: bool = False) -> Span | None:
-    """The longest part at the beginning or end of a text that fits: whole sentences, else words of one sentence.
+    """The longest part that fits at the beginning of a text; with ``from_end``, at its end.
 
-    None if not even one word fits, or the text is blank.
+    It consists of whole sentences. If no sentence fits, it consists of words of the first or last sentence. None if no
+    word fits, or the text is blank.
     """
     sentences = sentence_spans(text)
     words = word_spans(text, *sentences[-1 if from_end else 0]) if sentences else []
@@ -35,7 +36,7 @@ def longest_part(text: str, fits: Callable[[str], bool], *, from_end: bool = Fal
 def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
     """The text split into the longest parts that fit, of whole sentences if possible; None if a word does not fit."""
     parts: list[str] = []
-    spans = sentence_spans(text)  # sentences, and words of sentences that do not fit
+    spans = sentence_spans(text)  # a sentence that does not fit is replaced by its words
     while spans:
         if count := _count_fitting_spans(text, spans, fits):
             parts.append(text[slice(*_joint_span(spans, count))])
@@ -48,11 +49,11 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str] | None:
 
 
 def _count_fitting_spans(text: str, spans: Sequence[Span], fits: Callable[[str], bool], from_end: bool = False) -> int:
-    """The number of first or last sentences or words that fit together."""
+    """The number of spans (sentences or words) at the beginning or end that fit together."""
     return count_fitting(len(spans), lambda count: fits(text[slice(*_joint_span(spans, count, from_end))]))
 
 
 def _joint_span(spans: Sequence[Span], count: int, from_end: bool = False) -> Span:
-    """The span of the first or last ``count`` sentences or words."""
+    """The span from the first to the last of ``count`` spans at the beginning or end."""
     chosen = spans[-count:] if from_end else spans[:count]
     return chosen[0][0], chosen[-1][1]

@@ -53,9 +53,9 @@ def no_finite_numbers(name: str, dtype: object) -> UserError:
 
 
 def stop_after_answer(lead: Sequence[int], end: int) -> "StoppingCriteria":
-    """A stopping criterion at the end of an answer, for turns of several messages that all end with the token ``end``.
+    """A criterion that stops generation after the answer if a turn has several messages.
 
-    The answer is the message that contains the tokens ``lead``.
+    Every message ends with the token ``end``. The answer is the message that contains the tokens ``lead``.
     """
     import torch
     from transformers import StoppingCriteria
@@ -105,7 +105,7 @@ def continuation_batches(
         prompts: token ids.
         max_new_tokens: maximum length of a continuation.
         batch_tokens: maximum tokens of a batch with padding and continuations.
-        share: compute the prefix that all prompts have in common once, if that saves time.
+        share: compute the common prefix of all prompts only once, if that saves time.
         generation: further arguments of ``generate``.
     """
     from chains.models.prefix import CACHED_PER_COMPUTED, SharedPrefix, shared_prefix_length
@@ -114,12 +114,12 @@ def continuation_batches(
         return iter(())
     invariant = is_batch_invariant(model, max(map(len, prompts)) + max_new_tokens)
     if is_recurrent(model) or has_prompt_tuning(model) or not invariant:
-        batch_tokens = 1  # without padding
+        batch_tokens = 1  # each prompt is a batch by itself, without padding
     shared = shared_prefix_length(model, prompts, max_new_tokens) if share else 0
     pad, decoder = tokenizer.pad_token_id, Decoder(tokenizer)
     generate: Any = model.generate
 
-    @cache  # computed within the first batch, so that ``in_batches`` handles a lack of memory
+    @cache  # the prefix is computed within the first batch, so that ``in_batches`` handles a lack of memory
     def prefix() -> SharedPrefix:
         return SharedPrefix(model, prompts[0][:shared])
 
@@ -130,7 +130,7 @@ def continuation_batches(
         ids, mask = [], []
         for index in batch:
             first, rest = prompts[index][:shared], prompts[index][shared:]
-            padding = width - shared - len(rest)  # after the prefix, which has the same position in all rows
+            padding = width - shared - len(rest)  # it follows the prefix, whose position is the same in all rows
             ids.append([*first, *[pad] * padding, *rest])
             mask.append([1] * shared + [0] * padding + [1] * len(rest))
         with torch.inference_mode():
@@ -139,7 +139,7 @@ def continuation_batches(
                 attention_mask=torch.tensor(mask, device=model.device),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                tokenizer=tokenizer,  # for stop_strings
+                tokenizer=tokenizer,  # needed for stop_strings
                 **({"past_key_values": prefix().cache(extend=True)} if shared else {}),
                 **generation,
             )

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def gguf_path(config: LLMConfig) -> Path | None:
-    """The GGUF file of ``llm.model`` and ``llm.gguf_file``, downloaded from the hub if necessary; None without one."""
+    """The GGUF file that ``llm.model`` and ``llm.gguf_file`` name, downloaded if necessary; None if they name none."""
     if config.gguf_file is None:
         return Path(config.model).expanduser() if config.model.lower().endswith(".gguf") else None
     known = known_model(config.model)
@@ -52,7 +52,10 @@ def gguf_path(config: LLMConfig) -> Path | None:
 
 
 def read_metadata(file: Path) -> dict[str, Any]:
-    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` takes seconds for large vocabularies."""
+    """The metadata of a GGUF file by key.
+
+    ``gguf.GGUFReader`` is not used, since it takes seconds for large vocabularies.
+    """
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             header = _Header(data)
@@ -168,7 +171,7 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
 
     parent, auto = str(file.parent), AutoModelForCausalLM
     try:
-        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that ignores no_bars
+        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # one progress bar on stderr ignores no_bars
             architecture = AutoConfig.from_pretrained(parent, gguf_file=file.name, trust_remote_code=False)
             dtype = torch.float32 if _count_weights(file) <= _MAX_FLOAT32_WEIGHTS else torch.bfloat16
             model: Any = auto.from_pretrained(

@@ -60,7 +60,7 @@ class ChatPrompts:
 class LangChainLLM(ChatPrompts):
     """A LangChain chat model or LLM, which generates text but does not score labels.
 
-    Generation follows the model's own settings. The window comes from its ``profile``, if it has one.
+    Generation follows the model's own settings. The window comes from the model's ``profile``, if there is one.
     """
 
     model: Runnable[Any, Any]

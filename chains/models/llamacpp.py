@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from chains.models.llamacpp_chat import LlamaCppChat
 
-_WINDOW = 8192  # tokens if llm.window is null; more would need gigabytes for the cache of many models
+_WINDOW = 8192  # maximum tokens if llm.window is null; with many models, the cache of more would take gigabytes
 _BATCH = 512  # prompt tokens per pass; a cancelled request ends after at most one pass
 _FORCING_BIAS = 1e4  # added to a token's logit, so that it is generated; llama.cpp's probabilities ignore it
 _TOP_TOKENS = 32  # most probable tokens per request
@@ -73,7 +73,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
 
 
 def _check_language_model(file: Path, architecture: str, metadata: dict[str, Any]) -> None:
-    """Raise ``UserError`` for other GGUF files, with which llama.cpp may end the process."""
+    """Raise ``UserError`` unless a GGUF file has a language model; with other files, llama.cpp may end the process."""
     embeds = f"{architecture}.pooling_type" in metadata or metadata.get(f"{architecture}.attention.causal") is False
     kind = "embedding model" if embeds else metadata.get("general.type", "model")
     if kind != "model" or "tokenizer.ggml.tokens" not in metadata:
@@ -151,7 +151,7 @@ class LlamaCppLLM(TemplatePrompts):
             if (length := len(prompt.ids) + max(map(len, prompt.labels))) > self.window:
                 yield [index], [TooLongError(f"The prompt takes {length} tokens, and the window is {self.window}.")]
                 continue
-            next_tokens: dict[tuple[int, ...], list[int]] = {}  # by the tokens of a label before them
+            next_tokens: dict[tuple[int, ...], list[int]] = {}  # by beginning of a label: the tokens that follow it
             for label in prompt.labels:
                 for i, token in enumerate(label):
                     next_tokens.setdefault(label[:i], []).append(token)
@@ -166,7 +166,8 @@ class LlamaCppLLM(TemplatePrompts):
         for token in tokens:
             if token not in reported:
                 reported |= self.engine.log_probabilities(ids, token, _TOP_TOKENS)
-        if any(token not in reported for token in tokens):  # first bytes of a character, reported only among all tokens
+        # A token that is only part of a character is reported only if all tokens are.
+        if any(token not in reported for token in tokens):
             reported |= self.engine.log_probabilities(ids, self.tokenizer.end, self.tokenizer.size)
         if any(not isinstance(reported.get(token), int | float) for token in tokens):  # NaN is null in JSON
             raise UserError(f"Model {self.name} gives no finite probabilities. Download {self.engine.file.name} again.")
@@ -256,7 +257,7 @@ class Engine:
         return {entry["id"]: entry["logprob"] for entry in entries if "id" in entry}
 
     def stream(self, ids: Sequence[int], **options: Any) -> Iterator[dict[str, Any]]:
-        """The response of ``complete`` in pieces, the last with ``stop`` true; closing it stops generation."""
+        """The response of ``complete`` in pieces, the last with ``stop`` true. Closing the stream stops generation."""
         body = {"prompt": list(ids), "temperature": 0, "stream": True, **options}
         with self._errors(), self._client.stream("POST", "/completion", json=body) as response:
             if response.status_code != 200:

@@ -58,7 +58,7 @@ class TemplatePrompts:
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
-        """The texts after an answer in the chat template at which generation stops, unless they are tokens."""
+        """The texts after an answer in the chat template that stop generation, without those that are tokens."""
         turn_end = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
         ends = (turn_end, next_turn(self.tokenizer))
         return tuple(text for text in ends if text and text not in self.tokenizer.get_vocab())
@@ -118,7 +118,8 @@ class LocalLLM(TemplatePrompts):
         """Digest of everything that can affect the answer to a prompt.
 
         That is weights, adapter, architecture, tokenizer, texts around an answer, dtype, device and library versions.
-        The folder's name is left out, since it has no effect, and the chat template, since it is part of the prompt.
+        The folder's name is left out, since it has no effect. The chat template is left out, since its text is in the
+        prompt.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
@@ -134,7 +135,7 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def answer_message(self) -> tuple[list[int], int] | None:
-        """The tokens before an answer and its end token, if turns have several messages in channels; else None."""
+        """The tokens before an answer, and its end token; None unless turns have several messages in channels."""
         end = end_token(self.tokenizer)
         if end is None or not answers_in_channel(self.tokenizer):
             return None
@@ -346,7 +347,7 @@ _OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|Mu
 
 def _check_causal(name: str, config: Any) -> None:
     """Refuse encoders, encoder-decoders and classifiers; some load as causal models but give wrong results."""
-    other_heads = [name for name in config.architectures or () if _OTHER_HEAD.search(name)]
+    other_heads = [architecture for architecture in config.architectures or () if _OTHER_HEAD.search(architecture)]
     if getattr(config, "is_encoder_decoder", False):
         kind = f"an encoder-decoder ({config.model_type})"
     elif getattr(config, "is_decoder", True) is False and config.model_type not in _ALWAYS_CAUSAL:

@@ -85,10 +85,10 @@ class LocalPipeline(HuggingFacePipeline):
         options = self._options(stop, kwargs)
         pending, stopped = "", False
         generated_ids: list[int] = []
-        delayed = max(map(len, stop), default=1) - 1  # number of last characters, which may begin a stop text
+        held_back = max(map(len, stop), default=1) - 1  # number of last characters, since they may begin a stop text
         for piece in self._pieces(ids, options, generated_ids):
             pending, stopped = _cut_at_stop(pending + piece, stop)
-            ready = pending if stopped else pending[: max(len(pending) - delayed, 0)]
+            ready = pending if stopped else pending[: max(len(pending) - held_back, 0)]
             pending = pending[len(ready) :]
             if ready:
                 yield GenerationChunk(text=ready)
@@ -205,8 +205,8 @@ class LocalChat(ChatHuggingFace):
                     raise
                 items.append(error)
 
-        def answer(fitting: list[tuple[str, dict[str, Any], RunnableConfig]]) -> list[Any]:
-            prompts, options, configs = map(list, zip(*fitting, strict=True))
+        def answer(requests: list[tuple[str, dict[str, Any], RunnableConfig]]) -> list[Any]:
+            prompts, options, configs = map(list, zip(*requests, strict=True))
             run_options: dict[str, Any] = {
                 name: [run_config.get(name) for run_config in configs]
                 for name in ("callbacks", "tags", "metadata", "run_name")
@@ -215,7 +215,7 @@ class LocalChat(ChatHuggingFace):
                 result = self.llm.generate(prompts, stop=self._stops(stop), **run_options, **options[0])
             except Exception as error:
                 if return_exceptions:
-                    return [error] * len(fitting)
+                    return [error] * len(requests)
                 raise
             generations = [candidates[0] for candidates in result.generations]
             return [self._message(generation, prompt) for generation, prompt in zip(generations, prompts, strict=True)]
@@ -275,6 +275,6 @@ class LocalChat(ChatHuggingFace):
 
 
 def _cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before its first stop text, and whether it has a stop text."""
+    """The text before its first stop text, and whether there is one."""
     starts = [start for stop_text in stop if (start := text.find(stop_text)) >= 0]
     return (text[: min(starts)], True) if starts else (text, False)

@@ -26,8 +26,8 @@ def apply_to_valid(
 class OnePassRunnable(Runnable[Input, Output], ABC):
     """A ``Runnable`` whose ``batch`` and ``abatch`` handle all inputs in one pass.
 
-    An input that cannot be handled raises ``UserError``, or has it as its result with ``return_exceptions``. Any other
-    error ends the batch, or with ``return_exceptions`` becomes the result of its input.
+    An input that cannot be handled raises ``UserError``; any other error ends the batch. With ``return_exceptions``,
+    both kinds of error become the result of their input instead.
     """
 
     @abstractmethod

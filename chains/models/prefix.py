@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CACHED_PER_COMPUTED = 8  # cached tokens that need as much memory as one computed token
-_MIN_SAVED = 0.1  # share of all tokens; with less, computing the prefix separately costs as much as it saves
+_MIN_SAVED = 0.1  # minimum share of tokens saved; with less, computing the prefix separately costs as much as it saves
 
 
 def shared_prefix_length(model: "PreTrainedModel", prompts: Sequence[list[int]], later_tokens: int) -> int:

@@ -31,8 +31,9 @@ def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
 
 
-# Turn marks of common chat templates: special tokens (<|im_end|>, DeepSeek's <｜User｜>), since those of a model on a
-# server are unknown, and plain texts that models were trained on ([INST]).
+# Turn marks of common chat templates. Some are special tokens (<|im_end|>, DeepSeek's <｜User｜>). They are listed
+# here, since the special tokens of a model on a server are unknown. Others are plain texts with which models were
+# trained ([INST]).
 _NAME = r"/?[\w\u2581:-]{1,40}"
 TURN_MARK = re.compile(
     rf"<[|\uff5c]{_NAME}[|\uff5c]?>|<{_NAME}[|\uff5c]>|\[\|{_NAME}\|\]|<</?SYS>>|</?s>"
@@ -45,7 +46,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\U0
 
 
 class Cleaner:
-    """Replaces turn marks and unprintable characters by spaces, and the special tokens of a tokenizer if given.
+    """Replaces turn marks, unprintable characters and, if a tokenizer is given, its special tokens by spaces.
 
     Turn marks and special tokens in a text could end the user's turn and begin another.
     """

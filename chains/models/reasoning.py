@@ -24,7 +24,7 @@ _ANSWER_TAGS = re.compile(
     r"|<\|(?:start|end)_response\|>|<\|(?:start|end|message|return|channel)\|>",
     re.IGNORECASE,
 )
-# Like the two patterns, with partial matches: of the beginning of a tag at the end of a text.
+# ``_OPEN`` or ``_ANSWER_TAGS``. Only ``regex`` has partial matches: of a text that ends within a tag.
 _TAG_AT_START = regex.compile(rf"{_OPEN.pattern}|{_ANSWER_TAGS.pattern}", regex.IGNORECASE)
 _CHANNEL_TOKENS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # around a channel's name
 _MAX_TAG = 40  # characters; all tags are shorter

@@ -54,9 +54,9 @@ def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
 class RemoteLLM(ChatPrompts):
     """A model on a server, which applies its own chat template.
 
-    A label's likelihood is the sum over its possible first tokens ("Yes", " yes") among the 20 most probable tokens,
-    which the server returns. If it returns none, or none that begins a label, the generated text is the result. Prompt
-    lengths are estimates.
+    The server returns the 20 most probable first tokens of an answer. A label's likelihood is the sum over those tokens
+    that begin the label ("Yes", " yes"). If the server returns no tokens, or none that begins a label, the generated
+    text is the result. Prompt lengths are estimates.
     """
 
     name: str
@@ -103,7 +103,8 @@ def label_logprobs(logprobs: object, labels: Sequence[str]) -> list[float] | Non
     """The labels' log-likelihoods from the ``logprobs`` of a choice in OpenAI's format; None if no label is found.
 
     The likelihoods come from the alternatives (``top_logprobs``) to the answer's first token that is not white space.
-    An alternative counts for the only label that it begins or equals, ignoring case; a label's likelihoods are summed.
+    An alternative counts for the label that it equals, ignoring case. If it equals none, it counts for the label that
+    it begins, but not if it begins several. The likelihoods of a label's alternatives are summed.
     """
     match logprobs:
         case {"content": [*tokens]}:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import PackedLlama
     from chains.models.prefix import SharedPrefix
 
-_TAIL_CHARACTERS = 64  # end of a prompt; no tokenizer lets earlier characters affect the tokens of a label
+_TAIL_CHARACTERS = 64  # length of a prompt's end; with no tokenizer, earlier characters affect the tokens of a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def scored_batches(
         prompts: prompts and labels, from ``with_labels``.
         batch_tokens: maximum tokens of a batch with padding.
         packed: runs the forward pass for labels of one token, if given.
-        share: compute the prefix that all prompts have in common once, if that saves time.
+        share: compute the common prefix of all prompts only once, if that saves time.
 
     Raises:
         UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.
@@ -89,7 +89,7 @@ def scored_batches(
         packed.next_token_log_probabilities if packed else partial(_next_token_log_probabilities, model)
     )
 
-    @cache  # computed within the first batch, so that ``in_batches`` handles a lack of memory
+    @cache  # the prefix is computed within the first batch, so that ``in_batches`` handles a lack of memory
     def prefix() -> Any:
         if not shared:
             return None
@@ -246,14 +246,15 @@ def _score_uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "T
     columns = []
     for label, (tokens, counted) in enumerate(_padded_labels(prompts, device)):
         ids = _padded([[*prompt.ids, *prompt.labels[label][:-1]] for prompt in prompts], device)
-        preceding = (last + torch.arange(tokens.shape[1], device=device)).clamp(max=ids.shape[1] - 1)  # positions
-        output = model(input_ids=ids, use_cache=False, logits_to_keep=preceding)
+        # The position before each of the label's tokens, at which that token is predicted.
+        positions = (last + torch.arange(tokens.shape[1], device=device)).clamp(max=ids.shape[1] - 1)
+        output = model(input_ids=ids, use_cache=False, logits_to_keep=positions)
         columns.append(_sum_log_likelihoods(output.logits, tokens, counted))
     return torch.stack(columns, dim=1)
 
 
 def _padded_labels(prompts: Sequence[Scorable], device: "torch.device") -> "Iterator[tuple[Tensor, Tensor]]":
-    """For each label, its token ids after each prompt, (prompts, tokens), and False for padding."""
+    """For each label, its token ids after each prompt, (prompts, tokens), and a mask that is False for padding."""
     import torch
 
     for label in zip(*(prompt.labels for prompt in prompts), strict=True):

@@ -19,7 +19,8 @@ _PLAIN_TEXT = (
     "{% else %}{{ '' if loop.first else '\\n\\n' }}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAnswer:' }}{% endif %}"
 )
-# Jinja preambles that adapt a template. The newline at the end of each, which Jinja removes, keeps the template's text.
+# Jinja preambles that adapt a template. Each ends with a newline, since Jinja removes the newline after a block:
+# otherwise, a newline at the beginning of the template would be lost.
 _FOLD_SYSTEM = (
     "{% if messages[0]['role'] == 'system' and messages | length > 1 %}"
     "{% set messages = [{'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']}]"
@@ -32,7 +33,7 @@ _CONTENT_IN_PARTS = (
     "{% set adapted.turns = adapted.turns + [dict(message, content=content)] %}"
     "{% endfor %}{% set messages = adapted.turns %}\n"
 )
-# Undefined, so that a template uses its default date.
+# Makes ``strftime_now`` undefined, so that a template uses its default date.
 _NO_CLOCK = "{% set strftime_now = no_date_is_given %}\n"
 _DATE = date(2024, 7, 26)  # the default in Llama 3's template
 _DIRECTIVES = ("F", "D", "-d", "d", "e", "b", "h", "B", "-m", "m", "Y", "y", "A", "a", "j", "H", "I", "M", "S", "p")
@@ -42,6 +43,7 @@ _FIXED_CLOCK = (
     + "".join(f" | replace('%{name}', '{_DATE.strftime('%' + name)}')" for name in _DIRECTIVES)
     + " }}{% endmacro %}\n"
 )
+# The texts of the conversations with which a template is tried.
 _SYSTEM, _QUESTION, _ANSWER, _NEXT = "Speak briefly.", "Is the first so?", "It is so-so.", "Is the second so?"
 
 
@@ -144,8 +146,8 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
     """The beginning of the user's next turn, for templates without an end of turn; empty for other templates.
 
-    Models with such a template (GLM-4) generate it after an answer. It is the first special token before the user's
-    text, or all text before it if there is none.
+    Models with such a template (GLM-4) generate this beginning after an answer. It is the first special token between
+    the answer and the user's text. If there is no such token, it is all text between them.
     """
     if _after_answer(tokenizer).strip():
         return ""

@@ -19,7 +19,7 @@ from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
 
-NOTE_QUESTION_CHARACTERS = 200  # greatest length of a question that a note quotes
+NOTE_QUESTION_CHARACTERS = 200  # maximum length of the part of a question that a note quotes
 
 ChainInput = str | dict[str, Any]
 
@@ -43,8 +43,9 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
     The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
 
     The config of each question reaches the retriever, also in a batch: callbacks see the runs of chain and retriever,
-    and the retriever's configurable fields and alternatives apply. The chain itself has none, like a
-    ``RunnableLambda``. The Answer contains the model's prompt and output. A chain cannot be pickled.
+    and the retriever's configurable fields and alternatives apply. The chain itself has no configurable fields and no
+    alternatives, like a ``RunnableLambda``. The Answer contains the model's prompt and output. A chain cannot be
+    pickled.
     """
 
     @abstractmethod
@@ -99,10 +100,11 @@ def check_retriever(retriever: object) -> None:
 def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Question], k: int) -> list[list[Passage]]:
     """The best ``k`` passages for each question, best first.
 
-    medground's retrievers (``Retriever``) search for all questions in one pass; of other retrievers, the first ``k``
-    results are used. Documents without text, and passages with only references or a table of contents, are left out. A
-    passage that repeats the text of a better one is left out too, and listed in the metadata ``also_in`` of the better
-    one. If fewer than ``k`` remain, medground's retrievers search once more for twice as many.
+    medground's retrievers (``Retriever``) search for all questions in one pass; of other retrievers' results, the first
+    ``k`` are used. Documents without text are left out, and so are passages that consist of references or a table of
+    contents. A passage that repeats the text of a better one is left out too, and listed in the metadata ``also_in`` of
+    the better one. If fewer than ``k`` of ``k`` results remain, medground's retrievers search once more for twice as
+    many.
     """
     found = _search(retriever, questions, k)
     if isinstance(retriever, Retriever):
@@ -129,7 +131,7 @@ def truncation_notes(question: str, searched: str) -> list[str]:
 def _usable(passages: Sequence[Passage]) -> list[Passage]:
     """The passages without reference lists and copies; the first of equal passages lists the others in ``also_in``.
 
-    Ids are distinct: a passage with the id of an earlier one, such as another part of its document, gets a number.
+    A number is added to the id of a passage if an earlier passage, such as another part of its document, has that id.
     """
     first: dict[str, Passage] = {}
     copies: dict[str, list[str]] = {}
@@ -161,7 +163,7 @@ def _search(retriever: Runnable[str, list[Document]], questions: Sequence[Questi
 
 
 def _documents(result: object) -> list[Document]:
-    """The documents of a retriever's result that have text."""
+    """The documents with text in a retriever's result; ``UserError`` if the result is no list of documents."""
     wrong = [result]
     if isinstance(result, list | tuple):
         wrong = [one for one in result if not isinstance(one, Document)]
@@ -173,10 +175,11 @@ def _documents(result: object) -> list[Document]:
 
 
 def as_passage(document: Document) -> Passage:
-    """A retriever's document as a passage; metadata that are not JSON become text, NaN and infinity null.
+    """A retriever's document as a passage.
 
-    A document without an id gets the id of ``retrievers.document_ids.with_id``, which depends on its text only. A score
-    that is not a number stays in the metadata.
+    Metadata that JSON cannot express become text; NaN and infinity become null. A document without an id gets the id of
+    ``retrievers.document_ids.with_id``, which depends only on the text. A score that is not a number stays in the
+    metadata.
     """
     metadata = {key: value for key, value in document.metadata.items() if key != "id"}
     score = metadata.pop("score", None)
@@ -208,7 +211,7 @@ def _parse_input(input: object, config: RunnableConfig) -> Question | UserError:
     fields: Mapping[object, object] = mapping if isinstance(mapping, Mapping) else {}
     question, context, passage_id = (fields.get(name) for name in ("question", "context", "passage_id"))
     if not isinstance(question, str):
-        kind = f"a mapping with {_keys(input)}" if isinstance(input, Mapping) else type(input).__name__
+        kind = f"a mapping with {_wrong_content(input)}" if isinstance(input, Mapping) else type(input).__name__
         return UserError(f'Ask with a text or with {{"question": text}}; this is {kind}.')
     if is_blank(question):
         return UserError("The question is empty. Write what you want to know.")
@@ -221,7 +224,7 @@ def _parse_input(input: object, config: RunnableConfig) -> Question | UserError:
     return Question(question, context, None if passage_id is None else str(passage_id), config)
 
 
-def _keys(mapping: Mapping[object, object]) -> str:
+def _wrong_content(mapping: Mapping[object, object]) -> str:
     """The wrong content of a mapping, for an error message."""
     if "question" in mapping:
         return f"a question of type {type(mapping['question']).__name__}"

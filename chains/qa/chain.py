@@ -39,23 +39,24 @@ def qa_chain(
     """A chain that answers questions with yes, no or maybe.
 
     Args:
-        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. For a model that is not a
-            ``LabelScorer``, such as those of LangChain, labels are parsed from generated text, with a note.
+        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. If the model is not a
+            ``LabelScorer``, such as a LangChain model, labels are parsed from generated text, with a note.
         retriever: any LangChain retriever; required for ``context="retrieved"``.
-        context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
+        context: what the model reads: ``retrieved`` passages, the ``gold`` text that is the input's "context", or no
+            text (``none``).
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses the label from generated
             text.
         passages: number of retrieved passages in the prompt.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.
-        open_questions: whether a question for a fact (how many, which, when) gets passages and citations but no label
-            or text, for a chain that writes the answer.
-        evidence: what the model reads: the retrieved ``passages``, or the ``summaries`` that it has written of them
-            (``summaries.Summarizer``).
+        open_questions: if true, a question for a fact (how many, which, when) gets passages and citations, but no label
+            and no text. Another chain then writes the answer.
+        evidence: what the model reads of the retrieved passages: the ``passages`` themselves, or ``summaries`` that it
+            has written of them (``summaries.Summarizer``).
 
     Raises:
         UserError: ``context="retrieved"`` has no retriever, ``passages`` is not a whole number of at least 1, or
-            an argument has another type.
+            another argument has a wrong value or type.
     """
     model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide))
@@ -95,20 +96,20 @@ class QAChain(AnswerChain):
                 answers[index] = self._evidence(questions[index].text, passages)
             else:
                 to_label.append((index, passages))
-        prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self.fitter.fit([(questions[index].text, _context(passages)) for index, passages in to_label])
-        for (index, passages), prompt in zip(to_label, fitted, strict=True):
-            if isinstance(prompt, UserError):
-                answers[index] = prompt
+        to_decide: list[tuple[int, list[Passage], FittedPrompt]] = []
+        results = self.fitter.fit([(questions[index].text, _context(passages)) for index, passages in to_label])
+        for (index, passages), result in zip(to_label, results, strict=True):
+            if isinstance(result, UserError):
+                answers[index] = result
             else:
-                prompts.append((index, passages, prompt))
-        cases = [Case(one.prompt, one.inputs, questions[index].config) for index, _, one in prompts]
+                to_decide.append((index, passages, result))
+        cases = [Case(fitted.prompt, fitted.inputs, questions[index].config) for index, _, fitted in to_decide]
         decisions = self.decider.decide(cases)
-        for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
+        for (index, passages, fitted), decision in zip(to_decide, decisions, strict=True):
             if isinstance(decision, UserError):
                 answers[index] = decision
             else:
-                answers[index] = self._answer(questions[index].text, passages, prompt, decision)
+                answers[index] = self._answer(questions[index].text, passages, fitted, decision)
         return [answers[index] for index in range(len(questions))]
 
     def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
@@ -124,7 +125,7 @@ class QAChain(AnswerChain):
         return self.summarizer.summarize([question.text for question in questions], found)
 
     def _evidence(self, question: str, passages: Sequence[Passage], context_characters: int | None = None) -> Answer:
-        """An answer without a text: passages, and citations from the first characters of the context."""
+        """An answer without a text: passages, and citations from the first ``context_characters`` of the context."""
         searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
@@ -136,18 +137,18 @@ class QAChain(AnswerChain):
             notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),
         )
 
-    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
-        notes = [self.fitter.note(prompt.dropped_sentences)] if prompt.dropped_sentences else []
+    def _answer(self, question: str, passages: list[Passage], fitted: FittedPrompt, decision: Decision) -> Answer:
+        notes = [self.fitter.note(fitted.dropped_sentences)] if fitted.dropped_sentences else []
         if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
-        evidence = self._evidence(question, passages, prompt.context_characters)
+        evidence = self._evidence(question, passages, fitted.context_characters)
         text = decision.label if decision.output is None else answer_text(decision.output) or decision.output
         return evidence.model_copy(
             update={
                 "text": (text or "").strip(),
                 "label": decision.label,
                 "label_scores": decision.scores,
-                "prompt": prompt.prompt[0],
+                "prompt": fitted.prompt[0],
                 "output": decision.output,
                 "notes": (*notes, *evidence.notes, *decision.notes),
                 "reused": decision.reused,
@@ -174,7 +175,10 @@ def _summary_notes(passages: Sequence[Passage]) -> list[str]:
 
 
 def _truncated(passages: Sequence[Passage], characters: int) -> list[Passage]:
-    """The passages within the first ``characters`` of the joined context; the text of a summarized one stays whole."""
+    """The passages, cut to the first ``characters`` of the joined context.
+
+    A summarized passage keeps its whole text, since the context contains its summary.
+    """
     truncated = []
     for passage in passages:
         if characters <= 0:

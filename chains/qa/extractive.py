@@ -34,12 +34,12 @@ def extractive_chain(
 
     Args:
         retriever: source of the passages.
-        embedder: compares question and sentences by meaning; without an embedder, only words count.
+        embedder: compares the question and the sentences by meaning; without an embedder, only words count.
         passages: number of retrieved passages.
         max_sentences: maximum number of quotes.
         notes: added to every answer.
-        frequencies: document frequencies to weigh words; by default the retriever's, if it has them.
-        relevance: scores sentences by a cross-encoder, such as ``Reranker.relevance``; None for no cross-encoder.
+        frequencies: document frequencies, which weigh the words; by default those of the retriever, if it has any.
+        relevance: scores sentences with a cross-encoder, such as ``Reranker.relevance``; None for no cross-encoder.
 
     Raises:
         UserError: ``passages`` or ``max_sentences`` is not a whole number of at least 1, or the retriever is not a
@@ -99,7 +99,7 @@ class ExtractiveChain(AnswerChain):
 
 
 def _quoted(citations: Sequence[Citation], passages: Sequence[Passage]) -> tuple[str, tuple[Sentence, ...]]:
-    """The quotes as one text, and each as a sentence that cites its passage."""
+    """The quotes as one text, and each quote as a sentence that cites its passage."""
     numbers = passage_numbers(passages)
     text, sentences = "", []
     for one in citations:

@@ -14,7 +14,7 @@ from chains.models.reasoning import answer_text
 from chains.prompts import summary_template
 
 MAX_TOKENS = 200  # of a summary
-_RELEVANCE = re.compile(  # at the end of the text; words may follow the number if the last line begins with it
+_RELEVANCE = re.compile(  # at the end of the text; words may follow the number if "relevance" begins the last line
     r"(?P<line>\A|\n)?[\s*_#(\[-]*\brelevance\b(?: score)?\W*(?P<number>\d+(?:[.,]\d+)?)(?:\W*(?:/|of|out of)\W*10)?"
     r"(?(line).*)\W*\Z",
     re.IGNORECASE,
@@ -25,9 +25,9 @@ class Summarizer:
     """Condenses each passage to its statements on a question, and gives it a relevance from 0 to 10.
 
     This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are sorted by relevance.
-    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage has no summary if its
-    prompt does not fit in the model's window or the model writes nothing. A passage without a number in the model's
-    output has no relevance and comes last.
+    Passages with relevance 0 are left out; if all have relevance 0, all are kept without summaries. A passage has no
+    summary if its prompt does not fit in the model's window or if the model writes nothing. A passage has no relevance
+    if the model writes no number; it then comes last.
     """
 
     def __init__(self, llm: LLM, system: str | None = None) -> None:
@@ -58,7 +58,8 @@ def _summarized(passage: Passage, output: object) -> Passage:
     relevance = None
     if match := _RELEVANCE.search(text):
         number = float(match["number"].replace(",", "."))
-        relevance, text = min(10, int(number) or math.ceil(number)), text[: match.start()].strip()
+        relevance = min(10, int(number) or math.ceil(number))  # 0.4 becomes 1, since only 0 means irrelevant
+        text = text[: match.start()].strip()
     return passage.model_copy(update={"summary": text or None, "relevance": relevance})
 
 

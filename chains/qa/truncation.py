@@ -12,9 +12,9 @@ from corpus.sentences import sentence_spans
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits the window, with the variables of its template, ``question`` and ``context``.
+    """A prompt, and the variables of its template: ``question`` and ``context``.
 
-    The context, None for no context, has its first characters; the last sentences may be dropped.
+    ``context`` is None if there is none. Its last sentences are dropped if the window has no room for them.
     """
 
     prompt: Prompt
@@ -23,14 +23,15 @@ class FittedPrompt:
 
     @property
     def context_characters(self) -> int:
-        """The number of characters of the context."""
+        """The number of characters of the context in the prompt."""
         return len(self.inputs["context"] or "")
 
 
 class PromptFitter:
-    """Renders prompts without the special tokens of texts, and drops the last sentences of contexts that do not fit.
+    """Renders prompts that fit the model's window: drops the last sentences of contexts that are too long.
 
-    ``reserve`` is the number of tokens of the window that are reserved for the answer.
+    Special tokens in questions and contexts are removed (``LLM.clean``). ``reserve`` is the number of tokens of the
+    window that are reserved for the answer.
     """
 
     def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
@@ -50,10 +51,10 @@ class PromptFitter:
             (clean(question).strip(), None if context is None else clean(context)) for question, context in inputs
         ]
         return [
-            prompt
-            if self._window is None or self._llm.length(prompt.prompt) + self._reserve <= self._window
-            else self._shorten(prompt, self._window)
-            for prompt in self._rendered(cleaned)
+            rendered
+            if self._window is None or self._llm.length(rendered.prompt) + self._reserve <= self._window
+            else self._shorten(rendered, self._window)
+            for rendered in self._rendered(cleaned)
         ]
 
     def note(self, dropped_sentences: int) -> str:
@@ -69,7 +70,7 @@ class PromptFitter:
         ]
 
     def _shorten(self, whole: FittedPrompt, window: int) -> FittedPrompt | UserError:
-        """The prompt with as many sentences as fit; with all of them it does not fit."""
+        """The prompt with as many sentences of its context as fit; ``whole``, which has all, does not fit."""
         room, context = window - self._reserve, whole.inputs["context"]
         ends = [0] if context is None else [0, *(end for _, end in sentence_spans(context))]
 
@@ -78,7 +79,7 @@ class PromptFitter:
             [prompt] = self._rendered([(str(whole.inputs["question"]), shorter)])
             return replace(prompt, dropped_sentences=len(ends) - 1 - count)
 
-        def fits(number: int) -> bool:  # count_fitting begins with 1, so ``number`` is one more than the sentences
+        def fits(number: int) -> bool:  # count_fitting begins with 1, so ``number`` - 1 sentences are tried
             return self._llm.length(with_sentences(number - 1).prompt) <= room
 
         if number := count_fitting(len(ends) - 1, fits):

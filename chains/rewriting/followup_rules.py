@@ -3,8 +3,9 @@
 Three kinds of fragment are completed from the earlier question: other people ("And in women?") replace its population,
 another kind ("And second-line?", "And type 1?") replaces the kind, and another subject ("What about aspirin?") replaces
 the subject of an attribute ("What is the dose of metformin?"). A self-contained question is unchanged. For any other
-message, the query is the new words of the message, the earlier question and the message, and a note reports it. The
-new words occur twice, since a new drug must outweigh the drug of the earlier question (``benchmarks/followups.py``).
+message, the query consists of the new words of the message, the earlier question and the message, and a note reports
+it. So the new words occur twice: a new drug must outweigh the drug of the earlier question
+(``benchmarks/followups.py``).
 """
 
 import re
@@ -34,7 +35,7 @@ _REFERENCE = re.compile(  # words that refer to an earlier message
     r"|\bthe (?:drug|treatment|medicine|medication|therapy|intervention)\b(?! (?:of|for|with)\b)",
     re.IGNORECASE,
 )
-# References in German, French and Spanish, without the formal "Sie" and "gibt es".
+# References in German, French and Spanish. The German "Sie" (you) and "gibt es" (there is) are none.
 _FOREIGN_REFERENCE = re.compile(
     r"\b(?:er|sie|ihn|ihm|ihnen|ihre?[mnrs]?|seine[mnrs]?|[Dd]iese[mnrs]?|[Dd]eren|[Dd]essen"
     r"|[Dd]a(?:von|für|gegen|mit|bei|durch|nach|ran)|elles?|ils|celui-ci|celle-ci|ceux-ci|cela|ça|sa|ses|leurs?"
@@ -47,7 +48,7 @@ _VERB = re.compile(
     r"\b(?:do|does|did|is|are|was|were|be|been|can|could|will|would|should|shall|may|might|must|has|have|had)\b",
     re.IGNORECASE,
 )
-_SITUATION = re.compile(  # replaced if a follow-up names other people
+_SITUATION = re.compile(  # dropped if a follow-up names other people
     r"\s+(?:in|during)\s+(?:pregnancy|lactation|breastfeeding|childhood|infancy|adolescence|adulthood|old age)"
     r"(?=\s*\?|$)",
     re.IGNORECASE,
@@ -101,9 +102,9 @@ _POSSESSIVE_ATTRIBUTE = re.compile(r"\b(?:its|their) (?P<attribute>[\w -]+?)(?=\
 _BARE_ATTRIBUTE = re.compile(r"(?P<start>what (?:is|are) the (?P<attribute>[\w -]+?))\??", re.IGNORECASE)
 _WORD = re.compile(r"\w[\w'’-]*")
 _MAX_CHARACTERS = 2000  # of a follow-up or earlier question; a longer message is a text, not a question
-_MIN_SUBJECT_WORDS = 3  # of an earlier question to which follow-ups refer
+_MIN_SUBJECT_WORDS = 3  # an earlier question with fewer subject words may not name its subject
 _MAX_FRAGMENT_WORDS = 3  # of a new subject
-_MIN_CONTENT_WORDS = 3  # of a complete question before its population, as in "aspirin prevents stroke"
+_MIN_CONTENT_WORDS = 3  # words before the population of a complete question, as in "aspirin prevents stroke"
 NOT_COMPLETED = "the follow-up could not be completed by rule: it is asked together with the question before it"
 
 
@@ -135,9 +136,10 @@ def complete(earlier: Sequence[str], message: str) -> RewrittenQuestion:
 
 
 def _new_words(topic: str, message: str) -> list[str]:
-    """The subject words of a message that the topic lacks, as one question; the whole message if they are many.
+    """The subject words that the message has and the topic lacks, as one question.
 
-    Empty for a complete question in another language, since the lists of general words and verbs are English.
+    If there are more than three, the whole message. If the message is a question in another language, none, since the
+    lists of general words and verbs are English.
     """
     question = _OPENING.sub("", message)
     if _FOREIGN_REFERENCE.search(question) or (asks_for_fact(question) and not _VERB.search(question)):
@@ -151,7 +153,7 @@ def _new_words(topic: str, message: str) -> list[str]:
 
 
 def _topic(question: str) -> str:
-    """The last question in a text that names its subject, else the question with the most subject words."""
+    """Of the questions in a text, the last that names its subject; if none does, that with the most subject words."""
     parts = [part for part in re.split(r"(?<=\?)\s+", question.strip()) if part]
     named = [part for part in parts if len(_subjects(part)) >= _MIN_SUBJECT_WORDS]
     return named[-1] if named else max(parts, key=lambda part: len(_subjects(part)), default=question)
@@ -163,7 +165,7 @@ def content_words(text: str) -> list[str]:
 
 
 def without_population(question: str) -> str:
-    """The question up to its population ("in older adults")."""
+    """The question without its population ("in older adults") and without the words after it."""
     population = _POPULATION.search(question)
     return question if population is None else re.sub(r"\s+(?:in|for|among|of)\s*$", "", question[: population.start()])
 
@@ -239,7 +241,7 @@ def _with_other_subject(question: str, fragment: str) -> str | None:
 
 
 def _with_its_subject(question: str, message: str) -> str | None:
-    """The message with the subject of the question, if it says "its" or names an attribute without a subject."""
+    """The message with the question's subject, if the message says "its" or names an attribute without a subject."""
     named = _NAMES_ONE_SUBJECT.fullmatch(question)
     if named is None:
         return None

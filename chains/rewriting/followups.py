@@ -33,7 +33,7 @@ def without_rewriting(history: "Sequence[Turn]", message: str) -> RewrittenQuest
 class ModelRewriter:
     """Lets a language model write the question; if the model writes none, the rules complete the message.
 
-    Only the first line of the generated text after its reasoning is used, as a search query.
+    The question becomes a search query, so only the first line after the model's reasoning is used.
 
     Args:
         model: maps chat messages to text, such as a LangChain chat model.
@@ -60,7 +60,7 @@ class ModelRewriter:
 
 
 def _first_line(text: str) -> str | None:
-    """The first line with words, without quotation marks and label; None if there is none or it is too long."""
+    """The first line with words, without quotation marks and label; None if no line has words or it is too long."""
     for line in text.splitlines():
         question = line.strip().strip("\"'`*").strip()
         label, colon, rest = question.partition(":")

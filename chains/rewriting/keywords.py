@@ -12,7 +12,7 @@ Reword = Callable[[str, Sequence[str]], str | None]
 
 
 def reword_by_keywords(question: str, tried: Sequence[str]) -> str | None:
-    """The question's content words; if tried already, the content words before the population."""
+    """The question's content words; if they were tried, those before the population; None if both were tried."""
     for text in (question, without_population(question)):
         if (wording := " ".join(content_words(text))) and wording not in tried:
             return wording
@@ -23,7 +23,7 @@ def make_model_rewording(rewriter: Runnable[RewriteRequest, list[str]]) -> Rewor
     """A ``Reword`` by a language model; it uses ``reword_by_keywords`` if the model writes no new wording."""
 
     def reword(question: str, tried: Sequence[str]) -> str | None:
-        # More wordings than have been tried, so that at least one of them is new.
+        # One wording more than were tried, so that at least one of them is new.
         wordings = rewriter.invoke({"question": question, "count": len(tried) + 1})
         return next((one for one in wordings if one not in tried), None) or reword_by_keywords(question, tried)
 

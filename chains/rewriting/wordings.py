@@ -21,7 +21,8 @@ _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
 class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
     """Writes at most the requested number of other wordings of a question, with greedy decoding.
 
-    Each line of the generated text is a wording. A question that leaves no room in the model's window has no wordings.
+    Each line of the generated text is a wording. A question gets no wordings if it leaves no room for them in the
+    model's window.
 
     Args:
         llm: a model of ``chains.models`` or of LangChain.
@@ -42,7 +43,7 @@ class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
             for request in inputs
         ]
         reserve = TOKENS_PER_WORDING * max(request["count"] for request in inputs)
-        # Not every model refuses a prompt longer than its window: LangChain models and some servers do not.
+        # Prompts are measured here, since LangChain models and some servers do not refuse those longer than the window.
         fitting = [index for index, one in enumerate(variables) if self._fits(one, reserve)]
         chain: Runnable[Any, str] = self._template | self._llm.writer(reserve) | StrOutputParser()
         outputs: Sequence[object] = chain.batch([variables[index] for index in fitting], return_exceptions=True)

@@ -28,10 +28,11 @@ _RETRY_REASONS: dict[Verdict | None, str] = {
 class Verifier:
     """Judges answers against their passages with an entailment model.
 
-    The statement that the answer to the question is yes (``prompts.answer_statement``) is judged against each whole
-    passage. The answer "yes" is ``supported`` if a passage entails the statement and ``contradicted`` if a passage
-    contradicts it; "no" is the reverse, since models trained on plain statements misread "the answer is no". Otherwise,
-    and without passages, there is ``not enough evidence``. The passage with the clearest judgement decides.
+    For every answer, the same statement is judged against each whole passage: that the answer to the question is yes
+    (``prompts.answer_statement``). "The answer is no" is never judged, since models trained on plain statements misread
+    it. The answer "yes" is ``supported`` if a passage entails the statement and ``contradicted`` if a passage
+    contradicts it; for the answer "no", the reverse holds. If the passages do neither, or if there are no passages, the
+    verdict is ``not enough evidence``. The passage with the clearest judgement decides.
 
     "maybe" claims that the passages leave the question open, and an entailment model cannot distinguish an inconclusive
     study from a study on another subject. So "maybe" is never supported, and a passage that answers the question with
@@ -40,7 +41,7 @@ class Verifier:
     An answer without a label, such as quotes, has no verdict, and a note gives the reason.
 
     Args:
-        model: with the labels entailment, neutral and contradiction.
+        model: an NLI model with the labels entailment, neutral and contradiction.
 
     Raises:
         UserError: the model has other labels.
@@ -86,7 +87,7 @@ class Verifier:
 
 def _without_label(answer: Answer) -> Answer:
     if not answer.text or any(one.verification for one in answer.sentences):
-        return answer  # the text is not written yet, or each of its sentences has a verdict
+        return answer  # the text is not written yet, or its sentences have verdicts instead
     return answer.noted("not verified: the answer does not say yes, no or maybe")
 
 
@@ -116,7 +117,7 @@ class _Claim:
 
     @property
     def passage(self) -> Passage:
-        """The passage with the clearest judgement, among at least one."""
+        """The passage with the clearest judgement; at least one passage must be judged."""
         return self._deciding[0]
 
     @property
@@ -135,7 +136,7 @@ class _Claim:
         return scores
 
     def verified(self) -> Answer:
-        """The answer with its verdict; without a verdict if none of its passages could be judged."""
+        """The answer with its verdict; without a verdict if it has passages and none of them could be judged."""
         verification = Verification(statement=self.statement)
         if self.judged:
             passage, judgement = self._deciding
@@ -162,13 +163,14 @@ def verified_chain(
     chain claim nothing: they have no verdict, and no policy changes them.
 
     Args:
-        chain: answers with yes, no or maybe.
-        model: with the labels entailment, neutral and contradiction.
-        verify: the policy. ``report`` returns every answer with its verdict. ``retry`` asks a question with an
-            unsupported answer again with the chains of ``wider``, and returns the first supported answer, else the
-            first answer, with a note. ``abstain`` moves an unsupported answer to ``withheld``; so does ``prune``, since
-            a label is a single claim. ``off`` returns ``chain`` itself.
-        wider: for ``retry``, chains that read more passages, the fewest first (``more_passages``).
+        chain: a chain that answers with yes, no or maybe.
+        model: an NLI model with the labels entailment, neutral and contradiction.
+        verify: the policy. ``report`` returns every answer with its verdict. ``retry`` asks the chains of ``wider`` if
+            the answer is unsupported. It returns the first supported answer with a note; if there is none, it returns
+            the first answer with a note. ``abstain`` moves an unsupported answer to ``withheld``. ``prune`` does the
+            same, since a label is a single claim, from which nothing can be removed. ``off`` returns ``chain`` itself.
+        wider: for ``retry``, chains that read more passages than ``chain``. The chain with the fewest comes first
+            (``more_passages``).
 
     Raises:
         UserError: the model has other labels, the policy is unknown, or ``retry`` has no wider chain.
@@ -210,7 +212,7 @@ class RetryingChain(AnswerChain):
         """Ask the wider chains, one after the other, the questions that have no supported answer yet."""
         results = self.chain.answer_all(questions)
         unsupported = {index: answer for index, answer in enumerate(results) if _unsupported(answer)}
-        passages = {index: len(answer.passages) for index, answer in unsupported.items()}  # the most used so far
+        most_passages = {index: len(answer.passages) for index, answer in unsupported.items()}  # of any attempt so far
         reused = {index: answer.reused for index, answer in unsupported.items()}
         for chain in self.wider:
             if not unsupported:
@@ -219,21 +221,22 @@ class RetryingChain(AnswerChain):
             for index, answer in zip(list(unsupported), retried, strict=True):
                 if isinstance(answer, UserError):
                     continue
-                passages[index] = max(passages[index], len(answer.passages))
+                most_passages[index] = max(most_passages[index], len(answer.passages))
                 reused[index] = reused[index] and answer.reused
                 if answer.verdict == "supported":
                     reason = _retry_reason(unsupported.pop(index))
                     note = f"asked again with {count_passages(len(answer.passages))}: {reason}"
                     results[index] = answer.noted(note, reused=reused[index])
         for index, answer in unsupported.items():
-            has_more = passages[index] > len(answer.passages)
-            tried = f"asked again with up to {passages[index]} passages" if has_more else "no more passages were found"
+            most = most_passages[index]
+            has_more = most > len(answer.passages)
+            tried = f"asked again with up to {most} passages" if has_more else "no more passages were found"
             results[index] = answer.noted(f"{tried}: no answer was supported", reused=reused[index])
         return results
 
 
 def _unsupported(answer: Answer | UserError) -> TypeGuard[Answer]:
-    """Whether an answer is unsupported; False for quotes, which have neither label nor output."""
+    """Whether a result is an unsupported answer. Quotes never are: they have neither label nor output."""
     if isinstance(answer, UserError) or (answer.label is None and answer.output is None):
         return False
     return answer.verdict != "supported"

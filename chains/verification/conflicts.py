@@ -1,4 +1,4 @@
-"""Conflicting evidence: passages that support a statement of an answer and passages that contradict it."""
+"""Conflicting evidence: some passages of an answer support one of its statements, and others contradict it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -12,11 +12,13 @@ from common.errors import UserError
 def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool = False) -> list[Answer]:
     """The answers with their conflicting evidence, in order; all statements are checked in one pass.
 
-    The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
-    against all passages of the answer, including passages that the sentence does not cite. A removed or withheld
-    sentence is checked too, since one passage may contradict it and another support it. If a passage supports a
-    statement and another contradicts it, the answer gets a ``Conflict`` and a note with both sides. The checker needs
-    no retriever. With ``quotes``, the answers are extractive, and all their sentences are checked.
+    If the whole answer has a verdict, the statement that was judged is checked. Each sentence with the verdict
+    supported or contradicted is checked too, even if it was removed or withheld, since one passage may contradict it
+    and another support it. With ``quotes``, the answers are extractive, and all their sentences are checked.
+
+    Each statement is checked against all passages of the answer, including those that the sentence does not cite. If a
+    passage supports a statement and another contradicts it, the answer gets a ``Conflict`` and a note with both sides.
+    The checker needs no retriever.
     """
     claims = [
         [Claim(statement, passages=answer.passages) for statement in _statements(answer, quotes)] for answer in answers
@@ -29,7 +31,7 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
 
 
 def _statements(answer: Answer, quotes: bool) -> list[str]:
-    """The statements of an answer to check, without duplicates; none if the answer has one passage, or no passage."""
+    """The distinct statements of an answer to check; none if the answer has fewer than two passages."""
     if len(answer.passages) < 2:
         return []
     if quotes:
@@ -59,7 +61,10 @@ def _with_conflicts(answer: Answer, results: Sequence[Check | UserError]) -> Ans
 
 
 def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """One conflict for each set of quotes: two opposite statements have the same quotes on exchanged sides."""
+    """The conflicts, without those whose quotes are the same as an earlier one's, on the same or on exchanged sides.
+
+    The sides are exchanged if the two statements are opposites.
+    """
     by_quotes: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
     for conflict in conflicts:
         sides = (conflict.supporting, conflict.contradicting)
@@ -69,7 +74,7 @@ def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
 
 
 def _note(conflict: Conflict, passages: Sequence[Passage]) -> str:
-    """A conflict in words: both sides with number, year, source and quote, newest first."""
+    """A conflict in words. Each side lists number, year, source and quote of its passages, newest first."""
     pro, con = (_side(quotes, passages) for quotes in (conflict.supporting, conflict.contradicting))
     return f"the evidence conflicts on “{conflict.statement.rstrip('.')}”. For: {pro}. Against: {con}."
 

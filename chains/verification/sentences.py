@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 WINDOW_SENTENCES = 3  # sentences of a passage that are judged together
-MIN_COSINE = 0.7  # between a sentence of an answer and its source in a passage
-MIN_WORD_SHARE = 0.6  # the same threshold without an embedder: share of the words of the answer's sentence
+MIN_COSINE = 0.7  # minimum cosine between a sentence of an answer and its source in a passage
+MIN_WORD_SHARE = 0.6  # without an embedder: minimum share of the words of an answer's sentence that its source has
 _BARE_LABEL = re.compile(r"(yes|no|maybe)\W*", re.IGNORECASE)
 _SOURCES = r"(?:passages?|texts?|contexts?|documents?|abstracts?|sources?|excerpts?|articles?|information)"
 _DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
-_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"  # verbs before a finding
+# Verbs that introduce a finding, so "the texts show that it does not contain lead" is no refusal. Before "do", the word
+# is a noun: "the report does not say".
+_REPORTS = r"(?:show|report|state|say|indicate|suggest|conclude)s?(?!\s+(?:do|does|did)\b)"
 _REFUSAL = re.compile(
     rf"\b{_SOURCES}\b(?:(?!\b{_REPORTS}\b)[^.;]){{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
@@ -38,7 +40,7 @@ _REFUSAL = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a sentence states, in English, that the passages do not answer the question; it is then not judged."""
+    """Whether a sentence states, in English, that the passages do not answer the question. It is not judged if so."""
     return _REFUSAL.search(text) is not None
 
 
@@ -51,8 +53,9 @@ def statement_of(sentence: Sentence, answer: Answer) -> str:
 def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attribute: bool = False) -> Answer:
     """The answer with the sentences of its written text.
 
-    With ``attribute``, a sentence without marks cites the passage with the nearest sentence, if the cosine or, without
-    an embedder, the share of words reaches a threshold. ``SentenceVerifier`` attributes more reliably.
+    With ``attribute``, a sentence without marks cites the passage with the nearest sentence, if that is near enough:
+    the cosine must reach ``MIN_COSINE``. Without an embedder, the share of words must reach ``MIN_WORD_SHARE``.
+    ``SentenceVerifier`` attributes more reliably.
 
     At ``MIN_COSINE``, 0.92 of the attributions are right on the training claims of Citation Integrity;
     ``benchmarks/citations.py --part train`` measures this share, and docs/development/log.md has the figures.
@@ -79,8 +82,8 @@ def nearest_passage(
 ) -> tuple[int, float]:
     """The number of the passage with the sentence nearest to a statement, and the nearness; zeros without passages.
 
-    Passages are numbered from 1. Nearness is the cosine of the embedder's vectors; without an embedder, the share of
-    the statement's words.
+    Passages are numbered from 1. Nearness is the cosine of the embedder's vectors; without an embedder, it is the share
+    of the statement's words that the sentence has.
     """
     sentences = [
         (number, passage.text[start:end])
@@ -98,32 +101,34 @@ class SentenceVerifier:
     """Judges each sentence of written answers against the passages that it cites.
 
     A passage is judged in windows of three sentences, each starting one sentence later. The window that most clearly
-    supports or contradicts the sentence decides its verdict; the evidence is the sentence of that window with the
-    highest probability of the verdict. A sentence that cites several passages and is supported by no window is also
-    judged against several windows together: from each passage, the window with the most words of the sentence.
+    supports or contradicts the answer's sentence decides its verdict. The sentences of the deciding window are also
+    judged alone; the evidence is the one with the highest probability of the verdict.
 
-    A sentence without marks is judged against all passages; if they support it, it cites the deciding passage and is
+    If a sentence cites several passages and is not supported in this way, it is also judged against a joined text. The
+    text consists of one window of each passage: the window with the most words of the sentence.
+
+    A sentence without marks is judged against all passages. If it is supported, it cites the deciding passage and is
     ``attributed``. A sentence that is a refusal (``is_refusal``) has no verdict.
     """
 
     model: NLIModel  # its labels are checked by ``Verifier``
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
-        claims_of = [[_Claim(answer, one) for one in answer.sentences] for answer in answers]
-        claims = [claim for answer_claims in claims_of for claim in answer_claims if claim.needs_judgement]
+        """The answers with verdicts of their sentences, in order; all answers share up to three passes of the model."""
+        claims_by_answer = [[_Claim(answer, one) for one in answer.sentences] for answer in answers]
+        claims = [claim for answer_claims in claims_by_answer for claim in answer_claims if claim.needs_judgement]
         self._judge_windows(claims)
         self._judge_jointly([claim for claim in claims if claim.needs_joint_judgement])
         self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
         return [
             answer.model_copy(
                 update={
-                    "sentences": tuple(claim.judged() for claim in judged),
-                    "notes": tuple(dict.fromkeys(chain(answer.notes, *(claim.notes for claim in judged)))),
-                    "reused": answer.reused and all(claim.reused for claim in judged),
+                    "sentences": tuple(claim.judged() for claim in answer_claims),
+                    "notes": tuple(dict.fromkeys(chain(answer.notes, *(claim.notes for claim in answer_claims)))),
+                    "reused": answer.reused and all(claim.reused for claim in answer_claims),
                 }
             )
-            for answer, judged in zip(answers, claims_of, strict=True)
+            for answer, answer_claims in zip(answers, claims_by_answer, strict=True)
         ]
 
     def _judge(self, cases: Sequence[tuple["_Claim", str]]) -> list[Judgement | UserError]:
@@ -178,15 +183,16 @@ def windows(text: str) -> list[Span]:
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence is supported, or is a refusal and was not judged."""
+    """Whether a sentence is supported, or is a refusal that was not judged."""
     return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
 
 
 def prune(answer: Answer) -> Answer:
     """The answer without unsupported sentences, which move to ``removed``; a note counts them.
 
-    A list of references after the last sentence is removed too, since it is not verified. The remaining sentences are
-    joined with the line breaks that the text has between them, at most two, or a space.
+    A list of references after the last sentence is removed too, since it is not verified. Two neighbouring sentences of
+    the new text are separated by the line breaks between them in the old text, but by at most two. If there are none,
+    they are separated by a space.
     """
     removed = tuple(one for one in answer.sentences if not supported(one))
     if not removed:
@@ -209,7 +215,7 @@ def prune(answer: Answer) -> Answer:
 
 @dataclass(slots=True)
 class _Window:
-    """A judged span of a passage; ``number`` is the passage's, from 1."""
+    """A judged span of a passage; ``number`` is the number of the passage, from 1."""
 
     number: int
     passage: Passage
@@ -230,7 +236,7 @@ class _Claim:
     """A sentence of an answer, with the judgements so far.
 
     Attributes:
-        joint: scores of the windows of several passages together, if they support the sentence.
+        joint: scores of the joined windows of several passages; None unless they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
         reused: whether all judgements came from the cache.
     """
@@ -249,7 +255,7 @@ class _Claim:
 
     @property
     def needs_judgement(self) -> bool:
-        """Whether there are passages, and the text has letters, unlike the number of a list item, and is no refusal."""
+        """Whether the answer has passages, and the sentence is no refusal and no bare number of a list item."""
         text = without_marks(self.sentence.text, len(self.answer.passages))
         return bool(self.answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
@@ -262,7 +268,10 @@ class _Claim:
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that most strongly supports or contradicts the sentence; with ``joint``, that supports it most."""
+        """The window that most strongly supports or contradicts the sentence.
+
+        If ``joint`` is set, the window that most strongly supports it.
+        """
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
         return max(self.windows, key=lambda window: strength(window.scores), default=None)
@@ -279,7 +288,7 @@ class _Claim:
 
     @property
     def nearest_windows(self) -> list[_Window]:
-        """From each passage, the window with the most words of the sentence, in the order of the passages."""
+        """One window of each passage, in the passages' order: the window with the most words of the sentence."""
         shares = coverage(self.statement, [window.text for window in self.windows])
         best: dict[int, tuple[float, _Window]] = {}
         for window, share in zip(self.windows, shares, strict=True):

@@ -29,10 +29,10 @@ class Check(BaseModel, frozen=True):
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
     the probability that it supports or contradicts the statement. ``conflicting``: whether there are quotes on both
-    sides; the strongest evidence then decides the verdict. ``scores`` are the probabilities of the three verdicts for
-    the strongest evidence for the verdict, or, if the verdict is "not enough evidence", for the strongest judged text;
-    empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result in words.
-    ``reused``: whether all judgements came from the cache.
+    sides; the strongest evidence then decides the verdict. ``scores`` are the probabilities of the three verdicts on
+    one judged text: the strongest evidence for the verdict. If the verdict is "not enough evidence", it is the
+    strongest of all judged texts. ``scores`` is empty if nothing was judged, or if labels were parsed from generated
+    text. ``text`` states the result in words. ``reused``: whether all judgements came from the cache.
     """
 
     statement: str
@@ -106,9 +106,9 @@ def make_checker(
 
     Args:
         retriever: finds the passages; None if all statements have a context.
-        judge: with the labels entailment, neutral and contradiction.
+        judge: an NLI model with the labels entailment, neutral and contradiction.
         config: numbers of passages and sentences, and the threshold.
-        embedder: selects the sentences to judge by meaning; None to select them by words.
+        embedder: compares sentences with the statement by meaning, to select those to judge; if None, words decide.
         notes: added to every result.
     """
     if retriever is not None:
@@ -124,11 +124,11 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     The input is the statement, or ``{"statement": ..., "context": ...}``; a context is judged instead of retrieved
     passages.
 
-    The passages' sentences nearest to the statement (``citations.select``), with at least half of the best score, are
-    judged alone and together with the sentences before and after them. Each judged text is a window. A window is
-    evidence if its most probable verdict is supported or contradicted, with at least the probability
-    ``check.threshold``. A passage counts for the verdict of its strongest window. A window is quoted only if it
-    contains no shorter window with the same verdict.
+    The sentences nearest to the statement (``citations.select``) are selected from the passages, if they have at least
+    half of the best score. Each is judged alone, and once more together with the sentences before and after it. Each
+    judged text is a window. A window is evidence if its most probable verdict is supported or contradicted, and if that
+    verdict has at least the probability ``check.threshold``. A passage counts for the verdict of its strongest window.
+    A window is quoted only if it contains no shorter window with the same verdict.
     """
 
     retriever: BaseRetriever | None
@@ -169,7 +169,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     ) -> Check | UserError:
         """The check of a statement from its judged windows; an error if none could be judged."""
         judged = [_Window(quote, result) for quote, result in results if isinstance(result, Judgement)]
-        errors: dict[str, UserError] = {}  # by passage: the first error
+        errors: dict[str, UserError] = {}  # by passage id: the passage's first error
         for quote, result in results:
             if isinstance(result, UserError):
                 errors.setdefault(quote.passage_id, result)
@@ -212,7 +212,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A quote, whose ``score`` is not used, with its judgement."""
+    """A quote with its judgement; the quote's own ``score`` is not used."""
 
     quote: Citation
     judgement: Judgement
@@ -231,7 +231,7 @@ class _Window:
 
     @property
     def rounded_strength(self) -> float:
-        """The strength for comparisons, so that rounding errors break no tie."""
+        """The strength for comparisons; it is rounded, so that rounding errors break no tie."""
         return round(self.strength, 6)
 
 
@@ -250,9 +250,10 @@ def _windows(
 
 
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
-    """The span of a quote, and the span with the sentences before and after it that are of ``Kind.STATEMENT``.
+    """Two spans: the quote's own, and one with the sentences before and after it.
 
-    A row of a table has only the first span; a quote that is no evidence, such as a heading, has none.
+    A sentence before or after the quote is added only if it is of ``Kind.STATEMENT``. A row of a table has only its own
+    span. A quote that is no evidence, such as a heading, has no span.
     """
     start, end = citation.start, citation.end
     found = sentences(passage.text, *passage.section_and_title)
@@ -268,7 +269,7 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
 
 
 def _strongest(judged: Sequence[_Window], threshold: float) -> list[_Window]:
-    """The evidence of a passage for its strongest verdict; for both verdicts if they are equally strong."""
+    """The evidence in a passage's windows for its strongest verdict; for both verdicts if they are equally strong."""
     evidence = [one for one in judged if one.verdict != "not enough evidence" and one.strength >= threshold]
     greatest = max((one.rounded_strength for one in evidence), default=0.0)
     verdicts = {one.verdict for one in evidence if one.rounded_strength == greatest}
@@ -276,7 +277,7 @@ def _strongest(judged: Sequence[_Window], threshold: float) -> list[_Window]:
 
 
 def _verdict_strength(evidence: Sequence[_Window]) -> tuple[float, int]:
-    """The probability of the strongest evidence for a verdict, and the number of passages, which breaks ties."""
+    """The probability of a verdict's strongest evidence, and its number of passages, which breaks ties."""
     greatest = max((one.rounded_strength for one in evidence), default=0.0)
     return greatest, len({one.quote.passage_id for one in evidence})
 
@@ -284,7 +285,7 @@ def _verdict_strength(evidence: Sequence[_Window]) -> tuple[float, int]:
 def _quotes(evidence: Sequence[_Window], years: Mapping[str, int]) -> tuple[Citation, ...]:
     """The quotes for one verdict, newest first, then by score; quotes without a year last.
 
-    Each is the shortest of the windows that contain it, and none overlaps another.
+    A window that contains a shorter one is not quoted. Of windows that overlap, only the strongest is quoted.
     """
     quotes: list[Citation] = []
     for window in sorted(evidence, key=lambda one: -one.strength):

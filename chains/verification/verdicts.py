@@ -32,7 +32,7 @@ def verdict_scores(judgement: Judgement) -> dict[Verdict, float]:
 
 
 def most_probable(scores: Mapping[Verdict, float]) -> Verdict:
-    """The most probable verdict; of equally probable verdicts the last, since "not enough evidence" claims least."""
+    """The most probable verdict; if several are, the last of them: "not enough evidence" is last and claims least."""
     return max(reversed(list(scores)), key=scores.__getitem__)
 
 
@@ -42,7 +42,10 @@ def strength(scores: Mapping[Verdict, float]) -> float:
 
 
 def evidence_spans(passage: Passage, start: int = 0, end: int | None = None) -> list[Span]:
-    """The sentences in ``text[start:end]`` without headings, references and tables of contents; all if none remains."""
+    """The sentences in ``passage.text[start:end]``, except headings, references and tables of contents.
+
+    If no other sentence remains, all sentences.
+    """
     spans = sentence_spans(passage.text, start, end)
     excluded = [one for one in sentences(passage.text, *passage.section_and_title) if not one.is_evidence]
     return [
