@@ -180,8 +180,8 @@ def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
 
-def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
-    """Embed and store documents; ``stored`` are the ids under which an earlier text is stored."""
+def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], replaced: list[str]) -> None:
+    """Embed and store documents; ``replaced`` are the ids under which an earlier text is stored."""
     import numpy as np
 
     ids = [str(document.id) for document in documents]
