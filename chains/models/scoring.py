@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import PackedLlama
     from chains.models.prefix import SharedPrefix
 
-_TAIL_CHARACTERS = 64  # length of a prompt's end; with no tokenizer, earlier characters affect the tokens of a label
+_TAIL_CHARACTERS = 64  # of a prompt; with every tokenizer, only these can affect the tokens of a label
 
 
 @dataclass(frozen=True, slots=True)
