@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -29,6 +30,16 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
     rows = _json_rows if format_of(source.name) == "jsonl" else _csv_rows
     with open_limited(source, config) as stream:
         yield from _documents(source, config.columns, rows(source, stream, config))
+
+
+@contextmanager
+def _cell_length_limit(limit: int) -> Iterator[None]:
+    """Set the csv module's limit on the length of a cell, which is global, inside the block."""
+    previous = csv.field_size_limit(min(limit, sys.maxsize))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(previous)
 
 
 def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract | DataError]:
@@ -110,10 +121,9 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
 def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     """Rows of a table: tab-separated in a ``.tsv`` file; in other files the delimiter is detected from the header."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-    # The maximum size of a cell. It is a setting of the whole process, so each file sets it again.
-    csv.field_size_limit(min(config.max_bytes, sys.maxsize))
-    lines = text_lines(source, stream, "", config)
-    return csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
+    with _cell_length_limit(config.max_bytes):
+        lines = text_lines(source, stream, "", config)
+        yield from csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 
 
 def _json_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
