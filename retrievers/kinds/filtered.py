@@ -98,7 +98,7 @@ class FilteredRetriever(WrappingRetriever):
 
 
 def _conditions(config: FilterConfig) -> dict[str, Callable[[Any], bool]]:
-    """By metadata field, a function that tells whether a value meets the condition; False if the field is missing."""
+    """The condition on each filtered metadata field: a function of the value, false for None (a missing field)."""
     conditions: dict[str, Callable[[Any], bool]] = {}
     if config.year_from is not None or config.year_to is not None:
         first = -math.inf if config.year_from is None else config.year_from
